@@ -1,0 +1,71 @@
+"""Progress of a sweep: a bar on a terminal, plain lines elsewhere, or nothing."""
+
+import sys
+import threading
+import time
+from types import TracebackType
+
+
+INTERVAL = 5.0  # seconds between plain lines
+
+
+class Progress:
+    """Counts finished runs; safe to advance from several threads."""
+
+    def __init__(self, total: int, *, shown: bool) -> None:
+        self.total, self.done, self.diverged = total, 0, 0
+        self._lock = threading.Lock()
+        self._shown, self._bar, self._task = shown, None, None
+        self._start = self._last = time.perf_counter()
+
+    def __enter__(self) -> "Progress":
+        if self._shown and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import (
+                BarColumn,
+                MofNCompleteColumn,
+                Progress as Bar,
+                TextColumn,
+                TimeElapsedColumn,
+                TimeRemainingColumn,
+            )
+
+            self._bar = Bar(
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("runs {task.fields[rate]} {task.fields[diverged]}"),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(),
+                console=Console(stderr=True),
+            ).__enter__()
+            self._task = self._bar.add_task("", total=self.total, rate="", diverged="")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.__exit__(kind, error, trace)
+
+    def advance(self, runs: int, diverged: int = 0) -> None:
+        """Count `runs` more, of which `diverged` hold a NaN or an infinity."""
+        with self._lock:
+            self.done += runs
+            self.diverged += diverged
+            if not self._shown:
+                return
+            now = time.perf_counter()
+            rate = self.done / (now - self._start)
+            lost = f"({self.diverged} diverged)" if self.diverged else ""
+            if self._bar is not None and self._task is not None:
+                fields = {"rate": f"{rate:.1f}/s", "diverged": lost}
+                self._bar.update(self._task, completed=self.done, **fields)
+            elif now - self._last > INTERVAL or self.done == self.total:
+                self._last = now
+                left = (self.total - self.done) / rate
+                line = f"{self.done}/{self.total} runs, {rate:.1f}/s, {left:.0f} s left"
+                print(line, lost, file=sys.stderr, flush=True)

@@ -1,0 +1,56 @@
+"""A run in time."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+from jaxtyping import Array, Key, PyTree
+
+from ._interfaces import AbstractSignals, advance, State, System
+
+
+Record = Callable[[State, AbstractSignals, dict[str, Any]], PyTree]
+
+
+@eqx.filter_jit
+def simulate(
+    system: System,
+    state: State,
+    key: Key[Array, ""],
+    *,
+    steps: int,
+    record: Record,
+    every: int = 1,
+) -> tuple[State, PyTree]:
+    """Run `steps` steps; stack what `record` returns at every `every`-th one.
+
+    `record(state, signals, changes)` sees the state after the step and the signals and
+    changes that made it. A run stores records only. A run cut in two, resumed, or
+    thinned by `every` gives the same bits as the whole one.
+
+    Differentiable in every inexact leaf of `system` and `state`. The gradient stores
+    one state per record and recomputes the steps between, so its memory grows as
+    `steps / every + every`: choose `every` near the square root of `steps` for least.
+
+    `record` is part of the compiled program: pass a module-level function, since a
+    new lambda compiles anew. Raises `ValueError` unless `steps` is a positive multiple
+    of `every`.
+    """
+    if every < 1 or steps < 1 or steps % every:
+        raise ValueError(
+            f"`steps` ({steps}) must be a positive multiple of `every` ({every}), "
+            "and `every` at least 1."
+        )
+
+    def unseen(state: State, _: None) -> tuple[State, None]:
+        return advance(system, state, key)[0], None
+
+    def block(state: State, _: None) -> tuple[State, PyTree]:
+        if every > 1:
+            state, _ = jax.lax.scan(unseen, state, length=every - 1)
+        state, signals, changes = advance(system, state, key)
+        return state, record(state, signals, changes)
+
+    block = jax.checkpoint(block, prevent_cse=False)  # pyright: ignore[reportAssignmentType]
+    return jax.lax.scan(block, state, length=steps // every)

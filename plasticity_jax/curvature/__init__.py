@@ -1,0 +1,27 @@
+"""Hessian, Gauss-Newton and Fisher matrices of any model: dense, matrix-free, spectra.
+
+Every function takes a plain function of the parameters (a loss, a prediction or a log
+probability) and a pytree of parameters; the rows of dense matrices follow
+`jax.flatten_util.ravel_pytree`. Leaves that are not inexact arrays (an activation
+function in an `equinox.Module`) are held fixed and are `None` in what comes back.
+"""
+
+from ._fisher import fisher as fisher
+from ._fisher import fisher_diagonal as fisher_diagonal
+from ._fisher import fisher_operator as fisher_operator
+from ._gauss_newton import gauss_newton as gauss_newton
+from ._gauss_newton import gauss_newton_diagonal as gauss_newton_diagonal
+from ._gauss_newton import gauss_newton_operator as gauss_newton_operator
+from ._hessian import hessian as hessian
+from ._hessian import hessian_diagonal as hessian_diagonal
+from ._hessian import hessian_operator as hessian_operator
+from ._hessian import hvp as hvp
+from ._hessian import quadratic_form as quadratic_form
+from ._solve import natural_gradient as natural_gradient
+from ._solve import natural_gradient_transform as natural_gradient_transform
+from ._solve import newton_direction as newton_direction
+from ._spectrum import Spectrum as Spectrum
+from ._spectrum import spectrum as spectrum
+from ._spectrum import top_eigenpairs as top_eigenpairs
+from ._trace import Estimate as Estimate
+from ._trace import trace as trace

@@ -1,0 +1,212 @@
+r"""The Fisher information of a probabilistic model, averaged over inputs.
+
+$G = \frac1N \sum_x \sum_y p_y\, s_{xy} s_{xy}^\top$ with scores
+$s_{xy} = \nabla \log p(y \mid x)$ (Martens 2020). Three matrices go by the name:
+
+- `"exact"`: $p_y = p(y \mid x)$ and $y$ runs over `outcomes`, which must list all of
+  the finitely many outcomes along the leading axis;
+- `"empirical"`: $y$ is the observed target of `targets`, one for each input, and
+  $p_y = 1$. Not an estimate of the exact one (Kunstner et al. 2019);
+- `"sampled"`: $y$ is drawn from the model, `samples` times for each input, among
+  `outcomes` or by `sample(params, x, key)`. An unbiased estimate of the exact one;
+  the draws are held fixed under differentiation.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import lineax as lx
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float, Key, PyTree
+
+from ._flat import arrays_of, at_least, choose, Matrix, Scalar, structure_of, Vector
+
+
+LogProb = Callable[[Any, Any, Any], Scalar]
+Sample = Callable[[Any, Any, Key[Array, ""]], PyTree]
+
+KINDS = ("exact", "empirical", "sampled")
+BLOCK_ENTRIES = (
+    2**20
+)  # of the scores held at once, 4 MiB in float32: they stay in cache
+
+
+def fisher(
+    log_prob: LogProb,
+    params: PyTree,
+    inputs: PyTree,
+    *,
+    kind: str = "exact",
+    outcomes: PyTree = None,
+    targets: PyTree = None,
+    sample: Sample | None = None,
+    key: Key[Array, ""] | None = None,
+    samples: int = 1,
+) -> Matrix:
+    """Dense Fisher information over the raveled parameters.
+
+    `log_prob(params, x, y)` takes one input and one outcome; every leaf of `inputs`
+    has the samples along its leading axis. See the module for the three kinds. All
+    scores of an input come from one vector-Jacobian product per outcome, then one
+    matrix product per block of inputs.
+    """
+    terms = _terms(
+        log_prob, params, inputs, kind, outcomes, targets, sample, key, samples
+    )
+    add = lambda scores: scores.T @ scores
+    return _sum_over_inputs(add, terms, params)
+
+
+def fisher_diagonal(
+    log_prob: LogProb,
+    params: PyTree,
+    inputs: PyTree,
+    *,
+    kind: str = "exact",
+    outcomes: PyTree = None,
+    targets: PyTree = None,
+    sample: Sample | None = None,
+    key: Key[Array, ""] | None = None,
+    samples: int = 1,
+) -> Vector:
+    """Exact diagonal of `fisher` with the same arguments, without its matrix."""
+    terms = _terms(
+        log_prob, params, inputs, kind, outcomes, targets, sample, key, samples
+    )
+    add = lambda scores: jnp.sum(scores**2, axis=0)
+    return _sum_over_inputs(add, terms, params)
+
+
+def fisher_operator(
+    log_prob: LogProb,
+    params: PyTree,
+    inputs: PyTree,
+    *,
+    kind: str = "exact",
+    outcomes: PyTree = None,
+    targets: PyTree = None,
+    sample: Sample | None = None,
+    key: Key[Array, ""] | None = None,
+    samples: int = 1,
+) -> lx.FunctionLinearOperator:
+    """`fisher` as a positive semidefinite operator on pytrees shaped like `params`.
+
+    A product costs a forward and a backward pass; samples are drawn once, here.
+    Build it inside the function that you `jit`, as `hessian_operator`.
+    """
+    terms = _terms(
+        log_prob, params, inputs, kind, outcomes, targets, sample, key, samples
+    )
+    arrays, function = arrays_of(
+        lambda params: jax.vmap(terms.log_probs, (None, 0, 0))(
+            params, inputs, terms.ys
+        ),
+        params,
+    )
+    log_probs, push = jax.linearize(function, arrays)
+    pull = jax.linear_transpose(push, arrays)
+    weights = terms.root_weights(log_probs) ** 2 / len(log_probs)
+    product = lambda direction: pull(weights * push(direction))[0]
+    tag = lx.positive_semidefinite_tag
+    return lx.FunctionLinearOperator(product, structure_of(arrays), tag)
+
+
+class _Terms(NamedTuple):
+    """The outcomes that each input is summed over, and their weights.
+
+    Square roots of weights, since their gradient stays finite where $p$ vanishes.
+    """
+
+    log_probs: Callable[[Any, Any, PyTree], Float[Array, " outcome"]]
+    inputs: PyTree
+    ys: PyTree  # every leaf: input, outcome, ...
+    root_weights: Callable[[Array], Array]
+
+
+def _terms(
+    log_prob: LogProb,
+    params: PyTree,
+    inputs: PyTree,
+    kind: str,
+    outcomes: PyTree,
+    targets: PyTree,
+    sample: Sample | None,
+    key: Key[Array, ""] | None,
+    samples: int,
+) -> _Terms:
+    choose("kind", kind, KINDS)
+    count = _leading("inputs", inputs)
+    log_probs = jax.vmap(log_prob, in_axes=(None, None, 0))
+    if kind == "exact":
+        _need(kind, outcomes=outcomes)
+        _leading("outcomes", outcomes)
+        ys = jax.tree.map(lambda y: jnp.broadcast_to(y, (count, *y.shape)), outcomes)
+        return _Terms(log_probs, inputs, ys, lambda log_p: jnp.exp(log_p / 2))
+    if kind == "empirical":
+        _need(kind, targets=targets)
+        if (length := _leading("targets", targets)) != count:
+            raise ValueError(f"`targets` must match the {count} inputs; got {length}.")
+        ys = jax.tree.map(lambda y: y[:, None], targets)
+        return _Terms(log_probs, inputs, ys, jnp.ones_like)
+    _need(kind, key=key)
+    at_least("samples", samples, 1)
+    if (outcomes is None) == (sample is None):
+        raise ValueError("`kind='sampled'` needs either `outcomes` or `sample`.")
+    keys = jr.split(key, (count, samples))
+    if sample is None:
+        sample = lambda params, x, key: jax.tree.map(
+            lambda y: y[jr.categorical(key, log_probs(params, x, outcomes))], outcomes
+        )
+    draw = jax.vmap(jax.vmap(sample, (None, None, 0)), (None, 0, 0))
+    ys = jax.lax.stop_gradient(draw(params, inputs, keys))
+    root = samples**-0.5
+    return _Terms(log_probs, inputs, ys, lambda log_p: jnp.full_like(log_p, root))
+
+
+def _sum_over_inputs(
+    add: Callable[[Float[Array, "term w"]], Array], terms: _Terms, params: PyTree
+) -> Array:
+    """The mean over inputs of `add(weighted scores)`, summed a block at a time."""
+    arrays, _ = arrays_of(lambda params: params, params)
+    flat, unravel = ravel_pytree(arrays)
+    count, outcomes = jax.tree.leaves(terms.ys)[0].shape[:2]
+    size = max(1, min(count, BLOCK_ENTRIES // (outcomes * flat.size)))
+
+    def scores(x: Any, y: Any, present: Array) -> Float[Array, "outcome w"]:
+        _, function = arrays_of(lambda params: terms.log_probs(params, x, y), params)
+        log_p, pull = jax.vjp(lambda flat: function(unravel(flat)), flat)
+        jacobian = jax.vmap(pull)(jnp.eye(outcomes, dtype=log_p.dtype))[0]
+        root = jnp.where(present, terms.root_weights(log_p), 0)
+        return root[:, None] * jacobian
+
+    def block(total: Array, start: Array) -> tuple[Array, None]:
+        index = start + jnp.arange(size)  # the last block repeats inputs, weighted zero
+        x, y = jax.tree.map(lambda a: a[index % count], (terms.inputs, terms.ys))
+        rows = jax.vmap(scores)(x, y, index < count)
+        return total + add(rows.reshape(-1, flat.size)), None
+
+    empty = jax.eval_shape(add, jax.ShapeDtypeStruct((size, flat.size), flat.dtype))
+    starts = jnp.arange(0, count, size)
+    total, _ = jax.lax.scan(block, jnp.zeros(empty.shape, empty.dtype), starts)
+    return total / count
+
+
+def _leading(name: str, tree: PyTree) -> int:
+    """The common length of the leading axes of all leaves."""
+    shapes = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(tree)}
+    if len(shapes) != 1 or shapes <= {(), (0,)}:
+        found = [jnp.shape(leaf) for leaf in jax.tree.leaves(tree)]
+        raise ValueError(
+            f"Leaves of `{name}` must share a leading axis that is not empty; "
+            f"got shapes {found}."
+        )
+    return shapes.pop()[0]
+
+
+def _need(kind: str, **arguments: Any) -> None:
+    for name, value in arguments.items():
+        if value is None:
+            raise ValueError(f"`kind={kind!r}` needs `{name}`; got None.")

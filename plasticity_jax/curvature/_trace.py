@@ -1,0 +1,92 @@
+"""Traces, exact or estimated from random probes."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import jax.random as jr
+from jaxtyping import Array, Float, Key
+
+from ._flat import (
+    at_least,
+    by_block,
+    choose,
+    flatten,
+    frozen,
+    Operator,
+    Scalar,
+    to_diagonal,
+)
+
+
+METHODS = ("exact", "hutchinson", "hutch++")
+
+
+class Estimate(NamedTuple):
+    """A number and its standard error, which is 0 if the number is exact."""
+
+    value: Scalar
+    standard_error: Scalar
+
+
+def trace(
+    operator: Operator,
+    *,
+    method: str = "exact",
+    samples: int = 30,
+    key: Key[Array, ""] | None = None,
+) -> Estimate:
+    r"""The trace of a lineax operator or of a matrix.
+
+    - `"exact"`: the sum of the diagonal; one product per weight, in blocks.
+    - `"hutchinson"`: mean of $z^\top A z$ over `samples` random signs $z$ (Hutchinson
+      1990), with the standard error of that mean.
+    - `"hutch++"`: `samples` products: a third find the dominant subspace, a third take
+      its trace exactly, a third are Hutchinson probes of what is left (Meyer et al.
+      2021, Algorithm 1). Given the subspace the first part has no error, so the
+      standard error is that of the mean over the residual probes. For symmetric
+      matrices with few large eigenvalues it is far smaller than Hutchinson's.
+    """
+    choose("method", method, METHODS)
+    if method == "exact":
+        value = jnp.sum(to_diagonal(operator))
+        return Estimate(value, jnp.zeros_like(value))
+    if key is None:
+        raise ValueError(f"`method={method!r}` needs `key`; got None.")
+    if method == "hutchinson":
+        at_least("samples", samples, 2)
+        return _hutchinson(operator, samples, key)
+    at_least("samples", samples, 6)
+    return _hutch_plus_plus(operator, samples, key)
+
+
+def _hutchinson(operator: Operator, samples: int, key: Key[Array, ""]) -> Estimate:
+    flat = flatten(operator)
+    probes = jr.rademacher(key, (samples, flat.size), flat.dtype)
+    return _mean(by_block(lambda z: jnp.vdot(z, flat.product(z)), probes))
+
+
+def _hutch_plus_plus(operator: Operator, samples: int, key: Key[Array, ""]) -> Estimate:
+    flat, still = flatten(operator), flatten(frozen(operator))
+    for_sketch, for_probes = jr.split(key)
+    rank = samples // 3
+    if rank > flat.size:
+        raise ValueError(
+            f"`samples` must be at most three times the size of `operator`, "
+            f"{3 * flat.size}; got {samples}."
+        )
+    sketch = jr.rademacher(for_sketch, (rank, flat.size), flat.dtype)
+    # The estimate is unbiased for any subspace, so the subspace needs no gradient (and
+    # that of a QR factorisation would be NaN where the operator's rank is low).
+    subspace = jnp.linalg.qr(by_block(still.product, sketch).T)[0].T
+    known = jnp.vdot(subspace, by_block(flat.product, subspace))
+    probes = jr.rademacher(for_probes, (samples - 2 * rank, flat.size), flat.dtype)
+    probes = probes - (probes @ subspace.T) @ subspace
+    rest = _mean(by_block(lambda z: jnp.vdot(z, flat.product(z)), probes))
+    return Estimate(known + rest.value, rest.standard_error)
+
+
+def _mean(values: Float[Array, " sample"]) -> Estimate:
+    """Mean and its standard error; no error has a zero (not NaN) gradient."""
+    variance = jnp.var(values, ddof=1) / len(values)
+    root = jnp.sqrt(jnp.where(variance > 0, variance, 1))
+    return Estimate(jnp.mean(values), jnp.where(variance > 0, root, 0))

@@ -1,0 +1,14 @@
+"""Plasticity rules: pure functions of synapses, signals and a key."""
+
+from ._descent import Beeline as Beeline
+from ._descent import Descent as Descent
+from ._descent import Newton as Newton
+from ._descent import NoisyGradient as NoisyGradient
+from ._descent import OptimalMagnitude as OptimalMagnitude
+from ._noise import Wiener as Wiener
+from ._perturbation import AcceptOnly as AcceptOnly
+from ._perturbation import WeightPerturbation as WeightPerturbation
+from ._wrappers import Masked as Masked
+from ._wrappers import Normalised as Normalised
+from ._wrappers import Projected as Projected
+from ._wrappers import Scaled as Scaled

@@ -1,0 +1,115 @@
+"""Compensation of order one and two: along the gradient, the target, Newton's step."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Key
+
+from .._interfaces import AbstractRule, real, require, Scalar, Synapses
+from .._signals import LossSignals
+from .._trees import normal_like, tree_norm, tree_scale, tree_unit, tree_vdot
+from ..curvature import newton_direction, quadratic_form
+
+
+class Descent(AbstractRule):
+    """Plain gradient descent at unit learning rate: minus the gradient times `dt`."""
+
+    def __call__(
+        self, synapses: Synapses, signals: LossSignals, key: Key[Array, ""]
+    ) -> Synapses:
+        del synapses, key
+        return tree_scale(-signals.dt, signals.gradient)
+
+
+class NoisyGradient(AbstractRule):
+    r"""Normalised gradient corrupted by normalised noise, at a fixed mean magnitude.
+
+    $\Delta c = -\gamma_1 \hat g + \gamma_2 \hat\nu$, $\gamma_1 = m/\sqrt{1+\rho^2}$,
+    $\gamma_2 = \rho\gamma_1$ with magnitude $m$ and corruption $\rho$ (Raman & O'Leary
+    2021, Methods). Its length is $m$ in the mean square only, since $\hat g$ and
+    $\hat\nu$ are not orthogonal; `exact_norm` rescales every change to $m$.
+    """
+
+    magnitude: Scalar = eqx.field(converter=real)
+    corruption: Scalar = eqx.field(converter=real)
+    exact_norm: bool = eqx.field(default=False, static=True)
+
+    def __check_init__(self) -> None:
+        require(self, magnitude=(0.0, jnp.inf), corruption=(0.0, jnp.inf))
+
+    def __call__(
+        self, synapses: Synapses, signals: LossSignals, key: Key[Array, ""]
+    ) -> Synapses:
+        clean = self.magnitude / jnp.sqrt(1 + self.corruption**2)
+        noise = self.corruption * clean
+        downhill = tree_scale(-clean, tree_unit(signals.gradient))
+        noisy = tree_scale(noise, tree_unit(normal_like(key, synapses)))
+        change = jax.tree.map(jnp.add, downhill, noisy)
+        if self.exact_norm:
+            return tree_scale(self.magnitude, tree_unit(change))
+        return change
+
+
+class Beeline(AbstractRule):
+    """The straight way to `target` (the teacher's weights)."""
+
+    target: Synapses
+
+    def __call__(
+        self, synapses: Synapses, signals: LossSignals, key: Key[Array, ""]
+    ) -> Synapses:
+        del signals, key
+        return jax.tree.map(jnp.subtract, self.target, synapses)
+
+
+class Newton(AbstractRule):
+    r"""Newton's step $-H^{-1} g$ from the exact dense Hessian; for small circuits.
+
+    `damping` adds $\tau I$ to $H$ and `saddle_free` replaces $H$ by $|H|$: without
+    them an indefinite Hessian can send the step uphill. Use float64.
+    """
+
+    damping: Scalar = eqx.field(default=0.0, converter=real)
+    saddle_free: bool = eqx.field(default=False, static=True)
+
+    def __check_init__(self) -> None:
+        require(self, damping=(0.0, jnp.inf))
+
+    def __call__(
+        self, synapses: Synapses, signals: LossSignals, key: Key[Array, ""]
+    ) -> Synapses:
+        del key
+        return newton_direction(
+            signals.loss_at,
+            synapses,
+            damping=self.damping,
+            saddle_free=self.saddle_free,
+        )
+
+
+class OptimalMagnitude(AbstractRule):
+    r"""The direction of `rule` at the length that lowers the loss most.
+
+    $\|\Delta c\|^* = \max(0, -\hat{\Delta c} \cdot g) / Q_w[\Delta c]$ (Eq. 6 of Raman
+    & O'Leary 2021), recomputed at every step from one Hessian-vector product. Where
+    the curvature along the direction is not positive there is no minimum, and the
+    length is `cap`; a recorded length equal to `cap` is the flag of that case.
+    """
+
+    rule: AbstractRule
+    cap: Scalar = eqx.field(converter=real)
+
+    def __check_init__(self) -> None:
+        require(self, cap=(0.0, jnp.inf))
+
+    def __call__(self, synapses: Any, signals: LossSignals, key: Key[Array, ""]) -> Any:
+        change = self.rule(synapses, signals, key)
+        direction = tree_unit(change)
+        descent = jnp.maximum(0.0, -tree_vdot(direction, signals.gradient))
+        curvature = quadratic_form(signals.loss_at, synapses, direction)
+        curved = curvature > 0
+        length = descent / jnp.where(curved, curvature, 1.0)
+        length = jnp.where(curved, jnp.minimum(length, self.cap), self.cap)
+        return tree_scale(jnp.where(tree_norm(change) > 0, length, 0.0), direction)

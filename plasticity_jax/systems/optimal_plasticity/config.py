@@ -1,0 +1,277 @@
+"""Hyper-parameters of the student that fluctuates and repairs itself, and its build.
+
+Raman & O'Leary 2021, eLife 10:e62912, Methods. Everything is dimensionless and a step
+is the unit of time.
+"""
+
+import math
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import Array, ArrayLike, Float, Key
+
+from ..._config import nearest
+from ..._interfaces import AbstractRule, AbstractTask, real, require, Scalar
+from ..._interfaces import State, System
+from ..._trees import tree_scale
+from ...circuits import feedforward, LossCircuit, SecondMomentError, SquaredError
+from ...rules import (
+    AcceptOnly,
+    Beeline,
+    Descent,
+    Newton,
+    NoisyGradient,
+    Normalised,
+    OptimalMagnitude,
+    Projected,
+    Scaled,
+    WeightPerturbation,
+    Wiener,
+)
+from ...tasks import Bootstrap, Constant, glorot_uniform, mixed_normal
+
+
+RULES = (
+    "noisy_gradient",  # rule 1 of the Methods; `exact_norm` fixes every length
+    "gradient",  # rule 1 without noise (Fig. 1)
+    "beeline",  # straight at the teacher
+    "newton",  # with `damping` and `saddle_free`
+    "weight_perturbation",  # `probes` antithetic probes of size `probe_size`
+    "accept_only",  # a random step, kept if it helps
+    "optimal_magnitude",  # the direction of noisy_gradient, the length of Eq. 6
+    "descent",  # plain gradient descent at `learning_rate`
+    "noise",  # control: compensation without a gradient
+    "none",  # control: no compensation
+)
+OUTPUTS = ("identity", "sigmoid")
+INPUTS = ("mixed", "iid")
+REDUCTIONS = ("mean", "sum_outputs")
+
+
+def _optional(x: ArrayLike | None) -> Array | None:
+    return None if x is None else real(x)
+
+
+class Config(eqx.Module):
+    r"""A student network at its teacher's task, hit by noise and repaired at each step.
+
+    `sizes` are the layer sizes: two of them make a linear network, whose loss needs
+    only the inputs' second moment $C$, more make hidden layers of logistic units.
+    Inputs are drawn (`inputs`, `samples`, `data_seed`) or given as `input_samples`
+    (feature, sample) or, for a linear network, as `second_moment` (feature, feature).
+    """
+
+    ratio: Scalar = eqx.field(default=1.0, converter=real)  # |compensation|/|noise|
+    fluctuation_size: Scalar = eqx.field(default=0.01, converter=real)  # per weight
+    corruption: Scalar = eqx.field(default=0.1, converter=real)  # noise/gradient in it
+    start_offset: Scalar = eqx.field(default=1e-3, converter=real)  # of w from teacher
+    probe_size: Scalar = eqx.field(default=1.0, converter=real)  # in |fluctuation|
+    length_cap: Scalar = eqx.field(default=10.0, converter=real)  # in |fluctuation|
+    damping: Scalar = eqx.field(default=0.0, converter=real)  # of Newton's Hessian
+    learning_rate: Scalar = eqx.field(default=0.01, converter=real)  # of plain descent
+    input_samples: Float[Array, "feature sample"] | None = eqx.field(
+        default=None, converter=_optional
+    )
+    second_moment: Float[Array, "feature feature"] | None = eqx.field(
+        default=None, converter=_optional
+    )
+    rule: str = eqx.field(default="noisy_gradient", static=True)
+    sizes: tuple[int, ...] = eqx.field(default=(12, 20, 10), static=True)
+    output: str = eqx.field(default="identity", static=True)
+    inputs: str = eqx.field(default="mixed", static=True)
+    samples: int = eqx.field(default=1000, static=True)
+    data_seed: int = eqx.field(default=0, static=True)
+    reduction: str = eqx.field(default="mean", static=True)
+    bootstrap: bool = eqx.field(default=False, static=True)
+    exact_norm: bool = eqx.field(default=False, static=True)
+    saddle_free: bool = eqx.field(default=False, static=True)
+    probes: int = eqx.field(default=1, static=True)
+    fluctuating_share: float = eqx.field(default=1.0, static=True)  # softest directions
+    steps: int = eqx.field(default=8000, static=True)
+    window: int = eqx.field(default=101, static=True)  # final steps averaged
+
+    def __check_init__(self) -> None:
+        unbounded = (0.0, math.inf)
+        require(self, ratio=unbounded, fluctuation_size=unbounded, corruption=unbounded)
+        require(self, probe_size=unbounded, length_cap=unbounded, damping=unbounded)
+        require(self, learning_rate=unbounded, start_offset=(-math.inf, math.inf))
+        require(self, fluctuating_share=(0.0, 1.0))
+        for name in ("samples", "steps", "window", "probes"):
+            if getattr(self, name) < 1:
+                value = getattr(self, name)
+                raise ValueError(f"`{name}` must be at least 1; got {value}.")
+        if self.window > self.steps:
+            raise ValueError(
+                f"`window` ({self.window}) must not exceed `steps` ({self.steps})."
+            )
+        if len(self.sizes) < 2 or min(self.sizes) < 1:
+            raise ValueError(
+                f"`sizes` needs at least two positive layer sizes; got {self.sizes}."
+            )
+        for name, allowed in {
+            "rule": RULES,
+            "output": OUTPUTS,
+            "inputs": INPUTS,
+            "reduction": REDUCTIONS,
+        }.items():
+            value = getattr(self, name)
+            if value not in allowed:
+                raise ValueError(
+                    f"`{name}` is unknown: '{value}'.{nearest(value, allowed)}"
+                )
+        if self.fluctuating_share < 1 and not self.linear:
+            raise ValueError(
+                "`fluctuating_share` below 1 needs a linear network (two `sizes`); got "
+                f"{self.sizes}."
+            )
+        _check_data(self)
+
+    @property
+    def linear(self) -> bool:
+        """Whether the loss is quadratic: one matrix, identity output."""
+        return len(self.sizes) == 2 and self.output == "identity"
+
+    @property
+    def weights(self) -> int:
+        """Number of plastic weights $N$."""
+        return sum(a * b for a, b in zip(self.sizes[:-1], self.sizes[1:], strict=True))
+
+    @property
+    def fluctuation(self) -> Scalar:
+        r"""Length of every fluctuation, $\delta = s\sqrt N$."""
+        return self.fluctuation_size * math.sqrt(self.weights)
+
+
+def _check_data(config: Config) -> None:
+    """Shapes and values of data that a user supplied."""
+    inputs, moment = config.input_samples, config.second_moment
+    features = config.sizes[0]
+    for name, array in {"input_samples": inputs, "second_moment": moment}.items():
+        if array is None or isinstance(array, Tracer):
+            continue
+        if not np.all(np.isfinite(array)):
+            raise ValueError(f"`{name}` holds values that are not finite.")
+    if inputs is not None and (inputs.ndim != 2 or len(inputs) != features):
+        raise ValueError(
+            f"`input_samples` must have shape ({features}, samples) for `sizes` "
+            f"{config.sizes}; got {inputs.shape}."
+        )
+    if moment is None:
+        return
+    if inputs is not None or not config.linear or config.bootstrap:
+        raise ValueError(
+            "`second_moment` is for a linear network (two `sizes`, identity `output`) "
+            "without `input_samples` and `bootstrap`."
+        )
+    if moment.shape != (features, features):
+        raise ValueError(
+            f"`second_moment` must have shape ({features}, {features}) for `sizes` "
+            f"{config.sizes}; got {moment.shape}."
+        )
+    if isinstance(moment, Tracer):
+        return
+    dense = np.asarray(moment, np.float64)
+    tolerance = 1e-5 * max(float(np.max(np.abs(dense))), 1e-30)
+    if not np.allclose(dense, dense.T, rtol=0.0, atol=tolerance):
+        raise ValueError("`second_moment` must be symmetric.")
+    lowest = np.linalg.eigvalsh(dense)[0]
+    if lowest < -tolerance:
+        raise ValueError(
+            "`second_moment` must be positive semidefinite; its lowest eigenvalue is "
+            f"{lowest:.3g}."
+        )
+
+
+def draw_inputs(config: Config) -> Float[Array, "feature sample"]:
+    """The fixed input set, the same for all runs of a sweep."""
+    if config.input_samples is not None:
+        return config.input_samples
+    key, features = jr.key(config.data_seed), config.sizes[0]
+    if config.inputs == "iid":
+        return jr.normal(key, (features, config.samples))
+    return mixed_normal(features, config.samples, key)
+
+
+def input_moment(config: Config) -> Float[Array, "feature feature"]:
+    r"""Second moment of the inputs, $C = XX^\top/n$."""
+    if config.second_moment is not None:
+        return config.second_moment
+    inputs = draw_inputs(config)
+    return inputs @ inputs.T / inputs.shape[1]
+
+
+def build(config: Config, key: Key[Array, ""]) -> tuple[System, State]:
+    """The system and its start: a student just beside its teacher."""
+    for_teacher, for_start = jr.split(key)
+    teacher = glorot_uniform(config.sizes, for_teacher)
+    task, loss = _task_and_loss(config, teacher)
+    rules = {
+        "compensation": _compensation(config, teacher),
+        "fluctuation": _fluctuation(config),
+    }
+    start = 1 + config.start_offset * jr.normal(for_start)
+    return System(task, LossCircuit(loss), rules), State(
+        None, tree_scale(start, teacher)
+    )
+
+
+def _task_and_loss(config: Config, teacher: Any) -> tuple[AbstractTask, Any]:
+    if config.linear and not config.bootstrap:
+        moment = input_moment(config)
+        loss = SecondMomentError(moment, teacher[0], config.reduction)  # pyright: ignore[reportArgumentType]
+        return Constant(None), loss
+    inputs = draw_inputs(config)
+    samples = (inputs, feedforward(teacher, inputs, config.output))  # pyright: ignore[reportArgumentType]
+    task = Bootstrap(samples) if config.bootstrap else Constant(samples)
+    return task, SquaredError(config.output, config.reduction)  # pyright: ignore[reportArgumentType]
+
+
+def _compensation(config: Config, teacher: Any) -> AbstractRule:
+    length = config.ratio * config.fluctuation
+    noisy = NoisyGradient(length, config.corruption, config.exact_norm)
+    match config.rule:
+        case "noisy_gradient":
+            return noisy
+        case "gradient":
+            return Normalised(Descent(), length)
+        case "beeline":
+            return Normalised(Beeline(teacher), length)
+        case "newton":
+            return Normalised(Newton(config.damping, config.saddle_free), length)
+        case "weight_perturbation":
+            size = config.probe_size * config.fluctuation
+            return Normalised(WeightPerturbation(size, config.probes), length)
+        case "accept_only":
+            return AcceptOnly(length)
+        case "optimal_magnitude":
+            unit = NoisyGradient(1.0, config.corruption)
+            return OptimalMagnitude(unit, config.length_cap * config.fluctuation)
+        case "descent":
+            return Scaled(Descent(), config.learning_rate)
+        case "noise":
+            return Normalised(Wiener(), length)
+        case _:
+            return Scaled(Descent(), 0.0)
+
+
+def _fluctuation(config: Config) -> AbstractRule:
+    noise: AbstractRule = Wiener()
+    if config.fluctuating_share < 1:
+        noise = Projected(noise, soft_projector(config))
+    return Normalised(noise, config.fluctuation)
+
+
+def soft_projector(config: Config) -> Float[Array, "w w"]:
+    """Projector on the softest `fluctuating_share` of a linear network's directions.
+
+    The Hessian is $I \\otimes C$ up to a factor, so whole eigenvectors of $C$ are kept,
+    the same for every output.
+    """
+    count = max(1, round(config.fluctuating_share * config.sizes[0]))
+    _, vectors = jnp.linalg.eigh(input_moment(config))
+    soft = vectors[:, :count]
+    return jnp.kron(jnp.eye(config.sizes[1]), soft @ soft.T)

@@ -1,0 +1,271 @@
+r"""Closed forms of one step: what a compensation and a fluctuation do to a loss.
+
+Raman & O'Leary 2021, eLife 10:e62912 (main text Eqs. 1-14, appendix Eqs. A1-A8), with
+the corrections of its misprints. `steady_state` holds the laws of the long run. `loss`
+is any scalar function of a pytree of weights; `Q_w[v]` is `curvature.quadratic_form`.
+"""
+
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float
+
+from ..._interfaces import Scalar, Synapses
+from ..._trees import tree_norm, tree_unit, tree_vdot
+from ...curvature import hessian, hvp, quadratic_form
+
+
+Loss = Callable[[Synapses], Scalar]
+Vector = Float[Array, " w"]
+Matrix = Float[Array, "w w"]
+
+
+def second_order_change(
+    loss: Loss, weights: Synapses, compensation: Synapses, fluctuation: Synapses
+) -> Scalar:
+    r"""Loss change over one step to second order (Eq. 2); exact on a quadratic.
+
+    $\epsilon^\top g + c^\top g + \frac12 c^\top H c + \frac12 \epsilon^\top H \epsilon
+    + c^\top H \epsilon$, written as Eq. 7 with $Q_w$.
+    """
+    gradient = jax.grad(loss)(weights)
+    squares = sum(
+        tree_vdot(d, d) * quadratic_form(loss, weights, d)
+        for d in (compensation, fluctuation)
+    )
+    cross = tree_vdot(compensation, hvp(loss, weights, fluctuation))
+    first = tree_vdot(compensation, gradient) + tree_vdot(fluctuation, gradient)
+    return first + squares / 2 + cross
+
+
+def expected_change(
+    loss: Loss, weights: Synapses, compensation: Synapses, fluctuation_norm: Scalar
+) -> Scalar:
+    r"""Expected loss change over spherical fluctuations (Eq. 8; its right side derived).
+
+    $c^\top g + \frac12 \|c\|^2 Q_w[c] + \frac12 \delta^2\, \mathrm{Tr} H / N$; without
+    compensation it is Box 2.
+    """
+    gradient = jax.grad(loss)(weights)
+    own = tree_vdot(compensation, gradient) + 0.5 * tree_vdot(
+        compensation, compensation
+    ) * quadratic_form(loss, weights, compensation)
+    return own + fluctuation_norm**2 * mean_curvature(hessian(loss, weights)) / 2
+
+
+def optimal_length(loss: Loss, weights: Synapses, direction: Synapses) -> Scalar:
+    r"""Length along `direction` that lowers the loss most (Eq. 6); exact on a quadratic.
+
+    $-\hat{c}^\top g / Q_w[c]$; NaN where $Q_w[c] \le 0$, since there is no minimum.
+    """
+    curvature = quadratic_form(loss, weights, direction)
+    slope = tree_vdot(tree_unit(direction), jax.grad(loss)(weights))
+    curved = curvature > 0
+    return jnp.where(curved, -slope / jnp.where(curved, curvature, 1.0), jnp.nan)
+
+
+def optimal_ratio(fluctuation_curvature: Scalar, compensation_curvature: Scalar) -> Scalar:
+    r"""$\|\Delta c\|^*/\|\Delta\epsilon\| = \sqrt{Q_w[\Delta\epsilon]/Q_w[\Delta c]}$.
+
+    Eq. 9b. Holds where the loss is stationary and every length is the optimal one; it
+    is a one-step (greedy) optimum, not the best fixed ratio of a whole run.
+    """
+    return jnp.sqrt(fluctuation_curvature / compensation_curvature)
+
+
+def learning_excess(
+    expected_drop: Scalar, fluctuation_norm: Scalar, fluctuation_curvature: Scalar
+) -> Scalar:
+    r"""How far the optimal ratio exceeds Eq. 9 while the loss still falls (Eq. 10).
+
+    $\frac{\|c\|^{*2} Q[c]}{\delta^2 Q[\epsilon]} - 1 = \frac{2\,E[-\Delta F^*]}{\delta^2
+    Q[\epsilon]}$, with `expected_drop` $= E[-\Delta F^*]$.
+    """
+    return 2 * expected_drop / (fluctuation_norm**2 * fluctuation_curvature)
+
+
+def slope_per_length(
+    compensation_curvature: Scalar,
+    compensation_norm: Scalar,
+    fluctuation_curvature: Scalar,
+    fluctuation_norm: Scalar,
+) -> Scalar:
+    r"""$d(E[\Delta F]/\|c\|)/d\|c\|$ (A1): zero exactly where Eq. 9a holds."""
+    ratio = fluctuation_norm / compensation_norm
+    return compensation_curvature / 2 - ratio**2 * fluctuation_curvature / 2
+
+
+def mean_curvature(matrix: Matrix) -> Scalar:
+    r"""$E\,Q_w[\hat\xi] = \mathrm{Tr} H / N$ for isotropic directions (Eq. 12)."""
+    return jnp.trace(matrix) / len(matrix)
+
+
+def curvature_variance(matrix: Matrix) -> Scalar:
+    r"""$\mathrm{Var}\,Q_w[\hat\xi] = 2(\|H\|_F^2 - (\mathrm{Tr} H)^2/N)/(N(N+2))$."""
+    n = len(matrix)
+    spread = jnp.sum(matrix**2) - jnp.trace(matrix) ** 2 / n
+    return 2 * spread / (n * (n + 2))
+
+
+def gradient_curvature(eigenvalues: Vector, overlaps: Vector) -> Scalar:
+    r"""$Q_w[g] = \sum d_i^2 \lambda_i / \sum d_i^2$, $d_i = v_i^\top g$ (A2).
+
+    On a quadratic $d_i = \lambda_i c_i$, $c_i = v_i^\top (w - w^*)$, which is Eq. 14.
+    """
+    return jnp.sum(overlaps**2 * eigenvalues) / jnp.sum(overlaps**2)
+
+
+def newton_curvature(eigenvalues: Vector, overlaps: Vector) -> Scalar:
+    r"""$Q_w[H^{-1} g] = \sum d_i^2 \lambda_i^{-1} / \sum d_i^2 \lambda_i^{-2}$ (A6)."""
+    weights = (overlaps / eigenvalues) ** 2
+    return jnp.sum(weights * eigenvalues) / jnp.sum(weights)
+
+
+def gradient_is_steep(eigenvalues: Vector, displacement: Vector) -> Array:
+    r"""A3: whether $Q_w[g] \ge \mathrm{Tr} H/N$ on a quadratic, $c_i$ in `displacement`."""
+    steepness = gradient_curvature(eigenvalues, eigenvalues * displacement)
+    return steepness >= jnp.mean(eigenvalues)
+
+
+def gradient_power_ascends(eigenvalues: Vector, displacement: Vector) -> Array:
+    r"""A4, sufficient for A3: $c_i^2\lambda_i^2$ does not fall as $\lambda_i$ ascends."""
+    power = (eigenvalues * displacement) ** 2
+    return jnp.all(jnp.diff(power) >= 0)
+
+
+def mixture_curvature(
+    loss: Loss, weights: Synapses, clean: Synapses, noise: Synapses
+) -> Scalar:
+    r"""$Q_w$ of a clean direction plus noise, from its parts (A8, exact form)."""
+    clean_square, noise_square = tree_vdot(clean, clean), tree_vdot(noise, noise)
+    numerator = (
+        clean_square * quadratic_form(loss, weights, clean)
+        + noise_square * quadratic_form(loss, weights, noise)
+        + 2 * tree_vdot(clean, hvp(loss, weights, noise))
+    )
+    return numerator / (clean_square + noise_square + 2 * tree_vdot(clean, noise))
+
+
+def mixture_curvature_without_overlap(
+    clean_curvature: Scalar, noise_curvature: Scalar, corruption: Scalar
+) -> Scalar:
+    r"""A8 as printed: the overlaps of clean part and noise neglected.
+
+    $Q[\tilde c](1+\rho^2)^{-1} + Q[\nu](1+\rho^{-2})^{-1}$. The ratio of the expected
+    numerator to the expected denominator, not the mean of the ratio.
+    """
+    share = 1 / (1 + corruption**2)
+    return clean_curvature * share + noise_curvature * (1 - share)
+
+
+def path_hessian(
+    loss: Loss, weights: Synapses, minimum: Synapses, nodes: int = 16
+) -> Matrix:
+    r"""$M = \int_0^1 H[s w^* + (1-s) w]\,ds$ by Gauss-Legendre; $g[w] = M(w - w^*)$.
+
+    Exact where `minimum` is a critical point of the loss (appendix, path Hessian).
+    """
+    points, areas = np.polynomial.legendre.leggauss(nodes)
+    start, unravel = ravel_pytree(weights)
+    end, _ = ravel_pytree(minimum)
+
+    def at(s: Scalar) -> Matrix:
+        return hessian(loss, unravel(s * end + (1 - s) * start))
+
+    stack = jax.lax.map(at, jnp.asarray((points + 1) / 2, start.dtype))
+    return jnp.einsum("s,sij->ij", jnp.asarray(areas / 2, start.dtype), stack)
+
+
+def linear_hessian(
+    second_moment: Float[Array, "feature feature"], outputs: int
+) -> Matrix:
+    r"""Hessian of a linear network's error, $\frac{2}{n_{out}} I \otimes C$."""
+    return 2 / outputs * jnp.kron(jnp.eye(outputs, dtype=second_moment.dtype), second_moment)
+
+
+def two_layer_gradient(
+    weights: tuple[Array, Array], inputs: Array, targets: Array
+) -> tuple[Array, Array]:
+    r"""Gradient of the 2-layer network's error by hand; samples along the last axis.
+
+    $\nabla_{W_2} = c\,e h^\top$, $\nabla_{W_1} = c\,[(W_2^\top e) \odot h(1-h)] X^\top$,
+    $c = 2/(n\,n_{out})$, $e = y - y^*$, $h = \sigma(W_1 X)$.
+    """
+    first, second = weights
+    hidden = jax.nn.sigmoid(first @ inputs)
+    error = second @ hidden - targets
+    scale = 2 / error.size
+    back = (second.T @ error) * hidden * (1 - hidden)
+    return scale * back @ inputs.T, scale * error @ hidden.T
+
+
+def two_layer_hessian(
+    weights: tuple[Array, Array], inputs: Array, targets: Array
+) -> Matrix:
+    r"""Hessian of the 2-layer network's error by hand, over raveled $(W_1, W_2)$.
+
+    $c\sum_u J_u^\top J_u + c\sum_u\sum_k e_k \nabla^2 y_k$, where the second derivatives
+    that do not vanish are $W_{2,kj}\sigma''_j u_i u_{i'}$ and $\sigma'_j u_i$.
+    """
+    first, second = weights
+    (hidden_size, input_size), output_size = first.shape, len(second)
+    hidden = jax.nn.sigmoid(first @ inputs)
+    slope = hidden * (1 - hidden)
+    bend = slope * (1 - 2 * hidden)
+    error = second @ hidden - targets
+    samples = inputs.shape[1]
+    eye = jnp.eye(output_size, dtype=first.dtype)
+    to_first = jnp.einsum("kj,jn,in->nkji", second, slope, inputs)
+    to_second = jnp.einsum("kl,jn->nklj", eye, hidden)
+    jacobian = jnp.concatenate(
+        [
+            to_first.reshape(samples, output_size, -1),
+            to_second.reshape(samples, output_size, -1),
+        ],
+        axis=-1,
+    )
+    gauss_newton = jnp.einsum("nka,nkb->ab", jacobian, jacobian)
+    eye_hidden = jnp.eye(hidden_size, dtype=first.dtype)
+    curved = jnp.einsum("kn,kj,jn,in,mn->jim", error, second, bend, inputs, inputs)
+    within = jnp.einsum("jim,jh->jihm", curved, eye_hidden)
+    across = jnp.einsum("kn,jn,in,jh->jikh", error, slope, inputs, eye_hidden)
+    n_first, n_second = first.size, second.size
+    across = across.reshape(n_first, n_second)
+    curvature = jnp.block(
+        [
+            [within.reshape(n_first, n_first), across],
+            [across.T, jnp.zeros((n_second, n_second), first.dtype)],
+        ]
+    )
+    return 2 / (samples * output_size) * (gauss_newton + curvature)
+
+
+def length_variance(corruption: Scalar, weights: int) -> Scalar:
+    r"""Variance of $\|\Delta c\|^2/m^2$ of the noisy gradient, $(2\rho/(1+\rho^2))^2/N$."""
+    return (2 * corruption / (1 + corruption**2)) ** 2 / weights
+
+
+def probe_alignment(weights: int) -> float:
+    r"""$\kappa_N = E|\hat e \cdot \hat\zeta| = \Gamma(N/2)/(\sqrt\pi\,\Gamma((N+1)/2))$."""
+    logs = math.lgamma(weights / 2) - math.lgamma((weights + 1) / 2)
+    return math.exp(logs) / math.sqrt(math.pi)
+
+
+def fluctuation_share(ratio: Scalar) -> Scalar:
+    """Share of fluctuations in all synaptic change, by magnitude: 1 / (1 + ratio)."""
+    return 1 / (1 + ratio)
+
+
+def step_slope(loss: Loss, weights: Synapses, compensation: Synapses) -> Scalar:
+    r"""$g[w + c]^\top c \approx g^\top c + c^\top H c$ (appendix, positivity).
+
+    A negative curvature along the compensation would mean that the loss falls ever
+    faster, which no steady state allows. Exact on a quadratic.
+    """
+    square = tree_norm(compensation) ** 2
+    curved = square * quadratic_form(loss, weights, compensation)
+    return tree_vdot(jax.grad(loss)(weights), compensation) + curved

@@ -1,0 +1,32 @@
+"""Stimuli that are fixed, or resampled from a fixed set."""
+
+import jax
+import jax.random as jr
+from jaxtyping import Array, Int, Key, PyTree
+
+from .._interfaces import AbstractTask
+
+
+class Constant(AbstractTask):
+    """The same stimulus (any pytree, `None` included) at every step."""
+
+    stimulus: PyTree
+
+    def __call__(self, step: Int[Array, ""], key: Key[Array, ""]) -> PyTree:
+        del step, key
+        return self.stimulus
+
+
+class Bootstrap(AbstractTask):
+    """Samples drawn with replacement at every step, as many as there are.
+
+    `samples` is a pytree whose leaves have the sample axis last.
+    """
+
+    samples: PyTree
+
+    def __call__(self, step: Int[Array, ""], key: Key[Array, ""]) -> PyTree:
+        del step
+        count = jax.tree.leaves(self.samples)[0].shape[-1]
+        chosen = jr.randint(key, (count,), 0, count)
+        return jax.tree.map(lambda leaf: leaf[..., chosen], self.samples)

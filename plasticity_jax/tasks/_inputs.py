@@ -1,0 +1,30 @@
+"""Random weights and inputs."""
+
+import jax.numpy as jnp
+import jax.random as jr
+from jaxtyping import Array, Float, Key
+
+
+def glorot_uniform(
+    sizes: tuple[int, ...], key: Key[Array, ""]
+) -> tuple[Float[Array, "post pre"], ...]:
+    r"""Weight matrices between layers of `sizes`, uniform in $\pm\sqrt{6/(n+m)}$."""
+    pairs = list(zip(sizes[:-1], sizes[1:], strict=True))
+    keys = jr.split(key, len(pairs))
+    bounds = [(6 / (pre + post)) ** 0.5 for pre, post in pairs]
+    return tuple(
+        jr.uniform(k, (post, pre), minval=-bound, maxval=bound)
+        for k, (pre, post), bound in zip(keys, pairs, bounds, strict=True)
+    )
+
+
+def mixed_normal(
+    features: int, samples: int, key: Key[Array, ""]
+) -> Float[Array, "feature sample"]:
+    r"""Inputs $u = Az$, $z \sim N(0, I)$, with one square $A$ of standard normals.
+
+    Their second moment $AA^\top$ is strongly anisotropic.
+    """
+    for_mixing, for_sources = jr.split(key)
+    mixing = jr.normal(for_mixing, (features, features))
+    return jnp.matmul(mixing, jr.normal(for_sources, (features, samples)))
