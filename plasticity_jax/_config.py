@@ -2,7 +2,6 @@
 
 import dataclasses
 import difflib
-import math
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
@@ -60,17 +59,14 @@ def updated(config: C, changes: dict[str, Any], where: str = "config") -> C:
 
 def _frozen(value: Any) -> Any:
     if isinstance(value, list):
-        if value and isinstance(value[0], list):
-            return np.asarray(value, dtype=float)
-        return tuple(value)
+        rows = any(isinstance(row, list) for row in value)
+        return np.asarray(value, dtype=float) if rows else tuple(value)
     return value
 
 
 def _check_kind(where: str, name: str, value: Any, config: eqx.Module) -> None:
     """A structural value must be of the kind of the default (bool is not an int)."""
     default = getattr(config, name)
-    if default is None or value is None:
-        return
     if type(value) is not type(default):
         kind = type(default).__name__
         raise ValueError(f"{where}: `{name}` must be of type {kind}; got {value!r}.")
@@ -142,8 +138,4 @@ def _plain(value: Any) -> Any:
     array = np.asarray(value)
     if array.ndim:
         return [_plain(x) for x in array]
-    if array.dtype.kind in "biu":
-        return array.item()
-    return float(np.format_float_scientific(array)) if np.isfinite(array) else (
-        math.copysign(math.inf, array) if not np.isnan(array) else math.nan
-    )
+    return float(str(array)) if array.dtype.kind == "f" else array.item()

@@ -20,23 +20,16 @@ class Progress:
 
     def __enter__(self) -> "Progress":
         if self._shown and sys.stderr.isatty():
+            import rich.progress as columns
             from rich.console import Console
-            from rich.progress import (
-                BarColumn,
-                MofNCompleteColumn,
-                Progress as Bar,
-                TextColumn,
-                TimeElapsedColumn,
-                TimeRemainingColumn,
-            )
 
-            self._bar = Bar(
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("runs {task.fields[rate]} {task.fields[diverged]}"),
-                TimeElapsedColumn(),
-                TextColumn("left"),
-                TimeRemainingColumn(),
+            self._bar = columns.Progress(
+                columns.BarColumn(),
+                columns.MofNCompleteColumn(),
+                columns.TextColumn("runs {task.fields[rate]} {task.fields[diverged]}"),
+                columns.TimeElapsedColumn(),
+                columns.TextColumn("left"),
+                columns.TimeRemainingColumn(),
                 console=Console(stderr=True),
             ).__enter__()
             self._task = self._bar.add_task("", total=self.total, rate="", diverged="")
@@ -62,8 +55,10 @@ class Progress:
             rate = self.done / (now - self._start)
             lost = f"({self.diverged} diverged)" if self.diverged else ""
             if self._bar is not None and self._task is not None:
-                fields = {"rate": f"{rate:.1f}/s", "diverged": lost}
-                self._bar.update(self._task, completed=self.done, **fields)
+                speed = f"{rate:.1f}/s"
+                self._bar.update(
+                    self._task, completed=self.done, rate=speed, diverged=lost
+                )
             elif now - self._last > INTERVAL or self.done == self.total:
                 self._last = now
                 left = (self.total - self.done) / rate

@@ -7,10 +7,10 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Key, PyTree
 
-from ._interfaces import AbstractSignals, advance, State, System
+from ._interfaces import advance, State, System
 
 
-Record = Callable[[State, AbstractSignals, dict[str, Any]], PyTree]
+Record = Callable[[State, Any, dict[str, Any]], PyTree]
 
 
 @eqx.filter_jit

@@ -213,7 +213,8 @@ class _Lanes:
     def compile(self, size: int) -> int:
         """Compile for batches of `size`; bytes of temporary memory it will use."""
         start = time.perf_counter()
-        program = _lanes.lower(*self.batch(np.zeros(size, int))).compile()
+        jitted: Any = _lanes  # the type of a jitted function does not tell `lower`
+        program = jitted.lower(*self.batch(np.zeros(size, int))).compile()
         self.compile_seconds += time.perf_counter() - start
         memory = program.compiled.memory_analysis()
         return memory.temp_size_in_bytes if memory is not None else 0
@@ -229,7 +230,7 @@ class _Lanes:
 def _compute(
     lanes: _Lanes, structure: Mapping[str, Any], size: int, workers: int, bar: Progress
 ) -> Results:
-    """All lanes, in batches of one compiled size; at most one batch a worker is held."""
+    """All lanes, in batches of one compiled size."""
     results = {
         name: np.empty((lanes.total, *x.shape[1:]), x.dtype)
         for name, x in structure.items()
@@ -272,11 +273,15 @@ def _labels(
     outer = (*(axis.name for axis in axes), "seed")
     for name in dims:
         if name not in structure:
-            raise ValueError(f"dims: unknown observable '{name}'.{nearest(name, structure)}")
-    labels = {"diverged": outer}
+            raise ValueError(
+                f"dims: unknown observable '{name}'.{nearest(name, structure)}"
+            )
+    labels: dict[str, tuple[str, ...]] = {"diverged": outer}
     for name, x in structure.items():
         if name in taken | {"seed", "diverged"}:
-            raise ValueError(f"`run` returns '{name}', the name of a coordinate; rename it.")
+            raise ValueError(
+                f"`run` returns '{name}', the name of a coordinate; rename it."
+            )
         own = tuple(dims.get(name, (f"{name}_{i}" for i in range(x.ndim - 1))))
         if len(own) != x.ndim - 1:
             raise ValueError(
@@ -286,7 +291,9 @@ def _labels(
     return labels
 
 
-def _attributes(config: eqx.Module, keys: Key[Array, " seed"], size: int) -> dict[str, Any]:
+def _attributes(
+    config: eqx.Module, keys: Key[Array, " seed"], size: int
+) -> dict[str, Any]:
     """What is needed to repeat the sweep."""
     return {
         "plasticity_jax": importlib.metadata.version("plasticity-jax"),

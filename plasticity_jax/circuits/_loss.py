@@ -76,7 +76,7 @@ class SecondMomentError(eqx.Module):
     teacher: Float[Array, "output feature"]
     reduction: Reduction = eqx.field(default="mean", static=True)
 
-    def __call__(self, weights: tuple[Array], stimulus: None = None) -> Scalar:
+    def __call__(self, weights: Weights, stimulus: None = None) -> Scalar:
         del stimulus
         difference = weights[0] - self.teacher
         error = jnp.sum((difference @ self.second_moment) * difference)

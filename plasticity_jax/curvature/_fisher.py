@@ -12,6 +12,7 @@ $s_{xy} = \nabla \log p(y \mid x)$ (Martens 2020). Three matrices go by the name
   the draws are held fixed under differentiation.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -22,7 +23,8 @@ import lineax as lx
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Key, PyTree
 
-from ._flat import arrays_of, at_least, choose, Matrix, Scalar, structure_of, Vector
+from .._interfaces import Scalar
+from ._flat import arrays_of, at_least, choose, Matrix, structure_of, Vector
 
 
 LogProb = Callable[[Any, Any, Any], Scalar]
@@ -151,7 +153,8 @@ def _terms(
             raise ValueError(f"`targets` must match the {count} inputs; got {length}.")
         ys = jax.tree.map(lambda y: y[:, None], targets)
         return _Terms(log_probs, inputs, ys, jnp.ones_like)
-    _need(kind, key=key)
+    if key is None:
+        raise ValueError("`kind='sampled'` needs `key`; got None.")
     at_least("samples", samples, 1)
     if (outcomes is None) == (sample is None):
         raise ValueError("`kind='sampled'` needs either `outcomes` or `sample`.")
@@ -173,7 +176,8 @@ def _sum_over_inputs(
     arrays, _ = arrays_of(lambda params: params, params)
     flat, unravel = ravel_pytree(arrays)
     count, outcomes = jax.tree.leaves(terms.ys)[0].shape[:2]
-    size = max(1, min(count, BLOCK_ENTRIES // (outcomes * flat.size)))
+    blocks = math.ceil(count * outcomes * flat.size / BLOCK_ENTRIES)
+    size = math.ceil(count / min(blocks, count))
 
     def scores(x: Any, y: Any, present: Array) -> Float[Array, "outcome w"]:
         _, function = arrays_of(lambda params: terms.log_probs(params, x, y), params)

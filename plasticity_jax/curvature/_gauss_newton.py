@@ -12,11 +12,11 @@ import lineax as lx
 from jax.flatten_util import ravel_pytree
 from jaxtyping import PyTree
 
+from .._interfaces import Scalar
 from ._flat import (
     arrays_of,
     Matrix,
     over_basis,
-    Scalar,
     structure_of,
     to_matrix,
     Vector,

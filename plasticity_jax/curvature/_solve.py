@@ -13,13 +13,13 @@ from jax.flatten_util import ravel_pytree
 from jax.typing import ArrayLike
 from jaxtyping import Array, PyTree
 
+from .._interfaces import Scalar
 from ._flat import (
     arrays_of,
     choose,
     flatten,
     Matrix,
     Operator,
-    Scalar,
     to_matrix,
     Vector,
 )
@@ -101,12 +101,12 @@ def natural_gradient_transform(
     """
     choose("method", method, METHODS)
 
-    def init(params: PyTree) -> optax.EmptyState:
+    def init(params: PyTree) -> Any:
         return optax.EmptyState()
 
     def update(
-        updates: PyTree, state: optax.EmptyState, params: PyTree = None, **extra: Any
-    ) -> tuple[PyTree, optax.EmptyState]:
+        updates: PyTree, state: Any, params: PyTree = None, **extra: Any
+    ) -> tuple[PyTree, Any]:
         if params is None:
             raise ValueError("`params` must be given to `update`; got None.")
         options = {"rtol": rtol, "atol": atol, "max_steps": max_steps}

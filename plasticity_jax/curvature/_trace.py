@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, Key
 
+from .._interfaces import Scalar
 from ._flat import (
     at_least,
     by_block,
@@ -13,7 +14,6 @@ from ._flat import (
     flatten,
     frozen,
     Operator,
-    Scalar,
     to_diagonal,
 )
 

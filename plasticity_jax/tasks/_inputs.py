@@ -1,5 +1,7 @@
 """Random weights and inputs."""
 
+from itertools import pairwise
+
 import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, Key
@@ -9,7 +11,7 @@ def glorot_uniform(
     sizes: tuple[int, ...], key: Key[Array, ""]
 ) -> tuple[Float[Array, "post pre"], ...]:
     r"""Weight matrices between layers of `sizes`, uniform in $\pm\sqrt{6/(n+m)}$."""
-    pairs = list(zip(sizes[:-1], sizes[1:], strict=True))
+    pairs = list(pairwise(sizes))
     keys = jr.split(key, len(pairs))
     bounds = [(6 / (pre + post)) ** 0.5 for pre, post in pairs]
     return tuple(

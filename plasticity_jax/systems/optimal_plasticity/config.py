@@ -5,6 +5,7 @@ is the unit of time.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -15,8 +16,15 @@ from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float, Key
 
 from ..._config import nearest
-from ..._interfaces import AbstractRule, AbstractTask, real, require, Scalar
-from ..._interfaces import State, System
+from ..._interfaces import (
+    AbstractRule,
+    AbstractTask,
+    real,
+    require,
+    Scalar,
+    State,
+    System,
+)
 from ..._trees import tree_scale
 from ...circuits import feedforward, LossCircuit, SecondMomentError, SquaredError
 from ...rules import (
@@ -35,6 +43,7 @@ from ...rules import (
 from ...tasks import Bootstrap, Constant, glorot_uniform, mixed_normal
 
 
+Weights = tuple[Float[Array, "_ _"], ...]
 RULES = (
     "noisy_gradient",  # rule 1 of the Methods; `exact_norm` fixes every length
     "gradient",  # rule 1 without noise (Fig. 1)
@@ -54,6 +63,24 @@ REDUCTIONS = ("mean", "sum_outputs")
 
 def _optional(x: ArrayLike | None) -> Array | None:
     return None if x is None else real(x)
+
+
+class Landscape(eqx.Module):
+    """A two-dimensional bowl on which to look at single steps (Figs. 3 and 4)."""
+
+    stiffness: Scalar = eqx.field(default=5.0, converter=real)  # of the steep direction
+    softness: Scalar = eqx.field(default=0.5, converter=real)  # of the shallow one
+    distance: Scalar = eqx.field(default=1.0, converter=real)  # from the minimum
+    corruption: Scalar = eqx.field(default=1.0, converter=real)  # noise/gradient
+    fluctuation: Scalar = eqx.field(default=0.3, converter=real)  # length
+    trials: int = eqx.field(default=4000, static=True)
+
+    def __check_init__(self) -> None:
+        positive = (1e-12, math.inf)
+        require(self, stiffness=positive, softness=positive, distance=positive)
+        require(self, fluctuation=positive, corruption=(0.0, math.inf))
+        if self.trials < 2:
+            raise ValueError(f"`trials` must be at least 2; got {self.trials}.")
 
 
 class Config(eqx.Module):
@@ -87,6 +114,7 @@ class Config(eqx.Module):
     data_seed: int = eqx.field(default=0, static=True)
     reduction: str = eqx.field(default="mean", static=True)
     bootstrap: bool = eqx.field(default=False, static=True)
+    fresh_start: bool = eqx.field(default=False, static=True)  # an untrained student
     exact_norm: bool = eqx.field(default=False, static=True)
     saddle_free: bool = eqx.field(default=False, static=True)
     probes: int = eqx.field(default=1, static=True)
@@ -213,13 +241,28 @@ def build(config: Config, key: Key[Array, ""]) -> tuple[System, State]:
         "compensation": _compensation(config, teacher),
         "fluctuation": _fluctuation(config),
     }
-    start = 1 + config.start_offset * jr.normal(for_start)
-    return System(task, LossCircuit(loss), rules), State(
-        None, tree_scale(start, teacher)
-    )
+    if config.fresh_start:
+        student = glorot_uniform(config.sizes, for_start)
+    else:
+        student = tree_scale(1 + config.start_offset * jr.normal(for_start), teacher)
+    return System(task, LossCircuit(loss), rules), State(None, student)
 
 
-def _task_and_loss(config: Config, teacher: Any) -> tuple[AbstractTask, Any]:
+def objective(
+    config: Config, key: Key[Array, ""]
+) -> tuple[Callable[[Weights], Scalar], Weights]:
+    """The task error as a function of the weights alone, and the teacher's weights.
+
+    For the same key it is the loss of the system that `build` makes.
+    """
+    for_teacher, for_samples = jr.split(key)
+    teacher = glorot_uniform(config.sizes, for_teacher)
+    task, loss = _task_and_loss(config, teacher)
+    stimulus = task(jnp.zeros((), jnp.int32), for_samples)
+    return lambda weights: loss(weights, stimulus), teacher
+
+
+def _task_and_loss(config: Config, teacher: Weights) -> tuple[AbstractTask, Any]:
     if config.linear and not config.bootstrap:
         moment = input_moment(config)
         loss = SecondMomentError(moment, teacher[0], config.reduction)  # pyright: ignore[reportArgumentType]
@@ -230,7 +273,7 @@ def _task_and_loss(config: Config, teacher: Any) -> tuple[AbstractTask, Any]:
     return task, SquaredError(config.output, config.reduction)  # pyright: ignore[reportArgumentType]
 
 
-def _compensation(config: Config, teacher: Any) -> AbstractRule:
+def _compensation(config: Config, teacher: Weights) -> AbstractRule:
     length = config.ratio * config.fluctuation
     noisy = NoisyGradient(length, config.corruption, config.exact_norm)
     match config.rule:

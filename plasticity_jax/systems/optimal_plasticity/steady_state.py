@@ -69,7 +69,7 @@ def isotropic_loss(
 
 
 def relaxation_rate(ratio: Scalar, fluctuation: Scalar, corruption: Scalar) -> Scalar:
-    r"""$2\gamma_1^2/(\gamma_1^2+s^2)$ per step, isotropic: how fast the loss settles."""
+    r"""$2\gamma_1^2/(\gamma_1^2+s^2)$ per step, isotropic: how fast it settles."""
     clean, noise = parts(ratio, fluctuation, corruption)
     return 2 * clean**2 / (clean**2 + noise**2 + fluctuation**2)
 
@@ -118,7 +118,7 @@ def mean_field(
 
 
 def _root(function: Callable[[Scalar], Scalar], high: Scalar) -> Scalar:
-    """Root in (0, high) of an increasing function, differentiable in what it closes on."""
+    """Root in (0, high) of an increasing function, differentiable in its closure."""
     return jax.lax.custom_root(
         function,
         high / 2,
@@ -127,9 +127,7 @@ def _root(function: Callable[[Scalar], Scalar], high: Scalar) -> Scalar:
     )
 
 
-def _bisect(
-    function: Callable[[Scalar], Scalar], low: Scalar, high: Scalar
-) -> Scalar:
+def _bisect(function: Callable[[Scalar], Scalar], low: Scalar, high: Scalar) -> Scalar:
     """Where `function` crosses zero from below between `low` and `high`."""
 
     def halve(_: int, ends: tuple[Scalar, Scalar]) -> tuple[Scalar, Scalar]:
@@ -154,16 +152,16 @@ def best_ratio(
     """The fixed ratio of least steady-state error, between 0.001 and 10."""
 
     def slope(ratio: Scalar) -> Scalar:
-        loss = lambda log: mean_field(
-            eigenvalues, jnp.exp(log), jnp.ones(()), corruption, driven
-        ).loss
+        loss = lambda log: (
+            mean_field(eigenvalues, jnp.exp(log), jnp.ones(()), corruption, driven).loss
+        )
         return jax.grad(loss)(jnp.log(ratio))
 
     return _ratio_where(slope)
 
 
 def greedy_ratio(eigenvalues: Vector, corruption: Scalar) -> Scalar:
-    r"""Eq. 9 taken at its own steady state: $r^2\langle Q[\Delta c]\rangle_r = \mathrm{Tr}H/N$.
+    r"""Eq. 9 at its own steady state: $r^2\langle Q[\Delta c]\rangle = \mathrm{Tr}H/N$.
 
     Not above `best_ratio`: the greedy optimum compensates less than the best fixed one.
     """

@@ -45,7 +45,7 @@ def second_order_change(
 def expected_change(
     loss: Loss, weights: Synapses, compensation: Synapses, fluctuation_norm: Scalar
 ) -> Scalar:
-    r"""Expected loss change over spherical fluctuations (Eq. 8; its right side derived).
+    r"""Expected loss change over spherical fluctuations (Eq. 8, right side derived).
 
     $c^\top g + \frac12 \|c\|^2 Q_w[c] + \frac12 \delta^2\, \mathrm{Tr} H / N$; without
     compensation it is Box 2.
@@ -58,9 +58,10 @@ def expected_change(
 
 
 def optimal_length(loss: Loss, weights: Synapses, direction: Synapses) -> Scalar:
-    r"""Length along `direction` that lowers the loss most (Eq. 6); exact on a quadratic.
+    r"""Length along `direction` that lowers the loss most (Eq. 6).
 
-    $-\hat{c}^\top g / Q_w[c]$; NaN where $Q_w[c] \le 0$, since there is no minimum.
+    $-\hat{c}^\top g / Q_w[c]$, exact on a quadratic; NaN where $Q_w[c] \le 0$,
+    since there is no minimum.
     """
     curvature = quadratic_form(loss, weights, direction)
     slope = tree_vdot(tree_unit(direction), jax.grad(loss)(weights))
@@ -68,7 +69,9 @@ def optimal_length(loss: Loss, weights: Synapses, direction: Synapses) -> Scalar
     return jnp.where(curved, -slope / jnp.where(curved, curvature, 1.0), jnp.nan)
 
 
-def optimal_ratio(fluctuation_curvature: Scalar, compensation_curvature: Scalar) -> Scalar:
+def optimal_ratio(
+    fluctuation_curvature: Scalar, compensation_curvature: Scalar
+) -> Scalar:
     r"""$\|\Delta c\|^*/\|\Delta\epsilon\| = \sqrt{Q_w[\Delta\epsilon]/Q_w[\Delta c]}$.
 
     Eq. 9b. Holds where the loss is stationary and every length is the optimal one; it
@@ -82,8 +85,9 @@ def learning_excess(
 ) -> Scalar:
     r"""How far the optimal ratio exceeds Eq. 9 while the loss still falls (Eq. 10).
 
-    $\frac{\|c\|^{*2} Q[c]}{\delta^2 Q[\epsilon]} - 1 = \frac{2\,E[-\Delta F^*]}{\delta^2
-    Q[\epsilon]}$, with `expected_drop` $= E[-\Delta F^*]$.
+    $\frac{\|c\|^{*2} Q[c]}{\delta^2 Q[\epsilon]} - 1
+    = \frac{2\,E[-\Delta F^*]}{\delta^2 Q[\epsilon]}$,
+    with `expected_drop` $= E[-\Delta F^*]$.
     """
     return 2 * expected_drop / (fluctuation_norm**2 * fluctuation_curvature)
 
@@ -126,13 +130,16 @@ def newton_curvature(eigenvalues: Vector, overlaps: Vector) -> Scalar:
 
 
 def gradient_is_steep(eigenvalues: Vector, displacement: Vector) -> Array:
-    r"""A3: whether $Q_w[g] \ge \mathrm{Tr} H/N$ on a quadratic, $c_i$ in `displacement`."""
+    r"""A3: whether $Q_w[g] \ge \mathrm{Tr} H/N$ on a quadratic.
+
+    `displacement` holds $c_i = v_i^\top (w - w^*)$.
+    """
     steepness = gradient_curvature(eigenvalues, eigenvalues * displacement)
     return steepness >= jnp.mean(eigenvalues)
 
 
 def gradient_power_ascends(eigenvalues: Vector, displacement: Vector) -> Array:
-    r"""A4, sufficient for A3: $c_i^2\lambda_i^2$ does not fall as $\lambda_i$ ascends."""
+    r"""A4, sufficient for A3: $c_i^2\lambda_i^2$ never falls as $\lambda_i$ ascends."""
     power = (eigenvalues * displacement) ** 2
     return jnp.all(jnp.diff(power) >= 0)
 
@@ -184,16 +191,21 @@ def linear_hessian(
     second_moment: Float[Array, "feature feature"], outputs: int
 ) -> Matrix:
     r"""Hessian of a linear network's error, $\frac{2}{n_{out}} I \otimes C$."""
-    return 2 / outputs * jnp.kron(jnp.eye(outputs, dtype=second_moment.dtype), second_moment)
+    return (
+        2
+        / outputs
+        * jnp.kron(jnp.eye(outputs, dtype=second_moment.dtype), second_moment)
+    )
 
 
 def two_layer_gradient(
-    weights: tuple[Array, Array], inputs: Array, targets: Array
-) -> tuple[Array, Array]:
+    weights: tuple[Array, ...], inputs: Array, targets: Array
+) -> tuple[Array, ...]:
     r"""Gradient of the 2-layer network's error by hand; samples along the last axis.
 
-    $\nabla_{W_2} = c\,e h^\top$, $\nabla_{W_1} = c\,[(W_2^\top e) \odot h(1-h)] X^\top$,
-    $c = 2/(n\,n_{out})$, $e = y - y^*$, $h = \sigma(W_1 X)$.
+    $\nabla_{W_2} = c\,e h^\top$,
+    $\nabla_{W_1} = c\,[(W_2^\top e) \odot h(1-h)] X^\top$, $c = 2/(n\,n_{out})$,
+    $e = y - y^*$, $h = \sigma(W_1 X)$.
     """
     first, second = weights
     hidden = jax.nn.sigmoid(first @ inputs)
@@ -204,15 +216,16 @@ def two_layer_gradient(
 
 
 def two_layer_hessian(
-    weights: tuple[Array, Array], inputs: Array, targets: Array
+    weights: tuple[Array, ...], inputs: Array, targets: Array
 ) -> Matrix:
     r"""Hessian of the 2-layer network's error by hand, over raveled $(W_1, W_2)$.
 
-    $c\sum_u J_u^\top J_u + c\sum_u\sum_k e_k \nabla^2 y_k$, where the second derivatives
-    that do not vanish are $W_{2,kj}\sigma''_j u_i u_{i'}$ and $\sigma'_j u_i$.
+    $c\sum_u J_u^\top J_u + c\sum_u\sum_k e_k \nabla^2 y_k$, where the second
+    derivatives that do not vanish are $W_{2,kj}\sigma''_j u_i u_{i'}$ and
+    $\sigma'_j u_i$.
     """
     first, second = weights
-    (hidden_size, input_size), output_size = first.shape, len(second)
+    hidden_size, output_size = len(first), len(second)
     hidden = jax.nn.sigmoid(first @ inputs)
     slope = hidden * (1 - hidden)
     bend = slope * (1 - 2 * hidden)
@@ -245,12 +258,15 @@ def two_layer_hessian(
 
 
 def length_variance(corruption: Scalar, weights: int) -> Scalar:
-    r"""Variance of $\|\Delta c\|^2/m^2$ of the noisy gradient, $(2\rho/(1+\rho^2))^2/N$."""
+    r"""Variance of the noisy gradient's $\|c\|^2/m^2$: $(2\rho/(1+\rho^2))^2/N$."""
     return (2 * corruption / (1 + corruption**2)) ** 2 / weights
 
 
 def probe_alignment(weights: int) -> float:
-    r"""$\kappa_N = E|\hat e \cdot \hat\zeta| = \Gamma(N/2)/(\sqrt\pi\,\Gamma((N+1)/2))$."""
+    r"""$\kappa_N = E|\hat e\cdot\hat\zeta|$ of two random directions (one probe).
+
+    $\Gamma(N/2)/(\sqrt\pi\,\Gamma((N+1)/2))$.
+    """
     logs = math.lgamma(weights / 2) - math.lgamma((weights + 1) / 2)
     return math.exp(logs) / math.sqrt(math.pi)
 

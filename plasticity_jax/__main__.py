@@ -1,0 +1,6 @@
+"""`python -m plasticity_jax`."""
+
+from .cli import main
+
+
+main()

@@ -1,0 +1,139 @@
+"""What a system's experiments are made of: claims, checks and the sweep behind them."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TYPE_CHECKING
+
+import equinox as eqx
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jaxtyping import Array
+
+from ._config import Plan
+from ._sweep import Run, sweep
+
+
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.figure import Figure
+
+
+class Claim(NamedTuple):
+    """A statement of a paper as a number and the interval in which it must lie.
+
+    `control` is the same number with the mechanism removed: it must lie outside, or
+    the claim proves nothing.
+    """
+
+    says: str
+    source: str
+    value: float
+    low: float = -math.inf
+    high: float = math.inf
+    standard_error: float = math.nan
+    control: float | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether the value lies in the interval; False for NaN."""
+        return bool(self.low <= self.value <= self.high)
+
+    @property
+    def control_fails(self) -> bool:
+        """Whether the negative control lies outside (True where there is none)."""
+        return self.control is None or not bool(self.low <= self.control <= self.high)
+
+
+class Check(NamedTuple):
+    """A closed form beside the quantity that it predicts.
+
+    `kind`: `exact` (an identity, to rounding), `expectation` (a mean over noise, to
+    its standard error) or `simulation` (a run, to a stated tolerance). `error` is
+    relative, or in standard errors where `kind` is `expectation`.
+    """
+
+    quantity: str
+    source: str
+    kind: str
+    value: float
+    reference: float
+    error: float
+    tolerance: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether the error is within tolerance; False for NaN."""
+        return bool(self.error <= self.tolerance)
+
+
+def exact(
+    quantity: str, source: str, got: Any, want: Any, tolerance: float = 1e-10
+) -> Check:
+    """An identity: largest difference over the largest entry."""
+    a, b = np.ravel(np.asarray(got)), np.ravel(np.asarray(want))
+    error = np.max(np.abs(a - b)) / max(float(np.max(np.abs(b))), 1e-300)
+    value, reference = (float(np.linalg.norm(x)) for x in (a, b))
+    return Check(quantity, source, "exact", value, reference, float(error), tolerance)
+
+
+def expectation(quantity: str, source: str, samples: Array, want: Any) -> Check:
+    """A mean over draws: distance in standard errors, at most 4."""
+    mean, error = (
+        float(jnp.mean(samples)),
+        float(jnp.std(samples)) / len(samples) ** 0.5,
+    )
+    distance = abs(mean - float(want)) / error
+    return Check(quantity, source, "expectation", mean, float(want), distance, 4.0)
+
+
+def simulated(
+    quantity: str, source: str, got: Any, want: Any, tolerance: float
+) -> Check:
+    """A run against a law: relative distance."""
+    got, want = float(got), float(want)
+    error = abs(got / want - 1)
+    return Check(quantity, source, "simulation", got, want, error, tolerance)
+
+
+def holds(quantity: str, source: str, share: Any) -> Check:
+    """A statement that must be true of every case: the share in which it is."""
+    share = float(share)
+    return Check(quantity, source, "exact", share, 1.0, 1.0 - share, 0.0)
+
+
+class Experiment(NamedTuple):
+    """A figure of a paper: its sweep, what must come out of it, and its picture.
+
+    `control(plan)` is the plan with the mechanism removed; `claims(data, control)`
+    compares both; `predict(plan, keys)` is theory on the same grid, merged into the
+    data. `float64` marks what has no meaning in single precision.
+    """
+
+    name: str
+    source: str
+    shows: str
+    config: type[eqx.Module]
+    run: Run
+    claims: "Callable[[xarray.Dataset, xarray.Dataset], Sequence[Claim]]"
+    figure: "Callable[[xarray.Dataset], Figure]"
+    control: Callable[[Plan], Plan]
+    dims: dict[str, tuple[str, ...]] = {}  # noqa: RUF012
+    predict: "Callable[[Plan, Any], xarray.Dataset] | None" = None
+    float64: bool = False
+
+
+def perform(
+    experiment: Experiment, plan: Plan, *, seed: int = 0, progress: bool = True
+) -> "tuple[xarray.Dataset, xarray.Dataset]":
+    """The labelled data of an experiment, theory included, and of its control."""
+
+    def data(plan: Plan) -> "xarray.Dataset":
+        keys = jr.split(jr.key(seed), plan.seeds)
+        run, dims = experiment.run, experiment.dims
+        result = sweep(run, plan.config, plan.grid, keys, dims=dims, progress=progress)
+        if experiment.predict is not None:
+            result = result.merge(experiment.predict(plan, keys))
+        return result
+
+    return data(plan), data(experiment.control(plan))

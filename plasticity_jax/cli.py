@@ -1,0 +1,328 @@
+"""The command line: `plasticity-jax`, also `python -m plasticity_jax`."""
+
+import importlib
+import json
+import pkgutil
+import shutil
+import sys
+import tempfile
+import tomllib
+import traceback
+from collections.abc import Iterable
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any, NamedTuple
+
+import cyclopts
+import numpy as np
+from cyclopts import Parameter
+
+from . import __version__, systems
+from ._config import load_plan, nearest, Plan, presets, to_table, updated
+from ._experiment import Experiment, perform
+from .verdict import check_json, check_table, Verdict
+
+
+app = cyclopts.App(
+    name="plasticity-jax",
+    help="Differentiable models of synaptic plasticity: run, verify and look.",
+    version=__version__,
+    help_flags=["--help", "-h"],
+)
+DEBUG = "--debug"
+
+
+class Named(NamedTuple):
+    """An experiment with its system and the file of its parameters."""
+
+    system: str
+    experiment: Experiment
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return f"{self.system}.{self.experiment.name}"
+
+
+def main() -> None:
+    """Entry point: exit code 0 if all holds, 1 if a claim fails, 2 on bad input."""
+    tokens = sys.argv[1:]
+    debug = DEBUG in tokens
+    try:
+        code = app(
+            [token for token in tokens if token != DEBUG],
+            exit_on_error=False,
+            print_error=False,
+            result_action="return_value",
+        )
+    except (ValueError, OSError, cyclopts.CycloptsError) as error:
+        if debug:
+            traceback.print_exc()
+        print("error:", " ".join(str(error).split()), file=sys.stderr)
+        code = 2
+    except KeyboardInterrupt:
+        print("interrupted; nothing was written.", file=sys.stderr)
+        code = 130
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+@app.command(name="list")
+def list_(*, as_json: Annotated[bool, Parameter("--json", negative="")] = False) -> int:
+    """Systems, experiments and presets, and what each shows."""
+    rows = [
+        {
+            "name": named.name,
+            "system": named.system,
+            "source": named.experiment.source,
+            "shows": named.experiment.shows,
+            "presets": presets(named.path),
+            "cost": _costs(named.path),
+        }
+        for named in _experiments()
+    ]
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return 0
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table()
+    for name in ("experiment", "source", "shows", "presets"):
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        costs = "\n".join(f"{k}: {v}" if v else k for k, v in row["cost"].items())
+        table.add_row(row["name"], row["source"], row["shows"], costs)
+    Console().print(table)
+    return 0
+
+
+@app.command
+def run(
+    experiment: str,
+    *,
+    preset: str | None = None,
+    set: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    grid: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    seeds: int | None = None,
+    x64: Annotated[bool, Parameter(negative="")] = False,
+    out: Path = Path("runs"),
+) -> int:
+    """Run an experiment, write its data and figure, and judge its claims.
+
+    Parameters
+    ----------
+    experiment
+        Its name (see `list`), or a TOML file with a line `experiment = "..."`.
+    preset
+        A table of the parameter file; `small` unless the file has only `[common]`.
+    set
+        `name=value`, repeatable: override a parameter.
+    grid
+        `name=start:stop:count` or `name=a,b,c`, repeatable: override an axis.
+    seeds
+        Number of seeds.
+    x64
+        Compute in double precision.
+    out
+        Folder under which the results are written.
+    """
+    named, path = _find(experiment)
+    import jax
+
+    if x64 or named.experiment.float64:
+        jax.config.update("jax_enable_x64", True)
+    if preset is None and "small" in presets(path):
+        preset = "small"
+    plan = load_plan(named.experiment.config, path, preset)
+    plan = _overridden(plan, set, grid, seeds)
+    data, control = perform(named.experiment, plan)
+    claims = tuple(named.experiment.claims(data, control))
+    verdict = Verdict(named.name, claims)
+    folder = _write(named, plan, data, control, verdict, out)
+    from rich.console import Console
+
+    console = Console()
+    console.print(verdict.table())
+    console.print(f"written to {folder}")
+    return 0 if verdict.holds else 1
+
+
+@app.command
+def verify(
+    system: str | None = None,
+    *,
+    as_json: Annotated[bool, Parameter("--json", negative="")] = False,
+) -> int:
+    """Every closed form of a system (default: all) against autodiff and simulation."""
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+    names = _systems()
+    if system is not None and system not in names:
+        raise ValueError(f"unknown system '{system}'.{nearest(system, names)}")
+    found = {
+        name: tuple(_module(name, "checks").checks())
+        for name in ([system] if system else names)
+    }
+    if as_json:
+        rows = [check_json(name, c) for name, checks in found.items() for c in checks]
+        print(json.dumps(rows, indent=2))
+    else:
+        from rich.console import Console
+
+        for name, checks in found.items():
+            Console().print(check_table(name, checks))
+            failed = sum(not check.holds for check in checks)
+            print(f"{name}: {len(checks) - failed} of {len(checks)} hold")
+    return 0 if all(c.holds for checks in found.values() for c in checks) else 1
+
+
+@app.command
+def data(
+    name: str | None = None,
+    *,
+    dir: Path | None = None,
+    as_json: Annotated[bool, Parameter("--json", negative="")] = False,
+) -> int:
+    """Which data sets are here, where they were looked for, how to get them."""
+    from .data import status, where
+
+    records = [where(name, dir)] if name else status(dir)
+    if as_json:
+        print(json.dumps([record._asdict() for record in records], indent=2))
+        return 0
+    for record in records:
+        print(f"{record.name}: {record.location if record.found else 'not here'}")
+        if not record.found:
+            for place in record.looked_in:
+                print(f"  looked in {place}")
+            print(f"  {record.how_to_get}")
+    return 0
+
+
+def _systems() -> list[str]:
+    return [module.name for module in pkgutil.iter_modules(systems.__path__)]
+
+
+def _module(system: str, part: str) -> ModuleType:
+    return importlib.import_module(f"plasticity_jax.systems.{system}.{part}")
+
+
+def _configs() -> Path:
+    """The folder of parameter files: in the installed package, or beside it."""
+    here = Path(__file__).parent
+    return here / "configs" if (here / "configs").is_dir() else here.parent / "configs"
+
+
+def _experiments() -> list[Named]:
+    return [
+        Named(system, experiment, _configs() / system / f"{experiment.name}.toml")
+        for system in _systems()
+        for experiment in _module(system, "experiments").EXPERIMENTS
+    ]
+
+
+def _find(experiment: str) -> tuple[Named, Path]:
+    """An experiment by name, or by a TOML file that names it."""
+    path, name = None, experiment
+    if experiment.endswith(".toml"):
+        path = Path(experiment)
+        if not path.is_file():
+            raise ValueError(f"no such file: {experiment}")
+        try:
+            name = tomllib.loads(path.read_text()).get("experiment", "")
+        except tomllib.TOMLDecodeError as error:
+            raise ValueError(f"{experiment}: not valid TOML: {error}") from error
+    known = {named.name: named for named in _experiments()}
+    if not isinstance(name, str) or name not in known:
+        if path is not None:
+            hint = f'{experiment} needs a line `experiment = "..."`.'
+            raise ValueError(f"{hint}{nearest(str(name), known)}")
+        raise ValueError(f"unknown experiment '{name}'.{nearest(name, known)}")
+    return known[name], path or known[name].path
+
+
+def _overridden(
+    plan: Plan, settings: Iterable[str], axes: Iterable[str], seeds: int | None
+) -> Plan:
+    """The plan with the command line's `--set`, `--grid` and `--seeds`."""
+    changes = dict(_setting(text) for text in settings)
+    grid = {**plan.grid, **dict(_axis(text) for text in axes)}
+    for name in changes:
+        if name in grid:
+            raise ValueError(f"--set {name}: it is an axis of the grid; use --grid.")
+    if seeds is not None and seeds < 1:
+        raise ValueError(f"--seeds must be at least 1; got {seeds}.")
+    config = updated(plan.config, changes, "--set")
+    return Plan(config, grid, plan.seeds if seeds is None else seeds)
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise ValueError(f"--set {text}: write name=value.")
+    try:
+        return name, tomllib.loads(f"x = {value}")["x"]
+    except tomllib.TOMLDecodeError:
+        return name, value
+
+
+def _axis(text: str) -> tuple[str, np.ndarray]:
+    name, _, span = text.partition("=")
+    try:
+        if ":" in span:
+            start, stop, count = span.split(":")
+            return name, np.linspace(float(start), float(stop), int(count))
+        return name, np.asarray([float(x) for x in span.split(",")])
+    except ValueError as error:
+        raise ValueError(
+            f"--grid {text}: write name=start:stop:count or name=a,b,c."
+        ) from error
+
+
+def _write(
+    named: Named, plan: Plan, data: Any, control: Any, verdict: Verdict, out: Path
+) -> Path:
+    """Everything or nothing: written beside its place, then moved there."""
+    import tomli_w
+
+    grid = {
+        ",".join(k) if isinstance(k, tuple) else k: np.asarray(v).tolist()
+        for k, v in plan.grid.items()
+    }
+    table = {**to_table(plan.config), "seeds": plan.seeds}
+    document = {"experiment": named.name, "common": table}
+    if grid:
+        table["grid"] = grid
+    out.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{named.name}.", dir=out))
+    try:
+        data.to_zarr(work / "data.zarr", mode="w", consolidated=False)
+        control.to_zarr(
+            work / "data.zarr", group="control", mode="w", consolidated=False
+        )
+        figure = named.experiment.figure(data)
+        figure.savefig(work / "figure.png", dpi=160)
+        figure.savefig(work / "figure.pdf")
+        (work / "verdict.json").write_text(json.dumps(verdict.to_json(), indent=2))
+        (work / "config.toml").write_text(tomli_w.dumps(document))
+        work.chmod(0o755)
+        final = out / named.name
+        if final.exists():
+            shutil.rmtree(final)
+        work.replace(final)
+    except BaseException:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
+    return final
+
+
+def _costs(path: Path) -> dict[str, str]:
+    """Presets with the comment beside their header."""
+    costs = {}
+    for line in path.read_text().splitlines():
+        if line.startswith("[") and "." not in line.partition("]")[0]:
+            name, _, comment = line[1:].partition("]")
+            if name != "common":
+                costs[name] = comment.strip().removeprefix("#").strip()
+    return costs

@@ -1,0 +1,232 @@
+"""Figures 3 and 4: single steps on a two-dimensional bowl."""
+
+import dataclasses
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import xarray
+from jaxtyping import Array, Float, Key
+
+from ...._config import Plan
+from ...._experiment import Claim, Experiment
+from ...._interfaces import Scalar, State, System
+from ...._signals import LossSignals
+from ...._simulate import simulate
+from ...._trees import tree_norm, tree_unit
+from ....circuits import LossCircuit
+from ....curvature import newton_direction, quadratic_form
+from ....rules import Descent, Normalised, OptimalMagnitude, Wiener
+from ....tasks import Constant
+from .. import figures
+from ..config import Landscape
+from ..theory import optimal_length
+
+
+Point = Float[Array, " 2"]
+LENGTHS = 41  # points of a curve of loss against step length, in optimal lengths 0..2.5
+
+
+class Bowl(eqx.Module):
+    r"""$F = \frac12 \sum_i \lambda_i w_i^2$."""
+
+    stiffness: Point
+
+    def __call__(self, weights: Point, stimulus: None = None) -> Scalar:
+        del stimulus
+        return jnp.sum(self.stiffness * weights**2) / 2
+
+
+def length_of(state: State, signals: LossSignals, changes: Any) -> Array:
+    """Record the length of the compensation."""
+    del state, signals
+    return tree_norm(changes["compensation"])
+
+
+def steps_on_a_bowl(config: Landscape, key: Key[Array, ""]) -> dict[str, Array]:
+    """Optimal steps along the gradient, a corrupted gradient and Newton's direction.
+
+    Over `trials` points at one distance from the minimum in random directions: optimal
+    lengths (Eq. 6) and what they gain; `tangency` is the cosine between the gradient
+    after the optimal step and the step; `retrace` the distance between Newton's step
+    after a fluctuation from the minimum and minus the fluctuation; `curve` the loss
+    along both directions from one point; `repair` the mean length of optimal steps in a
+    steady state, in units of the fluctuation.
+    """
+    for_points, for_noise, for_run = jr.split(key, 3)
+    loss = Bowl(jnp.stack([config.stiffness, config.softness]))
+    points = jr.normal(for_points, (config.trials, 2))
+    points = config.distance * points / jnp.linalg.norm(points, axis=1, keepdims=True)
+
+    def at(point: Point, noise: Point) -> dict[str, Array]:
+        downhill = tree_unit(-jax.grad(loss)(point))
+        corrupted = tree_unit(downhill + config.corruption * tree_unit(noise))
+        out = {}
+        for name, direction in {"gradient": downhill, "corrupted": corrupted}.items():
+            length = optimal_length(loss, point, direction)
+            after = point + length * direction
+            steps = length * jnp.linspace(0.0, 2.5, LENGTHS)
+            along = jax.vmap(lambda s, d=direction: loss(point + s * d))(steps)
+            slope = tree_unit(jax.grad(loss)(after)) @ direction
+            out[name] = {
+                "length": length,
+                "gain": loss(point) - loss(after),
+                "curvature": quadratic_form(loss, point, direction),
+                "tangency": slope,
+                "steps": steps,
+                "curve": along,
+            }
+        newton = newton_direction(loss, config.fluctuation * downhill)
+        out["retrace"] = tree_norm(newton + config.fluctuation * downhill)
+        return out
+
+    seen = jax.vmap(at)(points, jr.normal(for_noise, points.shape))
+    rules = {
+        "compensation": OptimalMagnitude(Descent(), 100.0),
+        "fluctuation": Normalised(Wiener(), config.fluctuation),
+    }
+    system = System(Constant(None), LossCircuit(loss), rules)
+    start = State(None, points[0])
+    _, lengths = simulate(system, start, for_run, steps=config.trials, record=length_of)
+    gradient, corrupted = seen["gradient"], seen["corrupted"]
+    pairs = lambda name: jnp.stack([gradient[name], corrupted[name]])
+    example = jnp.argmax(gradient["curvature"] - corrupted["curvature"])
+    return {
+        "length": jnp.mean(pairs("length"), axis=1),
+        "gain": jnp.mean(pairs("gain"), axis=1),
+        "curvature": jnp.mean(pairs("curvature"), axis=1),
+        "tangency": jnp.max(jnp.abs(pairs("tangency")), axis=1),
+        "retrace": jnp.max(seen["retrace"]),
+        "steps": pairs("steps")[:, example],
+        "curve": pairs("curve")[:, example],
+        "repair": jnp.mean(lengths[config.trials // 10 :]) / config.fluctuation,
+    }
+
+
+DIMS = {
+    "length": ("direction",),
+    "gain": ("direction",),
+    "curvature": ("direction",),
+    "tangency": ("direction",),
+    "steps": ("direction", "place"),
+    "curve": ("direction", "place"),
+}
+
+
+def fig3_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
+    """Curvature limits how much compensation helps."""
+
+    def overshoot(data: xarray.Dataset) -> float:
+        curve = data.curve.isel(direction=0).mean("seed")
+        return float(curve.isel(place=-1) / curve.isel(place=0))
+
+    def best_place(data: xarray.Dataset) -> float:
+        curve = data.curve.isel(direction=0).mean("seed").values
+        return 2.5 * float(curve.argmin()) / (LENGTHS - 1)
+
+    def repair(data: xarray.Dataset) -> float:
+        return float(data.repair.mean())
+
+    return [
+        Claim(
+            "loss along the gradient is least at the length of Eq. 6 (place / Eq. 6)",
+            "Fig. 3b, Eq. 6",
+            best_place(data),
+            1 - 2.5 / (LENGTHS - 1),
+            1 + 2.5 / (LENGTHS - 1),
+        ),
+        Claim(
+            "2.5 times that length is worse than no step (loss after / before)",
+            "Fig. 3b",
+            overshoot(data),
+            1.0,
+        ),
+        Claim(
+            "noise and optimal repair in turn: repair is smaller (mean length / noise)",
+            "Fig. 3c, 4c",
+            repair(data),
+            0.0,
+            0.99,
+            control=repair(control),
+        ),
+    ]
+
+
+def fig4_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
+    """The better direction is the more curved one, so its best step is shorter."""
+
+    def relation(data: xarray.Dataset, name: str) -> float:
+        pair = data[name].mean("seed")
+        return float(pair.isel(direction=0) / pair.isel(direction=1))
+
+    return [
+        Claim(
+            "the best step ends tangent to a level set (largest cosine, gradient)",
+            "Fig. 4a",
+            float(data.tangency.max()),
+            0.0,
+            1e-9,
+        ),
+        Claim(
+            "the gradient is more curved than a corrupted gradient (ratio of means)",
+            "Fig. 4b",
+            relation(data, "curvature"),
+            1.05,
+            control=relation(control, "curvature"),
+        ),
+        Claim(
+            "so its best step is shorter (ratio of means)",
+            "Fig. 4b",
+            relation(data, "length"),
+            0.0,
+            0.99,
+            control=relation(control, "length"),
+        ),
+        Claim(
+            "though it gains more (ratio of means)",
+            "Fig. 4b",
+            relation(data, "gain"),
+            1.05,
+        ),
+        Claim(
+            "Newton's step retraces the fluctuation from the minimum (distance)",
+            "Fig. 4d",
+            float(data.retrace.max()),
+            0.0,
+            1e-9,
+        ),
+    ]
+
+
+def round_bowl(plan: Plan) -> Plan:
+    """Negative control: the same curvature in every direction."""
+    config = dataclasses.replace(plan.config, softness=plan.config.stiffness)
+    return plan._replace(config=config)
+
+
+FIG3 = Experiment(
+    "fig3",
+    "Fig. 3",
+    "curvature limits how much compensation helps: Eq. 6 on a two-dimensional bowl",
+    Landscape,
+    steps_on_a_bowl,
+    fig3_claims,
+    figures.step_lengths,
+    round_bowl,
+    DIMS,
+    float64=True,
+)
+FIG4 = Experiment(
+    "fig4",
+    "Fig. 4",
+    "optimal steps along gradient, corrupted gradient and Newton's direction",
+    Landscape,
+    steps_on_a_bowl,
+    fig4_claims,
+    figures.level_sets,
+    round_bowl,
+    DIMS,
+    float64=True,
+)

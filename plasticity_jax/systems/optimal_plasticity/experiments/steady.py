@@ -1,0 +1,170 @@
+"""Steady-state error against the ratio: Figure 5, its supplement, restricted noise."""
+
+import dataclasses
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import xarray
+from jaxtyping import Array, Key
+
+from ...._config import Plan
+from ...._interfaces import State
+from ...._signals import LossSignals
+from ...._simulate import simulate
+from ...._sweep import sweep
+from ....curvature import hessian
+from ....measure import drift, log_vertex
+from ..config import build, Config, input_moment, objective
+from ..steady_state import best_ratio, greedy_ratio, mean_field
+
+
+STRETCHES = 50  # of the recorded course of the loss
+DIMS = {"course": ("stretch",)}
+
+
+def loss_of(state: State, signals: LossSignals, changes: Any) -> Array:
+    """Record the loss before the step: it includes the last step's fluctuation."""
+    del state, changes
+    return signals.loss
+
+
+def steady_state(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
+    """Steady-state error: the loss averaged over the last `window` steps.
+
+    `drift` says how settled it is (see `measure.drift`); `course` is the loss averaged
+    over 50 equal stretches of the run.
+    """
+    for_build, for_run = jr.split(key)
+    system, state = build(config, for_build)
+    _, losses = simulate(system, state, for_run, steps=config.steps, record=loss_of)
+    stretches = min(STRETCHES, config.steps)
+    kept = losses[config.steps % stretches :]
+    return {
+        "loss": jnp.mean(losses[-config.window :]),
+        "drift": drift(losses),
+        "course": jnp.mean(kept.reshape(stretches, -1), axis=1),
+    }
+
+
+def spectrum_at_teacher(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
+    """Eigenvalues of the exact Hessian at the teacher, ascending, clipped at zero."""
+    if config.linear:
+        outputs = config.sizes[-1]
+        scale = 2 / outputs if config.reduction == "mean" else 2.0
+        values = jnp.repeat(jnp.linalg.eigvalsh(scale * input_moment(config)), outputs)
+    else:
+        for_build, _ = jr.split(key)
+        matrix = hessian(*objective(config, for_build))
+        values = jnp.linalg.eigvalsh(matrix)
+    return {"eigenvalue": jnp.maximum(values, 0.0)}
+
+
+def fluctuating_shares(config: Config) -> Array:
+    """Share of the fluctuation's square in each eigen-direction, softest first."""
+    count = config.weights
+    soft = max(1, round(config.fluctuating_share * config.sizes[0]))
+    driven = count * soft // config.sizes[0] if config.fluctuating_share < 1 else count
+    return jnp.where(jnp.arange(count) < driven, 1 / driven, 0.0)
+
+
+def predict(plan: Plan, keys: Key[Array, " seed"]) -> xarray.Dataset:
+    """The mean-field law fed with the exact curvature at every teacher.
+
+    `predicted_loss` on the grid, and per corruption the best fixed ratio and the ratio
+    of Eq. 9 at its own steady state.
+    """
+    config: Config = plan.config
+    dims = {"eigenvalue": ("mode",)}
+    data = sweep(spectrum_at_teacher, config, {}, keys, dims=dims, progress=False)
+    shares = fluctuating_shares(config)
+    size = lambda s: s * math.sqrt(config.weights)
+    law = lambda e, rho, s, r: mean_field(e, r, size(s), rho, shares).loss
+    axes = [_axis(plan, name) for name in ("corruption", "fluctuation_size", "ratio")]
+    spectra = data.eigenvalue
+    best = lambda e, rho: best_ratio(e, rho, shares)
+    return xarray.Dataset(
+        {
+            "eigenvalue": spectra,
+            "predicted_loss": _broadcast(law, spectra, *axes),
+            "predicted_ratio": _broadcast(best, spectra, axes[0]),
+            "greedy_ratio": _broadcast(greedy_ratio, spectra, axes[0]),
+        }
+    )
+
+
+def _axis(plan: Plan, name: str) -> xarray.DataArray:
+    values = plan.grid.get(name)
+    if values is None:
+        return xarray.DataArray(np.asarray(getattr(plan.config, name)))
+    return xarray.DataArray(values, {name: values}, (name,))
+
+
+def _broadcast(law: Any, spectra: xarray.DataArray, *axes: xarray.DataArray) -> Any:
+    """`law(spectrum, number, ...)` at every combination of labels."""
+    dtype = jnp.result_type(float)
+    signature = ",".join(["(m)", *("()" for _ in axes)]) + "->()"
+    vectorized = jax.jit(jnp.vectorize(law, signature=signature))
+    return xarray.apply_ufunc(
+        lambda *arrays: np.asarray(
+            vectorized(*(jnp.asarray(x, dtype) for x in arrays))
+        ),
+        spectra,
+        *axes,
+        input_core_dims=[["mode"], *([] for _ in axes)],
+    )
+
+
+def optimum(data: xarray.Dataset, **point: float) -> tuple[float, float]:
+    """Ratio of least mean error at a point of the grid, and its standard error."""
+    loss = data.loss.sel(point, method="nearest") if point else data.loss
+    others = [d for d in loss.dims if d not in ("ratio", "seed")]
+    loss = loss.mean(others).transpose("seed", "ratio").values
+    ratios = data.ratio.values
+    each = [log_vertex(ratios, curve) for curve in loss]
+    error = np.std(each, ddof=1) / math.sqrt(len(each)) if len(each) > 1 else math.nan
+    return log_vertex(ratios, loss.mean(axis=0)), float(error)
+
+
+def share_of_valleys(data: xarray.Dataset) -> float:
+    """Share of the curves over the ratio whose lowest point is inside the grid."""
+    lowest = data.loss.mean("seed").argmin("ratio")
+    inside = (lowest > 0) & (lowest < len(data.ratio) - 1)
+    return float(inside.mean())
+
+
+def growth_with_size(data: xarray.Dataset) -> float:
+    """Error at twice the first fluctuation size over error at the first, r >= 0.4."""
+    loss = data.loss.mean("seed").isel(corruption=0).sel(ratio=slice(0.35, None))
+    sizes = data.fluctuation_size.values
+    double = loss.sel(fluctuation_size=2 * sizes[0], method="nearest")
+    return float((double / loss.isel(fluctuation_size=0)).mean())
+
+
+def overshoot(data: xarray.Dataset) -> float:
+    """Error at the largest ratio over the least error, cleanest gradient."""
+    loss = data.loss.mean("seed").isel(corruption=0)
+    return float((loss.isel(ratio=-1) / loss.min("ratio")).mean())
+
+
+def misfit(data: xarray.Dataset, ratios: slice, **point: int) -> float:
+    """Largest relative distance of the mean simulated error from the law."""
+    simulated = data.loss.mean("seed").isel(point).sel(ratio=ratios)
+    law = data.predicted_loss.mean("seed").isel(point).sel(ratio=ratios)
+    return float(abs(simulated / law - 1).max())
+
+
+def unsettled(data: xarray.Dataset, corruptions: int) -> float:
+    """Largest seed-averaged drift for the first corruptions and r >= 0.4."""
+    kept = data.drift.isel(corruption=slice(corruptions)).sel(ratio=slice(0.35, None))
+    return float(abs(kept.mean("seed")).max())
+
+
+def without_gradient(plan: Plan) -> Plan:
+    """Negative control: compensation of the same length that does not see the loss."""
+    first = {name: plan.grid[name][:1] for name in ("corruption",) if name in plan.grid}
+    config = dataclasses.replace(plan.config, rule="noise")
+    return Plan(config, {**plan.grid, **first}, min(plan.seeds, 2))

@@ -1,0 +1,99 @@
+"""Claims and checks as tables and JSON."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from ._experiment import Check as Check
+from ._experiment import Claim as Claim
+from ._experiment import Experiment as Experiment
+from ._experiment import perform as perform
+
+
+class Verdict(NamedTuple):
+    """The claims of one experiment."""
+
+    experiment: str
+    claims: tuple[Claim, ...]
+
+    @property
+    def holds(self) -> bool:
+        """Whether every claim holds and every negative control fails."""
+        return all(claim.holds and claim.control_fails for claim in self.claims)
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """One object per claim; `control` is the same object for the control."""
+        return [_claim_json(claim) for claim in self.claims]
+
+    def table(self) -> Any:
+        """The claims as a `rich` table."""
+        from rich.table import Table
+
+        table = Table(title=self.experiment, title_justify="left", expand=False)
+        for name in ("claim", "source", "value", "interval", "control", ""):
+            table.add_column(name, overflow="fold")
+        for claim in self.claims:
+            table.add_row(
+                claim.says,
+                claim.source,
+                _number(claim.value) + _error(claim.standard_error),
+                f"[{_number(claim.low)}, {_number(claim.high)}]".replace("[", r"\["),
+                "" if claim.control is None else _number(claim.control),
+                _mark(claim),
+            )
+        return table
+
+
+def check_json(system: str, check: Check) -> dict[str, Any]:
+    """One row of `verify --json`."""
+    row = {"system": system, **check._asdict(), "holds": check.holds}
+    return {name: _finite(value) for name, value in row.items()}
+
+
+def check_table(system: str, checks: Sequence[Check]) -> Any:
+    """The checks of a system as a `rich` table."""
+    from rich.table import Table
+
+    table = Table(title=system, title_justify="left")
+    for name in ("quantity", "source", "kind", "value", "reference", "error", "of", ""):
+        table.add_column(name, overflow="fold")
+    for check in checks:
+        numbers = (check.value, check.reference, check.error, check.tolerance)
+        mark = "[green]holds[/]" if check.holds else "[red]FAILS[/]"
+        table.add_row(*check[:3], *map(_number, numbers), mark)
+    return table
+
+
+def _claim_json(claim: Claim) -> dict[str, Any]:
+    fields = claim._asdict()
+    control = fields.pop("control")
+    row = {name: _finite(value) for name, value in fields.items()}
+    row["holds"] = claim.holds
+    row["control"] = None
+    if control is not None:
+        bare = claim._replace(value=control, standard_error=math.nan, control=None)
+        row["control"] = _claim_json(bare)
+    return row
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no infinity and no NaN: an open end or an unknown error is null."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}"
+
+
+def _error(error: float) -> str:
+    return "" if math.isnan(error) else f" ± {error:.2g}"
+
+
+def _mark(claim: Claim) -> str:
+    if not claim.holds:
+        return "[red]FAILS[/]"
+    if not claim.control_fails:
+        return "[red]control holds too[/]"
+    return "[green]holds[/]"
