@@ -104,8 +104,8 @@ def presets(path: Path) -> list[str]:
 
 
 def _fields(key: str) -> str | tuple[str, ...]:
-    names = tuple(part.strip() for part in key.split(","))
-    return names if len(names) > 1 else names[0]
+    names = [part.strip() for part in key.split(",")]
+    return tuple(names) if len(names) > 1 else names[0]
 
 
 def _values(key: str, values: Any) -> Any:

@@ -8,6 +8,7 @@ import jax
 from jaxtyping import Array, Key, PyTree
 
 from ._interfaces import advance, State, System
+from ._keys import unrolled
 
 
 Record = Callable[[State, Any, dict[str, Any]], PyTree]
@@ -42,6 +43,8 @@ def simulate(
             f"`steps` ({steps}) must be a positive multiple of `every` ({every}), "
             "and `every` at least 1."
         )
+
+    key = unrolled(key)
 
     def unseen(state: State, _: None) -> tuple[State, None]:
         return advance(system, state, key)[0], None

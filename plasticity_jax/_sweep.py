@@ -34,7 +34,7 @@ def sweep(
     run: Run,
     config: eqx.Module,
     grid: Mapping[Any, Any],
-    keys: Key[Array, " seed"],
+    keys: Key[Array, "..."],
     *,
     dims: Mapping[str, Sequence[str]] | None = None,
     batch_size: int | None = None,
@@ -180,7 +180,7 @@ class _Lanes:
         config: eqx.Module,
         axes: list[_Axis],
         shape: tuple[int, ...],
-        keys: Key[Array, " seed"],
+        keys: Key[Array, "..."],
     ) -> "_Lanes":
         if not (jnp.issubdtype(keys.dtype, jax.dtypes.prng_key) and keys.ndim == 1):
             raise ValueError(

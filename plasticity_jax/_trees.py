@@ -39,8 +39,9 @@ def tree_scale(scale: Scalar | float, tree: T) -> T:
 
 def tree_unit(tree: T) -> T:
     """The tree at unit length; a zero tree stays zero."""
-    length = tree_norm(tree)
-    return tree_scale(1 / jnp.where(length > 0, length, 1.0), tree)
+    flat, unravel = ravel_pytree(tree)  # one vector: fuses with a flat draw
+    length = tree_norm(flat)
+    return unravel(flat / jnp.where(length > 0, length, 1.0))
 
 
 def normal_like(key: Key[Array, ""], tree: T) -> T:

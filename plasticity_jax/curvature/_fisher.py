@@ -31,9 +31,7 @@ LogProb = Callable[[Any, Any, Any], Scalar]
 Sample = Callable[[Any, Any, Key[Array, ""]], PyTree]
 
 KINDS = ("exact", "empirical", "sampled")
-BLOCK_ENTRIES = (
-    2**20
-)  # of the scores held at once, 4 MiB in float32: they stay in cache
+BLOCK_ENTRIES = 2**20  # scores held at once: 4 MiB in float32 stay in cache
 
 
 def fisher(

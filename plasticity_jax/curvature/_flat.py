@@ -47,6 +47,7 @@ def arrays_of(
 
 
 def structure_of(arrays: PyTree) -> PyTree:
+    """Shapes and dtypes, as lineax wants them."""
     return jax.eval_shape(lambda: arrays)
 
 
@@ -71,6 +72,7 @@ def frozen(operator: Operator) -> Operator:
 
 
 def require_symmetric(operator: Operator) -> None:
+    """Raise unless a lineax operator is tagged symmetric; a matrix is trusted."""
     if isinstance(operator, lx.AbstractLinearOperator) and not lx.is_symmetric(
         operator
     ):
@@ -136,5 +138,6 @@ def choose(name: str, value: str, allowed: Sequence[str]) -> None:
 
 
 def at_least(name: str, value: int, low: int) -> None:
+    """Raise `ValueError` if `value` is below `low`."""
     if value < low:
         raise ValueError(f"`{name}` must be at least {low}; got {value}.")

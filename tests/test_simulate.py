@@ -1,0 +1,114 @@
+"""A run in time: cut, thinned, resumed, ablated, differentiated."""
+
+import dataclasses
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import pytest
+from plasticity_jax._interfaces import State, stream
+from plasticity_jax._simulate import simulate
+from plasticity_jax.systems.optimal_plasticity.config import build, Config
+
+
+CONFIG = Config(sizes=(4, 5, 3), samples=20, corruption=0.5, fluctuation_size=0.05)
+
+
+def everything(state, signals, changes):
+    return {"loss": signals.loss, "changes": changes}
+
+
+def loss_only(state, signals, changes):
+    return signals.loss
+
+
+@pytest.fixture(scope="module")
+def built():
+    return build(CONFIG, jr.key(0))
+
+
+def test_a_run_may_be_cut_or_thinned_without_changing_it(built):
+    system, state = built
+    key = jr.key(1)
+    whole, seen = simulate(system, state, key, steps=20, record=everything)
+    half, _ = simulate(system, state, key, steps=10, record=everything)
+    again, _ = simulate(system, half, key, steps=10, record=everything)
+    thin, few = simulate(system, state, key, steps=20, every=5, record=everything)
+    assert eqx.tree_equal(whole, again)
+    assert eqx.tree_equal(whole, thin)
+    assert eqx.tree_equal(few, jax.tree.map(lambda x: x[4::5], seen))
+
+
+def test_every_step_and_every_rule_draws_its_own_noise(built):
+    _, seen = simulate(*built, jr.key(1), steps=20, record=everything)
+    a = seen["changes"]["compensation"][0][:, 0, 0]
+    b = seen["changes"]["fluctuation"][0][:, 0, 0]
+    assert len(jnp.unique(b)) == len(b)
+    assert len(jnp.unique(jnp.round(a / b, 6))) == len(a)
+
+
+def test_dropping_a_rule_leaves_the_noise_of_the_others(built):
+    system, state = built
+    kept = {k: v for k, v in system.rules.items() if k != "compensation"}
+    ablated = dataclasses.replace(system, rules=kept)
+    _, before = simulate(system, state, jr.key(1), steps=20, record=everything)
+    _, after = simulate(ablated, state, jr.key(1), steps=20, record=everything)
+    for x, y in zip(
+        before["changes"]["fluctuation"], after["changes"]["fluctuation"], strict=True
+    ):
+        assert jnp.array_equal(x, y)
+        assert jnp.all(x != 0)
+
+
+def test_streams_follow_names():
+    """The number is part of what makes a run reproducible: it must not change."""
+    assert stream("fluctuation") == 4039369295
+    assert stream("compensation") != stream("fluctuation")
+
+
+def test_recorded_loss_includes_the_last_fluctuation(built):
+    system, state = built
+    _, losses = simulate(system, state, jr.key(1), steps=3, record=loss_only)
+    one, _ = simulate(system, state, jr.key(1), steps=1, record=loss_only)
+    stimulus = system.task(one.step, jr.key(9))
+    assert jnp.allclose(losses[1], system.circuit.loss(one.synapses, stimulus))
+
+
+def test_gradient_through_a_run_is_the_derivative_and_does_not_depend_on_thinning():
+    def final(ratio, every):
+        config = dataclasses.replace(CONFIG, ratio=ratio)
+        system, state = build(config, jr.key(0))
+        _, losses = simulate(
+            system, state, jr.key(1), steps=60, every=every, record=loss_only
+        )
+        return losses[-1]
+
+    ratio, step = jnp.asarray(0.7), 1e-6
+    slopes = [jax.grad(final)(ratio, every) for every in (1, 10)]
+    secant = (final(ratio + step, 1) - final(ratio - step, 1)) / (2 * step)
+    assert jnp.allclose(slopes[0], slopes[1], rtol=1e-10)
+    assert jnp.allclose(slopes[0], secant, rtol=1e-6)
+    assert jnp.abs(secant) > 1e-6
+
+
+def test_memory_of_the_gradient_is_smallest_near_the_square_root(built):
+    def needed(every):
+        def last(state):
+            return simulate(
+                built[0], state, jr.key(1), steps=4096, every=every, record=loss_only
+            )[1][-1]
+
+        program = jax.jit(jax.grad(lambda w: last(State(None, w))))
+        memory = program.lower(built[1].synapses).compile().memory_analysis()
+        return memory.temp_size_in_bytes
+
+    whole, square_root, none = needed(1), needed(64), needed(4096)
+    assert square_root < whole / 4
+    assert square_root < none / 4
+
+
+@pytest.mark.parametrize(("steps", "every"), [(10, 3), (0, 1), (10, 0), (-5, 5)])
+def test_steps_must_be_a_multiple_of_every(built, steps, every):
+    with pytest.raises(ValueError, match="multiple"):
+        simulate(*built, jr.key(0), steps=steps, every=every, record=loss_only)
