@@ -19,7 +19,7 @@ ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 
 
 def unrolled(key: Key[Array, "..."]) -> Key[Array, "..."]:
-    """The same stream under an implementation that fuses; other kinds pass unchanged."""
+    """The same stream under an implementation that fuses; other kinds are kept."""
     same = jr.key_impl(key) == "threefry2x32" and jax.config.jax_threefry_partitionable
     return jr.wrap_key_data(jr.key_data(key), impl=THREEFRY) if same else key
 
@@ -48,7 +48,7 @@ def _seed(seed: Array) -> Array:
 
 
 def _split(key: Array, shape: tuple[int, ...]) -> Array:
-    return jnp.stack(_rounds(key, _counters(shape)), axis=-1)
+    return _derived(_rounds(key, _counters(shape)))
 
 
 def _bits(key: Array, width: int, shape: tuple[int, ...]) -> Array:
@@ -59,7 +59,12 @@ def _bits(key: Array, width: int, shape: tuple[int, ...]) -> Array:
 
 
 def _fold_in(key: Array, data: Array) -> Array:
-    return jnp.stack(_rounds(key, jnp.asarray(data).astype(np.uint32)))
+    return _derived(_rounds(key, jnp.asarray(data).astype(np.uint32)))
+
+
+def _derived(words: tuple[Array, Array]) -> Array:
+    """A key from its words, computed once: fused, every use would repeat the chain."""
+    return jax.lax.optimization_barrier(jnp.stack(words, axis=-1))
 
 
 THREEFRY = define_prng_impl(

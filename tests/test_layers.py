@@ -5,14 +5,23 @@ import subprocess
 import sys
 from pathlib import Path
 
-import plasticity_jax
 import pytest
+
+import plasticity_jax
 
 
 ROOT = Path(plasticity_jax.__file__).parent
 # curvature needs nothing of the kinds, so rules may use it
 LAYERS = [
-    {"_interfaces", "_signals", "_trees", "_config", "_batch_size", "_progress"},
+    {
+        "_interfaces",
+        "_signals",
+        "_trees",
+        "_keys",
+        "_config",
+        "_batch_size",
+        "_progress",
+    },
     {"_simulate", "_sweep", "_experiment", "curvature", "measure", "data"},
     {"rules", "synapses", "circuits", "tasks"},
     {"systems"},

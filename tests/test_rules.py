@@ -4,11 +4,17 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
+import optax
 import pytest
 from jax.flatten_util import ravel_pytree
+
 from plasticity_jax import rules
+from plasticity_jax._interfaces import State, System
 from plasticity_jax._signals import LossSignals
+from plasticity_jax._simulate import simulate
 from plasticity_jax._trees import tree_norm, tree_unit, tree_vdot
+from plasticity_jax.circuits import LossCircuit
+from plasticity_jax.tasks import Constant
 
 
 STIFFNESS = jnp.linspace(0.2, 3.0, 25).reshape(5, 5)
@@ -20,13 +26,20 @@ def loss(weights):
     return 0.5 * jnp.sum(STIFFNESS * weights["a"] ** 2) + jnp.sum(weights["b"] ** 2)
 
 
-SIGNALS = LossSignals(jnp.asarray(0.3), loss(W), jax.grad(loss)(W), loss)
+def signals_at(weights, loss, dt=1.0):
+    gradient = jax.grad(loss)(weights)
+    downhill = jax.tree.map(jnp.negative, gradient)
+    return LossSignals(jnp.asarray(dt), loss(weights), gradient, loss, downhill)
+
+
+SIGNALS = signals_at(W, loss, 0.3)
 KEY = jr.key(2)  # its random step goes downhill
 MASK = jax.tree.map(lambda x: jnp.where(x > 0, 1.0, 0.0), W)
 EVEN = jnp.diag(jnp.arange(28) % 2).astype(float)
 RULES = {
     "wiener": lambda: rules.Wiener(),
     "descent": lambda: rules.Descent(),
+    "update": lambda: rules.Update(),
     "noisy gradient": lambda: rules.NoisyGradient(0.7, 1.3),
     "exact noisy gradient": lambda: rules.NoisyGradient(0.7, 1.3, exact_norm=True),
     "beeline": lambda: rules.Beeline(TARGET),
@@ -103,7 +116,7 @@ def test_fixed_norm_rules_have_their_norm(make):
 
 
 def test_a_zero_gradient_gives_a_zero_change_and_a_finite_derivative():
-    still = LossSignals(jnp.ones(()), loss(TARGET), jax.grad(loss)(TARGET), loss)
+    still = signals_at(TARGET, loss)
     for rule in (
         rules.Normalised(rules.Descent(), 2.0),
         rules.NoisyGradient(0.7, 0.0),
@@ -144,7 +157,7 @@ def test_optimal_magnitude_is_the_line_search_and_caps_where_there_is_no_minimum
     line = lambda s: loss(jax.tree.map(lambda w, d: w + s * d, W, step))
     assert jnp.abs(jax.grad(line)(1.0)) < 1e-12 * jnp.abs(jax.grad(line)(0.0))
     hill = lambda w: -loss(w)
-    on_hill = LossSignals(jnp.ones(()), hill(W), jax.grad(hill)(W), hill)
+    on_hill = signals_at(W, hill)
     assert jnp.allclose(tree_norm(rule(W, on_hill, jr.key(0))), 5.0)
 
 
@@ -152,7 +165,7 @@ def test_newton_damped_and_saddle_free_on_a_saddle():
     curvature = jnp.asarray([2.0, -0.5])
     saddle = lambda w: 0.5 * jnp.sum(curvature * w**2)
     w = jnp.asarray([1.0, 1.0])
-    seen = LossSignals(jnp.ones(()), saddle(w), jax.grad(saddle)(w), saddle)
+    seen = signals_at(w, saddle)
     plain = rules.Newton()(w, seen, jr.key(0))
     free = rules.Newton(saddle_free=True)(w, seen, jr.key(0))
     damped = rules.Newton(1.0)(w, seen, jr.key(0))
@@ -174,3 +187,49 @@ def test_newton_damped_and_saddle_free_on_a_saddle():
 def test_values_out_of_range_are_named(make, name):
     with pytest.raises(ValueError, match=name):
         make()
+
+
+@jax.numpy_dtype_promotion("standard")  # Optax multiplies floats by its count
+def test_any_optax_optimiser_is_a_rule():
+    optimiser = optax.adam(0.1)
+    quiet = lambda weights, stimulus: loss(weights)
+    circuit = LossCircuit(quiet, optimiser=optimiser)
+    system = System(Constant(None), circuit, {"learning": rules.Update()})
+    state = State(optimiser.init(W), W)
+    final, _ = simulate(system, state, jr.key(0), steps=5, record=nothing)
+    weights, memory = W, optimiser.init(W)
+    for _ in range(5):
+        change, memory = optimiser.update(jax.grad(loss)(weights), memory, weights)
+        weights = optax.apply_updates(weights, change)
+    for got, want in zip(
+        jax.tree.leaves(final.synapses), jax.tree.leaves(weights), strict=True
+    ):
+        assert jnp.allclose(got, want, rtol=1e-12)
+
+
+def nothing(state, signals, changes):
+    return None
+
+
+@pytest.mark.parametrize(
+    "name", ["descent", "noisy gradient", "newton", "weight perturbation"]
+)
+def test_a_rule_is_an_optax_transformation(name):
+    rule = RULES[name]()
+    transformation = rules.gradient_transformation(rule, jr.key(5))
+    chain = optax.chain(transformation, optax.scale(0.5))
+    extra = {"value": loss(W), "value_fn": loss}
+    gradient, memory = jax.grad(loss)(W), chain.init(W)
+    for step in range(2):
+        change, memory = chain.update(gradient, memory, W, **extra)
+        want = rule(W, signals_at(W, loss), jr.fold_in(jr.key(5), step))
+        for got, leaf in zip(
+            jax.tree.leaves(change), jax.tree.leaves(want), strict=True
+        ):
+            assert jnp.allclose(got, 0.5 * leaf, rtol=1e-12)
+
+
+def test_a_transformation_that_needs_the_loss_says_so():
+    transformation = rules.gradient_transformation(rules.Newton(), jr.key(5))
+    with pytest.raises(ValueError, match="value_fn"):
+        transformation.update(jax.grad(loss)(W), transformation.init(W), W)

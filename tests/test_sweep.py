@@ -11,7 +11,9 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from plasticity_jax._batch_size import candidates, choose_batch_size
 from plasticity_jax._config import updated
 from plasticity_jax._interfaces import real, require, Scalar
@@ -197,7 +199,7 @@ def test_a_bad_grid_is_refused_before_anything_is_compiled(grid, message):
 def test_other_bad_arguments_are_refused():
     with pytest.raises(ValueError, match="batch_size"):
         quiet(GRID, batch_size=0)
-    with pytest.raises(ValueError, match="unknown observable 'pth'.*'path'"):
+    with pytest.raises(ValueError, match=r"unknown observable 'pth'.*'path'"):
         quiet(GRID, dims={"pth": ("time",)})
     with pytest.raises(ValueError, match="1 dimensions of its own"):
         quiet(GRID, dims={"path": ("time", "more")})

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import optax
 from jaxtyping import Array, Float, Key
 
 from .._interfaces import AbstractCircuit, real, Scalar, Synapses
@@ -18,18 +19,30 @@ Reduction = Literal["mean", "sum_outputs"]
 
 
 class LossCircuit(AbstractCircuit):
-    """`loss(synapses, stimulus)` and its gradient, at every step."""
+    """`loss(synapses, stimulus)` and its gradient, at every step.
+
+    With an Optax `optimiser` the activity is its state (`optimiser.init(synapses)` to
+    begin with) and the rule `Update` makes the step that it proposes; else the
+    activity is `None`.
+    """
 
     loss: Callable[[Synapses, Any], Scalar]
     dt: Scalar = eqx.field(default=1.0, converter=real)
+    optimiser: optax.GradientTransformation | None = eqx.field(
+        default=None, static=True
+    )
 
     def __call__(
-        self, activity: None, synapses: Synapses, stimulus: Any, key: Key[Array, ""]
-    ) -> tuple[None, LossSignals]:
+        self, activity: Any, synapses: Synapses, stimulus: Any, key: Key[Array, ""]
+    ) -> tuple[Any, LossSignals]:
         del key
         loss_at = lambda synapses: self.loss(synapses, stimulus)
         loss, gradient = jax.value_and_grad(loss_at)(synapses)
-        return activity, LossSignals(self.dt, loss, gradient, loss_at)
+        if self.optimiser is None:
+            update = jax.tree.map(jnp.negative, gradient)
+        else:
+            update, activity = self.optimiser.update(gradient, activity, synapses)
+        return activity, LossSignals(self.dt, loss, gradient, loss_at, update)
 
 
 def feedforward(

@@ -5,7 +5,9 @@ from ._descent import Descent as Descent
 from ._descent import Newton as Newton
 from ._descent import NoisyGradient as NoisyGradient
 from ._descent import OptimalMagnitude as OptimalMagnitude
+from ._descent import Update as Update
 from ._noise import Wiener as Wiener
+from ._optax import gradient_transformation as gradient_transformation
 from ._perturbation import AcceptOnly as AcceptOnly
 from ._perturbation import WeightPerturbation as WeightPerturbation
 from ._wrappers import Masked as Masked

@@ -23,6 +23,16 @@ class Descent(AbstractRule):
         return tree_scale(-signals.dt, signals.gradient)
 
 
+class Update(AbstractRule):
+    """The step that the circuit's Optax optimiser proposes, whatever it is."""
+
+    def __call__(
+        self, synapses: Synapses, signals: LossSignals, key: Key[Array, ""]
+    ) -> Synapses:
+        del synapses, key
+        return signals.update
+
+
 class NoisyGradient(AbstractRule):
     r"""Normalised gradient corrupted by normalised noise, at a fixed mean magnitude.
 

@@ -1,0 +1,44 @@
+r"""Optimal plasticity for memory maintenance during ongoing synaptic change.
+
+Raman & O'Leary 2021, eLife 10:e62912. Every equation and figure of the specification,
+the object that computes it, and the test that holds it to account (in `tests/`, or a
+row of `plasticity-jax verify optimal_plasticity`):
+
+| equation or figure | object | test |
+| --- | --- | --- |
+| networks, inputs, task error | `config.build`, `config.objective` | `test_optimal_plasticity_model` |
+| linear sufficient statistics $F, g, H$ from $C$ | `circuits.SecondMomentError`, `theory.linear_hessian` | verify |
+| 2-layer adjoint and Hessian by hand | `theory.two_layer_gradient`, `theory.two_layer_hessian` | verify |
+| rule 1, exact norm, rule 2 | `rules.NoisyGradient`, `rules.Normalised(Descent)` | `test_rules`, verify |
+| rule 3 beeline, rule 4 Newton (damped, saddle-free) | `rules.Beeline`, `rules.Newton` | `test_rules`, verify |
+| rules 5, 6 weight perturbation | `rules.WeightPerturbation` | `test_rules`, verify |
+| rule 7 accept-only | `rules.AcceptOnly` | `test_optimal_plasticity_runs` |
+| rule 8 optimal magnitude | `rules.OptimalMagnitude` | `test_rules`, verify |
+| rule 9 controls | `config.RULES`: `none`, `noise`, `descent` | `test_optimal_plasticity_runs` |
+| rule 10 restricted fluctuations | `rules.Projected`, `rules.Masked`, `config.soft_projector` | `test_optimal_plasticity_runs` |
+| Eqs. 2, 7 | `theory.second_order_change` | verify |
+| Eqs. 3a, 3b; 4 and Box 2 | `theory.expected_change` | verify |
+| Eq. 6, Fig. 4a | `theory.optimal_length` | verify |
+| Eq. 8 | `theory.expected_change` | verify |
+| Eq. 9; A1 | `theory.optimal_ratio`, `theory.slope_per_length` | verify |
+| Eq. 10 | `theory.learning_excess`, experiment `learning` | verify, `test_optimal_plasticity_experiments` |
+| Eq. 11 | claims of `fig5`, `fig5s1` | `test_optimal_plasticity_experiments` |
+| Eq. 12 and its variance | `theory.mean_curvature`, `theory.curvature_variance` | verify |
+| Eqs. 13, 14, A2 | `theory.gradient_curvature` | verify |
+| A3, A4 | `theory.gradient_is_steep`, `theory.gradient_power_ascends` | verify |
+| A5, Table 2 | experiment `table2` | `test_optimal_plasticity_experiments` |
+| A6 | `theory.newton_curvature` | verify |
+| A7, A8 exact and as printed | `theory.mixture_curvature`, `theory.mixture_curvature_without_overlap` | verify |
+| positivity | `theory.step_slope` | verify |
+| path Hessian | `theory.path_hessian` | verify |
+| stationary balance | `steady_state.balance` | verify |
+| isotropic and one-probe laws | `steady_state.isotropic_loss`, `theory.probe_alignment` | verify |
+| mean-field law, undriven-direction limit | `steady_state.mean_field` | verify, `test_optimal_plasticity_theory` |
+| best fixed ratio, greedy Eq. 9 | `steady_state.best_ratio`, `steady_state.greedy_ratio` | `test_optimal_plasticity_theory` |
+| relaxation | `steady_state.relaxation_rate` | `test_optimal_plasticity_theory` |
+| $dF/dr$ by reverse mode | `simulate`, `steady_state.mean_field` | verify |
+| stationarity flag | `measure.drift` | `test_measure` |
+| Table 1, fluctuation share | `theory.REPORTED_SHARES`, `theory.fluctuation_share` | `test_optimal_plasticity_theory` |
+| Figs. 1, 3, 4, 5, 5-S1 | experiments `fig1`, `fig3`, `fig4`, `fig5`, `fig5s1`, `fig5s1_iid` | `test_optimal_plasticity_experiments` |
+| restricted fluctuations (Discussion) | experiment `restricted` | `test_optimal_plasticity_experiments` |
+"""  # noqa: E501

@@ -224,7 +224,7 @@ def noise_checks() -> Iterator[Check]:
         jnp.abs(unit[:, 0]),
         theory.probe_alignment(count),
     )
-    seen = LossSignals(jnp.ones(()), loss(w), gradient, loss)
+    seen = LossSignals(jnp.ones(()), loss(w), gradient, loss, -gradient)
     keys = jr.split(jr.key(2), draws)
     rule = NoisyGradient(1.0, 1.5)
     changes = jax.vmap(lambda key: rule(w, seen, key))(keys)

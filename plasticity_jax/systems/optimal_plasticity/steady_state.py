@@ -7,7 +7,7 @@ $\gamma_1 = r\delta/\sqrt{1+\rho^2}$, $\gamma_2 = \rho\gamma_1$, $s^2 = \gamma_2
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -130,7 +130,7 @@ def _root(function: Callable[[Scalar], Scalar], high: Scalar) -> Scalar:
 def _bisect(function: Callable[[Scalar], Scalar], low: Scalar, high: Scalar) -> Scalar:
     """Where `function` crosses zero from below between `low` and `high`."""
 
-    def halve(_: int, ends: tuple[Scalar, Scalar]) -> tuple[Scalar, Scalar]:
+    def halve(_: Any, ends: tuple[Scalar, Scalar]) -> tuple[Scalar, Scalar]:
         low, high = ends
         middle = (low + high) / 2
         below = function(middle) < 0

@@ -1,0 +1,61 @@
+"""Rules as Optax transformations."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import optax
+from jaxtyping import Array, Int, Key, PyTree
+
+from .._interfaces import AbstractRule, real
+from .._signals import LossSignals
+
+
+class TransformationState(NamedTuple):
+    """What a rule needs to draw fresh noise at every update."""
+
+    key: Key[Array, ""]
+    step: Int[Array, ""]
+
+
+def gradient_transformation(
+    rule: AbstractRule, key: Key[Array, ""]
+) -> optax.GradientTransformationExtraArgs:
+    """`rule`, one of those that read `LossSignals`, as an Optax transformation.
+
+    Updates are the changes of the rule at `dt = 1`, noise from `key` and the number of
+    the update. As for Optax's line searches, `update` takes the loss as `value` and as
+    a function of the parameters, `value_fn`, where the rule reads them (probes,
+    Newton's step, the optimal magnitude).
+    """
+
+    def init(params: PyTree) -> TransformationState:
+        del params
+        return TransformationState(key, jnp.zeros((), jnp.int32))
+
+    def update(
+        updates: PyTree,
+        state: TransformationState,
+        params: PyTree = None,
+        *,
+        value: Any = jnp.nan,
+        value_fn: Callable[[PyTree], Array] | None = None,
+        **extra: Any,
+    ) -> tuple[PyTree, TransformationState]:
+        del extra
+        downhill = jax.tree.map(jnp.negative, updates)
+        signals = LossSignals(
+            real(1.0), jnp.asarray(value), updates, value_fn or _missing, downhill
+        )
+        synapses = updates if params is None else params
+        change = rule(synapses, signals, jr.fold_in(state.key, state.step))
+        return change, TransformationState(state.key, state.step + 1)
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _missing(params: PyTree) -> Array:
+    del params
+    raise ValueError("this rule reads the loss: give `value_fn` to `update`.")

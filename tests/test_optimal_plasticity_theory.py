@@ -1,0 +1,123 @@
+"""Closed forms of optimal plasticity: all rows of `verify`, laws and their limits."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from plasticity_jax.systems.optimal_plasticity import steady_state as laws
+from plasticity_jax.systems.optimal_plasticity import theory
+from plasticity_jax.systems.optimal_plasticity.checks import (
+    algebra_checks,
+    network_checks,
+    noise_checks,
+)
+from plasticity_jax.systems.optimal_plasticity.run_checks import run_checks
+
+
+ONE, ZERO = jnp.ones(()), jnp.zeros(())
+
+
+@pytest.mark.parametrize("checks", [algebra_checks, network_checks, noise_checks])
+def test_every_closed_form_holds(checks):
+    rows = list(checks())
+    assert len(rows) > 8
+    assert not [row for row in rows if not row.holds]
+
+
+@pytest.mark.slow
+def test_every_law_of_the_long_run_holds():
+    rows = list(run_checks())
+    assert len(rows) > 15
+    assert not [row for row in rows if not row.holds]
+
+
+@settings(deadline=None, max_examples=20, derandomize=True)
+@given(
+    st.lists(st.floats(0.01, 10.0), min_size=2, max_size=2),
+    st.floats(0.05, 5.0),
+    st.floats(0.0, 5.0),
+)
+def test_mean_field_solves_its_own_equations(ends, ratio, corruption):
+    spectrum = jnp.geomspace(min(ends), max(ends) + 0.01, 30)
+    ratio, corruption = jnp.asarray(ratio), jnp.asarray(corruption)
+    state = laws.mean_field(spectrum, ratio, ONE, corruption)
+    clean, noise = laws.parts(ratio, ONE, corruption)
+    assert 0 < state.step * spectrum[-1] < 2
+    length = jnp.sum(spectrum**2 * state.variances)
+    assert jnp.allclose(length, state.gradient_norm**2, rtol=1e-6)
+    assert jnp.allclose(state.step * state.gradient_norm, clean, rtol=1e-10)
+    decay = 1 - state.step * spectrum
+    stays = decay**2 * state.variances + (noise**2 + 1) / 30
+    assert jnp.allclose(stays, state.variances, rtol=1e-6)
+
+
+def test_mean_field_is_the_isotropic_law_on_an_even_spectrum():
+    even = jnp.full(50, 0.3)
+    for ratio in (0.2, 1.0, 3.0):
+        ratio = jnp.asarray(ratio)
+        for rho in (ZERO, 2 * ONE):
+            got = laws.mean_field(even, ratio, 0.7 * ONE, rho).loss
+            want = laws.isotropic_loss(ratio, 0.7 * ONE, 0.3 * ONE, rho)
+            assert jnp.allclose(got, want, rtol=1e-8)
+    assert jnp.allclose(laws.best_ratio(even, ZERO), 1.0, rtol=1e-6)
+
+
+def test_mean_field_derivative_is_true():
+    spectrum = jnp.geomspace(0.1, 3.0, 20)
+    loss = lambda r: laws.mean_field(spectrum, r, ONE, 0.5 * ONE).loss
+    ratio, step = jnp.asarray(0.6), 1e-5
+    secant = (loss(ratio + step) - loss(ratio - step)) / (2 * step)
+    assert jnp.allclose(jax.grad(loss)(ratio), secant, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("condition", "best", "greedy"),
+    [(10.0, 0.808, 0.774), (100.0, 0.662, 0.583), (1e4, 0.526, 0.415)],
+)
+def test_the_greedy_ratio_is_below_the_best_fixed_one(condition, best, greedy):
+    """Reference values of the specification, for log-uniform spectra."""
+    spectrum = jnp.geomspace(1 / condition, 1.0, 200)
+    assert jnp.allclose(laws.best_ratio(spectrum, ZERO), best, atol=2e-3)
+    assert jnp.allclose(laws.greedy_ratio(spectrum, ZERO), greedy, atol=2e-3)
+
+
+def test_reference_values_of_the_mean_field_law():
+    spectrum = jnp.repeat(jnp.geomspace(0.2, 5.0, 12), 10) / 5
+    for ratio, want in ((0.4, 0.3814), (0.7, 0.2566), (1.0, 0.2840), (1.5, 0.4252)):
+        got = laws.mean_field(spectrum, jnp.asarray(ratio), ONE, ZERO).loss
+        assert jnp.allclose(got, want, atol=5e-5)
+    for rho, want in ((0.0, 0.737), (1.0, 0.869), (5.0, 0.992)):
+        got = laws.best_ratio(spectrum, jnp.asarray(rho))
+        assert jnp.allclose(got, want, atol=5e-4)
+
+
+def test_an_undriven_stiff_direction_becomes_marginal():
+    spectrum = jnp.asarray([0.5, 1.0, 4.0])
+    shares = jnp.asarray([0.5, 0.5, 0.0])
+    stable = laws.mean_field(spectrum, jnp.asarray(0.05), ONE, ZERO, shares)
+    marginal = laws.mean_field(spectrum, jnp.asarray(1.0), ONE, ZERO, shares)
+    assert stable.step * 4.0 < 2
+    assert jnp.allclose(marginal.step * 4.0, 2.0)
+    assert marginal.variances[2] == 0
+    driven = jnp.sum(spectrum * marginal.variances) / 2
+    assert marginal.loss > driven
+
+
+def test_flat_directions_do_not_count():
+    spectrum = jnp.asarray([0.0, 0.0, 1.0, 2.0])
+    state = laws.mean_field(spectrum, jnp.asarray(0.5), ONE, ZERO)
+    assert jnp.isfinite(state.loss)
+    assert jnp.array_equal(state.variances[:2], jnp.zeros(2))
+
+
+def test_small_formulas():
+    assert jnp.allclose(theory.fluctuation_share(ONE), 0.5)
+    assert min(theory.REPORTED_SHARES.values()) >= 0.5
+    assert abs(theory.probe_alignment(120) - 0.07299) < 1e-4
+    assert theory.probe_alignment(1) == pytest.approx(1.0)
+    assert jnp.allclose(laws.relaxation_rate(ONE, ONE, ZERO), 1.0)
+    saddle = lambda w: w[0] ** 2 - w[1] ** 2
+    w, up = jnp.asarray([1.0, 1.0]), jnp.asarray([0.0, 1.0])
+    assert jnp.isnan(theory.optimal_length(saddle, w, up))
