@@ -28,10 +28,12 @@ def choose_batch_size(
     sizes = candidates(total, workers)
     limit = MEMORY_SHARE * device_memory() / workers
     middle = min(len(sizes) - 1, 2)
-    per_lane = _timed(compile, sizes[middle])[1] / sizes[middle]
+    compiling, needed = _timed(compile, sizes[middle])
+    per_lane = needed / sizes[middle]
     fitting = [s for s in sizes if s * per_lane <= CACHE_BYTES]
     place = sizes.index(fitting[-1] if fitting else sizes[0])
-    compiling, _ = _timed(compile, sizes[place])
+    if place != middle:
+        compile(sizes[place])
     speed = {place: _timed(compute, sizes[place])[0] / sizes[place]}
 
     def better(trial: int) -> bool:

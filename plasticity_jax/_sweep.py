@@ -171,6 +171,7 @@ class _Lanes:
     keys: np.ndarray
     seeds: np.ndarray
     implementation: Any
+    programs: dict[int, Any] = dataclasses.field(default_factory=dict)
     compile_seconds: float = 0.0
 
     @classmethod
@@ -215,6 +216,7 @@ class _Lanes:
         start = time.perf_counter()
         jitted: Any = _lanes  # the type of a jitted function does not tell `lower`
         program = jitted.lower(*self.batch(np.zeros(size, int))).compile()
+        self.programs[size] = program
         self.compile_seconds += time.perf_counter() - start
         memory = program.compiled.memory_analysis()
         return memory.temp_size_in_bytes if memory is not None else 0
@@ -222,7 +224,8 @@ class _Lanes:
     def __call__(self, start: int, size: int) -> Results:
         """Results of the lanes from `start`; the last batch is padded and cut."""
         lanes = np.arange(start, start + size)
-        results = _lanes(*self.batch(np.minimum(lanes, self.total - 1)))
+        program = self.programs[size]
+        results = program(*self.batch(np.minimum(lanes, self.total - 1)))
         kept = {k: np.asarray(x)[: self.total - start] for k, x in results.items()}
         return {**kept, "diverged": _diverged(kept)}
 
@@ -237,8 +240,11 @@ def _compute(
     }
     results["diverged"] = np.empty(lanes.total, bool)
 
+    double = jnp.result_type(float) == jnp.float64
+
     def batch(start: int) -> None:
-        computed = lanes(start, size)
+        with jax.enable_x64(double):  # a thread does not inherit the caller's context
+            computed = lanes(start, size)
         for name, x in computed.items():
             results[name][start : start + size] = x
         bar.advance(len(computed["diverged"]), int(computed["diverged"].sum()))

@@ -42,3 +42,10 @@ row of `plasticity-jax verify optimal_plasticity`):
 | Figs. 1, 3, 4, 5, 5-S1 | experiments `fig1`, `fig3`, `fig4`, `fig5`, `fig5s1`, `fig5s1_iid` | `test_optimal_plasticity_experiments` |
 | restricted fluctuations (Discussion) | experiment `restricted` | `test_optimal_plasticity_experiments` |
 """  # noqa: E501
+
+from .config import build as build
+from .config import Config as Config
+from .config import objective as objective
+from .steady_state import best_ratio as best_ratio
+from .steady_state import mean_field as mean_field
+from .theory import optimal_length as optimal_length

@@ -1,0 +1,239 @@
+"""The command line: what it writes, what it prints, how it refuses."""
+
+import json
+import sys
+import tomllib
+
+import numpy as np
+import pytest
+import xarray
+
+from plasticity_jax import cli
+from plasticity_jax._config import updated
+from plasticity_jax.systems.optimal_plasticity import Config
+
+
+def command(monkeypatch, capsys, *tokens):
+    """Exit code, standard output and standard error of one command line."""
+    monkeypatch.setattr(sys, "argv", ["plasticity-jax", *map(str, tokens)])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    out, err = capsys.readouterr()
+    return stop.value.code, out, err
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    return lambda *tokens: command(monkeypatch, capsys, *tokens)
+
+
+def test_list_names_every_experiment(call):
+    code, out, _ = call("list", "--json")
+    rows = json.loads(out)
+    assert code == 0
+    names = [row["name"] for row in rows]
+    assert "optimal_plasticity.fig5" in names
+    assert len(set(names)) == len(names) >= 9
+    for row in rows:
+        assert row["name"].startswith(f"{row['system']}.")
+        assert {"smoke", "small", "paper"} <= set(row["presets"])
+        assert row["shows"]
+        assert row["source"]
+    code, out, _ = call("list")
+    assert code == 0
+    assert "fig5s1" in out
+
+
+def test_run_writes_everything(call, tmp_path):
+    name = "optimal_plasticity.fig3"
+    code, out, _ = call("run", name, "--preset", "smoke", "--out", tmp_path)
+    assert code == 0, out
+    folder = tmp_path / name
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "config.toml",
+        "data.zarr",
+        "figure.pdf",
+        "figure.png",
+        "verdict.json",
+    ]
+    assert [p.name for p in tmp_path.iterdir()] == [name]  # no half-written rest
+    rows = json.loads((folder / "verdict.json").read_text())
+    keys = {"says", "source", "value", "low", "high", "standard_error", "holds"}
+    assert all(set(row) == {*keys, "control"} for row in rows)
+    controls = [row["control"] for row in rows if row["control"]]
+    assert controls
+    assert not any(control["holds"] for control in controls)
+    data = xarray.open_zarr(folder / "data.zarr", consolidated=False)
+    control = xarray.open_zarr(
+        folder / "data.zarr", group="control", consolidated=False
+    )
+    assert data.sizes["seed"] == control.sizes["seed"] == 2
+    assert data.attrs["precision"] == "float64"
+    assert str(folder.name) in out.replace("\n", "")
+
+
+def test_a_written_config_runs_again_to_the_same_numbers(call, tmp_path):
+    first, again = tmp_path / "a", tmp_path / "b"
+    name = "optimal_plasticity.learning"
+    options = ("--preset", "smoke", "--set", "steps=60", "--set", "window=30")
+    call("run", name, *options, "--out", first)
+    call("run", first / name / "config.toml", "--out", again)
+    a, b = (
+        xarray.open_zarr(folder / name / "data.zarr", consolidated=False).load()
+        for folder in (first, again)
+    )
+    assert a.sizes["step"] == 60
+    assert np.array_equal(a.loss, b.loss)
+
+
+def test_overrides_reach_the_run(call, tmp_path):
+    name = "optimal_plasticity.fig5s1"
+    code, _, _ = call(
+        "run",
+        name,
+        *("--preset", "smoke", "--out", tmp_path, "--seeds", 3),
+        *("--set", "steps=50", "--set", "window=20", "--set", "samples=30"),
+        *("--grid", "ratio=0.2:2.0:4", "--grid", "fluctuation_size=0.01,0.02"),
+    )
+    assert code in (0, 1)
+    data = xarray.open_zarr(tmp_path / name / "data.zarr", consolidated=False)
+    assert np.allclose(data.ratio, [0.2, 0.8, 1.4, 2.0])
+    assert data.sizes["seed"] == 3
+    table = tomllib.loads((tmp_path / name / "config.toml").read_text())
+    assert table["common"]["steps"] == 50
+    assert table["experiment"] == name
+
+
+def test_a_failing_claim_is_exit_code_one(call, tmp_path):
+    code, out, _ = call(
+        "run",
+        "optimal_plasticity.fig4",
+        *("--preset", "smoke", "--set", "softness=5.0", "--out", tmp_path),
+    )
+    assert code == 1
+    assert "FAILS" in out
+    assert (tmp_path / "optimal_plasticity.fig4" / "verdict.json").exists()
+
+
+FIG5 = ("run", "optimal_plasticity.fig5", "--preset", "smoke")
+
+
+@pytest.mark.parametrize(
+    ("tokens", "message"),
+    [
+        (("run", "optimal_plasticity.fig6"), "Did you mean 'optimal_plasticity.fig"),
+        (("run", "nothing.at.all"), "unknown experiment"),
+        (("run", "missing.toml"), "no such file"),
+        ((*FIG5[:2], "--preset", "smal"), "Did you mean 'small'"),
+        ((*FIG5, "--set", "ratoi=1"), "Did you mean 'ratio'"),
+        ((*FIG5, "--set", "damping=-1"), "`damping` must lie in"),
+        ((*FIG5, "--set", "damping=nan"), "`damping` must lie in"),
+        ((*FIG5, "--set", "steps=many"), "`steps` must be of type int"),
+        ((*FIG5, "--set", "steps=1.5"), "`steps` must be of type int"),
+        ((*FIG5, "--set", "rule=newtn"), "Did you mean 'newton'"),
+        ((*FIG5, "--set", "steps"), "write name=value"),
+        ((*FIG5, "--set", "ratio=1.0"), "axis of the grid"),
+        ((*FIG5, "--set", "second_moment=[[1.0, 2.0]]"), "second_moment"),
+        ((*FIG5, "--grid", "steps=1:3:3"), "structural"),
+        ((*FIG5, "--grid", "ratio=1:2"), "start:stop:count"),
+        ((*FIG5, "--grid", "ratio=1:2:0"), "non-empty"),
+        ((*FIG5, "--grid", "ratio=-1,1"), "`ratio` must lie in"),
+        ((*FIG5, "--grid", "ratoi=0:1:3"), "Did you mean 'ratio'"),
+        ((*FIG5, "--seeds", "0"), "--seeds"),
+        ((*FIG5, "--seeds", "two"), "seeds"),
+        ((*FIG5, "--sedes", "2"), "sedes"),
+        (("verify", "optimal_plasticty"), "Did you mean 'optimal_plasticity'"),
+        (("data", "minst"), "mnist"),
+        (("rnu",), "rnu"),
+    ],
+)
+def test_bad_input_is_one_clear_line_and_exit_code_two(
+    call, tmp_path, monkeypatch, tokens, message
+):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = call(*tokens)
+    assert code == 2
+    assert message in err
+    assert err.startswith("error:")
+    assert len(err.strip().splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = [", "not valid TOML"),
+        ("[common]\nratio = 1.0", "needs a line"),
+        ('experiment = "optimal_plasticity.fig9"', "Did you mean"),
+        ('experiment = "optimal_plasticity.fig5"\n[common]\nratoi = 1', "ratio"),
+        ('experiment = "optimal_plasticity.fig5"\n[common]\nseeds = 0', "seeds"),
+        (
+            'experiment = "optimal_plasticity.fig5"\n[common.grid]\nratio = ["a"]',
+            "must be numbers",
+        ),
+    ],
+)
+def test_a_bad_file_is_named(call, tmp_path, text, message):
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    code, _, err = call("run", path, "--out", tmp_path / "out")
+    assert code == 2
+    assert message in err
+    assert len(err.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_data_tells_what_is_here_and_how_to_get_the_rest(call, tmp_path):
+    code, out, _ = call("data", "--dir", tmp_path)
+    assert code == 0
+    assert "digits" in out
+    code, out, _ = call("data", "mnist", "--dir", tmp_path, "--json")
+    (row,) = json.loads(out)
+    assert row["name"] == "mnist"
+    assert str(tmp_path) in " ".join(row["looked_in"])
+
+
+def test_verify_prints_rows(call, monkeypatch):
+    """With the rows of the algebra only: the runs are tested where they are made."""
+    from plasticity_jax.systems.optimal_plasticity import checks
+
+    monkeypatch.setattr(checks, "checks", checks.algebra_checks)
+    code, out, _ = call("verify", "optimal_plasticity", "--json")
+    rows = json.loads(out)
+    assert code == 0
+    assert set(rows[0]) == {
+        "system",
+        "quantity",
+        "source",
+        "kind",
+        "value",
+        "reference",
+        "error",
+        "tolerance",
+        "holds",
+    }
+    assert all(row["holds"] for row in rows)
+    code, out, _ = call("verify", "optimal_plasticity")
+    assert code == 0
+    assert "Eq. 6" in out
+
+
+def test_interrupted_runs_leave_nothing(call, tmp_path, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "perform", interrupt)
+    code, _, err = call("run", "optimal_plasticity.fig3", "--out", tmp_path / "out")
+    assert code == 130
+    assert "nothing was written" in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_config_survives_its_text():
+    config = Config(ratio=0.1, sizes=(3, 2), second_moment=np.diag([1.0, 2.0, 3.0]))
+    from plasticity_jax._config import to_toml
+
+    again = updated(Config(), tomllib.loads(to_toml(config)))
+    assert to_toml(again) == to_toml(config)
+    assert again.sizes == (3, 2)
+    assert np.array_equal(again.second_moment, config.second_moment)
