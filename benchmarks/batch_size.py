@@ -3,7 +3,7 @@
 For three sizes of run: `sweep` with fixed batch sizes and with its own choice. `cold`
 is the first call of a process, compiling and trials included; the other columns are
 medians over rounds in turns, everything compiled. `--steps` sets the steps of the
-nonlinear runs (linear ones take ten times as many): trials need a sweep that is long
+nonlinear runs (linear ones take five times as many): trials need a sweep that is long
 enough to be worth them. `OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python
 benchmarks/batch_size.py --steps 200`.
 """
@@ -14,7 +14,7 @@ import functools
 import jax
 import jax.random as jr
 import numpy as np
-from turns import in_turns, median, print_machine, spent
+from turns import cpu_ratio, in_turns, median, print_machine, spent
 
 from plasticity_jax._sweep import sweep
 from plasticity_jax.systems.optimal_plasticity.config import Config
@@ -43,12 +43,20 @@ def compare(config: Config, seeds: int) -> None:
     programs = {f"{size}": functools.partial(run, size) for size in sizes}
     programs["its own choice"] = functools.partial(run, None)
     times = in_turns(programs, ROUNDS, 0.0)
-    print(f"{'batch size':16}{'wall, s':>9}{'CPU, s':>9}{'us a step':>11}{'/ best':>8}")
-    best = min(median(times[f"{size}"]).wall for size in sizes)
+    print(
+        f"{'batch size':16}{'wall, s':>9}{'/ best':>8}{'CPU, s':>9}{'/ best':>8}",
+        end="",
+    )
+    print(f"{'us a step':>11}")
+    fixed = [median(times[f"{size}"]) for size in sizes]
+    walls, cpus = zip(*fixed, strict=True)
+    fastest = f"{sizes[cpus.index(min(cpus))]}"
     for name, rounds in times.items():
         wall, cpu = median(rounds)
-        cost, mark = 1e6 * cpu / total / config.steps, " *" if name == f"{own}" else ""
-        print(f"{name:16}{wall:9.2f}{cpu:9.2f}{cost:11.2f}{wall / best:8.2f}{mark}")
+        print(f"{name:16}{wall:9.2f}{wall / min(walls):8.2f}{cpu:9.2f}", end="")
+        print(f"{cpu_ratio(rounds, times[fastest]):8.2f}", end="")
+        mark = " chosen" if name == f"{own}" else ""
+        print(f"{1e6 * cpu / total / config.steps:11.2f}{mark}")
     print(f"once compiled it chose {sorted({size for size, _ in chosen[1:]})}")
 
 
@@ -56,7 +64,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--steps", type=int, default=200)
     steps = parser.parse_args().steps
-    compare(Config(sizes=(12, 10), steps=10 * steps), 16)
+    compare(Config(sizes=(12, 10), steps=5 * steps), 16)
     compare(Config(samples=200, steps=steps), 4)
     compare(Config(samples=1000, steps=steps), 4)
     print_machine()

@@ -20,7 +20,8 @@ ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 
 def unrolled(key: Key[Array, "..."]) -> Key[Array, "..."]:
     """The same stream under an implementation that fuses; other kinds are kept."""
-    same = jr.key_impl(key) == "threefry2x32" and jax.config.jax_threefry_partitionable
+    partitionable = jax.config.jax_threefry_partitionable  # pyright: ignore[reportAttributeAccessIssue]
+    same = partitionable and jr.key_impl(key) == "threefry2x32"
     return jr.wrap_key_data(jr.key_data(key), impl=THREEFRY) if same else key
 
 
@@ -58,7 +59,7 @@ def _bits(key: Array, width: int, shape: tuple[int, ...]) -> Array:
     return (high ^ low).astype(np.dtype(f"uint{width}"))
 
 
-def _fold_in(key: Array, data: Array) -> Array:
+def _fold_in(key: Array, data: Any) -> Array:
     return _derived(_rounds(key, jnp.asarray(data).astype(np.uint32)))
 
 

@@ -28,6 +28,7 @@ app = cyclopts.App(
     help="Differentiable models of synaptic plasticity: run, verify and look.",
     version=__version__,
     help_flags=["--help", "-h"],
+    suppress_keyboard_interrupt=False,
 )
 DEBUG = "--debug"
 

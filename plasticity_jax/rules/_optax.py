@@ -37,7 +37,7 @@ def gradient_transformation(
 
     def update(
         updates: PyTree,
-        state: TransformationState,
+        state: Any,
         params: PyTree = None,
         *,
         value: Any = jnp.nan,

@@ -87,7 +87,7 @@ def fig1_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
 
     def exponent(data: xarray.Dataset) -> float:
         distance = data.distance.mean("seed").values[1:]
-        return log_slope(np.arange(1, len(distance) + 1), distance)
+        return log_slope(np.arange(1.0, len(distance) + 1), distance)
 
     def trend(data: xarray.Dataset) -> float:
         error = data.error.mean("seed").values

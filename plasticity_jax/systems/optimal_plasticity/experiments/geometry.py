@@ -60,10 +60,10 @@ def steps_on_a_bowl(config: Landscape, key: Key[Array, ""]) -> dict[str, Array]:
     points = jr.normal(for_points, (config.trials, 2))
     points = config.distance * points / jnp.linalg.norm(points, axis=1, keepdims=True)
 
-    def at(point: Point, noise: Point) -> dict[str, Array]:
+    def at(point: Point, noise: Point) -> dict[str, Any]:
         downhill = tree_unit(-jax.grad(loss)(point))
         corrupted = tree_unit(downhill + config.corruption * tree_unit(noise))
-        out = {}
+        out: dict[str, Any] = {}
         for name, direction in {"gradient": downhill, "corrupted": corrupted}.items():
             length = optimal_length(loss, point, direction)
             after = point + length * direction

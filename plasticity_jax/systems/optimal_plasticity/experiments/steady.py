@@ -19,7 +19,7 @@ from ...._sweep import sweep
 from ....curvature import hessian
 from ....measure import drift, log_vertex
 from ..config import build, Config, input_moment, objective
-from ..steady_state import best_ratio, greedy_ratio, mean_field
+from ..steady_state import best_ratio, greedy_ratio, isotropic_loss, mean_field
 
 
 STRETCHES = 50  # of the recorded course of the loss
@@ -74,7 +74,8 @@ def fluctuating_shares(config: Config) -> Array:
 def predict(plan: Plan, keys: Key[Array, " seed"]) -> xarray.Dataset:
     """The mean-field law fed with the exact curvature at every teacher.
 
-    `predicted_loss` on the grid, and per corruption the best fixed ratio and the ratio
+    `predicted_loss` and, from the mean curvature alone, `isotropic_loss` on the grid;
+    per corruption the best fixed ratio and the ratio
     of Eq. 9 at its own steady state.
     """
     config: Config = plan.config
@@ -86,10 +87,12 @@ def predict(plan: Plan, keys: Key[Array, " seed"]) -> xarray.Dataset:
     axes = [_axis(plan, name) for name in ("corruption", "fluctuation_size", "ratio")]
     spectra = data.eigenvalue
     best = lambda e, rho: best_ratio(e, rho, shares)
+    even = lambda e, rho, s, r: isotropic_loss(r, size(s), jnp.mean(e), rho)
     return xarray.Dataset(
         {
             "eigenvalue": spectra,
             "predicted_loss": _broadcast(law, spectra, *axes),
+            "isotropic_loss": _broadcast(even, spectra, *axes),
             "predicted_ratio": _broadcast(best, spectra, axes[0]),
             "greedy_ratio": _broadcast(greedy_ratio, spectra, axes[0]),
         }
@@ -108,14 +111,16 @@ def _broadcast(law: Any, spectra: xarray.DataArray, *axes: xarray.DataArray) -> 
     dtype = jnp.result_type(float)
     signature = ",".join(["(m)", *("()" for _ in axes)]) + "->()"
     vectorized = jax.jit(jnp.vectorize(law, signature=signature))
-    return xarray.apply_ufunc(
-        lambda *arrays: np.asarray(
-            vectorized(*(jnp.asarray(x, dtype) for x in arrays))
-        ),
-        spectra,
-        *axes,
-        input_core_dims=[["mode"], *([] for _ in axes)],
-    )
+
+    def at(spectrum: np.ndarray, *numbers: Any) -> np.ndarray:
+        *outer, modes = spectrum.shape
+        shape = np.broadcast_shapes(tuple(outer), *(np.shape(x) for x in numbers))
+        full = [np.broadcast_to(x, shape) for x in numbers]
+        arrays = (np.broadcast_to(spectrum, (*shape, modes)), *full)
+        return np.asarray(vectorized(*(jnp.asarray(x, dtype) for x in arrays)))
+
+    core = [["mode"], *([] for _ in axes)]
+    return xarray.apply_ufunc(at, spectra, *axes, input_core_dims=core)
 
 
 def optimum(data: xarray.Dataset, **point: float) -> tuple[float, float]:
