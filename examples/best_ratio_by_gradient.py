@@ -46,7 +46,8 @@ def descend(log_ratio, memory, config, keys):
     return log_ratio + update, memory, value
 
 
-optimiser = optax.adam(0.1)
+STEPS = 60
+optimiser = optax.adam(optax.cosine_decay_schedule(0.15, STEPS))
 
 if __name__ == "__main__":
     moment = np.diag(np.geomspace(0.2, 5.0, 12))
@@ -55,10 +56,10 @@ if __name__ == "__main__":
     )
     log_ratio = jnp.log(jnp.asarray(2.0))
     memory = optimiser.init(log_ratio)
-    for epoch in range(40):
-        keys = jr.split(jr.fold_in(jr.key(0), epoch), 4)
+    for epoch in range(STEPS):
+        keys = jr.split(jr.fold_in(jr.key(0), epoch), 8)
         log_ratio, memory, value = descend(log_ratio, memory, config, keys)
-        if epoch % 10 == 9:
+        if epoch % 15 == 14:
             ratio = jnp.exp(log_ratio)
             print(f"step {epoch + 1}: ratio {ratio:.3f}, log error {value:.3f}")
     spectrum = jnp.repeat(jnp.diag(jnp.asarray(moment)), 10) / 5

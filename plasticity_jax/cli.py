@@ -31,6 +31,7 @@ app = cyclopts.App(
     suppress_keyboard_interrupt=False,
 )
 DEBUG = "--debug"
+PAGE_WIDTH = 132
 
 
 class Named(NamedTuple):
@@ -84,7 +85,6 @@ def list_(*, as_json: Annotated[bool, Parameter("--json", negative="")] = False)
     if as_json:
         print(json.dumps(rows, indent=2))
         return 0
-    from rich.console import Console
     from rich.table import Table
 
     table = Table()
@@ -93,7 +93,7 @@ def list_(*, as_json: Annotated[bool, Parameter("--json", negative="")] = False)
     for row in rows:
         costs = "\n".join(f"{k}: {v}" if v else k for k, v in row["cost"].items())
         table.add_row(row["name"], row["source"], row["shows"], costs)
-    Console().print(table)
+    _console().print(table)
     return 0
 
 
@@ -140,9 +140,7 @@ def run(
     claims = tuple(named.experiment.claims(data, control))
     verdict = Verdict(named.name, claims)
     folder = _write(named, plan, data, control, verdict, out)
-    from rich.console import Console
-
-    console = Console()
+    console = _console()
     console.print(verdict.table())
     console.print(f"written to {folder}")
     return 0 if verdict.holds else 1
@@ -169,10 +167,8 @@ def verify(
         rows = [check_json(name, c) for name, checks in found.items() for c in checks]
         print(json.dumps(rows, indent=2))
     else:
-        from rich.console import Console
-
         for name, checks in found.items():
-            Console().print(check_table(name, checks))
+            _console().print(check_table(name, checks))
             failed = sum(not check.holds for check in checks)
             print(f"{name}: {len(checks) - failed} of {len(checks)} hold")
     return 0 if all(c.holds for checks in found.values() for c in checks) else 1
@@ -199,6 +195,13 @@ def data(
                 print(f"  looked in {place}")
             print(f"  {record.how_to_get}")
     return 0
+
+
+def _console() -> Any:
+    """The terminal, or a page wide enough for the tables where there is none."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else PAGE_WIDTH)
 
 
 def _systems() -> list[str]:

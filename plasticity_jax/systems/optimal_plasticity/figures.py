@@ -25,19 +25,22 @@ def ratio_grid(data: xarray.Dataset) -> Figure:
     if "fluctuation_size" not in data.dims:
         data = data.expand_dims("fluctuation_size")
     rows, columns = data.sizes["corruption"], data.sizes["fluctuation_size"]
-    figure, axes = _panels(rows, columns, 3.3, 2.4)
+    flat = columns == 1
+    figure, axes = _panels(*((1, rows) if flat else (rows, columns)), 3.3, 2.5)
     for i, j in np.ndindex(rows, columns):
-        point = {"corruption": i, "fluctuation_size": j}
-        _ratio_panel(axes[i, j], data.isel(point))
-        if i == 0 and "fluctuation_size" in data.coords:
-            axes[i, j].set_title(
-                f"noise per weight {data.fluctuation_size.values[j]:g}"
-            )
-        if j == 0:
-            rho = data.corruption.values[i]
-            axes[i, j].set_ylabel(f"steady-state error\ncorruption {rho:g}")
-        if i == rows - 1:
-            axes[i, j].set_xlabel("compensation / fluctuation")
+        panel = axes[0, i] if flat else axes[i, j]
+        _ratio_panel(panel, data.isel({"corruption": i, "fluctuation_size": j}))
+        rho = data.corruption.values[i]
+        if flat:
+            panel.set_title(f"corruption {rho:g}")
+        elif i == 0:
+            size = data.fluctuation_size.values[j]
+            panel.set_title(f"noise per weight {size:g}")
+        if (flat and i == 0) or (not flat and j == 0):
+            row = "" if flat else f"\ncorruption {rho:g}"
+            panel.set_ylabel(f"steady-state error{row}")
+        if flat or i == rows - 1:
+            panel.set_xlabel("compensation / fluctuation")
     axes[0, 0].legend(frameon=False, fontsize="small")
     return figure
 
@@ -119,17 +122,32 @@ def step_lengths(data: xarray.Dataset) -> Figure:
 
 
 def level_sets(data: xarray.Dataset) -> Figure:
-    """Figure 4: length, gain and curvature of optimal steps, per direction."""
-    figure, axes = _panels(1, 3, 2.7, 2.7)
-    labels = ("gradient", "corrupted")
+    """Figure 4: optimal steps between level sets; their length, gain and curvature."""
+    figure, axes = _panels(1, 4, 2.7, 2.7)
+    labels, colors = ("gradient", "corrupted"), (SIMULATED, THEORY)
+    example = data.isel(seed=0)
+    stiffness, start = example.eigenvalue.values, example.start.values
+    side = 1.5 * np.linalg.norm(start)
+    x, y = np.meshgrid(*[np.linspace(-side, side, 200)] * 2)
+    bowl = (stiffness[0] * x**2 + stiffness[1] * y**2) / 2
+    panel = axes[0, 0]
+    panel.contour(x, y, bowl, np.geomspace(0.02, 2, 8) * bowl.max(), colors="0.8")
+    for end, color in zip(example.end.values, colors, strict=True):
+        value = (stiffness * end**2).sum() / 2
+        panel.contour(x, y, bowl, [value], colors=[color], linewidths=0.8)
+        panel.annotate(
+            "", end, start, arrowprops={"arrowstyle": "->", "color": color, "lw": 2}
+        )
+    panel.plot(0, 0, "*", ms=11, color=BEST)
+    panel.set(aspect="equal", xticks=[], yticks=[], title="steps end tangent")
     named = {
         "curvature": "curvature along the step",
         "length": "optimal length",
         "gain": "gain of the optimal step",
     }
-    for panel, (name, label) in zip(axes[0], named.items(), strict=True):
+    for panel, (name, label) in zip(axes[0, 1:], named.items(), strict=True):
         mean = data[name].mean("seed").values
-        panel.bar(labels, mean, color=(SIMULATED, THEORY), width=0.6)
+        panel.bar(labels, mean, color=colors, width=0.6)
         panel.set(ylabel=label)
     return figure
 

@@ -26,6 +26,7 @@ from ..theory import optimal_length
 
 
 Point = Float[Array, " 2"]
+EXAMPLE = 1.6  # optimal length, corrupted over clean, of the point that is drawn
 LENGTHS = 41  # points of a curve of loss against step length, in optimal lengths 0..2.5
 
 
@@ -51,9 +52,9 @@ def steps_on_a_bowl(config: Landscape, key: Key[Array, ""]) -> dict[str, Array]:
     Over `trials` points at one distance from the minimum in random directions: optimal
     lengths (Eq. 6) and what they gain; `tangency` is the cosine between the gradient
     after the optimal step and the step; `retrace` the distance between Newton's step
-    after a fluctuation from the minimum and minus the fluctuation; `curve` the loss
-    along both directions from one point; `repair` the mean length of optimal steps in a
-    steady state, in units of the fluctuation.
+    after a fluctuation from the minimum and minus the fluctuation; `start`, `end` and
+    `curve` show both directions from one point; `repair` the mean length of optimal
+    steps in a steady state, in units of the fluctuation.
     """
     for_points, for_noise, for_run = jr.split(key, 3)
     loss = Bowl(jnp.stack([config.stiffness, config.softness]))
@@ -75,6 +76,7 @@ def steps_on_a_bowl(config: Landscape, key: Key[Array, ""]) -> dict[str, Array]:
                 "gain": loss(point) - loss(after),
                 "curvature": quadratic_form(loss, point, direction),
                 "tangency": slope,
+                "end": after,
                 "steps": steps,
                 "curve": along,
             }
@@ -92,7 +94,9 @@ def steps_on_a_bowl(config: Landscape, key: Key[Array, ""]) -> dict[str, Array]:
     _, lengths = simulate(system, start, for_run, steps=config.trials, record=length_of)
     gradient, corrupted = seen["gradient"], seen["corrupted"]
     pairs = lambda name: jnp.stack([gradient[name], corrupted[name]])
-    example = jnp.argmax(gradient["curvature"] - corrupted["curvature"])
+    worse = corrupted["gain"] < gradient["gain"]
+    longer = corrupted["length"] / gradient["length"]
+    example = jnp.argmin(jnp.where(worse, jnp.abs(longer - EXAMPLE), jnp.inf))
     return {
         "length": jnp.mean(pairs("length"), axis=1),
         "gain": jnp.mean(pairs("gain"), axis=1),
@@ -101,6 +105,9 @@ def steps_on_a_bowl(config: Landscape, key: Key[Array, ""]) -> dict[str, Array]:
         "retrace": jnp.max(seen["retrace"]),
         "steps": pairs("steps")[:, example],
         "curve": pairs("curve")[:, example],
+        "start": points[example],
+        "end": pairs("end")[:, example],
+        "eigenvalue": loss.stiffness,
         "repair": jnp.mean(lengths[config.trials // 10 :]) / config.fluctuation,
     }
 
@@ -112,6 +119,9 @@ DIMS = {
     "tangency": ("direction",),
     "steps": ("direction", "place"),
     "curve": ("direction", "place"),
+    "start": ("axis",),
+    "end": ("direction", "axis"),
+    "eigenvalue": ("axis",),
 }
 
 
