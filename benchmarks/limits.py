@@ -37,7 +37,7 @@ def products_of_a_step(sizes: tuple[int, int, int], samples: int) -> Limit:
     descend = lambda _, w: jax.tree.map(lambda a, g: a - 1e-3 * g, w, jax.grad(loss)(w))
     flops = 2 * samples * (2 * n * h + 3 * h * m)
     return (
-        "product",
+        "own product",
         TIMES * flops,
         again(descend, (sample(h, n) / n, sample(m, h) / h)),
     )

@@ -2,7 +2,8 @@
 
 The library's compiled batch at several batch sizes, a loop over jitted single runs and
 NumPy take turns in one process; ratios are medians over rounds of CPU times. Below
-stands the share of the cheapest step that each limit of the machine explains.
+stands the share of the cheapest step that each limit of the machine explains, for
+products twice: at the rate of large matrices, and of the step's own thin ones.
 `OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 taskset -c 1 python benchmarks/steps.py`.
 """
 

@@ -247,7 +247,7 @@ def test_fishers_lower_for_cuda():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"kind": "exat"}, r"`kind` must be one of .*'exat'.*mean 'exact'"),
+        ({"kind": "exat"}, r"`kind` is unknown: 'exat'.*mean 'exact'"),
         ({}, "`kind='exact'` needs `outcomes`"),
         ({"kind": "empirical"}, "`kind='empirical'` needs `targets`"),
         ({"kind": "empirical", "targets": OUTCOMES}, "match the 7 inputs; got 3"),

@@ -134,7 +134,7 @@ def test_one_compilation_serves_all_batches_and_other_values():
         quiet(other, Walk(steps=32), batch_size=4)
         assert seen.count == 1
     finally:
-        jax.monitoring.unregister_event_duration_listener(seen)
+        jax.monitoring.clear_event_listeners()
 
 
 def test_shared_data_is_an_argument_of_the_run():

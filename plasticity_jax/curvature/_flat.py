@@ -1,6 +1,5 @@
 """Pytrees as vectors, operators as matrices: what the other files share."""
 
-import difflib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -10,6 +9,8 @@ import jax.numpy as jnp
 import lineax as lx
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
+
+from .._config import nearest
 
 
 Vector = Float[Array, " w"]
@@ -130,11 +131,7 @@ def to_diagonal(operator: Operator, block_size: int | None = None) -> Vector:
 def choose(name: str, value: str, allowed: Sequence[str]) -> None:
     """Raise unless `value` is one of `allowed`; the message names the nearest."""
     if value not in allowed:
-        near = difflib.get_close_matches(str(value), allowed, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(
-            f"`{name}` must be one of {list(allowed)}; got {value!r}.{hint}"
-        )
+        raise ValueError(f"`{name}` is unknown: {value!r}.{nearest(value, allowed)}")
 
 
 def at_least(name: str, value: int, low: int) -> None:

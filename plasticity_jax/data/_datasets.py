@@ -1,6 +1,5 @@
 """Where the data sets are found, how they are checked, what to do without them."""
 
-import difflib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Array, Int32, UInt8
 
+from .._config import nearest
 from ._idx import read_idx
 
 
@@ -118,11 +118,7 @@ def status(dir: str | os.PathLike[str] | None = None) -> list[Status]:
 
 def _check_name(name: str) -> None:
     if name not in _NAMES:
-        near = difflib.get_close_matches(name, _NAMES, n=1)
-        hint = f" (did you mean `{near[0]}`?)" if near else ""
-        raise ValueError(
-            f"Unknown data set `{name}`{hint}; choose from {', '.join(_NAMES)}."
-        )
+        raise ValueError(f"Unknown data set '{name}'.{nearest(name, _NAMES)}")
 
 
 def _digits() -> Dataset:

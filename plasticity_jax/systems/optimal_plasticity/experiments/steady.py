@@ -17,7 +17,7 @@ from ...._signals import LossSignals
 from ...._simulate import simulate
 from ...._sweep import sweep
 from ....curvature import hessian
-from ....measure import drift, log_vertex
+from ....measure import drift, log_vertex, STATIONARY
 from ..config import build, Config, input_moment, objective
 from ..steady_state import best_ratio, greedy_ratio, isotropic_loss, mean_field
 
@@ -35,17 +35,19 @@ def loss_of(state: State, signals: LossSignals, changes: Any) -> Array:
 def steady_state(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     """Steady-state error: the loss averaged over the last `window` steps.
 
-    `drift` says how settled it is (see `measure.drift`); `course` is the loss averaged
-    over 50 equal stretches of the run.
+    `drift` says how settled it is (see `measure.drift`), `stationary` whether by less
+    than 5 %; `course` is the loss averaged over 50 equal stretches of the run.
     """
     for_build, for_run = jr.split(key)
     system, state = build(config, for_build)
     _, losses = simulate(system, state, for_run, steps=config.steps, record=loss_of)
     stretches = min(STRETCHES, config.steps)
     kept = losses[config.steps % stretches :]
+    settled = drift(losses)
     return {
         "loss": jnp.mean(losses[-config.window :]),
-        "drift": drift(losses),
+        "drift": settled,
+        "stationary": jnp.abs(settled) < STATIONARY,
         "course": jnp.mean(kept.reshape(stretches, -1), axis=1),
     }
 
