@@ -1,15 +1,21 @@
 """How many runs to compute at once."""
 
 import math
+import os
 import time
 from collections.abc import Callable
 from typing import Any
 
+import jax
 
-CANDIDATES = (1, 4, 16, 64, 256)
-CACHE_BYTES = 2**20  # per core: where all lanes' state should stay
+
+CANDIDATES = (1, 2, 4, 8, 16, 64, 256)
+PROBE = 16  # the size compiled to learn how much memory a lane needs
+CACHE_BYTES = 2**21  # per core: where all lanes' state should stay
 MEMORY_SHARE = 0.25  # of the device's memory, for all workers together
 TRIAL_SHARE = 0.1  # of the estimated time that is left, for a trial
+GAIN = 0.95  # of the time per lane, or less, for a size to be called faster
+SHORT = 0.1  # seconds: a timing shorter than this is taken twice
 
 
 def choose_batch_size(
@@ -27,37 +33,42 @@ def choose_batch_size(
     """
     sizes = candidates(total, workers)
     limit = MEMORY_SHARE * device_memory() / workers
-    middle = min(len(sizes) - 1, 2)
-    compiling, needed = _timed(compile, sizes[middle])
-    per_lane = needed / sizes[middle]
-    fitting = [s for s in sizes if s * per_lane <= CACHE_BYTES]
-    place = sizes.index(fitting[-1] if fitting else sizes[0])
-    if place != middle:
+    probe = max((size for size in sizes if size <= PROBE), default=sizes[0])
+    compiling, needed = _timed(compile, probe)
+    per_lane = needed / probe
+    fitting = [size for size in sizes if size * per_lane <= CACHE_BYTES]
+    start = place = sizes.index(fitting[-1] if fitting else sizes[0])
+    if sizes[place] != probe:
         compile(sizes[place])
-    speed = {place: _timed(compute, sizes[place])[0] / sizes[place]}
+    if sizes[place] * workers > TRIAL_SHARE * total:  # one timing would cost too much
+        return sizes[place]
+    speed = _seconds_per_lane(compute, sizes[place])
 
-    def better(trial: int) -> bool:
+    def faster(trial: int) -> bool:
         """Whether the trial is possible, worth its cost, and faster than the best."""
+        nonlocal speed
         if not 0 <= trial < len(sizes) or sizes[trial] * per_lane > limit:
             return False
-        left = total * speed[place] / workers
-        if compiling + sizes[trial] * speed[place] > TRIAL_SHARE * left:
+        left = total * speed / workers
+        if compiling + 2 * sizes[trial] * speed > TRIAL_SHARE * left:
             return False
         compile(sizes[trial])
-        speed[trial] = _timed(compute, sizes[trial])[0] / sizes[trial]
-        return speed[trial] < speed[place]
+        tried = _seconds_per_lane(compute, sizes[trial])
+        if tried >= GAIN * speed:
+            return False
+        speed = tried
+        return True
 
-    start = place
-    while better(place + 1):
+    while faster(place + 1):
         place += 1
     if place == start:
-        while better(place - 1):
+        while faster(place - 1):
             place -= 1
     return sizes[place]
 
 
 def candidates(total: int, workers: int) -> list[int]:
-    """Sizes near powers of four that share the runs evenly among the workers."""
+    """Sizes near powers of two that share the runs evenly among the workers."""
 
     def even(size: int) -> int:
         batches = math.ceil(total / size)
@@ -70,10 +81,6 @@ def candidates(total: int, workers: int) -> list[int]:
 
 def device_memory() -> int:
     """Bytes of memory of the first device: of the machine where it is a CPU."""
-    import os
-
-    import jax
-
     stats = jax.devices()[0].memory_stats() or {}
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return int(stats.get("bytes_limit", pages))
@@ -83,3 +90,10 @@ def _timed(function: Callable[[int], Any], size: int) -> tuple[float, Any]:
     start = time.perf_counter()
     result = function(size)
     return time.perf_counter() - start, result
+
+
+def _seconds_per_lane(compute: Callable[[int], Any], size: int) -> float:
+    seconds, _ = _timed(compute, size)
+    if seconds < SHORT:
+        seconds = min(seconds, _timed(compute, size)[0])
+    return seconds / size

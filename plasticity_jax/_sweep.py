@@ -69,10 +69,7 @@ def sweep(
         raise ValueError(f"`batch_size` must be at least 1; got {batch_size}.")
     workers = _workers()
     with Progress(lanes.total, shown=progress) as bar:
-        size = batch_size or choose_batch_size(
-            lanes.total, workers, lanes.compile, lambda size: lanes(0, size)
-        )
-        size = min(size, lanes.total)
+        size = min(batch_size or _chosen(lanes, workers), lanes.total)
         results = _compute(lanes, structure, size, workers, bar)
     shaped = {
         name: (labels[name], x.reshape(*shape, len(keys), *x.shape[1:]))
@@ -158,6 +155,9 @@ def _lanes(
     def lane(point: dict[str, Array], key: Key[Array, ""]) -> dict[str, Array]:
         return dict(run(dataclasses.replace(config, **point), key))
 
+    if len(keys) == 1:  # a batch of one would still make every product a batched one
+        alone = lane({k: x[0] for k, x in points.items()}, keys[0])
+        return {k: x[None] for k, x in alone.items()}
     return jax.vmap(lane)(points, keys)
 
 
@@ -266,9 +266,28 @@ def _diverged(results: Results) -> np.ndarray:
     return ~np.logical_and.reduce([np.ones(count, bool), *finite], axis=0)
 
 
+_CHOICES: dict[Any, int] = {}  # as a compiled program is kept, so is its batch size
+
+
+def _chosen(lanes: _Lanes, workers: int) -> int:
+    """The batch size of the last sweep of the same program, or one found by trial."""
+    leaves, structure = jax.tree.flatten((lanes.run, lanes.config))
+    kinds = [(x.shape, x.dtype) if eqx.is_array(x) else x for x in leaves]
+    program = (structure, *kinds, *lanes.points, lanes.total, workers)
+    if program not in _CHOICES:
+        _CHOICES[program] = choose_batch_size(
+            lanes.total, workers, lanes.compile, lambda size: lanes(0, size)
+        )
+    return _CHOICES[program]
+
+
 def _workers() -> int:
     """Batches in flight: XLA runs a small program on one core of a CPU."""
-    return (os.cpu_count() or 1) if jax.default_backend() == "cpu" else 1
+    if jax.default_backend() != "cpu":
+        return 1
+    if hasattr(os, "sched_getaffinity"):  # fewer than there are, under a scheduler
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _labels(
