@@ -9,9 +9,12 @@ from typing import Any, NamedTuple, TypeVar
 
 import equinox as eqx
 import numpy as np
+from jaxtyping import Array
 
 
 C = TypeVar("C", bound=eqx.Module)
+
+HEADER = ("experiment", "x64")  # keys of a file above its tables
 
 Grid = dict[Any, Any]  # field or tuple of fields -> 1-D array or tuple of 1-D arrays
 
@@ -47,29 +50,45 @@ def updated(config: C, changes: dict[str, Any], where: str = "config") -> C:
     for name in changes:
         if name not in names:
             raise ValueError(f"{where}: unknown '{name}'.{nearest(name, names)}")
-    values = {name: _frozen(value) for name, value in changes.items()}
-    for field in dataclasses.fields(config):
-        if field.name in values and structural(field):
-            _check_kind(where, field.name, values[field.name], config)
+    fields = {field.name: field for field in dataclasses.fields(config)}
+    values = {
+        name: _read(where, fields[name], getattr(config, name), value)
+        for name, value in changes.items()
+    }
     try:
         return dataclasses.replace(config, **values)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{where}: {error}") from error
 
 
-def _frozen(value: Any) -> Any:
-    if isinstance(value, list):
-        rows = any(isinstance(row, list) for row in value)
-        return np.asarray(value, dtype=float) if rows else tuple(value)
-    return value
+def _read(where: str, field: dataclasses.Field, default: Any, value: Any) -> Any:
+    """A value of a file or a command line, of the kind that the field's default has."""
+    if structural(field):
+        return _kind(where, field.name, default, value)
+    try:
+        array = np.asarray(value, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{where}: `{field.name}` must be a number; got {value!r}."
+        ) from error
+    if default is not None and array.shape != np.shape(default):
+        raise ValueError(
+            f"{where}: `{field.name}` must have shape {np.shape(default)}; "
+            f"got {value!r}."
+        )
+    return array
 
 
-def _check_kind(where: str, name: str, value: Any, config: eqx.Module) -> None:
-    """A structural value must be of the kind of the default (bool is not an int)."""
-    default = getattr(config, name)
+def _kind(where: str, name: str, default: Any, value: Any) -> Any:
+    """A structural value; an integer stands for a float, but not a bool for either."""
+    if isinstance(default, tuple) and isinstance(value, list | tuple):
+        return tuple(_kind(where, name, default[0], x) for x in value)
+    if isinstance(default, float) and type(value) is int:
+        return float(value)
     if type(value) is not type(default):
         kind = type(default).__name__
         raise ValueError(f"{where}: `{name}` must be of type {kind}; got {value!r}.")
+    return value
 
 
 def load_plan(kind: type[eqx.Module], path: Path, preset: str | None) -> Plan:
@@ -83,14 +102,21 @@ def load_plan(kind: type[eqx.Module], path: Path, preset: str | None) -> Plan:
         tables = tomllib.loads(path.read_text())
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{path.name}: not valid TOML: {error}.") from error
-    presets = [key for key, value in tables.items() if isinstance(value, dict)]
-    others = [name for name in presets if name != "common"]
-    if preset is not None and preset not in presets:
+    for key, value in tables.items():
+        if not isinstance(value, dict) and key not in HEADER:
+            raise ValueError(
+                f"{path.name}: '{key}' stands above the tables; put it into [common]."
+            )
+    others = [key for key in tables if key not in (*HEADER, "common")]
+    wanted = preset or "common"
+    if wanted not in tables or wanted in HEADER:
         raise ValueError(
-            f"{path.name}: unknown preset '{preset}'.{nearest(preset, others)}"
+            f"{path.name}: there is no preset '{wanted}'.{nearest(wanted, others)}"
         )
-    table = {**tables.get("common", {}), **(tables[preset] if preset else {})}
+    table = {**tables.get("common", {}), **tables[wanted]}
     grid, seeds = table.pop("grid", {}), table.pop("seeds", 1)
+    if not isinstance(grid, dict):
+        raise ValueError(f"{path.name}: `grid` must be a table of axes; got {grid!r}.")
     if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
         raise ValueError(f"{path.name}: `seeds` must be an integer >= 1; got {seeds}.")
     config = updated(kind(), table, path.name)
@@ -135,6 +161,8 @@ def _plain(value: Any) -> Any:
         return [_plain(x) for x in value]
     if isinstance(value, bool | int | str | float):
         return value
+    if not isinstance(value, np.ndarray | np.generic | Array):
+        return repr(value)  # a function or a module: told, but not read back
     array = np.asarray(value)
     if array.ndim:
         return [_plain(x) for x in array]

@@ -41,8 +41,11 @@ class Claim(NamedTuple):
 
     @property
     def control_fails(self) -> bool:
-        """Whether the negative control lies outside (True where there is none)."""
-        return self.control is None or not bool(self.low <= self.control <= self.high)
+        """Whether the negative control lies outside, as a number; True without one."""
+        if self.control is None:
+            return True
+        outside = not self.low <= self.control <= self.high
+        return math.isfinite(self.control) and outside
 
 
 class Check(NamedTuple):
@@ -84,6 +87,8 @@ def expectation(quantity: str, source: str, samples: Array, want: Any) -> Check:
         float(jnp.std(samples)) / len(samples) ** 0.5,
     )
     distance = abs(mean - float(want)) / error
+    if want and error > 0.05 * abs(float(want)):
+        distance = math.inf  # too few draws to tell
     return Check(quantity, source, "expectation", mean, float(want), distance, 4.0)
 
 
@@ -132,6 +137,7 @@ def perform(
         keys = jr.split(jr.key(seed), plan.seeds)
         run, dims = experiment.run, experiment.dims
         result = sweep(run, plan.config, plan.grid, keys, dims=dims, progress=progress)
+        result = result.sortby([dim for dim in result.dims if dim in result.indexes])
         if experiment.predict is not None:
             result = result.merge(experiment.predict(plan, keys))
         return result

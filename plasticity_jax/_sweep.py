@@ -2,7 +2,7 @@
 
 import dataclasses
 import datetime
-import importlib.metadata
+import json
 import math
 import os
 import time
@@ -67,6 +67,7 @@ def sweep(
     labels = _labels(structure, axes, dims or {})
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"`batch_size` must be at least 1; got {batch_size}.")
+    attributes = _attributes(config, keys)
     workers = _workers()
     with Progress(lanes.total, shown=progress) as bar:
         size = min(batch_size or _chosen(lanes, workers), lanes.total)
@@ -81,7 +82,7 @@ def sweep(
         for field, values in zip(axis.fields, axis.values, strict=True)
     }
     coords["seed"] = np.arange(len(keys))
-    attributes = _attributes(config, keys, size)
+    attributes["batch_size"] = size
     attributes["compile_seconds"] = lanes.compile_seconds
     attributes["wall_seconds"] = time.perf_counter() - started
 
@@ -153,7 +154,11 @@ def _lanes(
     """`run` at every lane: a point of the grid with a key."""
 
     def lane(point: dict[str, Array], key: Key[Array, ""]) -> dict[str, Array]:
-        return dict(run(dataclasses.replace(config, **point), key))
+        observables = run(dataclasses.replace(config, **point), key)
+        if not isinstance(observables, Mapping):
+            kind = type(observables).__name__
+            raise ValueError(f"`run` must return a dict of arrays by name; got {kind}.")
+        return {name: jnp.asarray(x) for name, x in observables.items()}
 
     if len(keys) == 1:  # a batch of one would still make every product a batched one
         alone = lane({k: x[0] for k, x in points.items()}, keys[0])
@@ -219,7 +224,9 @@ class _Lanes:
         self.programs[size] = program
         self.compile_seconds += time.perf_counter() - start
         memory = program.compiled.memory_analysis()
-        return memory.temp_size_in_bytes if memory is not None else 0
+        if memory is None:
+            return 0
+        return memory.temp_size_in_bytes + memory.output_size_in_bytes
 
     def __call__(self, start: int, size: int) -> Results:
         """Results of the lanes from `start`; the last batch is padded and cut."""
@@ -302,6 +309,7 @@ def _labels(
                 f"dims: unknown observable '{name}'.{nearest(name, structure)}"
             )
     labels: dict[str, tuple[str, ...]] = {"diverged": outer}
+    lengths: dict[str, int] = {}
     for name, x in structure.items():
         if name in taken | {"seed", "diverged"}:
             raise ValueError(
@@ -312,21 +320,29 @@ def _labels(
             raise ValueError(
                 f"dims: '{name}' has {x.ndim - 1} dimensions of its own; got {own}."
             )
+        for dim, length in zip(own, x.shape[1:], strict=True):
+            if dim in taken | {"seed"} or own.count(dim) > 1:
+                raise ValueError(f"dims: '{dim}' of '{name}' is taken; rename it.")
+            if lengths.setdefault(dim, length) != length:
+                raise ValueError(
+                    f"dims: '{dim}' has length {length} in '{name}' and "
+                    f"{lengths[dim]} in another observable."
+                )
         labels[name] = (*outer, *own)
     return labels
 
 
-def _attributes(
-    config: eqx.Module, keys: Key[Array, " seed"], size: int
-) -> dict[str, Any]:
+def _attributes(config: eqx.Module, keys: Key[Array, " seed"]) -> dict[str, Any]:
     """What is needed to repeat the sweep."""
+    from . import __version__
+
     return {
-        "plasticity_jax": importlib.metadata.version("plasticity-jax"),
+        "plasticity_jax": __version__,
         "jax": jax.__version__,
         "config": to_toml(config),
-        "keys": np.asarray(jr.key_data(keys)).tolist().__repr__(),
+        "keys": json.dumps(np.asarray(jr.key_data(keys)).tolist()),
+        "key_kind": str(jr.key_impl(keys)),
         "precision": jnp.result_type(float).name,
         "device": jax.devices()[0].device_kind,
-        "batch_size": size,
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }

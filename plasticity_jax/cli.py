@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 import pkgutil
 import shutil
 import sys
@@ -20,7 +21,7 @@ from cyclopts import Parameter
 from . import __version__, systems
 from ._config import load_plan, nearest, Plan, presets, to_table, updated
 from ._experiment import Experiment, perform
-from .verdict import check_json, check_table, Verdict
+from .verdict import check_json, check_table, judge, Verdict
 
 
 app = cyclopts.App(
@@ -61,6 +62,12 @@ def main() -> None:
         if debug:
             traceback.print_exc()
         print("error:", " ".join(str(error).split()), file=sys.stderr)
+        code = 2
+    except Exception as error:  # a bug: still one line, and where to look
+        if debug:
+            traceback.print_exc()
+        why = " ".join(f"{type(error).__name__}: {error}".split())
+        print(f"error: unexpected {why} ({DEBUG} shows where)", file=sys.stderr)
         code = 2
     except KeyboardInterrupt:
         print("interrupted; nothing was written.", file=sys.stderr)
@@ -115,7 +122,7 @@ def run(
     experiment
         Its name (see `list`), or a TOML file with a line `experiment = "..."`.
     preset
-        A table of the parameter file; `small` unless the file has only `[common]`.
+        A table of the parameter file: `small` if it has one, else `[common]` alone.
     set
         `name=value`, repeatable: override a parameter.
     grid
@@ -127,23 +134,26 @@ def run(
     out
         Folder under which the results are written.
     """
-    named, path = _find(experiment)
+    named, path, double = _find(experiment)
+    _writable(out)
     import jax
 
-    if x64 or named.experiment.float64:
+    x64 = x64 or double or named.experiment.float64
+    if x64:
         jax.config.update("jax_enable_x64", True)
     if preset is None and "small" in presets(path):
         preset = "small"
     plan = load_plan(named.experiment.config, path, preset)
     plan = _overridden(plan, set, grid, seeds)
     data, control = perform(named.experiment, plan)
-    claims = tuple(named.experiment.claims(data, control))
-    verdict = Verdict(named.name, claims)
-    folder = _write(named, plan, data, control, verdict, out)
+    verdict = judge(named.name, named.experiment, data, control)
+    folder, drawn = _write(named, plan, data, control, verdict, out, x64)
     console = _console()
     console.print(verdict.table())
+    if not drawn:
+        console.print("no figure: it needs the axes of the preset's grid")
     console.print(f"written to {folder}")
-    return 0 if verdict.holds else 1
+    return 0 if verdict.holds and drawn else 1
 
 
 @app.command
@@ -226,24 +236,32 @@ def _experiments() -> list[Named]:
     ]
 
 
-def _find(experiment: str) -> tuple[Named, Path]:
-    """An experiment by name, or by a TOML file that names it."""
-    path, name = None, experiment
+def _find(experiment: str) -> tuple[Named, Path, bool]:
+    """An experiment by name, or by a TOML file that names it; whether it wants x64."""
+    path, name, x64 = None, experiment, False
     if experiment.endswith(".toml"):
         path = Path(experiment)
         if not path.is_file():
             raise ValueError(f"no such file: {experiment}")
         try:
-            name = tomllib.loads(path.read_text()).get("experiment", "")
-        except tomllib.TOMLDecodeError as error:
+            header = tomllib.loads(path.read_text())
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ValueError(f"{experiment}: not valid TOML: {error}") from error
+        name, x64 = header.get("experiment", ""), header.get("x64") is True
     known = {named.name: named for named in _experiments()}
     if not isinstance(name, str) or name not in known:
         if path is not None:
             hint = f'{experiment} needs a line `experiment = "..."`.'
             raise ValueError(f"{hint}{nearest(str(name), known)}")
         raise ValueError(f"unknown experiment '{name}'.{nearest(name, known)}")
-    return known[name], path or known[name].path
+    return known[name], path or known[name].path, x64
+
+
+def _writable(out: Path) -> None:
+    """Raise before anything is computed if nothing can be written under `out`."""
+    existing = next(p for p in (out, *out.absolute().parents) if p.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise ValueError(f"--out {out}: cannot write to {existing}")
 
 
 def _overridden(
@@ -285,9 +303,18 @@ def _axis(text: str) -> tuple[str, np.ndarray]:
 
 
 def _write(
-    named: Named, plan: Plan, data: Any, control: Any, verdict: Verdict, out: Path
-) -> Path:
-    """Everything or nothing: written beside its place, then moved there."""
+    named: Named,
+    plan: Plan,
+    data: Any,
+    control: Any,
+    verdict: Verdict,
+    out: Path,
+    x64: bool,
+) -> tuple[Path, bool]:
+    """The folder, and whether there is a figure. All of it is written, or nothing.
+
+    Written beside its place and then moved there; an older result gives way only then.
+    """
     import tomli_w
 
     grid = {
@@ -295,30 +322,39 @@ def _write(
         for k, v in plan.grid.items()
     }
     table = {**to_table(plan.config), "seeds": plan.seeds}
-    document = {"experiment": named.name, "common": table}
     if grid:
         table["grid"] = grid
+    document = {"experiment": named.name, "x64": x64, "common": table}
     out.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{named.name}.", dir=out))
+    result, old, final = work / "new", work / "old", out / named.name
     try:
-        data.to_zarr(work / "data.zarr", mode="w", consolidated=False)
-        control.to_zarr(
-            work / "data.zarr", group="control", mode="w", consolidated=False
-        )
-        figure = named.experiment.figure(data)
-        figure.savefig(work / "figure.png", dpi=160)
-        figure.savefig(work / "figure.pdf")
-        (work / "verdict.json").write_text(json.dumps(verdict.to_json(), indent=2))
-        (work / "config.toml").write_text(tomli_w.dumps(document))
-        work.chmod(0o755)
-        final = out / named.name
+        result.mkdir()
+        store = result / "data.zarr"
+        data.to_zarr(store, mode="w", consolidated=False)
+        control.to_zarr(store, group="control", mode="w", consolidated=False)
+        (result / "verdict.json").write_text(json.dumps(verdict.to_json(), indent=2))
+        (result / "config.toml").write_text(tomli_w.dumps(document))
+        drawn = _draw(named.experiment, data, result)
         if final.exists():
-            shutil.rmtree(final)
-        work.replace(final)
-    except BaseException:
+            final.rename(old)
+        result.rename(final)
+    finally:
         shutil.rmtree(work, ignore_errors=True)
-        raise
-    return final
+    return final, drawn
+
+
+def _draw(experiment: Experiment, data: Any, folder: Path) -> bool:
+    """The figure, if the data have the axes that it shows."""
+    try:
+        figure = experiment.figure(data)
+        figure.savefig(folder / "figure.png", dpi=160)
+        figure.savefig(folder / "figure.pdf")
+    except (LookupError, TypeError, ValueError):
+        for path in folder.glob("figure.*"):
+            path.unlink()
+        return False
+    return True
 
 
 def _costs(path: Path) -> dict[str, str]:

@@ -44,6 +44,23 @@ class Verdict(NamedTuple):
         return table
 
 
+def judge(name: str, experiment: Experiment, data: Any, control: Any) -> Verdict:
+    """The experiment's claims on its data, and that none of its runs diverged.
+
+    Claims that cannot be computed (on a grid without the axes or points that they are
+    about) make one claim that fails and says why: the data are not lost.
+    """
+    try:
+        claims = tuple(experiment.claims(data, control))
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        why = " ".join(f"{type(error).__name__}: {error}".split())
+        says = f"the claims need the axes of the preset's grid ({why})"
+        claims = (Claim(says, experiment.source, math.nan),)
+    lost = float(data.diverged.mean())
+    calm = Claim("no run diverged (share of runs)", "all runs", lost, 0.0, 0.0)
+    return Verdict(name, (*claims, calm))
+
+
 def check_json(system: str, check: Check) -> dict[str, Any]:
     """One row of `verify --json`."""
     row = {"system": system, **check._asdict(), "holds": check.holds}

@@ -1,6 +1,7 @@
 """A labelled grid of runs: labels, pairing, batches, isolation, bad input."""
 
 import dataclasses
+import json
 import math
 import tomllib
 
@@ -152,7 +153,7 @@ def test_attributes_reproduce_the_run():
     data = quiet({"gain": [0.1, 0.5]}, config)
     again = updated(Walk(), tomllib.loads(data.attrs["config"]))
     keys = jr.wrap_key_data(
-        jnp.asarray(np.asarray(eval(data.attrs["keys"]), np.uint32))
+        jnp.asarray(np.asarray(json.loads(data.attrs["keys"]), np.uint32))
     )
     repeated = sweep(
         walk,

@@ -23,8 +23,10 @@ def log_vertex(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> float:
     """Where a positive curve is lowest: vertex of a parabola in (log x, log y).
 
     Through the lowest point and its two neighbours; the end of the grid where the
-    lowest point is an end.
+    lowest point is an end; NaN where the curve is not finite.
     """
+    if not np.all(np.isfinite(y)):
+        return float("nan")
     lowest = int(np.argmin(y))
     if lowest in (0, len(x) - 1):
         return float(x[lowest])

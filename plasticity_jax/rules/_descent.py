@@ -9,7 +9,7 @@ from jaxtyping import Array, Key
 
 from .._interfaces import AbstractRule, real, require, Scalar, Synapses
 from .._signals import LossSignals
-from .._trees import normal_like, tree_norm, tree_scale, tree_unit, tree_vdot
+from .._trees import normal_like, tree_scale, tree_unit, tree_vdot
 from ..curvature import newton_direction, quadratic_form
 
 
@@ -104,8 +104,9 @@ class OptimalMagnitude(AbstractRule):
 
     $\|\Delta c\|^* = \max(0, -\hat{\Delta c} \cdot g) / Q_w[\Delta c]$ (Eq. 6 of Raman
     & O'Leary 2021), recomputed at every step from one Hessian-vector product. Where
-    the curvature along the direction is not positive there is no minimum, and the
-    length is `cap`; a recorded length equal to `cap` is the flag of that case.
+    the curvature along a descending direction is not positive there is no minimum, and
+    the length is `cap`; longer steps are cut to it. A recorded length equal to `cap` is
+    the flag of both.
     """
 
     rule: AbstractRule
@@ -122,4 +123,4 @@ class OptimalMagnitude(AbstractRule):
         curved = curvature > 0
         length = descent / jnp.where(curved, curvature, 1.0)
         length = jnp.where(curved, jnp.minimum(length, self.cap), self.cap)
-        return tree_scale(jnp.where(tree_norm(change) > 0, length, 0.0), direction)
+        return tree_scale(jnp.where(descent > 0, length, 0.0), direction)

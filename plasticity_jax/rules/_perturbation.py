@@ -33,13 +33,14 @@ class WeightPerturbation(AbstractRule):
     def __call__(
         self, synapses: Synapses, signals: LossSignals, key: Key[Array, ""]
     ) -> Synapses:
-        size = jnp.where(self.probe_size > 0, self.probe_size, 1.0)
+        size = self.probe_size
+        width = 2 * jnp.where(size > 0, size, 1.0)  # no probe, no change
 
         def probe(key: Key[Array, ""]) -> Synapses:
             direction = tree_unit(normal_like(key, synapses))
             ahead = jax.tree.map(lambda w, d: w + size * d, synapses, direction)
             behind = jax.tree.map(lambda w, d: w - size * d, synapses, direction)
-            slope = (signals.loss_at(ahead) - signals.loss_at(behind)) / (2 * size)
+            slope = (signals.loss_at(ahead) - signals.loss_at(behind)) / width
             return tree_scale(-tree_size(synapses) * slope, direction)
 
         estimates = jax.vmap(probe)(jr.split(key, self.probes))

@@ -83,6 +83,21 @@ class Landscape(eqx.Module):
             raise ValueError(f"`trials` must be at least 2; got {self.trials}.")
 
 
+class Directions(eqx.Module):
+    """What Table 2's networks have in common; each cell has its own rule and size."""
+
+    inputs: str = eqx.field(default="mixed", static=True)
+    samples: int = eqx.field(default=200, static=True)
+    data_seed: int = eqx.field(default=0, static=True)
+    steps: int = eqx.field(default=3000, static=True)
+    blind: bool = eqx.field(default=False, static=True)  # control: no gradient
+
+    def __check_init__(self) -> None:
+        if self.steps < 2:
+            raise ValueError(f"`steps` must be at least 2; got {self.steps}.")
+        Config(inputs=self.inputs, samples=self.samples)  # its own checks
+
+
 class Config(eqx.Module):
     r"""A student network at its teacher's task, hit by noise and repaired at each step.
 
@@ -118,6 +133,7 @@ class Config(eqx.Module):
     exact_norm: bool = eqx.field(default=False, static=True)
     saddle_free: bool = eqx.field(default=False, static=True)
     probes: int = eqx.field(default=1, static=True)
+    fluctuates: bool = eqx.field(default=True, static=True)  # else only compensation
     fluctuating_share: float = eqx.field(default=1.0, static=True)  # softest directions
     steps: int = eqx.field(default=8000, static=True)
     window: int = eqx.field(default=101, static=True)  # final steps averaged
@@ -126,7 +142,7 @@ class Config(eqx.Module):
         unbounded = (0.0, math.inf)
         require(self, ratio=unbounded, fluctuation_size=unbounded, corruption=unbounded)
         require(self, probe_size=unbounded, length_cap=unbounded, damping=unbounded)
-        require(self, learning_rate=unbounded, start_offset=(-math.inf, math.inf))
+        require(self, learning_rate=unbounded, start_offset=(-1e30, 1e30))
         require(self, fluctuating_share=(0.0, 1.0))
         for name in ("samples", "steps", "window", "probes"):
             if getattr(self, name) < 1:
@@ -237,10 +253,9 @@ def build(config: Config, key: Key[Array, ""]) -> tuple[System, State]:
     for_teacher, for_start = jr.split(key)
     teacher = glorot_uniform(config.sizes, for_teacher)
     task, loss = _task_and_loss(config, teacher)
-    rules = {
-        "compensation": _compensation(config, teacher),
-        "fluctuation": _fluctuation(config),
-    }
+    rules = {"compensation": _compensation(config, teacher)}
+    if config.fluctuates:
+        rules["fluctuation"] = _fluctuation(config)
     if config.fresh_start:
         student = glorot_uniform(config.sizes, for_start)
     else:

@@ -22,18 +22,19 @@ def _panels(rows: int, columns: int, width: float, height: float) -> Any:
 
 def ratio_grid(data: xarray.Dataset) -> Figure:
     """Steady-state error against the ratio: a row per corruption, a column per size."""
-    if "fluctuation_size" not in data.dims:
-        data = data.expand_dims("fluctuation_size")
+    for name in ("fluctuation_size", "corruption"):
+        if name not in data.dims:
+            data = data.expand_dims(name)
     rows, columns = data.sizes["corruption"], data.sizes["fluctuation_size"]
     flat = columns == 1
     figure, axes = _panels(*((1, rows) if flat else (rows, columns)), 3.3, 2.5)
     for i, j in np.ndindex(rows, columns):
         panel = axes[0, i] if flat else axes[i, j]
         _ratio_panel(panel, data.isel({"corruption": i, "fluctuation_size": j}))
-        rho = data.corruption.values[i]
-        if flat:
+        rho = data.corruption.values[i] if "corruption" in data.coords else None
+        if flat and rho is not None:
             panel.set_title(f"corruption {rho:g}")
-        elif i == 0:
+        elif not flat and i == 0:
             size = data.fluctuation_size.values[j]
             panel.set_title(f"noise per weight {size:g}")
         if (flat and i == 0) or (not flat and j == 0):
@@ -48,7 +49,7 @@ def ratio_grid(data: xarray.Dataset) -> Figure:
 def _ratio_panel(panel: Axes, data: xarray.Dataset) -> None:
     loss = data.loss.transpose("ratio", "seed")
     mean = loss.mean("seed").values
-    error = loss.std("seed").values / np.sqrt(loss.sizes["seed"])
+    error = loss.std("seed", ddof=1).values / np.sqrt(loss.sizes["seed"])
     ratios = data.ratio.values
     panel.errorbar(
         ratios,
@@ -76,7 +77,7 @@ def stages_and_drift(data: xarray.Dataset) -> Figure:
     figure, axes = _panels(1, 3, 3.6, 2.9)
     curve, weights, distance = axes[0]
     mean = data.stage_loss.mean("seed")
-    error = data.stage_loss.std("seed") / np.sqrt(data.sizes["seed"])
+    error = data.stage_loss.std("seed", ddof=1) / np.sqrt(data.sizes["seed"])
     curve.errorbar(STAGES, mean, error, marker="o", ms=4, color=SIMULATED)
     curve.axvline(1.0, color="0.8", lw=0.8, zorder=0)
     curve.set(xlabel="compensation / fluctuation", ylabel="error", yscale="log")
@@ -157,7 +158,7 @@ def curvature_table(data: xarray.Dataset) -> Figure:
     from .experiments.directions import ORDERS, REGIMES
 
     figure, axes = _panels(1, 3, 2.9, 2.8)
-    mean, spread = data.steepness.mean("seed"), data.steepness.std("seed")
+    mean, spread = data.steepness.mean("seed"), data.steepness.std("seed", ddof=1)
     for i, (panel, order) in enumerate(zip(axes[0], ORDERS, strict=True)):
         places = np.arange(len(REGIMES))
         values = mean.isel(order=i).values

@@ -6,6 +6,7 @@ from .drifting import FIG1 as FIG1
 from .geometry import FIG3 as FIG3
 from .geometry import FIG4 as FIG4
 from .ratios import FIG5 as FIG5
+from .ratios import FIG5_BEELINE as FIG5_BEELINE
 from .ratios import FIG5S1 as FIG5S1
 from .ratios import FIG5S1_IID as FIG5S1_IID
 from .ratios import RESTRICTED as RESTRICTED
@@ -16,6 +17,7 @@ EXPERIMENTS = (
     FIG3,
     FIG4,
     FIG5,
+    FIG5_BEELINE,
     FIG5S1,
     FIG5S1_IID,
     TABLE2,

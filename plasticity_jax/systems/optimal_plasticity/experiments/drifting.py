@@ -79,18 +79,18 @@ def fig1_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
     source, stages = "Fig. 1b", np.asarray(STAGES)
 
     def relative(data: xarray.Dataset, ratio: float) -> float:
-        curve = data.stage_loss.mean("seed").values
+        curve = data.stage_loss.mean("seed", skipna=False).values
         return float(curve[np.argmin(abs(stages - ratio))] / curve.min())
 
     def lowest(data: xarray.Dataset) -> float:
-        return log_vertex(stages, data.stage_loss.mean("seed").values)
+        return log_vertex(stages, data.stage_loss.mean("seed", skipna=False).values)
 
     def exponent(data: xarray.Dataset) -> float:
-        distance = data.distance.mean("seed").values[1:]
+        distance = data.distance.mean("seed", skipna=False).values[1:]
         return log_slope(np.arange(1.0, len(distance) + 1), distance)
 
     def trend(data: xarray.Dataset) -> float:
-        error = data.error.mean("seed").values
+        error = data.error.mean("seed", skipna=False).values
         first, second = np.array_split(error, 2)
         return float(abs(second.mean() / first.mean() - 1))
 

@@ -129,11 +129,11 @@ def fig3_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
     """Curvature limits how much compensation helps."""
 
     def overshoot(data: xarray.Dataset) -> float:
-        curve = data.curve.isel(direction=0).mean("seed")
+        curve = data.curve.isel(direction=0).mean("seed", skipna=False)
         return float(curve.isel(place=-1) / curve.isel(place=0))
 
     def best_place(data: xarray.Dataset) -> float:
-        curve = data.curve.isel(direction=0).mean("seed").values
+        curve = data.curve.isel(direction=0).mean("seed", skipna=False).values
         return 2.5 * float(curve.argmin()) / (LENGTHS - 1)
 
     def repair(data: xarray.Dataset) -> float:
@@ -168,7 +168,7 @@ def fig4_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
     """The better direction is the more curved one, so its best step is shorter."""
 
     def relation(data: xarray.Dataset, name: str) -> float:
-        pair = data[name].mean("seed")
+        pair = data[name].mean("seed", skipna=False)
         return float(pair.isel(direction=0) / pair.isel(direction=1))
 
     return [

@@ -32,6 +32,11 @@ def loss_of(state: State, signals: LossSignals, changes: Any) -> Array:
     return signals.loss
 
 
+def before_step(state: State, changes: dict[str, Any]) -> Any:
+    """The synapses that the changes were made at, without projections."""
+    return jax.tree.map(lambda w, *d: w - sum(d), state.synapses, *changes.values())
+
+
 def steady_state(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     """Steady-state error: the loss averaged over the last `window` steps.
 
@@ -85,8 +90,12 @@ def predict(plan: Plan, keys: Key[Array, " seed"]) -> xarray.Dataset:
     data = sweep(spectrum_at_teacher, config, {}, keys, dims=dims, progress=False)
     shares = fluctuating_shares(config)
     size = lambda s: s * math.sqrt(config.weights)
-    law = lambda e, rho, s, r: mean_field(e, r, size(s), rho, shares).loss
     axes = [_axis(plan, name) for name in ("corruption", "fluctuation_size", "ratio")]
+    if config.rule == "gradient":
+        axes[0] = 0 * axes[0]
+    law = lambda e, rho, s, r: mean_field(e, r, size(s), rho, shares).loss
+    if config.rule in ("beeline", "newton"):
+        law = lambda e, rho, s, r: isotropic_loss(r, size(s), jnp.mean(e), 0 * rho)
     spectra = data.eigenvalue
     best = lambda e, rho: best_ratio(e, rho, shares)
     even = lambda e, rho, s, r: isotropic_loss(r, size(s), jnp.mean(e), rho)
@@ -125,53 +134,69 @@ def _broadcast(law: Any, spectra: xarray.DataArray, *axes: xarray.DataArray) -> 
     return xarray.apply_ufunc(at, spectra, *axes, input_core_dims=core)
 
 
+def at(data: xarray.Dataset, **point: float) -> xarray.Dataset:
+    """The data at a point of the grid; NaN where the grid does not have it."""
+    for name, value in point.items():
+        near = {name: [value]}
+        data = data.reindex(near, method="nearest", tolerance=1e-6 * abs(value))
+        data = data.isel({name: 0}, drop=True)
+    return data
+
+
+def mean(data: xarray.DataArray) -> xarray.DataArray:
+    """Mean over seeds; a diverged one makes it NaN."""
+    return data.mean("seed", skipna=False)
+
+
 def optimum(data: xarray.Dataset, **point: float) -> tuple[float, float]:
-    """Ratio of least mean error at a point of the grid, and its standard error."""
-    loss = data.loss.sel(point, method="nearest") if point else data.loss
+    """Ratio of least error, averaged over noise sizes, and its standard error."""
+    loss = at(data, **point).loss
     others = [d for d in loss.dims if d not in ("ratio", "seed")]
-    loss = loss.mean(others).transpose("seed", "ratio").values
+    curves = loss.stack(curve=others).transpose("seed", "curve", "ratio").values
     ratios = data.ratio.values
-    each = [log_vertex(ratios, curve) for curve in loss]
+    each = [np.mean([log_vertex(ratios, y) for y in seed]) for seed in curves]
     error = np.std(each, ddof=1) / math.sqrt(len(each)) if len(each) > 1 else math.nan
-    return log_vertex(ratios, loss.mean(axis=0)), float(error)
+    best = [log_vertex(ratios, y) for y in curves.mean(axis=0)]
+    return float(np.mean(best)), float(error)
 
 
 def share_of_valleys(data: xarray.Dataset) -> float:
     """Share of the curves over the ratio whose lowest point is inside the grid."""
-    lowest = data.loss.mean("seed").argmin("ratio")
+    loss = mean(data.loss)
+    lowest = loss.fillna(-math.inf).argmin("ratio")
     inside = (lowest > 0) & (lowest < len(data.ratio) - 1)
-    return float(inside.mean())
+    return float((inside & loss.notnull().all("ratio")).mean())
 
 
 def growth_with_size(data: xarray.Dataset) -> float:
     """Error at twice the first fluctuation size over error at the first, r >= 0.4."""
-    loss = data.loss.mean("seed").isel(corruption=0).sel(ratio=slice(0.35, None))
-    sizes = data.fluctuation_size.values
-    double = loss.sel(fluctuation_size=2 * sizes[0], method="nearest")
-    return float((double / loss.isel(fluctuation_size=0)).mean())
+    loss = mean(at(data, corruption=0.1).loss).sel(ratio=slice(0.35, None))
+    first = float(data.fluctuation_size[0])
+    pair = [at(loss.to_dataset(), fluctuation_size=k * first).loss for k in (1, 2)]
+    return float((pair[1] / pair[0]).mean(skipna=False))
 
 
-def overshoot(data: xarray.Dataset) -> float:
-    """Error at the largest ratio over the least error, cleanest gradient."""
-    loss = data.loss.mean("seed").isel(corruption=0)
-    return float((loss.isel(ratio=-1) / loss.min("ratio")).mean())
+def overshoot(data: xarray.Dataset, corruption: float = 0.1) -> float:
+    """Error at ratio 2.5 over the least error."""
+    loss = mean(at(data, corruption=corruption).loss)
+    most = at(loss.to_dataset(), ratio=2.5).loss
+    return float((most / loss.min("ratio")).mean(skipna=False))
 
 
-def misfit(data: xarray.Dataset, ratios: slice, **point: int) -> float:
-    """Largest relative distance of the mean simulated error from the law."""
-    simulated = data.loss.mean("seed").isel(point).sel(ratio=ratios)
-    law = data.predicted_loss.mean("seed").isel(point).sel(ratio=ratios)
-    return float(abs(simulated / law - 1).max())
+def misfit(data: xarray.Dataset, ratios: slice, law: str = "predicted_loss") -> float:
+    """Largest relative distance of the mean simulated error from a law."""
+    near = data.sel(ratio=ratios)
+    return float(abs(mean(near.loss) / mean(near[law]) - 1).max(skipna=False))
 
 
-def unsettled(data: xarray.Dataset, corruptions: int) -> float:
-    """Largest seed-averaged drift for the first corruptions and r >= 0.4."""
-    kept = data.drift.isel(corruption=slice(corruptions)).sel(ratio=slice(0.35, None))
-    return float(abs(kept.mean("seed")).max())
+def unsettled(data: xarray.Dataset) -> float:
+    """Largest mean size of the drift at corruption 0.1 and r >= 0.4."""
+    kept = abs(at(data, corruption=0.1).drift).sel(ratio=slice(0.35, None))
+    return float(mean(kept).max(skipna=False))
 
 
 def without_gradient(plan: Plan) -> Plan:
     """Negative control: compensation of the same length that does not see the loss."""
-    first = {name: plan.grid[name][:1] for name in ("corruption",) if name in plan.grid}
+    fewer = {"corruption": [0.1]} if "corruption" in plan.grid else {}
     config = dataclasses.replace(plan.config, rule="noise")
-    return Plan(config, {**plan.grid, **first}, min(plan.seeds, 2))
+    return Plan(config, {**plan.grid, **fewer}, min(plan.seeds, 2))
