@@ -104,6 +104,53 @@ def test_overrides_reach_the_run(call, tmp_path):
     assert table["experiment"] == name
 
 
+def test_an_unusual_grid_keeps_the_data_and_says_what_is_missing(call, tmp_path):
+    """Axes out of order, without the points of the claims, or unknown to the figure."""
+    name = "optimal_plasticity.fig5s1"
+    small = ("--set", "steps=40", "--set", "window=20", "--set", "samples=30")
+    axes = ("--grid", "ratio=2.5,0.4,1.0", "--grid", "corruption=5,7")
+    options = ("--preset", "smoke", "--out", tmp_path, *small, *axes)
+    code, out, _ = call("run", name, *options)
+    assert code == 1
+    data = xarray.open_zarr(tmp_path / name / "data.zarr", consolidated=False)
+    assert data.ratio.values.tolist() == [0.4, 1.0, 2.5]
+    rows = json.loads((tmp_path / name / "verdict.json").read_text())
+    absent = [row for row in rows if "rho = 0.1" in row["says"] + row["source"]]
+    assert absent
+    assert not any(row["holds"] for row in absent)
+    geometry = "optimal_plasticity.fig3"
+    options = ("--preset", "smoke", "--out", tmp_path, "--grid", "softness=0.5,1.0")
+    code, out, _ = call("run", geometry, *options)
+    assert code == 1
+    assert (tmp_path / geometry / "data.zarr").exists()
+    assert "need the axes" in " ".join(out.split())
+
+
+def test_a_result_replaces_an_older_one_whole(call, tmp_path):
+    name = "optimal_plasticity.fig3"
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "left over").write_text("from before")
+    code, _, _ = call("run", name, "--preset", "smoke", "--out", tmp_path)
+    assert code == 0
+    assert not (tmp_path / name / "left over").exists()
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_diverged_runs_fail_the_verdict(call, tmp_path):
+    name = "optimal_plasticity.fig5s1"
+    code, _, _ = call(
+        "run",
+        name,
+        *("--preset", "smoke", "--out", tmp_path, "--grid", "corruption=0.1"),
+        *("--set", "steps=40", "--set", "window=20", "--grid", "ratio=1e200,1e300"),
+    )
+    assert code == 1
+    rows = json.loads((tmp_path / name / "verdict.json").read_text())
+    assert rows[-1]["says"].startswith("no run diverged")
+    assert rows[-1]["value"] > 0
+    assert not rows[-1]["holds"]
+
+
 def test_a_failing_claim_is_exit_code_one(call, tmp_path):
     code, out, _ = call(
         "run",
@@ -132,6 +179,12 @@ FIG5 = ("run", "optimal_plasticity.fig5", "--preset", "smoke")
         ((*FIG5, "--set", "steps=1.5"), "`steps` must be of type int"),
         ((*FIG5, "--set", "rule=newtn"), "Did you mean 'newton'"),
         ((*FIG5, "--set", "steps"), "write name=value"),
+        ((*FIG5, "--set", "damping=abc"), "`damping` must be a number"),
+        ((*FIG5, "--set", "probe_size=[1.0, 2.0]"), "`probe_size` must have shape ()"),
+        ((*FIG5, "--set", "sizes=[12.5, 10]"), "`sizes` must be of type int"),
+        ((*FIG5, "--set", 'sizes=["a", 2]'), "`sizes` must be of type int"),
+        ((*FIG5, "--set", "start_offset=inf"), "`start_offset`"),
+        ((*FIG5, "--out", "/proc/nothing/here"), "--out"),
         ((*FIG5, "--set", "ratio=1.0"), "axis of the grid"),
         ((*FIG5, "--set", "second_moment=[[1.0, 2.0]]"), "second_moment"),
         ((*FIG5, "--grid", "steps=1:3:3"), "structural"),
@@ -171,6 +224,12 @@ def test_bad_input_is_one_clear_line_and_exit_code_two(
             'experiment = "optimal_plasticity.fig5"\n[common.grid]\nratio = ["a"]',
             "must be numbers",
         ),
+        (
+            'experiment = "optimal_plasticity.fig5"\n[common]\ngrid = 3',
+            "must be a table",
+        ),
+        ('experiment = "optimal_plasticity.fig5"\nsteps = 3\n[common]', "[common]"),
+        ('experiment = "optimal_plasticity.fig5"\n[comon]\nsteps = 3', "comon"),
     ],
 )
 def test_a_bad_file_is_named(call, tmp_path, text, message):

@@ -72,15 +72,31 @@ def test_without_compensation_the_error_grows_linearly():
 
 
 def test_without_fluctuations_the_gradient_ends_in_a_small_limit_cycle():
-    config = dataclasses.replace(LINEAR, second_moment=np.eye(6), start_offset=0.1)
-    system, state = build(config, KEY)
-    length = jnp.asarray(0.05)
-    from plasticity_jax.rules import Descent, Normalised
+    config = dataclasses.replace(
+        LINEAR, second_moment=np.eye(6), fluctuates=False, rule="gradient"
+    )
+    length = config.fluctuation * config.ratio
+    assert jnp.all(losses(config)[100:] <= 0.5 * 0.5 * length**2 * (1 + 1e-10))
 
-    rules = {"compensation": Normalised(Descent(), length)}
-    quiet = dataclasses.replace(system, rules=rules)
-    _, seen = simulate(quiet, state, KEY, steps=100, record=loss_of)
-    assert jnp.all(seen[20:] <= 0.5 * 0.5 * length**2 + 1e-12)
+
+def test_null_directions_of_the_inputs_drift_without_an_error():
+    moment = np.diag([1.0, 1.0, 1.0, 1.0, 0.0, 0.0])
+    config = dataclasses.replace(LINEAR, second_moment=moment, steps=2000, window=1000)
+    record = lambda state, signals, changes: (signals.loss, state.synapses[0])
+    system, state = build(config, KEY)
+    _, (error, weights) = simulate(system, state, KEY, steps=2000, record=record)
+    spread = jnp.var(weights[1000:], axis=(0, 1))
+    assert jnp.min(spread[4:]) > 3 * jnp.max(spread[:4])
+    assert jnp.abs(jnp.mean(error[1500:]) / jnp.mean(error[1000:1500]) - 1) < 0.1
+
+
+@pytest.mark.slow
+def test_gradient_through_a_long_nonlinear_run():
+    config = Config(samples=50, steps=800, window=400, corruption=0.0)
+    error = lambda r: jnp.mean(losses(dataclasses.replace(config, ratio=r))[-400:])
+    ratio, step = jnp.asarray(0.7), 1e-6
+    secant = (error(ratio + step) - error(ratio - step)) / (2 * step)
+    assert jnp.allclose(jax.grad(error)(ratio), secant, rtol=1e-5)
 
 
 def test_a_student_at_its_teacher_moves_on_without_nan():

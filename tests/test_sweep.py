@@ -138,6 +138,18 @@ def test_one_compilation_serves_all_batches_and_other_values():
         jax.monitoring.clear_event_listeners()
 
 
+def test_a_repeated_sweep_of_its_own_batch_size_compiles_nothing():
+    seen = _Compilations()
+    config = Walk(steps=33)
+    quiet({"gain": np.linspace(0.1, 0.9, 400)}, config)
+    jax.monitoring.register_event_duration_secs_listener(seen)
+    try:
+        quiet({"gain": np.linspace(0.2, 0.8, 400)}, config)
+        assert seen.count == 0
+    finally:
+        jax.monitoring.clear_event_listeners()
+
+
 def test_shared_data_is_an_argument_of_the_run():
     def shifted(shift, config, key):
         return {"last": walk(config, key)["last"] + jnp.sum(shift)}
@@ -204,6 +216,10 @@ def test_other_bad_arguments_are_refused():
         quiet(GRID, dims={"pth": ("time",)})
     with pytest.raises(ValueError, match="1 dimensions of its own"):
         quiet(GRID, dims={"path": ("time", "more")})
+    with pytest.raises(ValueError, match="'gain' of 'path' is taken"):
+        quiet(GRID, dims={"path": ("gain",)})
+    with pytest.raises(ValueError, match="must return a dict"):
+        sweep(lambda c, k: c.gain, Walk(), {}, KEYS, progress=False)
     with pytest.raises(ValueError, match="1-D array of keys"):
         sweep(walk, Walk(), GRID, jr.key(0), progress=False)
     with pytest.raises(ValueError, match="the name of a coordinate"):

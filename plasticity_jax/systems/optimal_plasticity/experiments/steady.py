@@ -151,9 +151,9 @@ def mean(data: xarray.DataArray) -> xarray.DataArray:
 def optimum(data: xarray.Dataset, **point: float) -> tuple[float, float]:
     """Ratio of least error, averaged over noise sizes, and its standard error."""
     loss = at(data, **point).loss
-    others = [d for d in loss.dims if d not in ("ratio", "seed")]
-    curves = loss.stack(curve=others).transpose("seed", "curve", "ratio").values
-    ratios = data.ratio.values
+    ratios, seeds = data.ratio.values, data.sizes["seed"]
+    curves = loss.transpose("seed", ..., "ratio").values
+    curves = curves.reshape(seeds, -1, len(ratios))
     each = [np.mean([log_vertex(ratios, y) for y in seed]) for seed in curves]
     error = np.std(each, ddof=1) / math.sqrt(len(each)) if len(each) > 1 else math.nan
     best = [log_vertex(ratios, y) for y in curves.mean(axis=0)]
@@ -183,10 +183,15 @@ def overshoot(data: xarray.Dataset, corruption: float = 0.1) -> float:
     return float((most / loss.min("ratio")).mean(skipna=False))
 
 
-def misfit(data: xarray.Dataset, ratios: slice, law: str = "predicted_loss") -> float:
-    """Largest relative distance of the mean simulated error from a law."""
+def misfit(
+    data: xarray.Dataset,
+    ratios: slice,
+    law: str = "predicted_loss",
+    summary: Any = np.max,
+) -> float:
+    """Relative distance of the mean simulated error from a law: the largest one."""
     near = data.sel(ratio=ratios)
-    return float(abs(mean(near.loss) / mean(near[law]) - 1).max(skipna=False))
+    return float(summary(abs(mean(near.loss) / mean(near[law]) - 1).values))
 
 
 def unsettled(data: xarray.Dataset) -> float:
