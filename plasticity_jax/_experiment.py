@@ -137,9 +137,8 @@ def perform(
         keys = jr.split(jr.key(seed), plan.seeds)
         run, dims = experiment.run, experiment.dims
         result = sweep(run, plan.config, plan.grid, keys, dims=dims, progress=progress)
-        result = result.sortby([dim for dim in result.dims if dim in result.indexes])
         if experiment.predict is not None:
-            result = result.merge(experiment.predict(plan, keys))
-        return result
+            result = result.merge(experiment.predict(plan, keys), join="exact")
+        return result.sortby([dim for dim in result.dims if dim in result.indexes])
 
     return data(plan), data(experiment.control(plan))

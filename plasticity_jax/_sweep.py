@@ -69,8 +69,9 @@ def sweep(
         raise ValueError(f"`batch_size` must be at least 1; got {batch_size}.")
     attributes = _attributes(config, keys)
     workers = _workers()
+    size = min(batch_size or _chosen(lanes, workers), lanes.total)
+    lanes.compile(size)
     with Progress(lanes.total, shown=progress) as bar:
-        size = min(batch_size or _chosen(lanes, workers), lanes.total)
         results = _compute(lanes, structure, size, workers, bar)
     shaped = {
         name: (labels[name], x.reshape(*shape, len(keys), *x.shape[1:]))
@@ -188,9 +189,10 @@ class _Lanes:
         shape: tuple[int, ...],
         keys: Key[Array, "..."],
     ) -> "_Lanes":
-        if not (jnp.issubdtype(keys.dtype, jax.dtypes.prng_key) and keys.ndim == 1):
+        typed = jnp.issubdtype(keys.dtype, jax.dtypes.prng_key)
+        if not typed or keys.ndim != 1 or not len(keys):
             raise ValueError(
-                "`keys` must be a 1-D array of keys such as "
+                "`keys` must be a 1-D array of keys, at least one, such as "
                 f"jax.random.split(jax.random.key(0), 8); got {keys.dtype}{keys.shape}."
             )
         count = math.prod(shape)
@@ -246,7 +248,6 @@ def _compute(
         for name, x in structure.items()
     }
     results["diverged"] = np.empty(lanes.total, bool)
-
     double = jnp.result_type(float) == jnp.float64
 
     def batch(start: int) -> None:
@@ -256,7 +257,6 @@ def _compute(
             results[name][start : start + size] = x
         bar.advance(len(computed["diverged"]), int(computed["diverged"].sum()))
 
-    lanes.compile(size)
     with ThreadPoolExecutor(workers) as pool:
         list(pool.map(batch, range(0, lanes.total, size)))
     return results

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import tomllib
 import traceback
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
@@ -347,9 +348,11 @@ def _write(
 def _draw(experiment: Experiment, data: Any, folder: Path) -> bool:
     """The figure, if the data have the axes that it shows."""
     try:
-        figure = experiment.figure(data)
-        figure.savefig(folder / "figure.png", dpi=160)
-        figure.savefig(folder / "figure.pdf")
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of NaN and of axes without a range
+            figure = experiment.figure(data)
+            figure.savefig(folder / "figure.png", dpi=160)
+            figure.savefig(folder / "figure.pdf")
     except (LookupError, TypeError, ValueError):
         for path in folder.glob("figure.*"):
             path.unlink()

@@ -1,8 +1,11 @@
 """Claims and checks as tables and JSON."""
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from ._experiment import Check as Check
 from ._experiment import Claim as Claim
@@ -51,7 +54,9 @@ def judge(name: str, experiment: Experiment, data: Any, control: Any) -> Verdict
     about) make one claim that fails and says why: the data are not lost.
     """
     try:
-        claims = tuple(experiment.claims(data, control))
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # of NaN
+            claims = tuple(experiment.claims(data, control))
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         why = " ".join(f"{type(error).__name__}: {error}".split())
         says = f"the claims need the axes of the preset's grid ({why})"

@@ -184,7 +184,7 @@ FIG5 = ("run", "optimal_plasticity.fig5", "--preset", "smoke")
         ((*FIG5, "--set", "sizes=[12.5, 10]"), "`sizes` must be of type int"),
         ((*FIG5, "--set", 'sizes=["a", 2]'), "`sizes` must be of type int"),
         ((*FIG5, "--set", "start_offset=inf"), "`start_offset`"),
-        ((*FIG5, "--out", "/proc/nothing/here"), "--out"),
+        ((*FIG5, "--out", "/dev/null"), "--out"),
         ((*FIG5, "--set", "ratio=1.0"), "axis of the grid"),
         ((*FIG5, "--set", "second_moment=[[1.0, 2.0]]"), "second_moment"),
         ((*FIG5, "--grid", "steps=1:3:3"), "structural"),

@@ -320,7 +320,7 @@ def test_status_lists_every_data_set_and_downloads_nothing(folder):
 def test_unknown_name(look):
     with pytest.raises(ValueError, match="Did you mean 'fashion_mnist'"):
         look("fashionmnist")
-    with pytest.raises(ValueError, match="choose from digits, mnist, fashion_mnist"):
+    with pytest.raises(ValueError, match="Choose from: digits, mnist, fashion_mnist"):
         look("cifar")
 
 

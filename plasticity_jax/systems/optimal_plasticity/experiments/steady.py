@@ -191,7 +191,8 @@ def misfit(
 ) -> float:
     """Relative distance of the mean simulated error from a law: the largest one."""
     near = data.sel(ratio=ratios)
-    return float(summary(abs(mean(near.loss) / mean(near[law]) - 1).values))
+    distance = abs(mean(near.loss) / mean(near[law]) - 1).values
+    return float(summary(distance)) if distance.size else math.nan
 
 
 def unsettled(data: xarray.Dataset) -> float:
