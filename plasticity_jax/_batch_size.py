@@ -29,7 +29,8 @@ def choose_batch_size(
     Starts where the temporary memory of the compiled program fits a core's cache and
     climbs from there, up first, as long as a trial makes a lane faster, costs little
     beside what is left, and the program fits the device's memory. `compile(size)`
-    compiles and tells the bytes of temporary memory; `compute(size)` runs a batch.
+    compiles and tells the bytes of memory that a batch needs; `compute(size)` runs as
+    many batches as there are workers at once, as the sweep will.
     """
     sizes = candidates(total, workers)
     limit = MEMORY_SHARE * device_memory() / workers
@@ -42,18 +43,18 @@ def choose_batch_size(
         compile(sizes[place])
     if sizes[place] * workers > TRIAL_SHARE * total:  # one timing would cost too much
         return sizes[place]
-    speed = _seconds_per_lane(compute, sizes[place])
+    speed = _seconds_per_lane(compute, sizes[place], workers)
 
     def faster(trial: int) -> bool:
         """Whether the trial is possible, worth its cost, and faster than the best."""
         nonlocal speed
         if not 0 <= trial < len(sizes) or sizes[trial] * per_lane > limit:
             return False
-        left = total * speed / workers
-        if compiling + 2 * sizes[trial] * speed > TRIAL_SHARE * left:
+        trying = compiling + 2 * sizes[trial] * workers * speed
+        if trying > TRIAL_SHARE * total * speed:
             return False
         compile(sizes[trial])
-        tried = _seconds_per_lane(compute, sizes[trial])
+        tried = _seconds_per_lane(compute, sizes[trial], workers)
         if tried >= GAIN * speed:
             return False
         speed = tried
@@ -92,8 +93,8 @@ def _timed(function: Callable[[int], Any], size: int) -> tuple[float, Any]:
     return time.perf_counter() - start, result
 
 
-def _seconds_per_lane(compute: Callable[[int], Any], size: int) -> float:
+def _seconds_per_lane(compute: Callable[[int], Any], size: int, workers: int) -> float:
     seconds, _ = _timed(compute, size)
     if seconds < SHORT:
         seconds = min(seconds, _timed(compute, size)[0])
-    return seconds / size
+    return seconds / (size * workers)

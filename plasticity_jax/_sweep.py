@@ -177,6 +177,7 @@ class _Lanes:
     keys: np.ndarray
     seeds: np.ndarray
     implementation: Any
+    double: bool
     programs: dict[int, Any] = dataclasses.field(default_factory=dict)
     compile_seconds: float = 0.0
 
@@ -204,7 +205,8 @@ class _Lanes:
         }
         seeds = np.tile(np.arange(len(keys)), count)
         data = np.asarray(jr.key_data(keys))
-        return cls(run, config, points, data, seeds, jr.key_impl(keys))
+        double = jnp.result_type(float) == jnp.float64
+        return cls(run, config, points, data, seeds, jr.key_impl(keys), double)
 
     @property
     def total(self) -> int:
@@ -234,7 +236,8 @@ class _Lanes:
         """Results of the lanes from `start`; the last batch is padded and cut."""
         lanes = np.arange(start, start + size)
         program = self.programs[size]
-        results = program(*self.batch(np.minimum(lanes, self.total - 1)))
+        with jax.enable_x64(self.double):  # a thread has not the caller's context
+            results = program(*self.batch(np.minimum(lanes, self.total - 1)))
         kept = {k: np.asarray(x)[: self.total - start] for k, x in results.items()}
         return {**kept, "diverged": _diverged(kept)}
 
@@ -248,11 +251,9 @@ def _compute(
         for name, x in structure.items()
     }
     results["diverged"] = np.empty(lanes.total, bool)
-    double = jnp.result_type(float) == jnp.float64
 
     def batch(start: int) -> None:
-        with jax.enable_x64(double):  # a thread does not inherit the caller's context
-            computed = lanes(start, size)
+        computed = lanes(start, size)
         for name, x in computed.items():
             results[name][start : start + size] = x
         bar.advance(len(computed["diverged"]), int(computed["diverged"].sum()))
@@ -281,10 +282,14 @@ def _chosen(lanes: _Lanes, workers: int) -> int:
     leaves, structure = jax.tree.flatten((lanes.run, lanes.config))
     kinds = [(x.shape, x.dtype) if eqx.is_array(x) else x for x in leaves]
     program = (structure, *kinds, *lanes.points, lanes.total, workers)
+
+    def load(size: int) -> None:
+        """As many batches at once as there will be."""
+        with ThreadPoolExecutor(workers) as pool:
+            list(pool.map(lanes, [0] * workers, [size] * workers))
+
     if program not in _CHOICES:
-        _CHOICES[program] = choose_batch_size(
-            lanes.total, workers, lanes.compile, lambda size: lanes(0, size)
-        )
+        _CHOICES[program] = choose_batch_size(lanes.total, workers, lanes.compile, load)
     return _CHOICES[program]
 
 
