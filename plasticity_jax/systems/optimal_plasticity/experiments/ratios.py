@@ -12,6 +12,7 @@ from .. import figures
 from ..config import Config
 from .steady import (
     at,
+    best_is,
     DIMS,
     growth_with_size,
     mean,
@@ -24,21 +25,6 @@ from .steady import (
     unsettled,
     without_gradient,
 )
-
-
-def best_is(
-    says: str,
-    source: str,
-    data: xarray.Dataset,
-    control: xarray.Dataset,
-    interval: tuple[float, ...],
-    **point: float,
-) -> Claim:
-    """The best ratio at a point lies in an interval; that of blind repair does not."""
-    value, error = optimum(data, **point)
-    blind, _ = optimum(control)
-    low, high = interval
-    return Claim(says, source, value, low, high, error, blind)
 
 
 def greedy_is_low(data: xarray.Dataset, control: xarray.Dataset) -> Claim:

@@ -12,6 +12,7 @@ import xarray
 from jaxtyping import Array, Key
 
 from ...._config import Plan
+from ...._experiment import Claim
 from ...._interfaces import State
 from ...._signals import LossSignals
 from ...._simulate import simulate
@@ -158,6 +159,21 @@ def optimum(data: xarray.Dataset, **point: float) -> tuple[float, float]:
     error = np.std(each, ddof=1) / math.sqrt(len(each)) if len(each) > 1 else math.nan
     best = [log_vertex(ratios, y) for y in curves.mean(axis=0)]
     return float(np.mean(best)), float(error)
+
+
+def best_is(
+    says: str,
+    source: str,
+    data: xarray.Dataset,
+    control: xarray.Dataset,
+    interval: tuple[float, ...],
+    **point: float,
+) -> Claim:
+    """The best ratio at a point lies in an interval; that of blind repair does not."""
+    value, error = optimum(data, **point)
+    blind, _ = optimum(control)
+    low, high = interval
+    return Claim(says, source, value, low, high, error, blind)
 
 
 def share_of_valleys(data: xarray.Dataset) -> float:
