@@ -28,7 +28,7 @@ class Plan(NamedTuple):
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:
-    """`; did you mean ...? Choose from ...`, the tail of an error about a name."""
+    """` Did you mean ...? Choose from: ...`, the tail of an error about a name."""
     allowed = list(allowed)
     close = difflib.get_close_matches(name, allowed, n=1, cutoff=0.5)
     hint = f" Did you mean '{close[0]}'?" if close else ""
@@ -46,11 +46,10 @@ def updated(config: C, changes: dict[str, Any], where: str = "config") -> C:
     Raises `ValueError` naming an unknown field with the nearest valid one, or the
     field whose value cannot be read.
     """
-    names = [field.name for field in dataclasses.fields(config)]
-    for name in changes:
-        if name not in names:
-            raise ValueError(f"{where}: unknown '{name}'.{nearest(name, names)}")
     fields = {field.name: field for field in dataclasses.fields(config)}
+    for name in changes:
+        if name not in fields:
+            raise ValueError(f"{where}: unknown '{name}'.{nearest(name, fields)}")
     values = {
         name: _read(where, fields[name], getattr(config, name), value)
         for name, value in changes.items()

@@ -82,10 +82,8 @@ def exact(
 
 def expectation(quantity: str, source: str, samples: Array, want: Any) -> Check:
     """A mean over draws: distance in standard errors, at most 4."""
-    mean, error = (
-        float(jnp.mean(samples)),
-        float(jnp.std(samples)) / len(samples) ** 0.5,
-    )
+    mean = float(jnp.mean(samples))
+    error = float(jnp.std(samples)) / len(samples) ** 0.5
     distance = abs(mean - float(want)) / error
     if want and error > 0.05 * abs(float(want)):
         distance = math.inf  # too few draws to tell

@@ -27,7 +27,7 @@ def require(module: eqx.Module, **ranges: tuple[float, float]) -> None:
     """Raise `ValueError` unless the named fields lie in their ranges.
 
     Traced values pass: a sweep or a gradient is not checked inside the compiled
-    program (`sweep` checks the ends of every axis before it compiles).
+    program (`sweep` checks every point of every axis before it compiles).
     """
     for name, (low, high) in ranges.items():
         value = getattr(module, name)

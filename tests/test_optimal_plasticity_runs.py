@@ -1,7 +1,6 @@
 """Whole runs of optimal plasticity: invariances, controls, options, lowering."""
 
 import dataclasses
-import math
 
 import equinox as eqx
 import jax
@@ -183,6 +182,4 @@ def test_the_compiled_run_lowers_for_cuda_without_callbacks(rule, sizes):
     config = dataclasses.replace(TINY, rule=rule, sizes=sizes)
     run = jax.jit(jax.vmap(lambda key: steady_state(config, key)))
     lowered = run.trace(jr.split(KEY, 2)).lower(lowering_platforms=("cuda",))
-    text = lowered.as_text()
-    assert "callback" not in text
-    assert math.prod(sizes) > 0
+    assert "callback" not in lowered.as_text()

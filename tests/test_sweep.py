@@ -237,7 +237,7 @@ def test_other_bad_arguments_are_refused():
 def test_candidates_waste_few_lanes(total, workers):
     for size in candidates(total, workers):
         batches = math.ceil(total / size)
-        assert 1 <= size <= max(256, 1)
+        assert 1 <= size <= 256
         assert batches * size - total < max(batches, workers)
 
 
