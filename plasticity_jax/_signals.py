@@ -1,8 +1,12 @@
 """What circuits offer and rules read."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+
+import equinox as eqx
+from jaxtyping import Array, Float
 
 from ._interfaces import AbstractSignals, Scalar, Synapses
+from .curvature import Coefficients
 
 
 class LossSignals(AbstractSignals):
@@ -18,3 +22,44 @@ class LossSignals(AbstractSignals):
     gradient: Synapses
     loss_at: Callable[[Synapses], Scalar]
     update: Synapses
+
+
+class InputMoments(eqx.Module):
+    r"""What a neuron knows of its inputs: the law of their synaptic potentials.
+
+    `mean` (mV), `variance` (mV$^2$) and `third` cumulant (mV$^3$) of each, all above
+    zero; `active` is 1 for inputs that fire and 0 for silent ones, whose moments are
+    those of the rate floor.
+    """
+
+    mean: Float[Array, " n"]
+    variance: Float[Array, " n"]
+    third: Float[Array, " n"]
+    active: Float[Array, " n"]
+
+
+class SpikingSignals(AbstractSignals):
+    r"""A neuron that is told when to spike.
+
+    `potentials` are the unweighted synaptic potentials $x$ (mV), `voltage` is $w \cdot
+    x$ above rest (mV), `rate` $\phi(V)$ (Hz), `score` $\phi'/\phi$ (1/mV), `target` the
+    teacher's spikes of this step; `weights` are the somatic amplitudes that made the
+    voltage and `coefficients` those of their Fisher matrix.
+    """
+
+    dt: Scalar
+    potentials: Float[Array, " n"]
+    voltage: Scalar
+    rate: Scalar
+    score: Scalar
+    target: Scalar
+    weights: Float[Array, " n"]
+    moments: InputMoments
+    coefficients: Coefficients
+
+
+class SharedSignals(AbstractSignals):
+    """Several students on one stimulus: the signals of each, by name."""
+
+    dt: Scalar
+    students: Mapping[str, SpikingSignals]

@@ -15,14 +15,15 @@ ROOT = Path(plasticity_jax.__file__).parent
 LAYERS = [
     {
         "_interfaces",
-        "_signals",
+        "_random",
+        "_transfer",
         "_trees",
         "_keys",
         "_config",
         "_batch_size",
         "_progress",
     },
-    {"_simulate", "_sweep", "_experiment", "curvature", "measure", "data"},
+    {"_signals", "_simulate", "_sweep", "_experiment", "curvature", "measure", "data"},
     {"rules", "synapses", "circuits", "tasks"},
     {"systems"},
     {"verdict", "report", "cli", "__main__", "__init__"},

@@ -1,6 +1,13 @@
 """How activity moves, and what it lets plasticity read."""
 
+from .._transfer import RectifiedQuadratic as RectifiedQuadratic
+from .._transfer import Sigmoid as Sigmoid
+from ._kernel import SynapticKernel as SynapticKernel
 from ._loss import feedforward as feedforward
 from ._loss import LossCircuit as LossCircuit
 from ._loss import SecondMomentError as SecondMomentError
 from ._loss import SquaredError as SquaredError
+from ._spiking import Afferents as Afferents
+from ._spiking import input_moments as input_moments
+from ._spiking import SharedInput as SharedInput
+from ._spiking import SpikingNeuron as SpikingNeuron

@@ -1,13 +1,17 @@
 """Rules that change another rule a little."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
+import jax.random as jr
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Key
 
-from .._interfaces import AbstractRule, real, Scalar, Synapses
+from .._interfaces import AbstractRule, real, Scalar, stream, Synapses
+from .._signals import SharedSignals
 from .._trees import tree_scale, tree_unit
 
 
@@ -54,3 +58,49 @@ class Projected(AbstractRule):
     def __call__(self, synapses: Any, signals: Any, key: Key[Array, ""]) -> Any:
         flat, unravel = ravel_pytree(self.rule(synapses, signals, key))
         return unravel(self.projector @ flat)
+
+
+class Reparametrised(AbstractRule):
+    r"""`rule` for somatic amplitudes $w = f(u)$, carried to the synapses $u$.
+
+    A natural change keeps its effect on the amplitudes, $\Delta u = \Delta w / f'(u)$;
+    a `euclidean` gradient is multiplied by $f'(u)$ instead, so its effect depends on
+    the parametrisation (Kreutzer et al. 2022, Eqs. 14 and 44). `attenuation` is $f$,
+    applied entry by entry; its slope must not vanish.
+    """
+
+    rule: AbstractRule
+    attenuation: Callable[[Any], Any]
+    euclidean: bool = eqx.field(default=False, static=True)
+
+    def __call__(self, synapses: Any, signals: Any, key: Key[Array, ""]) -> Any:
+        ones = jax.tree.map(jnp.ones_like, synapses)
+        weights, slope = jax.jvp(self.attenuation, (synapses,), (ones,))
+        change = self.rule(weights, signals, key)
+        if self.euclidean:
+            return jax.tree.map(jnp.multiply, slope, change)
+        return jax.tree.map(jnp.divide, change, slope)
+
+
+class Separate(AbstractRule):
+    """Several students side by side: each entry of the synapses has its own rule.
+
+    Reads the signals of the student of that name (`SharedSignals`).
+    """
+
+    rules: Mapping[str, AbstractRule]
+
+    def __call__(
+        self, synapses: Mapping[str, Any], signals: SharedSignals, key: Key[Array, ""]
+    ) -> dict[str, Any]:
+        if set(self.rules) != set(synapses):
+            raise ValueError(
+                f"`Separate` needs one rule for each of {sorted(synapses)}; got "
+                f"{sorted(self.rules)}."
+            )
+        return {
+            name: rule(
+                synapses[name], signals.students[name], jr.fold_in(key, stream(name))
+            )
+            for name, rule in self.rules.items()
+        }

@@ -4,3 +4,6 @@ from ._batches import Bootstrap as Bootstrap
 from ._batches import Constant as Constant
 from ._inputs import glorot_uniform as glorot_uniform
 from ._inputs import mixed_normal as mixed_normal
+from ._spikes import Replay as Replay
+from ._spikes import Spikes as Spikes
+from ._spikes import SpikeTrains as SpikeTrains

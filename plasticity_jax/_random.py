@@ -1,0 +1,62 @@
+"""Spike counts from random bits."""
+
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import Array, Float, Key
+
+from ._interfaces import Scalar
+
+
+LAWS = ("bernoulli", "poisson")
+MOST = 10  # spikes in a bin; with a mean of at most 1 more come once in 10^8 bins
+
+
+def spike_counts(
+    key: Key[Array, ""],
+    mean: Float[Array, "*rates"],
+    shape: tuple[int, ...],
+    law: str,
+    bits: int = 32,
+) -> Float[Array, "*shape"]:
+    r"""Independent counts of the given `mean`, at most 1: 0 or 1, or Poisson.
+
+    Bernoulli variables compare random integers of 32 or 16 `bits` with a threshold,
+    Poisson counts invert their distribution, up to 10 spikes.
+    """
+    if law == "poisson":
+        return _poisson(jr.uniform(key, shape, mean.dtype), mean)
+    if bits == 32:
+        words = jr.bits(key, shape, jnp.uint32)
+        threshold = jnp.ceil(mean.astype(jnp.float32) * 2.0**24).astype(jnp.uint32)
+        return jnp.where(words >> 8 < threshold, 1.0, 0.0).astype(mean.dtype)
+    threshold = jnp.round(mean.astype(jnp.float32) * 2.0**16).astype(jnp.uint32)
+    size = int(np.prod(shape))
+    words = jr.bits(key, (-(-size // 2),), jnp.uint32)
+    halves = jnp.concatenate([words >> 16, words & 0xFFFF])[:size].reshape(shape)
+    return jnp.where(halves < threshold, 1.0, 0.0).astype(mean.dtype)
+
+
+def _poisson(uniform: Array, mean: Array) -> Array:
+    """Smallest count whose distribution function exceeds a uniform number."""
+    mass = jnp.exp(-mean)
+    below, count = mass, jnp.zeros_like(uniform)
+    for k in range(1, MOST + 1):
+        count = count + jnp.where(uniform >= below, 1.0, 0.0).astype(count.dtype)
+        mass = mass * mean / k
+        below = below + mass
+    return count
+
+
+def check_bins(rates: Array, bin_width: Scalar, name: str) -> None:
+    """Raise `ValueError` if a rate expects more than one spike in a bin."""
+    if isinstance(rates, Tracer) or isinstance(bin_width, Tracer):
+        return
+    most = float(np.max(np.asarray(rates) * np.asarray(bin_width)))
+    if most > 1 + 1e-6:
+        raise ValueError(
+            f"`{name}` up to {float(np.max(np.asarray(rates))):.4g} Hz in bins of "
+            f"{float(bin_width):.3g} s give a probability per bin of {most:.3g}; "
+            "at most 1 is allowed: shorten the bin."
+        )

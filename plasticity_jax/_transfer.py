@@ -1,0 +1,175 @@
+r"""Transfer functions: firing rate as a function of the somatic potential.
+
+Any smooth positive function of an array, applied entry by entry, will do. What learning
+needs of it is its score $\phi'/\phi$ and the Fisher density $F = \phi'^2/\phi$ with its
+derivatives: by automatic differentiation, or in closed form for the functions here.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import Array, Float
+
+from ._interfaces import real, require, Scalar
+
+
+Transfer = Callable[[Any], Any]
+Values = Float[Array, "*shape"]
+
+
+class Sigmoid(eqx.Module):
+    r"""$\phi(V) = \phi_{max} / (1 + e^{-\beta (V - \theta)})$ in Hz, $V$ in mV.
+
+    Kreutzer et al. 2022, Eq. 24, with its defaults.
+    """
+
+    maximum: Scalar = eqx.field(default=100.0, converter=real)  # Hz
+    slope: Scalar = eqx.field(default=0.3, converter=real)  # 1/mV
+    threshold: Scalar = eqx.field(default=10.0, converter=real)  # mV above rest
+
+    def __check_init__(self) -> None:
+        require(self, maximum=(1e-12, np.inf), slope=(1e-12, np.inf))
+        require(self, threshold=(-1e30, 1e30))
+
+    def __call__(self, voltage: Values) -> Values:
+        return self.maximum * jax.nn.sigmoid(self._scaled(voltage))
+
+    def _scaled(self, voltage: Values) -> Values:
+        return self.slope * (voltage - self.threshold)
+
+
+class RectifiedQuadratic(eqx.Module):
+    r"""$\phi(V) = \frac14 (V - \theta)^2$ Hz above threshold, zero below (Eq. 116).
+
+    Its Fisher density is 1 above threshold and 0 below; the closed forms hold as long
+    as the potential stays above.
+    """
+
+    threshold: Scalar = eqx.field(default=0.0, converter=real)  # mV above rest
+
+    def __check_init__(self) -> None:
+        require(self, threshold=(-1e30, 1e30))
+
+    def __call__(self, voltage: Values) -> Values:
+        return jnp.maximum(voltage - self.threshold, 0.0) ** 2 / 4
+
+
+@functools.singledispatch
+def score(transfer: Transfer, voltage: Values) -> Values:
+    r"""$\phi'(V)/\phi(V)$ in 1/mV, by autodiff; 0 where the rate vanishes."""
+    rate, slope = jax.jvp(transfer, (voltage,), (jnp.ones_like(voltage),))
+    fires = rate > 0
+    return jnp.where(fires, slope / jnp.where(fires, rate, 1.0), 0.0)
+
+
+@score.register
+def _(transfer: Sigmoid, voltage: Any) -> Any:
+    return transfer.slope * jax.nn.sigmoid(-transfer._scaled(voltage))
+
+
+@score.register
+def _(transfer: RectifiedQuadratic, voltage: Any) -> Any:
+    above = voltage - transfer.threshold
+    return jnp.where(above > 0, 2 / jnp.where(above > 0, above, 1.0), 0.0)
+
+
+@functools.singledispatch
+def fisher_density(
+    transfer: Transfer, voltage: Values, order: int = 0
+) -> tuple[Values, ...]:
+    r"""$F = \phi'^2/\phi$ (Hz/mV$^2$) and its first `order` derivatives at `voltage`.
+
+    0 where the rate vanishes.
+    """
+
+    def density(voltage: Values) -> Values:
+        rate, slope = jax.jvp(transfer, (voltage,), (jnp.ones_like(voltage),))
+        fires = rate > 0
+        return jnp.where(fires, slope**2 / jnp.where(fires, rate, 1.0), 0.0)
+
+    derivatives: list[Transfer] = [density]
+    for _ in range(order):
+        derivatives.append(_slope_of(derivatives[-1]))
+    return tuple(derivative(voltage) for derivative in derivatives)
+
+
+def _slope_of(function: Transfer) -> Transfer:
+    return lambda x: jax.jvp(function, (x,), (jnp.ones_like(x),))[1]
+
+
+@fisher_density.register
+def _(transfer: Sigmoid, voltage: Any, order: int = 0) -> Any:
+    r"""$F^{(k)} = \beta^k F\, Q_k(s)$, $s$ the sigmoid, $Q_k$ polynomials.
+
+    $Q_0 = 1$, $Q_{k+1} = (1-3s)\, Q_k + s(1-s)\, Q_k'$, since $F \propto s\bar s^2$.
+    $\bar s$ is the sigmoid of the opposite sign, never $1 - s$: exact at saturation.
+    """
+    scaled = transfer._scaled(voltage)
+    s, opposite = jax.nn.sigmoid(scaled), jax.nn.sigmoid(-scaled)
+    density = transfer.maximum * transfer.slope**2 * s * opposite**2
+    q = np.polynomial.Polynomial([1.0])
+    values = []
+    for k in range(order + 1):
+        factor = jnp.full_like(s, q.coef[-1])
+        for coefficient in q.coef[-2::-1]:  # Horner
+            factor = factor * s + float(coefficient)
+        values.append(transfer.slope**k * density * factor)
+        own = np.polynomial.Polynomial([1.0, -3.0]) * q
+        q = own + np.polynomial.Polynomial([0.0, 1.0, -1.0]) * q.deriv()
+    return tuple(values)
+
+
+@fisher_density.register
+def _(transfer: RectifiedQuadratic, voltage: Any, order: int = 0) -> Any:
+    above = jnp.where(voltage > transfer.threshold, 1.0, 0.0).astype(voltage.dtype)
+    return (above, *(jnp.zeros_like(above) for _ in range(order)))
+
+
+def check_transfer(
+    transfer: Transfer, low: float = -30.0, high: float = 30.0, points: int = 4001
+) -> None:
+    """Raise `ValueError` unless `transfer` is positive and smooth on [`low`, `high`].
+
+    Positive: rate and Fisher density are above zero and finite on a grid. Smooth: the
+    density changes by what its derivative integrates to (a jump or a kink does not).
+    The functions of this module pass by construction; traced parameters pass.
+    """
+    if isinstance(transfer, Sigmoid | RectifiedQuadratic):
+        return
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(transfer)):
+        return
+    voltage = jnp.linspace(low, high, points)
+    try:
+        rate = np.asarray(transfer(voltage))
+    except TypeError as error:
+        raise ValueError(
+            f"`transfer` must be a function of the voltage; got {transfer!r}."
+        ) from error
+    if rate.shape != (points,) or rate.dtype.kind != "f":
+        raise ValueError(
+            "`transfer` must map an array to rates of the same shape; it maps "
+            f"({points},) to {rate.dtype}{rate.shape}."
+        )
+    density, slope = (np.asarray(x) for x in fisher_density(transfer, voltage, 1))
+    for says, values in {"rate": rate, "Fisher density phi'^2/phi": density}.items():
+        wrong = ~(np.isfinite(values) & (values > 0))
+        if wrong.any():
+            where = float(voltage[int(np.argmax(wrong))])
+            raise ValueError(
+                f"`transfer` must be positive with a slope on [{low}, {high}] mV; at "
+                f"{where:.3g} mV its {says} is {values[np.argmax(wrong)]:.3g}."
+            )
+    step = (high - low) / (points - 1)
+    jump = np.diff(density) - (slope[1:] + slope[:-1]) / 2 * step
+    worst = int(np.argmax(np.abs(jump)))
+    if np.abs(jump[worst]) > 1e-3 * density.max():
+        raise ValueError(
+            f"`transfer` is not differentiable at {float(voltage[worst]):.3g} mV: its "
+            "Fisher density phi'^2/phi jumps there."
+        )

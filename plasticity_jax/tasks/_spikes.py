@@ -1,0 +1,84 @@
+"""Spike trains: Poisson or Bernoulli, and recorded ones."""
+
+from typing import Literal, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.random as jr
+import numpy as np
+from jaxtyping import Array, Float, Int, Key, PyTree
+
+from .._config import nearest
+from .._interfaces import AbstractTask, real, require, Scalar
+from .._random import check_bins, LAWS, spike_counts
+
+
+Law = Literal["bernoulli", "poisson"]
+
+
+class Spikes(NamedTuple):
+    """Spike counts of one step: `inputs` (substep, n), `target` of a teacher or `None`.
+
+    With a `target` the neuron has a teacher that does not see its inputs.
+    """
+
+    inputs: Float[Array, "substep n"]
+    target: Scalar | None
+
+
+class SpikeTrains(AbstractTask):
+    r"""Independent spike trains at fixed `rates` (Hz) in steps of `dt` (s).
+
+    `law`: a Bernoulli variable or a Poisson count per bin. Each step holds `substeps`
+    bins. With `target_rate` an independent teacher's spikes come along, one count per
+    step. `half_words` draws Bernoulli inputs from 16 random bits: twice as fast, each
+    probability rounded to a multiple of $2^{-16}$ (at most 0.8 % off at $10^{-3}$).
+    """
+
+    rates: Float[Array, " n"] = eqx.field(converter=real)
+    dt: Scalar = eqx.field(converter=real)
+    target_rate: Scalar | None = eqx.field(
+        default=None, converter=lambda x: None if x is None else real(x)
+    )
+    law: Law = eqx.field(default="bernoulli", static=True)
+    substeps: int = eqx.field(default=1, static=True)
+    half_words: bool = eqx.field(default=False, static=True)
+
+    def __check_init__(self) -> None:
+        if self.law not in LAWS:
+            raise ValueError(
+                f"`law` is unknown: '{self.law}'.{nearest(self.law, LAWS)}"
+            )
+        if self.substeps < 1:
+            raise ValueError(f"`substeps` must be at least 1; got {self.substeps}.")
+        require(self, rates=(0.0, np.inf), dt=(1e-9, np.inf))
+        check_bins(self.rates, self.dt / self.substeps, "rates")
+        if self.target_rate is not None:
+            require(self, target_rate=(0.0, np.inf))
+            check_bins(self.target_rate, self.dt, "target_rate")
+
+    def __call__(self, step: Int[Array, ""], key: Key[Array, ""]) -> Spikes:
+        del step
+        for_inputs, for_target = jr.split(key)
+        mean = self.rates * self.dt / self.substeps
+        shape = (self.substeps, *self.rates.shape)
+        words = 16 if self.half_words else 32
+        inputs = spike_counts(for_inputs, mean, shape, self.law, words)
+        if self.target_rate is None:
+            return Spikes(inputs, None)
+        return Spikes(
+            inputs, spike_counts(for_target, self.target_rate * self.dt, (), self.law)
+        )
+
+
+class Replay(AbstractTask):
+    """A recorded stimulus: every leaf of `stimuli` has the steps along its first axis.
+
+    After the last step it starts again.
+    """
+
+    stimuli: PyTree
+
+    def __call__(self, step: Int[Array, ""], key: Key[Array, ""]) -> PyTree:
+        del key
+        return jax.tree.map(lambda leaf: leaf[step % len(leaf)], self.stimuli)
