@@ -136,7 +136,8 @@ def perform(
         run, dims = experiment.run, experiment.dims
         result = sweep(run, plan.config, plan.grid, keys, dims=dims, progress=progress)
         if experiment.predict is not None:
-            result = result.merge(experiment.predict(plan, keys), join="exact")
+            law = experiment.predict(plan, keys)
+            result = result.merge(law, join="exact", compat="no_conflicts")
         return result.sortby([dim for dim in result.dims if dim in result.indexes])
 
     return data(plan), data(experiment.control(plan))

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Key, UInt32
 
 from ._interfaces import Scalar
 
@@ -25,17 +25,31 @@ def spike_counts(
     Bernoulli variables compare random integers of 32 or 16 `bits` with a threshold,
     Poisson counts invert their distribution, up to 10 spikes.
     """
+    mean = jnp.broadcast_to(mean, shape)
     if law == "poisson":
         return _poisson(jr.uniform(key, shape, mean.dtype), mean)
     if bits == 32:
-        words = jr.bits(key, shape, jnp.uint32)
         threshold = jnp.ceil(mean.astype(jnp.float32) * 2.0**24).astype(jnp.uint32)
-        return jnp.where(words >> 8 < threshold, 1.0, 0.0).astype(mean.dtype)
+        spikes = _words(key, shape) >> 8 < threshold
+        return jnp.where(spikes, 1.0, 0.0).astype(mean.dtype)
     threshold = jnp.round(mean.astype(jnp.float32) * 2.0**16).astype(jnp.uint32)
     size = int(np.prod(shape))
-    words = jr.bits(key, (-(-size // 2),), jnp.uint32)
-    halves = jnp.concatenate([words >> 16, words & 0xFFFF])[:size].reshape(shape)
-    return jnp.where(halves < threshold, 1.0, 0.0).astype(mean.dtype)
+    first, *others = shape if shape and shape[0] % 2 == 0 else (size + size % 2,)
+    words = _words(key, (first // 2, *others))
+    halves = jnp.concatenate([words >> 16, words & 0xFFFF])
+    spikes = halves.reshape(-1)[:size].reshape(shape) < threshold
+    return jnp.where(spikes, 1.0, 0.0).astype(mean.dtype)
+
+
+def _words(key: Key[Array, ""], shape: tuple[int, ...]) -> UInt32[Array, "*shape"]:
+    """Random words, computed once.
+
+    XLA repeats the whole generator in whatever reads its bits, for each half of a word
+    and for every array made from them, but never a concatenation that is read twice:
+    here the two halves of the words, swapped.
+    """
+    size = int(np.prod(shape))
+    return jnp.roll(jr.bits(key, (size,), jnp.uint32), size // 2).reshape(shape)
 
 
 def _poisson(uniform: Array, mean: Array) -> Array:

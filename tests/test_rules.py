@@ -4,16 +4,23 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
+import numpy as np
 import optax
 import pytest
 from jax.flatten_util import ravel_pytree
 
 from plasticity_jax import rules
 from plasticity_jax._interfaces import State, System
-from plasticity_jax._signals import LossSignals
+from plasticity_jax._signals import LossSignals, SharedSignals
 from plasticity_jax._simulate import simulate
 from plasticity_jax._trees import tree_norm, tree_unit, tree_vdot
-from plasticity_jax.circuits import LossCircuit
+from plasticity_jax.circuits import LossCircuit, Sigmoid, SpikingNeuron
+from plasticity_jax.curvature import (
+    Coefficients,
+    glm_coefficients,
+    glm_fisher,
+    skewed_glm_fisher,
+)
 from plasticity_jax.tasks import Constant
 
 
@@ -36,7 +43,38 @@ SIGNALS = signals_at(W, loss, 0.3)
 KEY = jr.key(2)  # its random step goes downhill
 MASK = jax.tree.map(lambda x: jnp.where(x > 0, 1.0, 0.0), W)
 EVEN = jnp.diag(jnp.arange(28) % 2).astype(float)
-RULES = {
+
+
+class Attenuation(eqx.Module):
+    """A saturating map of synapses to somatic amplitudes."""
+
+    size: jax.Array
+
+    def __call__(self, synapses):
+        return self.size * jnp.tanh(synapses)
+
+
+NEURON = SpikingNeuron(jnp.asarray([10.0, 50.0, 20.0, 0.0, 30.0]), 1e-3, nodes=81)
+BENT = Attenuation(jnp.asarray(0.07))
+U = jnp.asarray([0.3, -0.2, 0.6, 0.1, -0.4])
+V = BENT(U)  # somatic
+POTENTIALS = jnp.asarray([25.0, 60.0, 8.0, 0.0, 31.0])
+
+
+def spiking_signals(weights, target=1.0, neuron=NEURON):
+    coefficients = neuron.coefficients(weights)
+    return neuron.seen(weights, POTENTIALS, jnp.asarray(target), coefficients)
+
+
+SPIKING = spiking_signals(V)
+FISHER = glm_fisher(
+    NEURON.transfer, V, NEURON.moments.mean, NEURON.moments.variance, nodes=81
+).as_matrix()
+STUDENTS = {"x": V, "y": 2 * V}
+SHARED = SharedSignals(
+    NEURON.dt, {name: spiking_signals(w) for name, w in STUDENTS.items()}
+)
+ON_A_LOSS = {
     "wiener": lambda: rules.Wiener(),
     "descent": lambda: rules.Descent(),
     "update": lambda: rules.Update(),
@@ -53,34 +91,76 @@ RULES = {
     "masked": lambda: rules.Masked(rules.Descent(), MASK),
     "projected": lambda: rules.Projected(rules.Wiener(), EVEN),
 }
-every_rule = pytest.mark.parametrize("make", RULES.values(), ids=RULES.keys())
+ON_SPIKES = {
+    "euclidean": lambda: rules.EuclideanGradient(0.3),
+    "natural": lambda: rules.NaturalGradient(0.3),
+    "capped natural": lambda: rules.NaturalGradient(0.3, scale_limit=0.5),
+    "homosynaptic": lambda: rules.NaturalGradient(0.3, terms=("homosynaptic",)),
+    "approximate": lambda: rules.ApproximateNaturalGradient(0.3),
+    "adaptive": lambda: rules.ApproximateNaturalGradient(0.3, adaptive=True),
+    "dense": lambda: rules.DenseNaturalGradient(0.3, FISHER),
+    "skewed": lambda: rules.SkewedNaturalGradient(0.3),
+}
+ON_SYNAPSES = {  # which the attenuation maps to the soma
+    "reparametrised": lambda: rules.Reparametrised(rules.NaturalGradient(0.3), BENT),
+    "reparametrised euclidean": lambda: rules.Reparametrised(
+        rules.EuclideanGradient(0.3), BENT, euclidean=True
+    ),
+}
+ON_STUDENTS = {
+    "separate": lambda: rules.Separate(
+        {"x": rules.NaturalGradient(0.3), "y": rules.Wiener()}
+    ),
+}
+RULES = {
+    name: (make, weights, signals)
+    for kind, weights, signals in (
+        (ON_A_LOSS, W, SIGNALS),
+        (ON_SPIKES, V, SPIKING),
+        (ON_SYNAPSES, U, SPIKING),
+        (ON_STUDENTS, STUDENTS, SHARED),
+    )
+    for name, make in kind.items()
+}
+every_rule = pytest.mark.parametrize(
+    ("make", "weights", "signals"), RULES.values(), ids=RULES.keys()
+)
+
+
+def mapped(rule, keys):
+    """The changes that a rule on a loss makes with several keys."""
+    return _mapped(rule, W, SIGNALS, keys)
 
 
 @eqx.filter_jit
-def _mapped(rule, keys):
-    return jax.vmap(lambda key: rule(W, SIGNALS, key))(keys)
+def _mapped(rule, weights, signals, keys):
+    return jax.vmap(lambda key: rule(weights, signals, key))(keys)
 
 
 @every_rule
-def test_change_is_shaped_like_the_synapses_and_finite(make):
-    change = make()(W, SIGNALS, KEY)
-    assert jax.tree.structure(change) == jax.tree.structure(W)
-    for d, w in zip(jax.tree.leaves(change), jax.tree.leaves(W), strict=True):
+def test_change_is_shaped_like_the_synapses_and_finite(make, weights, signals):
+    change = make()(weights, signals, KEY)
+    assert jax.tree.structure(change) == jax.tree.structure(weights)
+    for d, w in zip(jax.tree.leaves(change), jax.tree.leaves(weights), strict=True):
         assert (d.shape, d.dtype) == (w.shape, w.dtype)
         assert jnp.all(jnp.isfinite(d))
     assert tree_norm(change) > 0
 
 
 @every_rule
-def test_jit_and_vmap_agree_with_a_plain_call(make):
+def test_jit_and_vmap_agree_with_a_plain_call(make, weights, signals):
     rule, keys = make(), jr.split(jr.key(0), 3)
-    plain = jnp.stack([ravel_pytree(rule(W, SIGNALS, key))[0] for key in keys])
-    mapped = jax.vmap(lambda tree: ravel_pytree(tree)[0])(_mapped(rule, keys))
-    assert jnp.allclose(plain, mapped, rtol=1e-10, atol=1e-12 * jnp.max(jnp.abs(plain)))
+    plain = jnp.stack([ravel_pytree(rule(weights, signals, key))[0] for key in keys])
+    changes = _mapped(rule, weights, signals, keys)
+    changes = jax.vmap(lambda tree: ravel_pytree(tree)[0])(changes)
+    size = jnp.max(jnp.abs(plain))
+    assert jnp.allclose(plain, changes, rtol=1e-10, atol=1e-12 * size)
 
 
 @every_rule
-def test_every_hyper_parameter_is_an_array_leaf_with_a_true_gradient(make):
+def test_every_hyper_parameter_is_an_array_leaf_with_a_true_gradient(
+    make, weights, signals
+):
     rule = make()
     assert not [x for x in jax.tree.leaves(rule) if isinstance(x, float)]
     hypers, unravel = ravel_pytree(eqx.filter(rule, eqx.is_inexact_array))
@@ -88,14 +168,17 @@ def test_every_hyper_parameter_is_an_array_leaf_with_a_true_gradient(make):
 
     @jax.jit
     def size(x):
-        change = eqx.combine(unravel(x), static)(W, SIGNALS, KEY)
+        change = eqx.combine(unravel(x), static)(weights, signals, KEY)
         return tree_vdot(change, change)
 
     slopes = jax.jit(jax.grad(size))(hypers)
-    for i in range(min(hypers.size, 3)):
+    for i in range(min(hypers.size, 5)):
+        if jnp.isinf(hypers[i]):  # no limit: nothing to see
+            assert slopes[i] == 0
+            continue
         step = jnp.zeros_like(hypers).at[i].set(1e-6)
         secant = (size(hypers + step) - size(hypers - step)) / 2
-        rounding = 1e-14 * (1 + size(hypers))
+        rounding = 1e-14 * size(hypers)
         assert jnp.allclose(slopes[i] * 1e-6, secant, rtol=1e-5, atol=rounding)
 
 
@@ -111,7 +194,7 @@ def test_every_hyper_parameter_is_an_array_leaf_with_a_true_gradient(make):
     ],
 )
 def test_fixed_norm_rules_have_their_norm(make):
-    lengths = jax.vmap(tree_norm)(_mapped(make(), jr.split(jr.key(0), 4)))
+    lengths = jax.vmap(tree_norm)(mapped(make(), jr.split(jr.key(0), 4)))
     assert jnp.allclose(lengths, 0.7, rtol=1e-12)
 
 
@@ -142,7 +225,7 @@ def test_one_probe_moves_against_the_sign_of_the_slope():
 
 def test_accept_only_moves_downhill_or_not_at_all():
     keys = jr.split(jr.key(0), 64)
-    changes = _mapped(rules.AcceptOnly(1.0), keys)
+    changes = mapped(rules.AcceptOnly(1.0), keys)
     lengths = jax.vmap(tree_norm)(changes)
     after = jax.vmap(lambda d: loss(jax.tree.map(jnp.add, W, d)))(changes)
     moved = lengths > 0
@@ -182,6 +265,17 @@ def test_newton_damped_and_saddle_free_on_a_saddle():
         (lambda: rules.WeightPerturbation(1.0, probes=0), "probes"),
         (lambda: rules.OptimalMagnitude(rules.Descent(), -2.0), "cap"),
         (lambda: rules.Newton(-1.0), "damping"),
+        (lambda: rules.EuclideanGradient(-1.0), "learning_rate"),
+        (lambda: rules.NaturalGradient(-1.0), "learning_rate"),
+        (lambda: rules.NaturalGradient(1.0, -1.0), "scale_limit"),
+        (lambda: rules.NaturalGradient(1.0, terms=()), "terms"),
+        (lambda: rules.NaturalGradient(1.0, terms=("uniform", "all")), "terms.*all"),
+        (lambda: rules.ApproximateNaturalGradient(-1.0), "learning_rate"),
+        (lambda: rules.ApproximateNaturalGradient(1.0, jnp.nan), "uniform"),
+        (lambda: rules.ApproximateNaturalGradient(1.0, 1.0, jnp.inf), "proportional"),
+        (lambda: rules.DenseNaturalGradient(-1.0, FISHER), "learning_rate"),
+        (lambda: rules.DenseNaturalGradient(1.0, FISHER[:, :2]), r"fisher.*\(5, 2\)"),
+        (lambda: rules.SkewedNaturalGradient(-1.0), "learning_rate"),
     ],
 )
 def test_values_out_of_range_are_named(make, name):
@@ -215,7 +309,7 @@ def nothing(state, signals, changes):
     "name", ["descent", "noisy gradient", "newton", "weight perturbation"]
 )
 def test_a_rule_is_an_optax_transformation(name):
-    rule = RULES[name]()
+    rule = ON_A_LOSS[name]()
     transformation = rules.gradient_transformation(rule, jr.key(5))
     chain = optax.chain(transformation, optax.scale(0.5))
     extra = {"value": loss(W), "value_fn": loss}
@@ -233,3 +327,203 @@ def test_a_transformation_that_needs_the_loss_says_so():
     transformation = rules.gradient_transformation(rules.Newton(), jr.key(5))
     with pytest.raises(ValueError, match="value_fn"):
         transformation.update(jax.grad(loss)(W), transformation.init(W), W)
+
+
+# --- rules of a spiking neuron ------------------------------------------------------
+
+
+def near(actual, expected, tolerance=1e-10):
+    size = np.max(np.abs(expected))
+    return np.allclose(actual, expected, rtol=tolerance, atol=tolerance * size)
+
+
+def prefactor(signals):
+    r"""A over the learning rate: $[Y - \phi dt]\phi'/\phi$ of the sigmoid."""
+    return (signals.target - signals.rate * signals.dt) * 0.3 * (1 - signals.rate / 100)
+
+
+@pytest.mark.parametrize("weights", [V, 0 * V, -3 * V, jnp.full(5, 0.1)])
+@pytest.mark.parametrize("target", [0.0, 1.0])
+def test_natural_change_is_that_of_a_dense_solve(weights, target):
+    """R3, R1 and the Cholesky baseline; all inputs fire."""
+    neuron = SpikingNeuron(NEURON.rates.at[3].set(5.0), NEURON.dt, nodes=81)
+    signals = spiking_signals(weights, target, neuron)
+    moments = signals.moments
+    fisher = glm_fisher(
+        neuron.transfer, weights, moments.mean, moments.variance, nodes=81
+    )
+    matrix = fisher.as_matrix()
+    error = prefactor(signals)
+    want = 0.3 * error * np.linalg.solve(matrix, POTENTIALS)
+    assert near(rules.NaturalGradient(0.3)(weights, signals, KEY), want)
+    dense = rules.DenseNaturalGradient(0.3, matrix)
+    assert near(dense(weights, signals, KEY), want)
+    euclidean = rules.EuclideanGradient(0.3)(weights, signals, KEY)
+    assert near(euclidean, 0.3 * error * POTENTIALS)
+
+
+def test_skewed_change_is_that_of_a_dense_solve():
+    moments = SPIKING.moments
+    parts = skewed_glm_fisher(
+        Sigmoid(), V, moments.mean, moments.variance, moments.third
+    )
+    matrix = parts.operator().as_matrix()
+    want = 0.3 * prefactor(SPIKING) * np.linalg.solve(matrix, POTENTIALS)
+    found = rules.SkewedNaturalGradient(0.3)(V, SPIKING, KEY)
+    assert near(found, want)
+    assert not near(found, rules.NaturalGradient(0.3)(V, SPIKING, KEY), 0.1)
+
+
+def test_natural_change_is_the_sum_of_its_terms():
+    r"""R7, and the paper's scaling factors (Eqs. 38, 107-109) for $\epsilon_0 = 1$."""
+    terms = rules.natural_terms(SPIKING)
+    c, x = SPIKING.coefficients, np.asarray(POTENTIALS)
+    precision = 2 * 0.013  # c_eps
+    uniform = -precision * (precision * c.g1 * x.sum() + c.g2 * SPIKING.voltage)
+    proportional = precision * c.g2 * x.sum() + c.g4 * SPIKING.voltage
+    rates = np.array([10.0, 50.0, 20.0, np.inf, 30.0])  # a silent one contributes 0
+    assert near(terms.homosynaptic, precision * x / rates)
+    assert near(terms.uniform, np.full(5, -uniform))
+    assert near(terms.proportional, proportional * V)
+    scale = 0.3 * prefactor(SPIKING) / c.c1
+    whole = rules.NaturalGradient(0.3)(V, SPIKING, KEY)
+    assert near(whole, scale * sum(terms))
+    parts = [
+        rules.NaturalGradient(0.3, terms=(name,))(V, SPIKING, KEY)
+        for name in terms._fields
+    ]
+    for part, term in zip(parts, terms, strict=True):
+        assert near(part, scale * term)
+    two = rules.NaturalGradient(0.3, terms=("uniform", "homosynaptic"))
+    assert near(two(V, SPIKING, KEY), parts[0] + parts[1])
+
+
+def test_the_limit_of_the_scale_caps_it_and_keeps_the_direction():
+    whole = rules.NaturalGradient(0.3)(V, SPIKING, KEY)
+    scale = 1 / SPIKING.coefficients.c1
+    for make in (rules.NaturalGradient, rules.ApproximateNaturalGradient):
+        whole = make(0.3)(V, SPIKING, KEY)
+        capped = make(0.3, scale_limit=0.4 * scale)(V, SPIKING, KEY)
+        assert near(capped, 0.4 * whole)
+        assert near(make(0.3, scale_limit=2 * scale)(V, SPIKING, KEY), whole)
+
+
+@pytest.mark.parametrize("area", [1.0, 2.5])
+def test_approximate_change_is_the_papers(area):
+    r"""R5: $\gamma_u = c_u c_\epsilon$, $\gamma_w = c_w V$, $c_u = 0.95\epsilon_0$."""
+    kernel = eqx.tree_at(lambda k: k.area, NEURON.kernel, jnp.asarray(area))
+    neuron = SpikingNeuron(NEURON.rates, NEURON.dt, kernel=kernel, nodes=81)
+    signals = spiking_signals(V, neuron=neuron)
+    precision = 0.026 / area**2
+    rates = np.array([10.0, 50.0, 20.0, np.inf, 30.0])
+    direction = precision * POTENTIALS / rates - 0.95 * area * precision
+    direction = direction + 0.05 * signals.voltage * V
+    want = 0.3 * prefactor(signals) / signals.coefficients.c1 * direction
+    assert near(rules.ApproximateNaturalGradient(0.3)(V, signals, KEY), want)
+
+
+def test_adaptive_weight_term_is_the_limit_for_many_inputs():
+    """T4, also its published values; and that of the exact coefficient."""
+    limit = rules.proportional_limit(SPIKING.coefficients)
+    adaptive = rules.ApproximateNaturalGradient(0.3, adaptive=True)(V, SPIKING, KEY)
+    fixed = rules.ApproximateNaturalGradient(0.3, proportional=limit)
+    assert near(adaptive, fixed(V, SPIKING, KEY))
+    at = lambda mean, variance, q: glm_coefficients(
+        Sigmoid(), *(jnp.asarray(x) for x in (mean, variance, q))
+    )
+    for mean, variance, want in ((0.0, 3.85, 0.017), (6.5, 22.0, 0.048)):
+        c = at(mean, variance, 1e9)
+        assert np.round(rules.proportional_limit(c), 3) == want
+        assert near(rules.proportional_limit(c), c.g4, 1e-6)
+    few = at(0.0, 3.85, 78.0)
+    assert not near(rules.proportional_limit(few), few.g4, 1e-2)
+
+
+def test_euclidean_change_is_the_gradient_of_the_divergence():
+    r"""Check 6: exact for Poisson counts, up to $1/(1 - \phi dt)$ for single spikes."""
+    x = 5 * jr.normal(jr.key(0), (200, 5)) + 20
+    teacher = jnp.asarray([0.1, -0.02, 0.05, 0.0, 0.03])
+    dt, transfer = NEURON.dt, Sigmoid()
+    spikes = transfer(x @ teacher) * dt
+
+    def poisson(w):
+        p = transfer(x @ w) * dt
+        return jnp.mean(spikes * jnp.log(spikes / p) + p - spikes)
+
+    def bernoulli(w):
+        p = transfer(x @ w) * dt
+        no = (1 - spikes) * jnp.log((1 - spikes) / (1 - p))
+        return jnp.mean(spikes * jnp.log(spikes / p) + no)
+
+    coefficients = NEURON.coefficients(V)
+
+    @jax.vmap
+    def change(x, target):
+        signals = NEURON.seen(V, x, target, coefficients)
+        return rules.EuclideanGradient(1.0)(V, signals, KEY)
+
+    changes = change(x, spikes)
+    assert near(jnp.mean(changes, 0), -jax.grad(poisson)(V))
+    factor = 1 / (1 - transfer(x @ V) * dt)
+    corrected = jnp.mean(factor[:, None] * changes, 0)
+    assert near(corrected, -jax.grad(bernoulli)(V))
+    assert not near(jnp.mean(changes, 0), -jax.grad(bernoulli)(V), 1e-3)
+
+
+# --- wrappers of spiking rules ------------------------------------------------------
+
+
+def test_reparametrised_changes_are_divided_or_multiplied_by_the_slope():
+    """R2 and R4, at the somatic weights that the attenuation gives."""
+    slope = 0.07 / np.cosh(U) ** 2
+    natural, euclidean = rules.NaturalGradient(0.3), rules.EuclideanGradient(0.3)
+    moved = rules.Reparametrised(natural, BENT)(U, SPIKING, KEY)
+    assert near(moved, natural(V, SPIKING, KEY) / slope)
+    moved = rules.Reparametrised(euclidean, BENT, euclidean=True)(U, SPIKING, KEY)
+    assert near(moved, slope * euclidean(V, SPIKING, KEY))
+
+
+def test_a_reparametrised_rule_sees_somatic_weights():
+    """Dissipation of the amplitude, not of the synapse; on any pytree."""
+
+    class Decay(rules.Descent):
+        def __call__(self, synapses, signals, key):
+            return jax.tree.map(jnp.negative, synapses)
+
+    halve = lambda tree: jax.tree.map(lambda x: x / 2, tree)
+    moved = rules.Reparametrised(Decay(), halve)(W, SIGNALS, KEY)
+    for got, want in zip(jax.tree.leaves(moved), jax.tree.leaves(W), strict=True):
+        assert near(got, -want)
+
+
+def test_separate_students_have_their_own_rules_signals_and_noise():
+    natural = rules.NaturalGradient(0.3)
+    both = rules.Separate({"x": natural, "y": natural})(STUDENTS, SHARED, KEY)
+    for name, w in STUDENTS.items():
+        assert near(both[name], natural(w, SHARED.students[name], KEY), 1e-12)
+    noise = rules.Separate({"x": rules.Wiener(), "y": rules.Wiener()})
+    seen = noise(STUDENTS, SHARED, KEY)
+    assert not near(seen["x"], seen["y"], 1e-2)
+    one = rules.Separate({"x": rules.Wiener()})({"x": V}, SHARED, KEY)
+    assert jnp.array_equal(one["x"], seen["x"])
+
+
+def test_separate_students_need_a_rule_each():
+    rule = rules.Separate({"x": rules.Wiener(), "z": rules.Wiener()})
+    with pytest.raises(ValueError, match=r"'x', 'y'.*'x', 'z'"):
+        rule(STUDENTS, SHARED, KEY)
+
+
+def test_changes_follow_the_coefficients_that_the_neuron_was_given():
+    """A frozen or a published table of coefficients reaches the rules."""
+    c = SPIKING.coefficients
+    frozen = Coefficients(*(2 * x for x in c))
+    signals = eqx.tree_at(lambda s: s.coefficients, SPIKING, frozen)
+    found = rules.NaturalGradient(0.3)(V, signals, KEY)
+    moments = SPIKING.moments
+    e = moments.mean / moments.variance
+    inverse = 2 * (c.g1 * np.outer(e, e) + c.g4 * np.outer(V, V))
+    inverse = inverse + 2 * c.g2 * (np.outer(e, V) + np.outer(V, e))
+    inverse = inverse + np.diag(moments.active / moments.variance)
+    want = 0.3 * prefactor(SPIKING) / (2 * c.c1) * (inverse @ POTENTIALS)
+    assert near(found, want)

@@ -2,6 +2,7 @@
 
 from .._transfer import RectifiedQuadratic as RectifiedQuadratic
 from .._transfer import Sigmoid as Sigmoid
+from ._kernel import relative_exponential as relative_exponential
 from ._kernel import SynapticKernel as SynapticKernel
 from ._loss import feedforward as feedforward
 from ._loss import LossCircuit as LossCircuit

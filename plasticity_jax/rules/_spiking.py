@@ -43,7 +43,7 @@ def natural_terms(signals: SpikingSignals) -> NaturalTerms:
     r"""The natural direction $c_1 G^{-1} x$ in three terms (Eqs. 38, 107-109)."""
     x, c, moments = signals.potentials, signals.coefficients, signals.moments
     scale = moments.mean / moments.variance  # c_eps eps_0 at every synapse
-    drive = jnp.sum(scale * x)
+    drive = jnp.vdot(scale, x, precision="highest")
     uniform = c.g1 * drive + c.g2 * signals.voltage
     proportional = c.g2 * drive + c.g4 * signals.voltage
     return NaturalTerms(
@@ -95,9 +95,9 @@ class NaturalGradient(AbstractRule):
 
 
 def _prefactor(learning_rate: Scalar, limit: Scalar, signals: SpikingSignals) -> Scalar:
-    r"""$A\gamma_s$."""
-    scale = jnp.minimum(1 / signals.coefficients.c1, limit)
-    return learning_rate * error_of(signals) * scale
+    r"""$A\gamma_s$; ends with a division, so that XLA computes it once for all."""
+    least = jnp.maximum(signals.coefficients.c1, 1 / limit)
+    return learning_rate * error_of(signals) / least
 
 
 class ApproximateNaturalGradient(AbstractRule):
@@ -105,13 +105,16 @@ class ApproximateNaturalGradient(AbstractRule):
 
     Eqs. 112-114: nothing but $\gamma_s$ depends on the other synapses. `uniform` is
     $c_u/\epsilon_0$, just below 1; above $1 + 1/q$ learning is unstable. `proportional`
-    is $c_w$ in 1/mV; where `adaptive` it is `proportional_limit` instead.
+    is $c_w$ in 1/mV; where `adaptive` it is `proportional_limit` instead. With
+    `held_voltage` that potential (mV) stands in $c_w V$ for the present one, as in the
+    published code.
     """
 
     learning_rate: Scalar = eqx.field(converter=real)
     uniform: Scalar = eqx.field(default=0.95, converter=real)
     proportional: Scalar = eqx.field(default=0.05, converter=real)  # 1/mV
     scale_limit: Scalar = eqx.field(default=jnp.inf, converter=real)  # mV^2/Hz
+    held_voltage: Scalar | None = None
     adaptive: bool = eqx.field(default=False, static=True)
 
     def __check_init__(self) -> None:
@@ -123,12 +126,14 @@ class ApproximateNaturalGradient(AbstractRule):
     ) -> Vector:
         del synapses, key
         moments, weight = signals.moments, self.proportional
+        held = self.held_voltage
+        voltage = signals.voltage if held is None else held
         if self.adaptive:
             weight = proportional_limit(signals.coefficients)
         direction = (
             moments.active * signals.potentials / moments.variance
             - self.uniform * (moments.mean / moments.variance)
-            + weight * signals.voltage * signals.weights
+            + weight * voltage * signals.weights
         )
         return _prefactor(self.learning_rate, self.scale_limit, signals) * direction
 

@@ -1,0 +1,51 @@
+r"""Natural-gradient learning for spiking neurons.
+
+Kreutzer, Senn & Petrovici 2022, eLife 11:e66526. Every equation and figure of the
+specification, the object that computes it, and the test that holds it to account (in
+`tests/`, or a row of `plasticity-jax verify natural_gradient`):
+
+| equation or figure | object | test |
+| --- | --- | --- |
+| kernel, its moments, exact propagation (Eqs. 26-31) | `circuits.SynapticKernel` | `test_spiking`, verify |
+| inputs: Bernoulli, Poisson, recorded (Eq. 27) | `tasks.SpikeTrains`, `tasks.Replay` | `test_spiking` |
+| transfer functions, $F$ and its derivatives (Eqs. 24, 116) | `circuits.Sigmoid`, `circuits.RectifiedQuadratic`, any function | `test_transfer` |
+| the neuron and its teachers (Eqs. 5-8, 25, 32, 33, 49, 50) | `circuits.SpikingNeuron` | `test_spiking` |
+| cost per bin (Eqs. 9, 51) | `theory.divergence` | verify |
+| R1 Euclidean, somatic (Eqs. 10, 57) | `rules.EuclideanGradient` | `test_rules`, verify |
+| R2 Euclidean, dendritic (Eqs. 43, 44) | `rules.Reparametrised(euclidean=True)` | `test_rules`, experiment `fig1` |
+| R3 natural (Eqs. 12, 13, 18, 38, 107-109) | `rules.NaturalGradient` | `test_rules`, verify |
+| R4 natural, any parametrisation (Eqs. 4, 14, 16, 17, 45-48) | `rules.Reparametrised` | `test_rules`, verify |
+| R5 approximate (Eqs. 15, 41, 42, 112-114) | `rules.ApproximateNaturalGradient` | `test_rules` |
+| R6 quadratic (Eqs. 115-124) | `theory.quadratic_change` | verify |
+| R7 three terms (Eqs. 19-23) | `rules.natural_terms` | `test_rules`, verify |
+| R8 silent synapses | `circuits.input_moments` | `test_natural_gradient_single` |
+| R9 baselines and ablations | `rules.DenseNaturalGradient`, `rules.SkewedNaturalGradient`, `config.STUDENTS` | `test_rules`, experiment `ablations` |
+| R10 published code | `published`, experiment `fig3f_published`, `fig4`, `fig5` | `test_natural_gradient_learning`, `test_natural_gradient_single` |
+| T1 score and exact Fisher (Eqs. 53-67) | `theory.bernoulli_correction` | verify |
+| T2 decomposition (Eqs. 34, 68-83) | `curvature.glm_fisher`, `curvature.glm_coefficients` | `test_curvature_glm`, verify |
+| T3 inverse (Eqs. 37, 84-106) | `curvature.glm_fisher_inverse`, `theory.sherman_morrison_coefficients` | `test_curvature_glm`, verify |
+| T4 many inputs (Eqs. 39, 40, 110, 111) | `theory.uniform_limit`, `rules.proportional_limit` | experiment `fig11` |
+| T5 quadratic transfer | `circuits.RectifiedQuadratic` | verify |
+| T6 exact Fisher for Poisson inputs | `shot_noise.shot_noise_fisher` | `test_natural_gradient_shot_noise`, verify |
+| T7 skewness | `curvature.skewed_glm_fisher` | `test_natural_gradient_shot_noise`, verify |
+| T8 invariance (Eqs. 1-3, 11) | experiment `fig1` | verify |
+| T9 mean-field learning curves | `mean_field` | verify, experiment `fig3f` |
+| T10 variance law | `single_theory.variance_law` | verify |
+| T11 homosynaptic and heterosynaptic change | `single_theory.heterosynaptic_ratio` | verify |
+| T12 additivity (Eqs. 52, 61, 62, 125-129) | `neuron_checks` | verify |
+| Figs. 1, 8 | experiment `fig1` | `test_natural_gradient_experiments` |
+| Fig. 3B-C, 3D-E, 3F | experiments `fig3bc`, `fig3de`, `fig3f` | `test_natural_gradient_experiments` |
+| Figs. 4, 5, 7 | experiments `fig4`, `fig5`, `fig7` | `test_natural_gradient_experiments` |
+| Fig. 9A-C, 9D | experiments `fig3f`, `fig9d` | `test_natural_gradient_experiments` |
+| Figs. 10, 11 | experiments `fig10`, `fig11` | `test_natural_gradient_experiments` |
+| Fig. 12A-B, 12C-F, Table 1 | experiments `fig12_angles`, `table1` | `test_natural_gradient_experiments` |
+| beyond: skewness in the rule | experiments `shot_noise`, `skewed` | `test_natural_gradient_experiments` |
+| beyond: best $c_u$, adaptive $c_w$ | experiments `uniform`, `ablations` | `test_natural_gradient_experiments` |
+| beyond: a layer, by backpropagation | `layer`, experiment `layer` | `test_natural_gradient_layer`, verify |
+| beyond: time to threshold, differentiated | `mean_field.time_to_threshold`, experiment `fig9d` | verify |
+"""  # noqa: E501
+
+from .config import build as build
+from .config import Config as Config
+from .mean_field import divergence_curve as divergence_curve
+from .mean_field import time_to_threshold as time_to_threshold

@@ -1,0 +1,195 @@
+"""Hyper-parameters of a neuron that learns from a teacher, and its build.
+
+Kreutzer, Senn & Petrovici 2022, eLife 11:e66526, Methods. Times in s, rates in Hz,
+potentials in mV above rest.
+"""
+
+import math
+
+import equinox as eqx
+import jax.numpy as jnp
+import jax.random as jr
+from jaxtyping import Array, Float, Key
+
+from ..._config import nearest
+from ..._interfaces import AbstractRule, real, require, Scalar, State, System
+from ...circuits import SharedInput, Sigmoid, SpikingNeuron, SynapticKernel
+from ...curvature import glm_coefficients
+from ...rules import (
+    ApproximateNaturalGradient,
+    EuclideanGradient,
+    NaturalGradient,
+    Separate,
+)
+from ...tasks import SpikeTrains
+from .published import published_coefficients
+
+
+Vector = Float[Array, " n"]
+STUDENTS = (
+    "euclidean",  # R1
+    "natural",  # R3
+    "approximate",  # R5: `uniform`, `proportional`
+    "homosynaptic",  # R3 without both heterosynaptic terms
+    "without_proportional",  # R3 without gamma_w w
+    "without_weights",  # R5 with c_w = 0
+    "critical",  # R5 with c_u = eps_0
+    "unstable",  # R5 with c_u = 1.02 eps_0
+    "adaptive",  # R5 with the large-n limit of c_w
+)
+
+
+class Config(eqx.Module):
+    r"""Students of a Poisson neuron, side by side on the same input and teacher spikes.
+
+    Inputs fire at `low_rate` (first half) and `high_rate`; weights of teacher and
+    students are uniform in $\pm$ `weight_scale` over `size`. Learning rates are those
+    of rules with the factor $\phi'/\phi$: the paper's Table 1 over `slope`, since the
+    published code leaves $\beta$ out. `rate_factor` multiplies all of them (Fig. 9D).
+
+    With `published` the run is that of the published code (`published.py`). A step of
+    `step` s holds `substeps` bins of input spikes; with several the potential
+    is exact at the end of the step and the teacher's spikes are Poisson counts.
+    """
+
+    euclidean_rate: Scalar = eqx.field(default=4.5e-7 / 0.3, converter=real)
+    natural_rate: Scalar = eqx.field(default=6e-4 / 0.3, converter=real)
+    approximate_rate: Scalar = eqx.field(default=4.5e-4 / 0.3, converter=real)
+    rate_factor: Scalar = eqx.field(default=1.0, converter=real)
+    uniform: Scalar = eqx.field(default=0.95, converter=real)  # c_u / eps_0
+    proportional: Scalar = eqx.field(default=0.05, converter=real)  # c_w, 1/mV
+    low_rate: Scalar = eqx.field(default=10.0, converter=real)  # Hz
+    high_rate: Scalar = eqx.field(default=50.0, converter=real)  # Hz
+    weight_scale: Scalar = eqx.field(default=1.0, converter=real)
+    membrane_time: Scalar = eqx.field(default=0.010, converter=real)  # s
+    synaptic_time: Scalar = eqx.field(default=0.003, converter=real)  # s
+    area: Scalar = eqx.field(default=1.0, converter=real)  # mV s
+    maximum: Scalar = eqx.field(default=100.0, converter=real)  # Hz
+    slope: Scalar = eqx.field(default=0.3, converter=real)  # 1/mV
+    threshold: Scalar = eqx.field(default=10.0, converter=real)  # mV
+    students: tuple[str, ...] = eqx.field(default=STUDENTS[:3], static=True)
+    size: int = eqx.field(default=100, static=True)
+    seconds: int = eqx.field(default=8000, static=True)
+    record_seconds: int = eqx.field(default=100, static=True)
+    step: float = eqx.field(default=5e-4, static=True)  # s
+    substeps: int = eqx.field(default=1, static=True)
+    refresh_seconds: float = eqx.field(default=0.1, static=True)
+    tests: int = eqx.field(default=200, static=True)  # potentials of the test set
+    metric: bool = eqx.field(default=True, static=True)  # control: all Euclidean
+    published: bool = eqx.field(default=False, static=True)  # as the code does
+
+    def __check_init__(self) -> None:
+        unbounded, positive = (0.0, math.inf), (1e-9, math.inf)
+        for name in ("euclidean_rate", "natural_rate", "approximate_rate"):
+            require(self, **{name: unbounded})
+        require(self, rate_factor=unbounded, weight_scale=unbounded)
+        require(self, low_rate=unbounded, high_rate=unbounded)
+        require(self, uniform=(-1e30, 1e30), proportional=(-1e30, 1e30))
+        require(self, membrane_time=positive, synaptic_time=positive, area=positive)
+        require(self, maximum=positive, slope=positive, threshold=(-1e30, 1e30))
+        for name in ("size", "seconds", "record_seconds", "substeps", "tests"):
+            if getattr(self, name) < 1:
+                value = getattr(self, name)
+                raise ValueError(f"`{name}` must be at least 1; got {value}.")
+        if self.seconds % self.record_seconds:
+            raise ValueError(
+                f"`seconds` ({self.seconds}) must be a multiple of `record_seconds` "
+                f"({self.record_seconds})."
+            )
+        _whole("record_seconds", self.record_seconds, self.step)
+        _whole("refresh_seconds", self.refresh_seconds, self.step)
+        if not self.students or len(set(self.students)) < len(self.students):
+            raise ValueError(f"`students` must be distinct; got {self.students}.")
+        for name in self.students:
+            if name not in STUDENTS:
+                hint = nearest(name, STUDENTS)
+                raise ValueError(f"`students` holds an unknown '{name}'.{hint}")
+        task_of(self)  # its own checks, before anything is compiled
+
+    @property
+    def kernel(self) -> SynapticKernel:
+        """The unweighted synaptic potential."""
+        return SynapticKernel(self.membrane_time, self.synaptic_time, self.area)
+
+    @property
+    def transfer(self) -> Sigmoid:
+        """The transfer function."""
+        return Sigmoid(self.maximum, self.slope, self.threshold)
+
+    @property
+    def rates(self) -> Vector:
+        """Input rates in Hz."""
+        first = jnp.arange(self.size) < self.size // 2
+        return jnp.where(first, self.low_rate, self.high_rate)
+
+
+def _whole(name: str, seconds: float | int, step: float) -> int:
+    """How many steps; raises unless it is a whole number of at least one."""
+    if not step > 0:
+        raise ValueError(f"`step` must be above 0 s; got {step}.")
+    steps = round(seconds / step)
+    if steps < 1 or abs(steps * step - seconds) > 1e-6 * seconds:
+        raise ValueError(
+            f"`{name}` ({seconds} s) must be a whole number of steps of {step} s."
+        )
+    return steps
+
+
+def task_of(config: Config) -> SpikeTrains:
+    """The input spikes."""
+    return SpikeTrains(
+        config.rates,
+        config.step,
+        substeps=config.substeps,
+        half_words=config.substeps > 1,
+    )
+
+
+def rule_of(config: Config, student: str) -> AbstractRule:
+    """The plasticity rule of a student; without `metric` all are Euclidean."""
+    factor = config.rate_factor
+    natural = config.natural_rate * factor
+    approximate = config.approximate_rate * factor
+    if student == "euclidean" or not config.metric:
+        return EuclideanGradient(config.euclidean_rate * factor)
+    if student == "natural":
+        return NaturalGradient(natural)
+    if student == "homosynaptic":
+        return NaturalGradient(natural, terms=("homosynaptic",))
+    if student == "without_proportional":
+        return NaturalGradient(natural, terms=("homosynaptic", "uniform"))
+    if student == "adaptive":
+        return ApproximateNaturalGradient(approximate, config.uniform, adaptive=True)
+    uniform = {"critical": 1.0, "unstable": 1.02}.get(student, config.uniform)
+    proportional = 0.0 if student == "without_weights" else config.proportional
+    return ApproximateNaturalGradient(approximate, uniform, proportional)
+
+
+def draw_weights(config: Config, key: Key[Array, ""]) -> Vector:
+    """Uniform in plus or minus `weight_scale` over `size`."""
+    bound = config.weight_scale / config.size
+    return bound * jr.uniform(key, (config.size,), minval=-1.0, maxval=1.0)
+
+
+def build(config: Config, key: Key[Array, ""]) -> tuple[System, State]:
+    """The system and its start: teacher and students draw their weights.
+
+    All students start at the same weights, with synaptic potentials at zero.
+    """
+    for_teacher, for_start = jr.split(key)
+    teacher, start = draw_weights(config, for_teacher), draw_weights(config, for_start)
+    neuron = SpikingNeuron(
+        config.rates,
+        config.step,
+        teacher=teacher,
+        kernel=config.kernel,
+        transfer=config.transfer,
+        law="bernoulli" if config.substeps == 1 else "poisson",
+        refresh=_whole("refresh_seconds", config.refresh_seconds, config.step),
+        nodes=25 if config.size > 50 else 81,
+        metric=published_coefficients if config.published else glm_coefficients,
+    )
+    rules = {name: rule_of(config, name) for name in config.students}
+    synapses = dict.fromkeys(config.students, start)
+    system = System(task_of(config), SharedInput(neuron), {"learning": Separate(rules)})
+    return system, State(neuron.at_rest(synapses), synapses)

@@ -1,0 +1,31 @@
+"""The figures of the paper and what goes beyond them, an experiment each."""
+
+from .angles import FIG12_ANGLES
+from .coefficients import FIG11
+from .curves import FIG3F, PUBLISHED, TABLE1
+from .geometry import FIG1
+from .map import FIG7
+from .psth import FIG3BC
+from .robustness import ABLATIONS, FIG9D, UNIFORM
+from .scale import FIG10
+from .single import FIG4, FIG5
+from .two_afferents import FIG3DE
+
+
+EXPERIMENTS = (
+    FIG1,
+    FIG3BC,
+    FIG3DE,
+    FIG3F,
+    PUBLISHED,
+    FIG4,
+    FIG5,
+    FIG7,
+    FIG9D,
+    FIG10,
+    FIG11,
+    FIG12_ANGLES,
+    TABLE1,
+    ABLATIONS,
+    UNIFORM,
+)

@@ -1,0 +1,204 @@
+"""Learning curves: the run behind Figs. 3F, 9, 12C-F, Table 1 and the ablations."""
+
+import dataclasses
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import xarray
+from jaxtyping import Array, Float, Key
+
+from ...._config import Plan
+from ...._interfaces import State
+from ...._simulate import simulate
+from ..config import build, Config
+from ..mean_field import (
+    BIN,
+    divergence_curve,
+    PREDICTED,
+    THRESHOLD,
+    time_to_threshold,
+)
+from ..potentials import stationary_potentials
+from ..published import segments
+from ..theory import divergence, rate_error
+
+
+CURVES = ("divergence", "rate_error", "distance")
+DIMS: dict[str, tuple[str, ...]] = dict.fromkeys(CURVES, ("student", "time"))
+
+
+def synapses_of(state: State, signals: Any, changes: Any) -> dict[str, Array]:
+    """Record the weights of every student."""
+    del signals, changes
+    return state.synapses
+
+
+def measures(
+    config: Config,
+    weights: Float[Array, " n"],
+    teacher: Float[Array, " n"],
+    potentials: Float[Array, "sample n"],
+) -> dict[str, Array]:
+    r"""How far a student is from its teacher, on a test set of potentials.
+
+    `divergence`: $D_{KL}$ per bin of 0.5 ms; `rate_error`: root mean squared difference
+    of the rates in Hz; `distance`: $\|w - w^*\|$.
+    """
+    transfer = config.transfer
+    return {
+        "divergence": divergence(transfer, weights, teacher, potentials, BIN),
+        "rate_error": rate_error(transfer, weights, teacher, potentials),
+        "distance": jnp.linalg.norm(weights - teacher),
+    }
+
+
+def learning_curves(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
+    """Measures of every student at the start and every `record_seconds` (s).
+
+    Arrays are (student, time); the test set is drawn once for the run.
+    """
+    for_build, for_run, for_test = jr.split(key, 3)
+    system, state = build(config, for_build)
+    steps = round(config.seconds / config.step)
+    every = round(config.record_seconds / config.step)
+    if config.published:
+        second, records = round(1 / config.step), steps // every
+        each = config.record_seconds
+        seen = segments(system, state, for_run, records, each, second)
+    else:
+        _, seen = simulate(
+            system, state, for_run, steps=steps, every=every, record=synapses_of
+        )
+    teacher = system.circuit.neuron.teacher  # pyright: ignore[reportAttributeAccessIssue]
+    potentials = stationary_potentials(
+        config.rates, config.kernel, config.tests, for_test
+    )
+    path = jnp.stack(
+        [
+            jnp.concatenate([state.synapses[name][None], seen[name]])
+            for name in config.students
+        ]
+    )
+    here = lambda weights: measures(config, weights, teacher, potentials)
+    return jax.lax.map(jax.vmap(here), path)
+
+
+def times_of(config: Config) -> np.ndarray:
+    """Seconds at which the curves are recorded."""
+    return np.arange(0, config.seconds + 1, config.record_seconds, dtype=float)
+
+
+def predict(plan: Plan, keys: Any) -> xarray.Dataset:
+    """The mean-field curve of every student that has one, at every point of the grid.
+
+    `predicted_divergence` and `predicted_time` (s to the threshold), with coordinates
+    for students (names) and times (s).
+    """
+    del keys
+    times = times_of(plan.config)
+    students = [s for s in plan.config.students if s in PREDICTED]
+    curve = jax.jit(divergence_curve, static_argnums=1)
+
+    def at(point: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+        config = dataclasses.replace(plan.config, **point)
+        seconds = jnp.asarray(times, jnp.result_type(float))
+        curves = [curve(config, s, seconds) for s in students]
+        crossings = [time_to_threshold(config, s) for s in students]
+        return np.asarray(curves), np.asarray(crossings)
+
+    axes = {k if isinstance(k, tuple) else (k,): v for k, v in plan.grid.items()}
+    names = ["_".join(fields) for fields in axes]
+    columns = [
+        list(zip(*(v if len(fields) > 1 else (v,)), strict=True))
+        for fields, v in axes.items()
+    ]
+    shape = tuple(len(column) for column in columns)
+    curves = np.empty((*shape, len(students), len(times)))
+    crossings = np.empty((*shape, len(students)))
+    for index in np.ndindex(shape):
+        point = {
+            field: value
+            for fields, column, i in zip(axes, columns, index, strict=True)
+            for field, value in zip(fields, column[i], strict=True)
+        }
+        curves[index], crossings[index] = at(point)
+    everyone = list(plan.config.students)
+    full = xarray.Dataset(
+        {
+            "predicted_divergence": ((*names, "student", "time"), curves),
+            "predicted_time": ((*names, "student"), crossings),
+        },
+        {"student": np.array(students, object), "time": times},
+    )
+    return full.reindex(student=np.array(everyone, object))
+
+
+# --- what claims measure --------------------------------------------------------------
+
+
+def mean_curve(data: xarray.Dataset, student: str, name: str = "divergence") -> Any:
+    """Mean over trials of a measure of one student; a diverged one makes it NaN."""
+    return data[name].sel(student=student).mean("seed", skipna=False)
+
+
+def crossing(data: xarray.Dataset, student: str, level: float = THRESHOLD) -> float:
+    """Seconds until the mean divergence falls below `level`, between records.
+
+    Interpolated in the logarithm of the divergence; infinite if it never does.
+    """
+    curve, times = mean_curve(data, student).values, data.time.values
+    below = np.flatnonzero(curve < level)
+    if not np.all(np.isfinite(curve)):
+        return math.nan
+    if not below.size or below[0] == 0:
+        return math.inf
+    last = below[0]
+    high, low = np.log(curve[last - 1] / level), np.log(curve[last] / level)
+    share = high / (high - low)
+    return float(times[last - 1] + share * (times[last] - times[last - 1]))
+
+
+def crossing_error(data: xarray.Dataset, student: str) -> float:
+    """Standard error of `crossing`, by leaving out one trial at a time (jackknife)."""
+    count = data.sizes["seed"]
+    kept = [np.delete(np.arange(count), i) for i in range(count)]
+    times = [crossing(data.isel(seed=seeds), student) for seeds in kept]
+    if count < 2 or not np.all(np.isfinite(times)):
+        return math.nan
+    return float(math.sqrt((count - 1) * np.var(times)))
+
+
+def speed_up(data: xarray.Dataset, other: str = "natural") -> float:
+    """Time to the threshold of the Euclidean student over that of another."""
+    return crossing(data, "euclidean") / crossing(data, other)
+
+
+def speed_up_error(data: xarray.Dataset, other: str = "natural") -> float:
+    """Standard error of `speed_up`, the two errors taken as independent."""
+    relative = [
+        crossing_error(data, name) / crossing(data, name)
+        for name in ("euclidean", other)
+    ]
+    return speed_up(data, other) * math.hypot(*relative)
+
+
+def floor(data: xarray.Dataset, student: str, share: float = 0.2) -> float:
+    """Mean divergence over the last `share` of the records."""
+    curve = mean_curve(data, student)
+    last = max(1, int(share * data.sizes["time"]))
+    return float(curve.isel(time=slice(-last, None)).mean(skipna=False))
+
+
+def at_time(data: xarray.Dataset, student: str, seconds: float) -> float:
+    """Mean divergence at the record nearest to a time."""
+    return float(mean_curve(data, student).sel(time=seconds, method="nearest"))
+
+
+def without_metric(plan: Plan) -> Plan:
+    """Negative control: every student descends the Euclidean gradient."""
+    config = dataclasses.replace(plan.config, metric=False)
+    return plan._replace(config=config, seeds=min(plan.seeds, 4))

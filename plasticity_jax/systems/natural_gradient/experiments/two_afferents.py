@@ -1,0 +1,338 @@
+"""Figures 3D-E: where Euclidean and natural learning lead two synapses."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import xarray
+from jaxtyping import Array, Float, Key
+
+from ...._config import Plan
+from ...._experiment import Claim, Experiment
+from ...._interfaces import AbstractRule, real, require, Scalar, State, System
+from ...._simulate import simulate
+from ....circuits import SharedInput, Sigmoid, SpikingNeuron, SynapticKernel
+from ....rules import EuclideanGradient, NaturalGradient, Separate
+from ....tasks import SpikeTrains
+from ..figures import geometry as figures
+from ..potentials import stationary_potentials
+from ..theory import divergence
+
+
+Vector = Float[Array, " n"]
+BIN = 5e-4  # s
+RATES = (10.0, 50.0)  # Hz
+START, TEACHER = (-0.15, 0.25), (0.075, 0.075)  # (-0.3, 0.5) and (0.15, 0.15) over n
+STUDENTS = ("euclidean", "natural")
+GRID = tuple(0.5 * (-0.4 + 0.025 * k) for k in range(41))  # of the divergence
+LOW, HIGH = (-0.28, -0.1, 0.08, 0.26, 0.44), (-0.22, 0.02, 0.26, 0.5)  # vectors, x n
+
+
+class TwoAfferents(eqx.Module):
+    r"""One afferent at 10 Hz and one at 50 Hz, two students side by side.
+
+    Learning rates are those of the published code over $\beta$, which it leaves out. A
+    step of `step` s holds `substeps` bins of input spikes; with several the potential
+    is exact at its end and the teacher's spikes are Poisson counts. The vector field
+    and the divergence are means over `samples` potentials.
+    """
+
+    euclidean_rate: Scalar = eqx.field(default=7e-7 / 0.3, converter=real)
+    natural_rate: Scalar = eqx.field(default=2.5e-4 / 0.3, converter=real)
+    seconds: int = eqx.field(default=6000, static=True)
+    record_seconds: int = eqx.field(default=100, static=True)
+    step: float = eqx.field(default=BIN, static=True)  # s
+    substeps: int = eqx.field(default=1, static=True)
+    samples: int = eqx.field(default=100_000, static=True)
+    metric: bool = eqx.field(default=True, static=True)  # control: both Euclidean
+
+    def __check_init__(self) -> None:
+        require(self, euclidean_rate=(0.0, math.inf), natural_rate=(0.0, math.inf))
+        if self.record_seconds < 1 or self.seconds % self.record_seconds:
+            raise ValueError(
+                f"`seconds` ({self.seconds}) must be a positive multiple of "
+                f"`record_seconds` ({self.record_seconds})."
+            )
+        if self.samples < 2:
+            raise ValueError(f"`samples` must be at least 2; got {self.samples}.")
+
+
+def neuron_of(dt: float, *, refresh: int = 1, **kwargs: Any) -> SpikingNeuron:
+    """The neuron with two afferents and its teacher."""
+    rates, teacher = jnp.asarray(RATES), jnp.asarray(TEACHER)
+    return SpikingNeuron(rates, dt, teacher, refresh=refresh, nodes=151, **kwargs)
+
+
+def change_at(
+    neuron: SpikingNeuron, rule: AbstractRule, synapses: Vector, potential: Vector
+) -> Vector:
+    """Change per second at one potential, expected over the teacher's spikes."""
+    if neuron.teacher is None:
+        raise ValueError("`neuron` needs `teacher` weights.")
+    told = neuron.transfer(jnp.sum(neuron.teacher * potential)) * neuron.dt
+    coefficients = neuron.coefficients(neuron.somatic(synapses))
+    signals = neuron.seen(synapses, potential, told, coefficients)
+    return rule(synapses, signals, jr.key(0)) / neuron.dt  # the rule draws no noise
+
+
+def drift(
+    neuron: SpikingNeuron,
+    rule: AbstractRule,
+    synapses: Vector,
+    potentials: Float[Array, "sample n"],
+) -> Vector:
+    """Mean change per second over a sample of potentials."""
+    change = lambda x: change_at(neuron, rule, synapses, x)
+    return jnp.mean(jax.vmap(change)(potentials), axis=0)
+
+
+def divergence_map(potentials: Float[Array, "sample 2"]) -> Float[Array, "high low"]:
+    """Divergence per bin of 0.5 ms at all pairs of weights of `GRID`."""
+    grid, teacher = jnp.asarray(GRID), jnp.asarray(TEACHER)
+    at = lambda w: divergence(Sigmoid(), w, teacher, potentials, BIN)
+    row = lambda high: jax.vmap(lambda low: at(jnp.stack([low, high])))(grid)
+    return jax.lax.map(row, grid)
+
+
+def rules_of(config: TwoAfferents) -> dict[str, AbstractRule]:
+    """The rule of each student."""
+    euclidean = EuclideanGradient(config.euclidean_rate)
+    natural = NaturalGradient(config.natural_rate) if config.metric else euclidean
+    return dict(zip(STUDENTS, (euclidean, natural), strict=True))
+
+
+def weights_of(state: State, signals: Any, changes: Any) -> Array:
+    """Record the weights of both students."""
+    del signals, changes
+    return jnp.stack([state.synapses[name] for name in STUDENTS])
+
+
+def learning_paths(config: TwoAfferents, key: Key[Array, ""]) -> dict[str, Array]:
+    """Weights (student, time, synapse) every `record_seconds`, on the same spikes."""
+    law = "bernoulli" if config.substeps == 1 else "poisson"
+    refresh = max(1, round(0.1 / config.step))
+    neuron = neuron_of(config.step, refresh=refresh, law=law)
+    task = SpikeTrains(
+        jnp.asarray(RATES),
+        config.step,
+        substeps=config.substeps,
+        half_words=config.substeps > 1,
+    )
+    rule = Separate(rules_of(config))
+    system = System(task, SharedInput(neuron), {"learning": rule})
+    synapses = dict.fromkeys(STUDENTS, jnp.asarray(START))
+    state = State(neuron.at_rest(synapses), synapses)
+    steps = round(config.seconds / config.step)
+    every = round(config.record_seconds / config.step)
+    _, seen = simulate(system, state, key, steps=steps, every=every, record=weights_of)
+    path = jnp.concatenate([weights_of(state, None, None)[None], seen])
+    return {"weight": jnp.swapaxes(path, 0, 1)}
+
+
+def predict(plan: Plan, keys: Any) -> xarray.Dataset:
+    """What needs no run: where the mean change leads, and the divergence.
+
+    `predicted_weight` (student, time, synapse) follows the mean change; `field`
+    (student, point, synapse) is that change at the `point`s of the paper's grid of
+    weights, `angle` (degrees) its angle with the way to the target; `divergence` per
+    bin of 0.5 ms at all pairs of `GRID`.
+    """
+    config: TwoAfferents = plan.config
+    key = jr.fold_in(keys[0], 1)
+    rates, kernel = jnp.asarray(RATES), SynapticKernel()
+    sample = stationary_potentials(rates, kernel, config.samples, key)
+    neuron = neuron_of(BIN)
+    places = jnp.asarray([(low / 2, high / 2) for low in LOW for high in HIGH])
+    changes = [
+        lambda w, rule=rule: drift(neuron, rule, w, sample)
+        for rule in rules_of(config).values()
+    ]
+    field = np.stack([jax.lax.map(change, places) for change in changes])
+    way = np.asarray(TEACHER) - np.asarray(places)
+    lengths = np.linalg.norm(field, axis=2) * np.linalg.norm(way, axis=1)
+    turn = np.degrees(np.arccos(np.sum(field * way, axis=2) / lengths))
+    times = np.arange(0, config.seconds + 1, config.record_seconds, dtype=float)
+    paths = [mean_path(change, config) for change in changes]
+    values = {
+        "predicted_weight": (("student", "time", "synapse"), np.asarray(paths)),
+        "field": (("student", "point", "synapse"), field),
+        "angle": (("student", "point"), turn),
+        "divergence": (("high", "low"), np.asarray(divergence_map(sample))),
+    }
+    coords = {
+        "student": list(STUDENTS),
+        "time": times,
+        "place": (("point", "synapse"), np.asarray(places)),
+        "high": np.asarray(GRID),
+        "low": np.asarray(GRID),
+    }
+    return xarray.Dataset(values, coords)
+
+
+def mean_path(
+    change: Callable[[Any], Any], config: TwoAfferents
+) -> Float[Array, "time 2"]:
+    """Where `change` per second leads from `START` in steps of 10 s (Heun)."""
+    substeps = max(1, round(config.record_seconds / 10))
+    dt = config.record_seconds / substeps
+
+    def step(_: int | Array, weights: Vector) -> Vector:
+        first = change(weights)
+        return weights + dt / 2 * (first + change(weights + dt * first))
+
+    def record(weights: Vector, _: None) -> tuple[Vector, Vector]:
+        moved = jax.lax.fori_loop(0, substeps, step, weights)
+        return moved, moved
+
+    start = jnp.asarray(START)
+    records = config.seconds // config.record_seconds
+    return jnp.concatenate(
+        [start[None], jax.lax.scan(record, start, length=records)[1]]
+    )
+
+
+DIMS = {"weight": ("student", "time", "synapse")}
+
+
+def detour(weights: xarray.DataArray) -> float:
+    """Largest distance of a path from the straight line to the target, times n."""
+    start, way = np.asarray(START), np.subtract(TEACHER, START)
+    off = weights.transpose(..., "synapse").values - start
+    across = (off[:, 0] * way[1] - off[:, 1] * way[0]) / math.hypot(*way)
+    return len(RATES) * float(np.max(np.abs(across)))
+
+
+def detour_error(weights: xarray.DataArray) -> float:
+    """Standard error of the `detour` of the mean path, by leaving out one trial."""
+    count = weights.sizes["seed"]
+    kept = [np.delete(np.arange(count), i) for i in range(count)]
+    means = [detour(weights.isel(seed=k).mean("seed", skipna=False)) for k in kept]
+    return math.sqrt((count - 1) * np.var(means)) if count > 2 else math.nan
+
+
+def covered(weights: xarray.DataArray, seconds: float) -> np.ndarray:
+    """Fractions of the way that both mean weights have covered."""
+    here = weights.mean("seed", skipna=False).sel(time=seconds, method="nearest")
+    return (here.values - np.asarray(START)) / np.subtract(TEACHER, START)
+
+
+def paths_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
+    """Direction only: at these rates the Euclidean student is the faster one."""
+
+    def of(data: xarray.Dataset, student: str) -> xarray.DataArray:
+        return data.weight.sel(student=student)
+
+    def bend(data: xarray.Dataset, student: str) -> float:
+        return detour(of(data, student).mean("seed", skipna=False))
+
+    def lead(data: xarray.Dataset, student: str) -> float:
+        low, high = covered(of(data, student), 400.0)
+        return float(high / low)
+
+    def angle(data: xarray.Dataset, student: str) -> float:
+        return float(data.angle.sel(student=student).mean(skipna=False))
+
+    def kl(low: float, high: float) -> float:
+        at = data["divergence"].sel(low=low / 2, high=high / 2, method="nearest")
+        return float(at)
+
+    mean = data.weight.mean("seed", skipna=False)
+    astray = ((mean - data.predicted_weight) ** 2).sum("synapse", skipna=False) ** 0.5
+    euclidean, natural = (of(data, name) for name in STUDENTS)
+    return [
+        Claim(
+            "natural gradients point to the target (mean angle over the grid, degrees)",
+            "Fig. 3E; independent evaluation: 5.8",
+            angle(data, "natural"),
+            5.0,
+            6.6,
+            control=angle(control, "natural"),
+        ),
+        Claim(
+            "Euclidean gradients do not (mean angle over the grid, degrees)",
+            "Fig. 3D; independent evaluation: 32.9",
+            angle(data, "euclidean"),
+            31.5,
+            34.5,
+        ),
+        Claim(
+            "Euclidean learning starts with the high-rate weight (high / low fraction "
+            "of the way at 400 s)",
+            "Fig. 3D; independent simulation: 0.41 / 0.13",
+            lead(data, "euclidean"),
+            2.0,
+        ),
+        Claim(
+            "natural learning adapts both alike (the same ratio)",
+            "Fig. 3E; independent simulation: 0.31 / 0.40",
+            lead(data, "natural"),
+            0.5,
+            1.5,
+            control=lead(control, "natural"),
+        ),
+        Claim(
+            "Euclidean learning makes a detour (largest distance of the mean path from "
+            "the straight line, weights x n; length 0.570)",
+            "Fig. 3D; independent simulation: 0.123",
+            bend(data, "euclidean"),
+            0.10,
+            0.15,
+            detour_error(euclidean),
+        ),
+        Claim(
+            "natural learning hardly does (the same distance)",
+            "Fig. 3E; independent simulation: 0.032",
+            bend(data, "natural"),
+            0.015,
+            0.05,
+            detour_error(natural),
+            bend(control, "natural"),
+        ),
+        Claim(
+            "mean paths follow the mean change (largest distance, weights x n)",
+            "Eqs. 10, 38 without noise; 5 % of the way",
+            len(RATES) * float(astray.max(skipna=False)),
+            0.0,
+            0.05 * len(RATES) * math.dist(START, TEACHER),
+        ),
+        Claim(
+            "contours are elongated along the low-rate weight (divergence of equal "
+            "errors, high / low)",
+            "Fig. 3D-E; independent evaluation: 3.3e-3 / 5.1e-4",
+            kl(0.15, 0.3) / kl(0.3, 0.15),
+            5.8,
+            7.2,
+        ),
+        Claim(
+            "divergence per bin of 0.5 ms at the start",
+            "Fig. 3D-E; independent evaluation: 9.3e-3",
+            kl(-0.3, 0.5),
+            8.8e-3,
+            9.8e-3,
+        ),
+    ]
+
+
+def without_metric(plan: Plan) -> Plan:
+    """Negative control: both students descend the Euclidean gradient."""
+    return plan._replace(config=dataclasses.replace(plan.config, metric=False))
+
+
+FIG3DE = Experiment(
+    "fig3de",
+    "Fig. 3D-E",
+    "two synapses: Euclidean learning bends, natural learning goes straight",
+    TwoAfferents,
+    learning_paths,
+    paths_claims,
+    figures.two_afferents,
+    without_metric,
+    DIMS,
+    predict,
+)

@@ -1,0 +1,309 @@
+r"""A layer of spiking GLM neurons, and natural gradients of it at a cost linear in $n$.
+
+Inputs $x$ (synaptic potentials, mV) drive $m$ hidden units with rates $\phi(u)$, $u =
+Wx$; outputs spike at rates $\phi(o)$, $o = V\phi(u)$. The hidden weights $W$ learn by
+backpropagation from the spikes that the outputs should have fired. A hidden unit acts
+through its rate: it stands for many neurons alike, so that the potential which it
+evokes is the mean one, $\epsilon_0$ times its rate (Kreutzer et al. 2022, Eq. 29).
+
+The Fisher matrix of the outputs' law is $G = E[B \otimes xx^\top]$ per second, $B =
+J^\top \mathrm{diag}(F(o))\, J$ with the outputs' density $F = \phi'^2/\phi$ and $J =
+\partial o/\partial u$. What makes a closed form of it, or nearly:
+
+- `whole_direction`: nothing is left out. For Gaussian inputs Eq. 34 generalises to a
+  Kronecker product plus a matrix of low rank;
+- `unitwise_direction`: no coupling between units; each has its own inverse by Eq. 37;
+- `kfac_direction`: no dependence of $B$ on $x$, so $E[B] \otimes E[xx^\top]$ (Martens &
+  Grosse 2015): $c_1$ of Eq. 34 without $c_2$ and $c_3$, but with the coupling.
+
+`damping` adds $\lambda\, \mathrm{tr}E[B]/m$ to the diagonal of $B$ in all of them: a
+price on moving the potentials of the units, without which one that has fallen silent
+takes steps without bound. Derived; not in the paper.
+"""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import jax.scipy as jsp
+from jaxtyping import Array, Float, Key
+
+from ..._interfaces import Scalar
+from ..._random import spike_counts
+from ..._signals import InputMoments
+from ..._transfer import fisher_density, Sigmoid, Transfer
+from ...circuits import SynapticKernel
+from ...curvature import (
+    gauss_newton,
+    glm_fisher_inverse,
+    inverse_diagonal_plus_low_rank,
+    natural_gradient,
+)
+
+
+Vector = Float[Array, " n"]
+Weights = Float[Array, "m n"]
+Inputs = Float[Array, "sample n"]
+Rates = Float[Array, "sample k"]
+BIN, BINS = 5e-4, 240  # s; a spike 0.12 s ago has left e^-12 of its potential
+
+
+class SpikingLayer(eqx.Module):
+    r"""All of a network but the weights that learn.
+
+    `moments` are those of the inputs; `readout` (k, m) in mV/Hz is what a hidden rate
+    adds to the potential of each output. Without `readout` the units of the layer are
+    themselves the outputs, neurons that share their inputs. Closed forms take `nodes`
+    points of quadrature (`curvature.glm_coefficients`).
+    """
+
+    moments: InputMoments
+    readout: Float[Array, "k m"] | None = None
+    transfer: Transfer = eqx.field(default_factory=Sigmoid)
+    nodes: int = eqx.field(default=81, static=True)
+
+    def voltage(self, weights: Weights, x: Vector) -> Float[Array, " k"]:
+        """Potentials of the outputs in mV, for one input."""
+        hidden = weights @ x
+        return hidden if self.readout is None else self.readout @ self.transfer(hidden)
+
+    def rates(self, weights: Weights, inputs: Inputs) -> Rates:
+        """Output rates in Hz."""
+        return self.transfer(jax.vmap(lambda x: self.voltage(weights, x))(inputs))
+
+
+def layer_loss(
+    layer: SpikingLayer, weights: Weights, inputs: Inputs, targets: Rates
+) -> Scalar:
+    r"""$\langle\sum_k y_k \log(y_k/\phi_k) - y_k + \phi_k\rangle$ over inputs, nat/s.
+
+    With spike counts over the time in which they were counted as `targets` it is the
+    negative log-likelihood of Poisson spikes per second, up to a constant; with rates
+    of a teacher it is the KL divergence. `jax.grad` of it with respect to `weights` is
+    backpropagation through the GLM.
+    """
+    rates = layer.rates(weights, inputs)
+    least = jsp.special.xlogy(targets, targets) - targets
+    return jnp.mean(jnp.sum(least - targets * jnp.log(rates) + rates, axis=1))
+
+
+def layer_fisher(
+    layer: SpikingLayer,
+    weights: Weights,
+    inputs: Inputs,
+    damping: Scalar | float = 0.0,
+) -> Float[Array, "w w"]:
+    r"""Fisher matrix of the outputs' law per second on a sample of inputs, exact.
+
+    Dense, by automatic differentiation: the Gauss-Newton matrix in the logarithms of
+    the rates, the natural parameters of Poisson spikes. Rows follow `weights.ravel()`.
+    """
+    log_rates = lambda weights: jnp.log(layer.rates(weights, inputs))
+    bend = lambda logs: jnp.mean(jnp.sum(jnp.exp(logs), axis=1))
+    fisher = gauss_newton(log_rates, weights, bend)
+    added = _floor(jnp.mean(coupling(layer, weights, inputs), axis=0), damping)
+    b, variance = layer.moments.mean, layer.moments.variance
+    return fisher + jnp.kron(added, jnp.diag(variance) + jnp.outer(b, b))
+
+
+def coupling(
+    layer: SpikingLayer, weights: Weights, inputs: Inputs
+) -> Float[Array, "sample m m"]:
+    r"""$B = J^\top \mathrm{diag}(F(o))\, J$ in Hz/mV$^2$ for every input."""
+
+    def one(x: Vector) -> Float[Array, "m m"]:
+        hidden = weights @ x
+        density = fisher_density(layer.transfer, layer.voltage(weights, x))[0]
+        if layer.readout is None:
+            return jnp.diag(density)
+        slope = jax.jvp(layer.transfer, (hidden,), (jnp.ones_like(hidden),))[1]
+        jacobian = layer.readout * slope[None]
+        return jacobian.T @ (density[:, None] * jacobian)
+
+    return jax.vmap(one)(inputs)
+
+
+def _floor(mean: Float[Array, "m m"], damping: Scalar | float) -> Array:
+    r"""What damping adds to $E[B]$: a multiple of the identity."""
+    return damping * jnp.trace(mean) / len(mean) * jnp.eye(len(mean), dtype=mean.dtype)
+
+
+# --- directions ---------------------------------------------------------------------
+
+
+def exact_direction(
+    layer: SpikingLayer,
+    weights: Weights,
+    gradient: Weights,
+    inputs: Inputs,
+    damping: Scalar | float = 0.0,
+) -> Weights:
+    """The natural gradient by the dense `layer_fisher`, for reference; $O(n^3m^3)$."""
+    fisher = layer_fisher(layer, weights, inputs, damping)
+    return natural_gradient(gradient, fisher, method="cholesky")
+
+
+def whole_direction(
+    layer: SpikingLayer,
+    weights: Weights,
+    gradient: Weights,
+    inputs: Inputs,
+    damping: Scalar | float = 0.0,
+) -> Weights:
+    r"""The natural gradient of the layer in closed form for Gaussian inputs.
+
+    With $W\Sigma W^\top = LL^\top$ and $z = L^{-1}W(x - b)$, the input is $x = Q(1, z)
+    + x_\perp$, $Q = [b, \Sigma W^\top L^{-\top}]$, where $x_\perp$ is independent of
+    $u$ and hence of $B$, so that
+    $$G = S \otimes \Sigma + (I \otimes Q)\, C\, (I \otimes Q)^\top,\quad S = E[B],\quad
+    C = E[B \otimes (1, z)(1, z)^\top] - S \otimes \mathrm{diag}(0, 1, \dots, 1),$$
+    inverted by Woodbury's identity in $O(nm^2 + m^6)$. Only $S$ and $C$, which do not
+    grow with $n$, are averaged over `inputs`. For one neuron it is Eqs. 34 and 37. The
+    rows of `weights` must be independent.
+    """
+    b, variance = layer.moments.mean, layer.moments.variance
+    units, size = len(weights), len(weights) * (len(weights) + 1)
+    root = jnp.linalg.cholesky((weights * variance[None]) @ weights.T)
+    whiten = lambda x: jsp.linalg.solve_triangular(root, x, lower=True)
+    basis = jnp.concatenate([b[None], whiten(weights * variance[None])])  # Q'
+    z = whiten(weights @ (inputs - b[None]).T)
+    y = jnp.concatenate([jnp.ones_like(z[:1]), z])
+    between = coupling(layer, weights, inputs)
+    mean = jnp.mean(between, axis=0)
+    added = _floor(mean, damping)
+    core = jnp.einsum("sij,as,bs->iajb", between, y, y) / len(inputs)
+    first = jnp.zeros(units + 1, b.dtype).at[0].set(1.0)
+    core = core.reshape(size, size) - jnp.kron(mean, jnp.diag(1 - first))
+    core = core + jnp.kron(added, jnp.diag(first))
+    inverse = jnp.linalg.inv(mean + added)
+    dual = basis / variance[None]
+    gram = jnp.kron(inverse, dual @ basis.T)
+    plain = inverse @ gradient / variance[None]
+    seen = core @ (plain @ basis.T).ravel()
+    seen = jnp.linalg.solve(jnp.eye(size, dtype=b.dtype) + core @ gram, seen)
+    return plain - inverse @ seen.reshape(units, units + 1) @ dual
+
+
+def unitwise_direction(
+    layer: SpikingLayer,
+    weights: Weights,
+    gradient: Weights,
+    inputs: Inputs,
+    damping: Scalar | float = 0.0,
+    *,
+    own: bool = False,
+) -> Weights:
+    r"""The gradient of each unit times a closed-form inverse of its own; $O(nm)$.
+
+    Block $j$ of $G$ is $E[B_{jj}\, xx^\top]$, $B_{jj} = \phi'(u_j)^2 \sum_k V_{kj}^2
+    F(o_k)$. The sum, which depends on all units, is replaced by its mean over `inputs`
+    (weighted by $\phi'^2$, so that $E[B_{jj}]$ is kept); the rest depends on $u_j$
+    alone, so Eq. 37 inverts it, with density $\phi'^2$ in place of $\phi'^2/\phi$.
+
+    `own` takes the Fisher matrix of the unit's own spikes instead, $E[F(u_j)\,
+    xx^\top]$, as though they were observed: just as invariant, but blind to what the
+    outputs make of them. Without a readout both are exact for Gaussian inputs.
+    """
+    b, variance = layer.moments.mean, layer.moments.variance
+    own = own or layer.readout is None
+    density = layer.transfer if own else QuarterSquare(layer.transfer)
+    at_unit = jnp.mean(fisher_density(density, inputs @ weights.T)[0], axis=0)
+    seen = at_unit
+    if not own:
+        seen = jnp.diagonal(jnp.mean(coupling(layer, weights, inputs), axis=0))
+    gain = jnp.where(at_unit > 0, seen / jnp.where(at_unit > 0, at_unit, 1.0), 0.0)
+    floor = damping * jnp.mean(seen)
+
+    def one(w: Vector, g: Vector, gain: Scalar) -> Vector:
+        metric = Affine(density, gain, floor)
+        return glm_fisher_inverse(metric, w, b, variance, nodes=layer.nodes).mv(g)
+
+    return jax.vmap(one)(weights, gradient, gain)
+
+
+class QuarterSquare(eqx.Module):
+    r"""$\phi^2/4$ of a transfer function, whose Fisher density is $\phi'^2$."""
+
+    transfer: Transfer
+
+    def __call__(self, voltage: Any) -> Any:
+        return self.transfer(voltage) ** 2 / 4
+
+
+@fisher_density.register
+def _(transfer: QuarterSquare, voltage: Any, order: int = 0) -> Any:
+    """By autodiff without a division: exact where the rate vanishes."""
+    derivative = lambda f: lambda x: jax.jvp(f, (x,), (jnp.ones_like(x),))[1]
+    slope = derivative(transfer.transfer)
+    densities = [lambda x: slope(x) ** 2]
+    for _ in range(order):
+        densities.append(derivative(densities[-1]))
+    return tuple(density(voltage) for density in densities)
+
+
+class Affine(eqx.Module):
+    r"""Spikes worth `gain`, beside a view of the potential itself worth `floor`.
+
+    Fires as `transfer` does; its Fisher density is `gain` $F$ + `floor`.
+    """
+
+    transfer: Transfer
+    gain: Scalar
+    floor: Scalar
+
+    def __call__(self, voltage: Any) -> Any:
+        return self.transfer(voltage)
+
+
+@fisher_density.register
+def _(transfer: Affine, voltage: Any, order: int = 0) -> Any:
+    densities = fisher_density(transfer.transfer, voltage, order)
+    first, *rest = (transfer.gain * density for density in densities)
+    return (first + transfer.floor, *rest)
+
+
+def kfac_direction(
+    layer: SpikingLayer,
+    weights: Weights,
+    gradient: Weights,
+    inputs: Inputs,
+    damping: Scalar | float = 0.0,
+) -> Weights:
+    r"""$E[B]^{-1}\, g\, E[xx^\top]^{-1}$: Kronecker-factored; $O(nm^2 + m^3)$.
+
+    $E[B]$, over `inputs`, is the second moment of the gradient in $u$ for spikes drawn
+    from the outputs' own law; $E[xx^\top] = \Sigma + bb^\top$ is inverted exactly.
+    """
+    b, variance = layer.moments.mean, layer.moments.variance
+    one = jnp.ones((1, 1), b.dtype)
+    inputs_inverse = inverse_diagonal_plus_low_rank(variance, b[:, None], one)
+    mean = jnp.mean(coupling(layer, weights, inputs), axis=0)
+    whitened = jax.vmap(inputs_inverse.mv)(gradient)
+    return jnp.linalg.solve(mean + _floor(mean, damping), whitened)
+
+
+# --- inputs -------------------------------------------------------------------------
+
+
+def gaussian_inputs(moments: InputMoments, count: int, key: Key[Array, ""]) -> Inputs:
+    """Independent synaptic potentials in mV with these means and variances."""
+    shape = (count, *moments.mean.shape)
+    noise = jr.normal(key, shape, moments.mean.dtype)
+    return moments.mean[None] + jnp.sqrt(moments.variance)[None] * noise
+
+
+def poisson_inputs(
+    rates: Vector, kernel: SynapticKernel, count: int, key: Key[Array, ""]
+) -> Inputs:
+    """Stationary synaptic potentials in mV of Poisson spikes at `rates` (Hz)."""
+
+    def with_bin(potentials: Inputs, number: Array) -> tuple[Inputs, None]:
+        age = BIN * (number.astype(rates.dtype) + 0.5)
+        shape, for_bin = potentials.shape, jr.fold_in(key, number)
+        spikes = spike_counts(for_bin, rates * BIN, shape, "poisson")
+        return potentials + kernel(age) * spikes, None
+
+    still = jnp.zeros((count, *rates.shape), rates.dtype)
+    return jax.lax.scan(with_bin, still, jnp.arange(BINS))[0]

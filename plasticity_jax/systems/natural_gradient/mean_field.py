@@ -1,0 +1,163 @@
+r"""Learning curves in closed form: the mean-field theory of the weight error.
+
+Derived (not in the paper). With $e = w - w^*$, $C = E[ee^\top]$ and a Fisher matrix
+$G \approx \bar c_1(\Sigma + bb^\top)$ that stays put, $\dot C = -\eta(AC + CA^\top) +
+\eta^2 N$ and $D_{KL} = \frac{dt}{2} \mathrm{tr}(GC)$ per bin. Everything is
+differentiable in every hyper-parameter.
+"""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+from jaxtyping import Array, Float
+
+from ..._interfaces import Scalar
+from ...circuits import input_moments, relative_exponential
+from ...curvature import mean_density, voltage_moments
+from .config import Config, draw_weights
+
+
+BIN = 5e-4  # s; the bin that divergences are told for, whatever the step
+THRESHOLD = 5e-5  # of the divergence per bin: learned
+PREDICTED = ("euclidean", "natural", "approximate")
+TEACHERS = 500
+
+
+class Landscape(NamedTuple):
+    r"""What the theory needs of a task: moments, $\bar c_1$, variance of the start.
+
+    `mean` $b$ and `variance` $\Sigma$ of the synaptic potentials, `curvature`
+    $\bar c_1 = E_{w^*}[c_1]$, `spread` $E[(w_i - w^*_i)^2]$ before learning.
+    """
+
+    mean: Float[Array, " n"]
+    variance: Float[Array, " n"]
+    curvature: Scalar
+    spread: Scalar
+
+
+def landscape(config: Config) -> Landscape:
+    """The task of `config`, with the mean over teachers by a fixed sample of them."""
+    moments = input_moments(config.rates, config.kernel)
+
+    def curvature(key: Array) -> Scalar:
+        weights = draw_weights(config, key)
+        mean, variance, _ = voltage_moments(weights, moments.mean, moments.variance)
+        return mean_density(config.transfer, mean, variance, order=0, nodes=81)
+
+    average = jnp.mean(jax.vmap(curvature)(jr.split(jr.key(0), TEACHERS)))
+    spread = 2 * (config.weight_scale / config.size) ** 2 / 3
+    return Landscape(moments.mean, moments.variance, average, spread)
+
+
+def fisher_trace(here: Landscape) -> Scalar:
+    r"""$\mathrm{tr}\, G$ in Hz."""
+    return here.curvature * jnp.sum(here.variance + here.mean**2)
+
+
+def euclidean_divergence(
+    here: Landscape, rate: Scalar, times: Float[Array, " t"]
+) -> Float[Array, " t"]:
+    r"""$A = N = G$: each direction of curvature $\lambda$ decays at $\eta\lambda$.
+
+    The floor is $\eta\, dt\, \mathrm{tr} G / 4$.
+    """
+    matrix = jnp.diag(here.variance) + jnp.outer(here.mean, here.mean)
+    stiffness = here.curvature * jnp.linalg.eigvalsh(matrix)
+    decay = jnp.exp(-2 * rate * jnp.outer(times, stiffness))
+    floor = rate / 2
+    left = here.spread * decay + floor * (1 - decay)
+    return BIN / 2 * left @ stiffness
+
+
+def natural_divergence(
+    here: Landscape, rate: Scalar, times: Float[Array, " t"]
+) -> Float[Array, " t"]:
+    r"""$A = I$, $N = G^{-1}$: all directions decay at $\eta$, to $\eta\, n\, dt/4$."""
+    decay = jnp.exp(-2 * rate * times)
+    count = here.mean.size
+    start = here.spread * fisher_trace(here)
+    return BIN / 2 * (start * decay + rate * count / 2 * (1 - decay))
+
+
+def approximate_divergence(
+    here: Landscape, rate: Scalar, uniform: Scalar, times: Float[Array, " t"]
+) -> Float[Array, " t"]:
+    r"""The approximate rule with $c_w = 0$: $A = I + g\, eb^\top$, $g = 1 - c_u$.
+
+    $e = \Sigma^{-1} b$, $N = [\Sigma^{-1} + g^2 ee^\top]/\bar c_1$, `uniform` being
+    $c_u/\epsilon_0$. In units of $\Sigma^{1/2}$ all matrices are diagonal in the common
+    mode $\Sigma^{-1/2} b$, which decays at $\kappa = 1 + gq$, and the rest (at 1).
+    Unstable for $c_u > 1 + 1/q$.
+    """
+    b, variance, gap = here.mean, here.variance, 1 - uniform
+    q = jnp.sum(b**2 / variance)
+    stiff = 1 + gap * q
+    common = here.spread * jnp.vdot(b, b) / q
+    rest = here.spread * jnp.sum(variance) - common
+    noise = rate**2 / here.curvature
+    count = here.mean.size
+
+    def mode(start: Scalar, forcing: Scalar, decay: Scalar) -> Float[Array, " t"]:
+        exponent = -2 * rate * decay * times
+        return start * jnp.exp(exponent) + forcing * times * relative_exponential(
+            exponent
+        )
+
+    soft = mode(rest, (count - 1) * noise, jnp.ones_like(q))
+    hard = mode(common, (1 + gap**2 * q) * noise, stiff)
+    return BIN / 2 * here.curvature * (soft + (1 + q) * hard)
+
+
+def divergence_curve(
+    config: Config, student: str, times: Float[Array, " t"]
+) -> Float[Array, " t"]:
+    """Expected divergence per bin of 0.5 ms at `times` (s) of one of `PREDICTED`."""
+    return _curve(landscape(config), config, student, times)
+
+
+def _curve(
+    here: Landscape, config: Config, student: str, times: Float[Array, " t"]
+) -> Float[Array, " t"]:
+    factor = config.rate_factor
+    if student == "euclidean":
+        return euclidean_divergence(here, factor * config.euclidean_rate, times)
+    if student == "natural":
+        return natural_divergence(here, factor * config.natural_rate, times)
+    if student == "approximate":
+        rate = factor * config.approximate_rate
+        return approximate_divergence(here, rate, config.uniform, times)
+    raise ValueError(f"`student` must be one of {PREDICTED}; got '{student}'.")
+
+
+@eqx.filter_jit
+def time_to_threshold(
+    config: Config, student: str, threshold: Scalar | float = THRESHOLD
+) -> Scalar:
+    """Seconds until the expected divergence first falls below `threshold`.
+
+    Infinite if it does not within 10^6 s. By bisection, then one Newton step, through
+    which every hyper-parameter has its derivative.
+    """
+    threshold = jnp.asarray(threshold, config.natural_rate.dtype)
+    task = landscape(config), config
+    frozen = jax.lax.stop_gradient(task)
+    curve = lambda task, time: _curve(task[0], task[1], student, time[None])[0]
+    grid = jnp.geomspace(1.0, 1e6, 400).astype(threshold.dtype)
+    below = _curve(frozen[0], frozen[1], student, grid) < threshold
+    first = jnp.argmax(below)
+    low, high = grid[jnp.maximum(first - 1, 0)], grid[first]
+
+    def halve(_: int | Array, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+        middle = (ends[0] + ends[1]) / 2
+        above = curve(frozen, middle) > threshold
+        return jnp.where(above, middle, ends[0]), jnp.where(above, ends[1], middle)
+
+    low, high = jax.lax.fori_loop(0, 40, halve, (low, high))
+    time = jax.lax.stop_gradient((low + high) / 2)
+    slope = jax.lax.stop_gradient(jax.grad(lambda t: curve(frozen, t))(time))
+    refined = time - (curve(task, time) - threshold) / slope
+    return jnp.where(jnp.any(below), refined, jnp.inf)

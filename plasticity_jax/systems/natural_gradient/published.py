@@ -1,0 +1,88 @@
+r"""What the published code does differently, for reproduction only.
+
+Coefficients from a table that is read at the wrong variance; segments of 1 s that start
+from rest and lose their last step; and a potential in $c_w V$ that is held from the end
+of the previous segment.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from ..._interfaces import Scalar, State, System
+from ..._simulate import simulate
+from ...curvature import Coefficients, glm_coefficients
+
+
+Path = dict[str, Float[Array, "record n"]]
+Carry = tuple[State, Scalar]
+
+
+def published_coefficients(
+    transfer: Callable[[Any], Any],
+    mean: Scalar,
+    variance: Scalar,
+    q: Scalar,
+    *,
+    nodes: int,
+) -> Coefficients:
+    r"""What the published code looks up, for reproduction only.
+
+    Its table of variances starts at 10 but is indexed from 1, so it is read at about
+    $\sigma_v^2 + 9$; the mean is cut to a grid of 0.25 mV within $[-15, 15]$, $q$ to a
+    multiple of one half. At the weights of Fig. 3 $\gamma_s$ is 13 % too small.
+    """
+    grid = jnp.floor((jnp.clip(mean, -15.0, 15.0) + 15) * 4) / 4 - 15
+    shifted = 10 + jnp.floor(2 * jnp.maximum(variance - 1, 0.0)) / 2
+    halves = jnp.floor(2 * q + 1e-3) / 2
+    looked_up = glm_coefficients(transfer, grid, shifted, halves, nodes=nodes)
+    return looked_up._replace(mean=mean, variance=variance, q=q)
+
+
+def segments(
+    system: System,
+    state: State,
+    key: Key[Array, ""],
+    records: int,
+    each: int,
+    steps: int,
+) -> Path:
+    """Weights of every student after every one of `records` times `each` segments.
+
+    A segment has `steps` steps, of which the last is skipped, and starts with all
+    potentials at zero.
+    """
+    neuron = system.circuit.neuron  # pyright: ignore[reportAttributeAccessIssue]
+    held_of = lambda system: system.rules["learning"].rules["approximate"].held_voltage
+    holds = "approximate" in state.synapses
+
+    def segment(carry: Carry, _: None) -> tuple[Carry, None]:
+        state, held = carry
+        here = system
+        if holds:
+            here = eqx.tree_at(held_of, system, held, is_leaf=lambda x: x is None)
+        rest = neuron.at_rest(state.synapses)
+        state = State(rest, state.synapses, state.step)
+        state, last = simulate(
+            here, state, key, steps=steps - 1, every=steps - 1, record=voltage_of
+        )
+        held = last["approximate"][0] if holds else held
+        return (State(rest, state.synapses, state.step + 1), held), None
+
+    def record(carry: Carry, _: None) -> tuple[Carry, Any]:
+        carry, _ = jax.lax.scan(segment, carry, length=each)
+        return carry, carry[0].synapses
+
+    begin = State(neuron.at_rest(state.synapses), state.synapses, state.step)
+    zero = jnp.zeros_like(neuron.dt)
+    return jax.lax.scan(record, (begin, zero), length=records)[1]
+
+
+def voltage_of(state: State, signals: Any, changes: Any) -> dict[str, Scalar]:
+    """Record the potential of every student."""
+    del state, changes
+    return {name: student.voltage for name, student in signals.students.items()}

@@ -1,0 +1,216 @@
+r"""The exact Fisher matrix for Poisson inputs, and what the Gaussian form leaves out.
+
+The synaptic potentials of Poisson spikes are shot noise, $x_i = \sum_f \epsilon(t -
+t_i^f)$: Gaussian only for many spikes within a time constant. $G = E[F(w \cdot x)\,
+xx^\top]$ under their true law, $F = \phi'^2/\phi$, follows from the characteristic
+function of the potential and the Mecke formula (derived, not in the paper). Rates in
+Hz, times in s, potentials in mV.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import Array, Float, Key
+
+from ..._interfaces import Scalar
+from ..._transfer import fisher_density, Transfer
+from ...circuits import SynapticKernel
+
+
+Vector = Float[Array, " n"]
+Matrix = Float[Array, "n n"]
+TIMES = 256  # nodes of an integral over the time since a spike
+TAIL = 1e-12  # probability of a potential outside the grid, on either side
+
+
+def voltage_density(
+    weights: Vector, rates: Vector, kernel: SynapticKernel, *, points: int = 1024
+) -> tuple[Float[Array, " point"], Float[Array, " point"]]:
+    r"""Stationary law of $V = w \cdot x$: potentials (mV) and density (1/mV) there.
+
+    By FFT of $\exp \sum_i r_i \int (e^{iu w_i \epsilon(t)} - 1)\, dt$ on `points`
+    potentials, 0 among them if it is possible, beyond which lies a probability of at
+    most $10^{-12}$ on either side. Sums over the grid times its spacing are
+    expectations, to rounding for functions that vary little from point to point, also
+    where the density is singular, as it is at 0 for less than one spike per membrane
+    time constant; its values there ripple.
+    """
+    _check(weights, rates)
+    amplitude, duration = _time_nodes(kernel)
+    low, high = _bounds(weights, rates, kernel)
+    spacing = (high - low) / (points - 2)
+    start = jnp.floor(low / spacing) * spacing
+    voltages = start + spacing * jnp.arange(points, dtype=spacing.dtype)
+    frequency = 2 * math.pi / (points * spacing)
+    phase = frequency * jnp.outer(weights, amplitude)
+    turn = jax.lax.complex(jnp.cos(phase), jnp.sin(phase))
+    strength = jnp.outer(rates, duration)
+
+    def exponent(power: Array, _: None) -> tuple[Array, Array]:
+        real = jnp.sum(strength * (power.real - 1))
+        return power * turn, jax.lax.complex(real, jnp.sum(strength * power.imag))
+
+    count = points // 2 + 1
+    _, exponents = jax.lax.scan(exponent, jnp.ones_like(turn), length=count)
+    order = jnp.arange(count, dtype=spacing.dtype)
+    smooth = 36 * (order / count) ** 16  # flat but for the highest frequencies
+    shift = order * frequency * start
+    spectrum = jnp.exp(exponents - jax.lax.complex(smooth, shift))
+    return voltages, jnp.fft.irfft(jnp.conj(spectrum), points) / spacing
+
+
+def shot_noise_fisher(
+    transfer: Transfer,
+    weights: Vector,
+    rates: Vector,
+    kernel: SynapticKernel,
+    *,
+    points: int = 1024,
+    nodes: int = 64,
+) -> Matrix:
+    r"""$E[F(w \cdot x)\, xx^\top]$ in Hz for Poisson inputs, exactly.
+
+    With $H(\zeta) = E[F(V + \zeta)]$, by the Mecke formula, $G_{ij} = r_i r_j \iint
+    \epsilon(s) \epsilon(t) H(w_i \epsilon(s) + w_j \epsilon(t))\, ds\, dt + \delta_{ij}
+    r_i \int \epsilon^2 H(w_i \epsilon)$. $H$ is summed over `voltage_density`; a
+    Chebyshev series of `nodes` terms in each of the two potentials separates the double
+    integral, so the cost grows as $n^2$. For the default sigmoid 64 suffice for single
+    potentials up to 60 mV (weights up to 1). Rows of silent inputs are zero.
+    """
+    voltages, density = voltage_density(weights, rates, kernel, points=points)
+    mass = density * (voltages[1] - voltages[0])
+    amplitude, duration = _time_nodes(kernel)
+    peak = kernel(kernel.peak_time)
+    ends = jnp.minimum(jnp.min(weights), 0.0), jnp.maximum(jnp.max(weights), 0.0)
+    centre, half = peak * (ends[1] + ends[0]) / 2, peak * (ends[1] - ends[0]) / 2
+    half = jnp.maximum(half, jnp.finfo(half.dtype).tiny ** 0.5)
+    angles = np.pi * (np.arange(nodes) + 0.5) / nodes
+    transform = np.cos(np.outer(np.arange(nodes), angles)) * 2 / nodes
+    transform[0] /= 2
+    series = jnp.asarray(transform, half.dtype)
+    single = centre + half * jnp.asarray(np.cos(angles), half.dtype)
+
+    def raised(potential: Scalar) -> Scalar:
+        return jnp.sum(mass * fisher_density(transfer, voltages + potential)[0])
+
+    def moments(weight: Scalar) -> Float[Array, "2 k"]:
+        place = jnp.clip((weight * amplitude - centre) / half, -1.0, 1.0)
+        order = jnp.arange(nodes, dtype=place.dtype)
+        polynomials = jnp.cos(jnp.outer(jnp.arccos(place), order))
+        weighted = jnp.stack([duration * amplitude, duration * amplitude**2])
+        return weighted @ polynomials
+
+    seen = jax.lax.map(moments, weights)
+    first, second = rates[:, None] * seen[:, 0], rates[:, None] * seen[:, 1]
+    pairs = jax.lax.map(lambda x: jax.vmap(raised)(x + single), single)
+    alone = jax.vmap(raised)(single)
+    off = first @ (series @ pairs @ series.T) @ first.T
+    return (off + off.T) / 2 + jnp.diag(second @ (series @ alone))
+
+
+def draw_potentials(
+    rates: Vector, kernel: SynapticKernel, spikes: int, key: Key[Array, ""]
+) -> Vector:
+    r"""One stationary draw of the synaptic potentials $x$ (mV) of Poisson inputs.
+
+    The last `spikes` spikes of each input, at exponential distances, exact if the
+    oldest has decayed: take $0.2\, r + 6\sqrt{0.2\, r} + 6$ or more. Silent inputs
+    give 0.
+    """
+    gaps = jr.exponential(key, (spikes, *rates.shape), rates.dtype)
+    active = rates > 0
+    times = jnp.cumsum(gaps, axis=0) / jnp.where(active, rates, 1.0)[None]
+    return jnp.where(active, jnp.sum(kernel(times), axis=0), 0.0)
+
+
+def fisher_error(exact: Matrix, closed: Matrix) -> Scalar:
+    r"""$\|L^{-1} G_{exact} L^{-\top} - I\|_2$ with $G_{closed} = LL^\top$.
+
+    The largest relative error of the closed form along any direction of weight space;
+    infinite where it is not positive definite, so no metric.
+    """
+    error = jnp.max(jnp.abs(relative_spectrum(exact, closed) - 1))
+    return jnp.where(jnp.isnan(error), jnp.inf, error)
+
+
+def relative_spectrum(exact: Matrix, closed: Matrix) -> Vector:
+    r"""Eigenvalues of $G_{closed}^{-1} G_{exact}$, ascending; all 1 where they agree.
+
+    Also the rates, in units of the learning rate, at which the natural gradient with
+    metric `closed` forgets the directions of weight space.
+    """
+    _check_pair(exact, closed)
+    lower = jnp.linalg.cholesky(closed)
+    half = jax.scipy.linalg.solve_triangular(lower, exact, lower=True)
+    whole = jax.scipy.linalg.solve_triangular(lower, half.T, lower=True)
+    return jnp.linalg.eigvalsh((whole + whole.T) / 2)
+
+
+def update_angle(exact: Matrix, closed: Matrix, direction: Vector) -> Scalar:
+    r"""Angle in degrees between $G_{closed}^{-1} G_{exact} \Delta$ and $\Delta$.
+
+    How far the closed form turns the mean update away from the straight way.
+    """
+    _check_pair(exact, closed)
+    moved = jnp.linalg.solve(closed, exact @ direction)
+    lengths = jnp.linalg.norm(moved) * jnp.linalg.norm(direction)
+    cosine = jnp.clip(jnp.vdot(moved, direction) / lengths, -1.0, 1.0)
+    return jnp.degrees(jnp.arccos(cosine))
+
+
+def _time_nodes(
+    kernel: SynapticKernel,
+) -> tuple[Float[Array, " t"], Float[Array, " t"]]:
+    r"""$\epsilon(t_k)$ and weights of a sum over $k$ that integrates over $t > 0$.
+
+    Trapezoid rule in $y$ with $t = \tau e^{y - e^{-y}}$, doubly exponential at both
+    ends.
+    """
+    slow = jnp.maximum(kernel.membrane_time, kernel.synaptic_time)
+    y, step = np.linspace(-3.2, 3.6, TIMES, retstep=True)
+    nodes = jnp.asarray(np.exp(y - np.exp(-y)), slow.dtype)
+    weights = nodes * jnp.asarray((1 + np.exp(-y)) * step, slow.dtype)
+    return kernel(slow * nodes), slow * weights
+
+
+def _bounds(
+    weights: Vector, rates: Vector, kernel: SynapticKernel
+) -> tuple[Scalar, Scalar]:
+    r"""Potentials beyond which lies a probability below `TAIL` (Chernoff's bound)."""
+    amplitude, duration = _time_nodes(kernel)
+    scale = kernel(kernel.peak_time) * jnp.max(jnp.abs(weights))
+    scale = jnp.maximum(scale, 1e-6)
+    powers = jnp.asarray(np.geomspace(1e-3, 40.0, 64), scale.dtype) / scale
+
+    def cumulant(power: Scalar) -> Scalar:
+        raised = jnp.expm1(power * jnp.outer(weights, amplitude))
+        return rates @ raised @ duration
+
+    above = (jax.lax.map(cumulant, powers) - math.log(TAIL)) / powers
+    below = (jax.lax.map(cumulant, -powers) - math.log(TAIL)) / powers
+    return -jnp.min(below), jnp.min(above)
+
+
+def _check(weights: Array, rates: Array) -> None:
+    if weights.ndim != 1 or weights.shape != rates.shape or not weights.size:
+        raise ValueError(
+            "`weights` and `rates` must be vectors of one length, at least 1; got "
+            f"{weights.shape} and {rates.shape}."
+        )
+    for name, values in {"weights": weights, "rates": rates}.items():
+        if not isinstance(values, Tracer) and not np.all(np.isfinite(values)):
+            raise ValueError(f"`{name}` must be finite; got {values}.")
+    if not isinstance(rates, Tracer) and np.any(np.asarray(rates) < 0):
+        raise ValueError(f"`rates` must not be negative; got {rates}.")
+
+
+def _check_pair(exact: Array, closed: Array) -> None:
+    if exact.shape != closed.shape or exact.ndim != 2:
+        raise ValueError(
+            "`exact` and `closed` must be square matrices of one size; got "
+            f"{exact.shape} and {closed.shape}."
+        )

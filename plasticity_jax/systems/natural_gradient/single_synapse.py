@@ -1,0 +1,147 @@
+"""One synapse under an unrelated teacher: the model behind Figs. 1, 4 and 5.
+
+Kreutzer, Senn & Petrovici 2022, eLife 11:e66526. Times in s, rates in Hz, potentials in
+mV above rest.
+"""
+
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import Partial
+from jaxtyping import Array, Float, Key
+
+from ..._interfaces import AbstractCircuit, AbstractRule, real, require, Scalar
+from ..._signals import SpikingSignals
+from ...circuits import Afferents, SpikingNeuron, SynapticKernel
+from ...curvature import voltage_moments
+from ...rules import EuclideanGradient, NaturalGradient, Reparametrised
+from ...tasks import Replay, Spikes
+
+
+Vector = Float[Array, " 1"]
+ROUNDED_ENERGY = 38.46  # mV^2/Hz: 1/c_eps as the code of Fig. 4 has it (38.4615...)
+
+
+class SingleSynapse(eqx.Module):
+    r"""One input, one synapse, and a teacher that fires independently of it.
+
+    The synapse sits where its amplitude is divided by `inverse_attenuation` $1/\alpha$
+    on the way to the soma, and starts at the somatic amplitude `weight`. Where
+    `unit_mean` the kernel has area 1/`rate`, so that the synaptic potential has mean 1
+    mV at any rate. A student with the Euclidean gradient (Eq. 44) and `euclidean_rate`
+    sees the same spikes. Without `metric` the natural one uses it as well.
+    """
+
+    learning_rate: Scalar = eqx.field(default=0.017, converter=real)
+    euclidean_rate: Scalar = eqx.field(default=1.65e-4, converter=real)
+    weight: Scalar = eqx.field(default=0.05, converter=real)
+    inverse_attenuation: Scalar = eqx.field(default=1.0, converter=real)
+    rate: Scalar = eqx.field(default=5.0, converter=real)  # Hz
+    target_rate: Scalar = eqx.field(default=20.0, converter=real)  # Hz
+    membrane_time: Scalar = eqx.field(default=0.010, converter=real)  # s
+    synaptic_time: Scalar = eqx.field(default=0.003, converter=real)  # s
+    unit_mean: bool = eqx.field(default=False, static=True)
+    metric: bool = eqx.field(default=True, static=True)
+    steps: int = eqx.field(default=10_000, static=True)
+    step: float = eqx.field(default=5e-4, static=True)  # s
+    refresh: int = eqx.field(default=20, static=True)  # steps; 0: frozen
+
+    def __check_init__(self) -> None:
+        positive = (1e-9, np.inf)
+        require(self, learning_rate=(0.0, np.inf), euclidean_rate=(0.0, np.inf))
+        require(self, membrane_time=positive, synaptic_time=positive)
+        require(self, inverse_attenuation=positive, weight=(-1e3, 1e3))
+        if not 0 < self.step <= 0.1:
+            raise ValueError(f"`step` must lie in (0, 0.1] s; got {self.step}.")
+        require(self, rate=(1e-6, 1 / self.step), target_rate=(0.0, 1 / self.step))
+        if self.steps < 2:
+            raise ValueError(f"`steps` must be at least 2; got {self.steps}.")
+
+    @property
+    def kernel(self) -> SynapticKernel:
+        """The unweighted synaptic potential."""
+        area = 1 / self.rate if self.unit_mean else 1.0
+        return SynapticKernel(self.membrane_time, self.synaptic_time, area)
+
+    @property
+    def attenuation(self) -> Partial:
+        """From the dendritic weight to the somatic amplitude."""
+        return Partial(jnp.multiply, 1 / self.inverse_attenuation)
+
+    @property
+    def start(self) -> Vector:
+        """The dendritic weight at the beginning."""
+        return (self.weight * self.inverse_attenuation)[None]
+
+
+def neuron_of(config: SingleSynapse, refresh: int) -> SpikingNeuron:
+    """A neuron with one input."""
+    return SpikingNeuron(
+        config.rate[None],
+        config.step,
+        kernel=config.kernel,
+        attenuation=config.attenuation,
+        refresh=refresh,
+        nodes=25,
+    )
+
+
+def rule_of(config: SingleSynapse, student: str) -> AbstractRule:
+    """Plasticity of the dendritic weight: natural (Eq. 17) or Euclidean (Eq. 44)."""
+    if student == "natural" and config.metric:
+        return Reparametrised(NaturalGradient(config.learning_rate), config.attenuation)
+    euclidean = EuclideanGradient(config.euclidean_rate)
+    return Reparametrised(euclidean, config.attenuation, euclidean=True)
+
+
+# --- the published runs --------------------------------------------------------------
+
+
+def legacy_spikes(config: SingleSynapse, seed: int, teacher_first: bool) -> Replay:
+    """The spikes of `numpy.random.seed(seed)` and two calls of `binomial(1, p, steps)`.
+
+    One train after the other, that of the teacher first or that of the input. NumPy's
+    legacy generator spends one uniform number on each bin and spikes if it is above 1 -
+    p. Double precision only.
+    """
+    generator = np.random.RandomState(seed)
+    first, second = jnp.asarray(generator.random_sample((2, config.steps)))
+    taught, heard = (first, second) if teacher_first else (second, first)
+    target = jnp.where(taught > 1 - config.target_rate * config.step, 1.0, 0.0)
+    inputs = jnp.where(heard > 1 - config.rate * config.step, 1.0, 0.0)
+    return Replay(Spikes(inputs[:, None, None], target))
+
+
+class StaleNeuron(AbstractCircuit):
+    """A neuron as the published code of Fig. 4 has it, for reproduction only.
+
+    Potential and coefficients are those of the synapses `initial` for ever; rules read
+    the present weights. The potentials' variance is `energy` (mV^2/Hz) times the rate.
+    """
+
+    neuron: SpikingNeuron
+    initial: Vector
+    energy: Scalar = eqx.field(converter=real)
+
+    @property
+    def variance(self) -> Vector:
+        """Variance of the synaptic potentials."""
+        return self.neuron.rates * self.energy
+
+    def at_rest(self) -> Afferents:
+        """Activity before the first spike."""
+        neuron, mean = self.neuron, self.neuron.moments.mean
+        weights = neuron.somatic(self.initial)
+        seen = voltage_moments(weights, mean, self.variance)
+        fresh = neuron.metric(neuron.transfer, *seen, nodes=neuron.nodes)
+        return neuron.at_rest(self.initial)._replace(coefficients=fresh)
+
+    def __call__(
+        self, activity: Afferents, synapses: Vector, stimulus: Any, key: Key[Array, ""]
+    ) -> tuple[Afferents, SpikingSignals]:
+        activity, signals = self.neuron(activity, self.initial, stimulus, key)
+        replaced = (self.neuron.somatic(synapses), self.variance)
+        where = lambda s: (s.weights, s.moments.variance)
+        return activity, eqx.tree_at(where, signals, replaced)
