@@ -19,7 +19,7 @@ import jax.random as jr
 import numpy as np
 from limits import again, TIMES
 from spiking_by_hand import numpy_run
-from turns import cpu_ratio, in_turns, median, print_machine, Program, Spent
+from turns import cpu_ratio, in_turns, median, print_machine, Program
 
 from plasticity_jax import _sweep, simulate
 from plasticity_jax._keys import unrolled
@@ -102,12 +102,9 @@ def in_rows() -> tuple[dict[str, float], dict[str, int]]:
         work[name] = row.trials * row.steps
         kernels[name] = kernels_in_loop(lanes.programs[row.trials].compiled.as_text())
         notes[name] = f"{lanes.compile_seconds:12.1f}{memory >> 10:13}"
-    moved = {
-        "NumPy": programs[by_hand[MANY]](),
-        "library": programs[f"- {MANY} trials"](),
-    }
-    for way, lengths in moved.items():
-        means = (f"{k} {1e3 * np.mean(x):.3f}" for k, x in lengths.items())
+    for way in (by_hand[MANY], f"- {MANY} trials"):
+        moved = programs[way]()
+        means = (f"{k} {1e3 * np.mean(moved[k]):.3f}" for k in FINE.students)
         print(f"{way}: 10^3 x distance moved in {FINE.seconds} s: {', '.join(means)}")
     print(
         f"\n{'us per trial and step':24}{'wall':>8}{'CPU':>8}{'NumPy/this':>12}", end=""
@@ -118,9 +115,12 @@ def in_rows() -> tuple[dict[str, float], dict[str, int]]:
         wall, cpu = (1e6 * t / work[name] for t in median(rounds))
         print(f"{name:24}{wall:8.3f}{cpu:8.3f}", end="")
         if name in ROWS:
-            slow = by_hand[MANY if ROWS[name].trials == MANY else TRIALS]
-            ratio = cpu_ratio(times[slow], rounds) * work[name] / work[slow]
-            print(f"{ratio:12.1f}{notes[name]}{kernels[name]:9}", end="")
+            row, ratio = ROWS[name], ""
+            if row.config is FINE and row.trials in by_hand:
+                slow = by_hand[row.trials]
+                relative = cpu_ratio(times[slow], rounds) * work[name] / work[slow]
+                ratio = f"{relative:.1f}"
+            print(f"{ratio:>12}{notes[name]}{kernels[name]:9}", end="")
         print()
     return {k: median(t).cpu / work[k] for k, t in times.items()}, kernels
 
@@ -145,10 +145,10 @@ def words_of_a_step(count: int) -> Program:
     return again(lambda i, x: x + draw(keys, i), np.zeros((TRIALS, count), np.uint32))
 
 
-def multiply_adds(*shape: int) -> Program:
+def multiply_adds(rows: int, columns: int) -> Program:
     """One multiplication and addition of every entry."""
-    y = jnp.ones(shape)
-    return again(lambda _, x: 0.9 * x + y, np.ones(shape, np.float32))
+    y = jnp.ones((rows, columns))
+    return again(lambda _, x: 0.9 * x + y, np.ones((rows, columns), np.float32))
 
 
 def small_kernels(count: int) -> Program:
@@ -164,36 +164,39 @@ def small_kernels(count: int) -> Program:
 
 
 def limits(config: Config) -> dict[str, float]:
-    """Seconds for a random word, a pass over one entry, and a kernel's launch."""
-    words = config.size // 2
+    """Seconds for each kind of work, on arrays shaped like those of the step."""
+    words = config.substeps * config.size // 2
+    arrays = 8  # as many as a step goes through: not in L1
     programs = {
         "word": words_of_a_step(words),
-        "entry": multiply_adds(TRIALS, config.size),
-        "no entry": multiply_adds(1, 8),
-        "kernel": small_kernels(CHAIN),
-        "one kernel": small_kernels(1),
+        "entries": multiply_adds(arrays * TRIALS, config.size),
+        "logistic": again(lambda _, x: jax.nn.sigmoid(x), np.ones(TRIALS, np.float32)),
+        "kernels": small_kernels(CHAIN),
+        "kernel": small_kernels(1),
     }
     cpu = {k: median(t).cpu / TIMES for k, t in in_turns(programs, ROUNDS).items()}
     return {
         "random word": cpu["word"] / (TRIALS * words),
-        "entry passed": (cpu["entry"] - cpu["no entry"]) / (TRIALS * config.size),
-        "kernel launched": (cpu["kernel"] - cpu["one kernel"]) / (CHAIN - 1),
+        "entry passed": cpu["entries"] / (arrays * TRIALS * config.size),
+        "logistic": (cpu["logistic"] - cpu["kernel"]) / TRIALS,
+        "kernel launched": (cpu["kernels"] - cpu["kernel"]) / (CHAIN - 1),
     }
 
 
 def work_of(row: Row, kernels: int) -> dict[str, float]:
     """What a step asks of each limit, per trial.
 
-    Words: half a one for every input and bin, seven for keys and the teacher. Passes:
-    current and potential in every bin and a copy; a product and an update for every
-    student, a product for the teacher.
+    Words: a half or a whole one for every input and bin; twelve for keys, one for the
+    teacher. Passes: current and potential in every bin and a copy; a product and an
+    update for every student, a product for the teacher. Logistic functions: rate and
+    score of every student, rate of the teacher.
     """
-    config = row.config
+    config, students = row.config, len(row.config.students)
     words = config.size * config.substeps * (1 if row.run is learn_from_words else 0.5)
-    passes = 2 * config.substeps + 2 + 2 * len(config.students)
     return {
-        "random word": words + 7,
-        "entry passed": passes * config.size,
+        "random word": words + 13,
+        "entry passed": config.size * (2 * config.substeps + 2 + 2 * students),
+        "logistic": 2 * students + 1,
         "kernel launched": kernels / row.trials,
     }
 
@@ -204,13 +207,20 @@ def main() -> None:
         size = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
         print(f"state of a trial, {len(students)} students: {size} bytes")
     cost, kernels = in_rows()
-    each = limits(FINE)
-    print("\n" + ", ".join(f"a {k}: {1e9 * s:.2f} ns" for k, s in each.items()))
-    print(f"{'share of the CPU time':24}" + "".join(f"{k:>18}" for k in (*each, "sum")))
-    for name, row in ROWS.items():
-        work = work_of(row, kernels[name])
-        shares = [work[k] * each[k] / cost[name] for k in each]
-        print(f"{name:24}" + "".join(f"{s:18.0%}" for s in (*shares, sum(shares))))
+    for config in (FINE, COARSE):
+        each = limits(config)
+        print("\n" + ", ".join(f"{k} {1e9 * s:.2f} ns" for k, s in each.items()))
+        print(
+            f"{'share of the CPU time':24}"
+            + "".join(f"{k:>18}" for k in (*each, "sum"))
+        )
+        for name, row in ROWS.items():
+            if row.config.substeps == config.substeps:
+                work = work_of(row, kernels[name])
+                shares = [work[k] * each[k] / cost[name] for k in each]
+                print(
+                    f"{name:24}" + "".join(f"{s:18.0%}" for s in (*shares, sum(shares)))
+                )
     print_machine()
 
 

@@ -1,10 +1,12 @@
 """A labelled grid of runs."""
 
+import contextlib
 import dataclasses
 import datetime
 import json
 import math
 import os
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -179,6 +181,7 @@ class _Lanes:
     implementation: Any
     double: bool
     programs: dict[int, Any] = dataclasses.field(default_factory=dict)
+    turn: Any = dataclasses.field(default_factory=contextlib.nullcontext)
     compile_seconds: float = 0.0
 
     @classmethod
@@ -227,6 +230,8 @@ class _Lanes:
         program = jitted.lower(*self.batch(np.zeros(size, int))).compile()
         self.programs[size] = program
         self.compile_seconds += time.perf_counter() - start
+        if " fft(" in program.compiled.as_text():
+            self.turn = threading.Lock()  # XLA's FFT may wait for ever for the other's
         memory = program.compiled.memory_analysis()
         if memory is None:
             return 0
@@ -236,9 +241,10 @@ class _Lanes:
         """Results of the lanes from `start`; the last batch is padded and cut."""
         lanes = np.arange(start, start + size)
         program = self.programs[size]
-        with jax.enable_x64(self.double):  # a thread has not the caller's context
+        with jax.enable_x64(self.double), self.turn:  # a thread has its own context
             results = program(*self.batch(np.minimum(lanes, self.total - 1)))
-        kept = {k: np.asarray(x)[: self.total - start] for k, x in results.items()}
+            results = {k: np.asarray(x) for k, x in results.items()}
+        kept = {k: x[: self.total - start] for k, x in results.items()}
         return {**kept, "diverged": _diverged(kept)}
 
 

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from plasticity_jax import _sweep
 from plasticity_jax._batch_size import candidates, choose_batch_size
 from plasticity_jax._config import updated
 from plasticity_jax._interfaces import real, require, Scalar
@@ -267,3 +268,15 @@ def test_a_small_sweep_spends_nothing_on_trials():
     size = choose_batch_size(8, 1, lambda size: 10, calls.append)
     assert size == 8
     assert calls == []
+
+
+def spectrum_of(config, key):
+    return {"power": jnp.abs(jnp.fft.rfft(jr.normal(key, (64,)) * config.gain)) ** 2}
+
+
+def test_programs_with_a_fourier_transform_take_turns():
+    for run, alone in ((spectrum_of, True), (walk, False)):
+        lanes = _sweep._Lanes.of(run, Walk(), [], (), KEYS)
+        lanes.compile(1)
+        assert hasattr(lanes.turn, "locked") is alone
+        assert not lanes(0, 1)["diverged"].any()

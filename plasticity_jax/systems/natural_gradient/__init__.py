@@ -33,14 +33,14 @@ specification, the object that computes it, and the test that holds it to accoun
 | T10 variance law | `single_theory.variance_law` | verify |
 | T11 homosynaptic and heterosynaptic change | `single_theory.heterosynaptic_ratio` | verify |
 | T12 additivity (Eqs. 52, 61, 62, 125-129) | `neuron_checks` | verify |
-| Figs. 1, 8 | experiment `fig1` | `test_natural_gradient_experiments` |
-| Fig. 3B-C, 3D-E, 3F | experiments `fig3bc`, `fig3de`, `fig3f` | `test_natural_gradient_experiments` |
-| Figs. 4, 5, 7 | experiments `fig4`, `fig5`, `fig7` | `test_natural_gradient_experiments` |
-| Fig. 9A-C, 9D | experiments `fig3f`, `fig9d` | `test_natural_gradient_experiments` |
-| Figs. 10, 11 | experiments `fig10`, `fig11` | `test_natural_gradient_experiments` |
-| Fig. 12A-B, 12C-F, Table 1 | experiments `fig12_angles`, `table1` | `test_natural_gradient_experiments` |
-| beyond: skewness in the rule | experiments `shot_noise`, `skewed` | `test_natural_gradient_experiments` |
-| beyond: best $c_u$, adaptive $c_w$ | experiments `uniform`, `ablations` | `test_natural_gradient_experiments` |
+| Figs. 1, 8 | experiment `fig1` | `test_experiments` |
+| Fig. 3B-C, 3D-E, 3F | experiments `fig3bc`, `fig3de`, `fig3f` | `test_experiments` |
+| Figs. 4, 5, 7 | experiments `fig4`, `fig5`, `fig7` | `test_experiments` |
+| Fig. 9A-C, 9D | experiments `fig3f`, `fig9d` | `test_experiments` |
+| Figs. 10, 11 | experiments `fig10`, `fig11` | `test_experiments` |
+| Fig. 12A-B, 12C-F, Table 1 | experiments `fig12_angles`, `table1` | `test_experiments` |
+| beyond: skewness in the rule | experiments `shot_noise`, `skewed` | `test_experiments` |
+| beyond: best $c_u$, adaptive $c_w$ | experiments `uniform`, `ablations` | `test_experiments` |
 | beyond: a layer, by backpropagation | `layer`, experiment `layer` | `test_natural_gradient_layer`, verify |
 | beyond: time to threshold, differentiated | `mean_field.time_to_threshold`, experiment `fig9d` | verify |
 """  # noqa: E501

@@ -48,8 +48,9 @@ class Config(eqx.Module):
     published code leaves $\beta$ out. `rate_factor` multiplies all of them (Fig. 9D).
 
     With `published` the run is that of the published code (`published.py`). A step of
-    `step` s holds `substeps` bins of input spikes; with several the potential
-    is exact at the end of the step and the teacher's spikes are Poisson counts.
+    `step` s holds `substeps` bins of input spikes, their probabilities rounded to 16
+    bits; with several the potential is exact at the end of the step and the teacher's
+    spikes are Poisson counts.
     """
 
     euclidean_rate: Scalar = eqx.field(default=4.5e-7 / 0.3, converter=real)
@@ -141,7 +142,7 @@ def task_of(config: Config) -> SpikeTrains:
         config.rates,
         config.step,
         substeps=config.substeps,
-        half_words=config.substeps > 1,
+        half_words=True,
     )
 
 

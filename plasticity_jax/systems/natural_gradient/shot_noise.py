@@ -32,9 +32,9 @@ def voltage_density(
 ) -> tuple[Float[Array, " point"], Float[Array, " point"]]:
     r"""Stationary law of $V = w \cdot x$: potentials (mV) and density (1/mV) there.
 
-    By FFT of $\exp \sum_i r_i \int (e^{iu w_i \epsilon(t)} - 1)\, dt$ on `points`
-    potentials, 0 among them if it is possible, beyond which lies a probability of at
-    most $10^{-12}$ on either side. Sums over the grid times its spacing are
+    By Fourier inversion of $\exp \sum_i r_i \int (e^{iu w_i \epsilon(t)} - 1)\, dt$ on
+    `points` potentials, 0 among them if it is possible, beyond which lies a probability
+    of at most $10^{-12}$ on either side. Sums over the grid times its spacing are
     expectations, to rounding for functions that vary little from point to point, also
     where the density is singular, as it is at 0 for less than one spike per membrane
     time constant; its values there ripple.
@@ -60,7 +60,14 @@ def voltage_density(
     smooth = 36 * (order / count) ** 16  # flat but for the highest frequencies
     shift = order * frequency * start
     spectrum = jnp.exp(exponents - jax.lax.complex(smooth, shift))
-    return voltages, jnp.fft.irfft(jnp.conj(spectrum), points) / spacing
+    # the inverse transform as a product: on a CPU, XLA's FFT waits for threads that
+    # another batch of a sweep may hold for ever
+    turns = jnp.outer(jnp.arange(points), jnp.arange(count)) % points
+    angle = 2 * math.pi / points * turns.astype(order.dtype)
+    twice = jnp.where((order == 0) | (order == points // 2), 1.0, 2.0)
+    density = jnp.cos(angle) @ (twice * spectrum.real)
+    density = density + jnp.sin(angle) @ (twice * spectrum.imag)
+    return voltages, density / (points * spacing)
 
 
 def shot_noise_fisher(
@@ -106,8 +113,9 @@ def shot_noise_fisher(
 
     seen = jax.lax.map(moments, weights)
     first, second = rates[:, None] * seen[:, 0], rates[:, None] * seen[:, 1]
-    pairs = jax.lax.map(lambda x: jax.vmap(raised)(x + single), single)
-    alone = jax.vmap(raised)(single)
+    sums = (single[:, None] + single[None]).ravel()
+    pairs = jax.lax.map(raised, sums).reshape(nodes, nodes)
+    alone = jax.lax.map(raised, single)
     off = first @ (series @ pairs @ series.T) @ first.T
     return (off + off.T) / 2 + jnp.diag(second @ (series @ alone))
 

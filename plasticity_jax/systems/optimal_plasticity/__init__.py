@@ -21,12 +21,12 @@ row of `plasticity-jax verify optimal_plasticity`):
 | Eq. 6, Fig. 4a | `theory.optimal_length` | verify |
 | Eq. 8 | `theory.expected_change` | verify |
 | Eq. 9; A1 | `theory.optimal_ratio`, `theory.slope_per_length` | verify |
-| Eq. 10 | `theory.learning_excess`, experiment `learning` | verify, `test_optimal_plasticity_experiments` |
-| Eq. 11 | claims of `fig5`, `fig5s1` | `test_optimal_plasticity_experiments` |
+| Eq. 10 | `theory.learning_excess`, experiment `learning` | verify, `test_experiments` |
+| Eq. 11 | claims of `fig5`, `fig5s1` | `test_experiments` |
 | Eq. 12 and its variance | `theory.mean_curvature`, `theory.curvature_variance` | verify |
 | Eqs. 13, 14, A2 | `theory.gradient_curvature` | verify |
 | A3, A4 | `theory.gradient_is_steep`, `theory.gradient_power_ascends` | verify |
-| A5, Table 2 | experiment `table2` | `test_optimal_plasticity_experiments` |
+| A5, Table 2 | experiment `table2` | `test_experiments` |
 | A6 | `theory.newton_curvature` | verify |
 | A7, A8 exact and as printed | `theory.mixture_curvature`, `theory.mixture_curvature_without_overlap` | verify |
 | positivity | `theory.step_slope` | verify |
@@ -39,8 +39,8 @@ row of `plasticity-jax verify optimal_plasticity`):
 | $dF/dr$ by reverse mode | `simulate`, `steady_state.mean_field` | verify |
 | stationarity flag | `measure.drift` | `test_measure` |
 | Table 1, fluctuation share | `theory.REPORTED_SHARES`, `theory.fluctuation_share` | `test_optimal_plasticity_theory` |
-| Figs. 1, 3, 4, 5, 5-S1 | experiments `fig1`, `fig3`, `fig4`, `fig5`, `fig5s1`, `fig5s1_iid` | `test_optimal_plasticity_experiments` |
-| restricted fluctuations (Discussion) | experiment `restricted` | `test_optimal_plasticity_experiments` |
+| Figs. 1, 3, 4, 5, 5-S1 | experiments `fig1`, `fig3`, `fig4`, `fig5`, `fig5s1`, `fig5s1_iid` | `test_experiments` |
+| restricted fluctuations (Discussion) | experiment `restricted` | `test_experiments` |
 """  # noqa: E501
 
 from .config import build as build

@@ -4,11 +4,14 @@ from .angles import FIG12_ANGLES
 from .coefficients import FIG11
 from .curves import FIG3F, PUBLISHED, TABLE1
 from .geometry import FIG1
+from .layer import LAYER, LAYER_ANGLES
 from .map import FIG7
 from .psth import FIG3BC
 from .robustness import ABLATIONS, FIG9D, UNIFORM
 from .scale import FIG10
+from .shot_noise import SHOT_NOISE
 from .single import FIG4, FIG5
+from .skewed import SKEWED
 from .two_afferents import FIG3DE
 
 
@@ -28,4 +31,8 @@ EXPERIMENTS = (
     TABLE1,
     ABLATIONS,
     UNIFORM,
+    SHOT_NOISE,
+    SKEWED,
+    LAYER_ANGLES,
+    LAYER,
 )

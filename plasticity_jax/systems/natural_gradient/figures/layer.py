@@ -25,7 +25,7 @@ def angles(data: xarray.Dataset) -> Figure:
     places = np.arange(len(RULES))
     mean, spread = data.angle.mean("seed"), data.angle.std("seed", ddof=1)
     error = spread / np.sqrt(data.sizes["seed"])
-    labels = [STYLES[rule][0] for rule in RULES]
+    labels = [STYLES[rule][0] for rule in RULES[:-1]] + ["dense, another sample"]
     for i, (panel, title) in enumerate(zip(axes[0], CASES, strict=True)):
         for k in range(len(LAWS)):
             at = {"case": i, "law": k}
@@ -49,8 +49,6 @@ def learning(data: xarray.Dataset) -> Figure:
     """Loss against steps, each rule at its best rate; final loss against the rate."""
     from ..experiments.layer import at_best, RULES
 
-    if "rate_factor" not in data.dims:
-        data = data.expand_dims("rate_factor")
     figure, axes = panels(1, 2, 3.9, 3.0)
     curve, rate = axes[0]
     best, factors = at_best(data), data.rate_factor.values

@@ -1,0 +1,66 @@
+"""Every experiment of every system, from its parameter file to verdict and picture."""
+
+import dataclasses
+import math
+
+import jax
+import pytest
+
+from plasticity_jax._config import load_plan, presets
+from plasticity_jax._experiment import perform
+from plasticity_jax.cli import _configs, _experiments
+from plasticity_jax.verdict import judge, Verdict
+
+
+NAMED = _experiments()
+every_experiment = pytest.mark.parametrize("named", NAMED, ids=[n.name for n in NAMED])
+UNREACHED = {  # a run of seconds does not reach the threshold that its claims time
+    f"natural_gradient.{name}"
+    for name in ("fig3f", "fig3f_published", "fig9d", "table1", "ablations", "skewed")
+}
+
+
+@every_experiment
+def test_an_experiment_runs_from_data_to_picture(named, tmp_path):
+    experiment = named.experiment
+    plan = load_plan(experiment.config, named.path, "smoke")
+    data, control = perform(experiment, plan, progress=False)
+    claims = tuple(experiment.claims(data, control))
+    finite = [math.isfinite(claim.value) for claim in claims]
+    assert any(finite)
+    assert all(finite) or named.name in UNREACHED
+    assert any(claim.control is not None for claim in claims)
+    assert len(Verdict(named.name, claims).to_json()) == len(claims)
+    figure = experiment.figure(data)
+    figure.savefig(tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").stat().st_size > 5000
+    assert not data.diverged.any()
+
+
+@pytest.mark.slow
+@every_experiment
+def test_every_claim_holds_at_the_small_preset_and_its_control_fails(named):
+    experiment = named.experiment
+    with jax.enable_x64(experiment.float64):
+        plan = load_plan(experiment.config, named.path, "small")
+        data, control = perform(experiment, plan, progress=False)
+        verdict = judge(named.name, experiment, data, control)
+    assert not [c for c in verdict.claims if not (c.holds and c.control_fails)]
+
+
+@every_experiment
+def test_every_preset_is_valid(named):
+    assert {"smoke", "small", "paper"} <= set(presets(named.path))
+    for preset in presets(named.path):
+        plan = load_plan(named.experiment.config, named.path, preset)
+        for fields, values in plan.grid.items():
+            names = (fields,) if isinstance(fields, str) else fields
+            axes = (values,) if isinstance(fields, str) else values
+            for name, axis in zip(names, axes, strict=True):
+                ends = dataclasses.replace(plan.config, **{name: max(axis)})
+                assert ends is not None
+
+
+def test_every_parameter_file_belongs_to_an_experiment():
+    files = {f"{path.parent.name}.{path.stem}" for path in _configs().rglob("*.toml")}
+    assert files == {named.name for named in NAMED}
