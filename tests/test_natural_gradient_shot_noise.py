@@ -238,3 +238,5 @@ def test_shapes_are_checked_without_type_checkers_too():
         _check(WEIGHTS[None], RATES[None])
     with pytest.raises(ValueError, match="one size"):
         _check_pair(jnp.eye(2), jnp.eye(3))
+    with pytest.raises(ValueError, match="`points` must be even"):
+        voltage_density(WEIGHTS, RATES, KERNEL, points=101)

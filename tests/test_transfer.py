@@ -203,7 +203,7 @@ BAD = {
     "kink": (lambda v: 1 + jnp.exp(0.1 * v) + jnp.maximum(v, 0.0), "smooth"),
     "jump": (
         lambda v: jnp.exp(0.1 * v) + jnp.where(v > 4.005, 1.0, 0.0),
-        r"smooth at (3\.99|4\.0)",
+        r"smooth at (3\.99|4|4\.01) mV",
     ),
     "small jump": (
         lambda v: jnp.exp(v) + jnp.where(v > -5.0, 0.05, 0.0),

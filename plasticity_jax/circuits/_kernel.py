@@ -51,9 +51,8 @@ class SynapticKernel(eqx.Module):
         """Time of the maximum in s."""
         m, s = self.membrane_time, self.synaptic_time
         close = jnp.abs(m / s - 1) < 1e-4
-        apart = jnp.where(close, 2 * s, m)
-        log = jnp.log(apart / s) * apart * s / (apart - s)
-        return jnp.where(close, jnp.sqrt(m * s), log)
+        excess = jnp.where(close, 1.0, (m - s) / s)
+        return jnp.where(close, jnp.sqrt(m * s), m * jnp.log1p(excess) / excess)
 
     def propagator(self, dt: Scalar) -> tuple[Scalar, Scalar, Scalar]:
         r"""What moves a potential $x$ and its current $h$ over `dt`, exactly.

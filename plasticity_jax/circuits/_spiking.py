@@ -73,7 +73,9 @@ class SpikingNeuron(AbstractCircuit):
 
     rates: Vector = eqx.field(converter=real)
     dt: Scalar = eqx.field(converter=real)
-    teacher: Vector | None = None
+    teacher: Vector | None = eqx.field(
+        default=None, converter=lambda x: None if x is None else real(x)
+    )
     kernel: SynapticKernel = eqx.field(default_factory=SynapticKernel)
     transfer: Transfer = eqx.field(default_factory=Sigmoid)
     attenuation: Callable[[Vector], Vector] | None = None
@@ -109,6 +111,11 @@ class SpikingNeuron(AbstractCircuit):
 
     def somatic(self, synapses: Vector) -> Vector:
         """Amplitudes at the soma."""
+        if synapses.shape != self.rates.shape:
+            raise ValueError(
+                f"`synapses` need one weight per input {self.rates.shape}; got "
+                f"{synapses.shape}."
+            )
         return synapses if self.attenuation is None else self.attenuation(synapses)
 
     def coefficients(self, weights: Vector) -> Coefficients:
@@ -130,6 +137,11 @@ class SpikingNeuron(AbstractCircuit):
 
         A spike contributes nothing within its own bin; exact between bins.
         """
+        if stimulus.inputs.shape[1:] != self.rates.shape:
+            raise ValueError(
+                f"the stimulus must have spikes for inputs {self.rates.shape}; got "
+                f"{stimulus.inputs.shape[1:]}."
+            )
         keep, drive, fade = self.kernel.propagator(self.dt / len(stimulus.inputs))
         current, potential = activity.current, activity.potential
         for spikes in stimulus.inputs:

@@ -195,6 +195,7 @@ def skewed_glm_fisher(
     e = [
         mean_density(transfer, mu, square, order=k, nodes=nodes) for k in range(6)
     ]  # E[F], ..., E[F^(5)]
+    e[0] = jnp.maximum(e[0], jnp.finfo(e[0].dtype).tiny ** 0.5)
     skew = jnp.sum(third * weights**3) / 6
     c1, c2, c3 = (e[k] + skew * e[k + 3] for k in range(3))
     diagonal = c1 * variance + e[1] * third * weights
@@ -234,6 +235,7 @@ def _average(
     hermite = np.polynomial.hermite_e.hermeval(z, [0.0] * order + [1.0])
     hermite = jnp.asarray(hermite, mean.dtype)
     scale = jnp.where(positive, deviation, 1.0) ** order
+    scale = jnp.maximum(scale, jnp.finfo(scale.dtype).tiny ** 0.5)  # or 0/0 = NaN
     central = weights * densities[0] * hermite / scale
     narrow = jnp.sum(jnp.abs(direct)) <= jnp.sum(jnp.abs(central))
     return jnp.sum(jnp.where(narrow | ~positive, direct, central))

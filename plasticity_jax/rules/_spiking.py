@@ -163,7 +163,7 @@ class DenseNaturalGradient(AbstractRule):
         self, synapses: Vector, signals: SpikingSignals, key: Key[Array, ""]
     ) -> Vector:
         del synapses, key
-        factor = jsp.linalg.cho_factor(self.fisher)
+        factor = jsp.linalg.cho_factor((self.fisher + self.fisher.T) / 2)
         direction = jsp.linalg.cho_solve(factor, signals.potentials)
         return self.learning_rate * error_of(signals) * direction
 

@@ -51,6 +51,8 @@ class SpikeTrains(AbstractTask):
             )
         if self.substeps < 1:
             raise ValueError(f"`substeps` must be at least 1; got {self.substeps}.")
+        if self.half_words and self.law != "bernoulli":
+            raise ValueError("`half_words` are for `law='bernoulli'` only.")
         require(self, rates=(0.0, np.inf), dt=(1e-9, np.inf))
         check_bins(self.rates, self.dt / self.substeps, "rates")
         if self.target_rate is not None:

@@ -32,7 +32,7 @@ specification, the object that computes it, and the test that holds it to accoun
 | T9 mean-field learning curves | `mean_field` | verify, experiment `fig3f` |
 | T10 variance law | `single_theory.variance_law` | verify |
 | T11 homosynaptic and heterosynaptic change | `single_theory.heterosynaptic_ratio` | verify |
-| T12 additivity (Eqs. 52, 61, 62, 125-129) | `neuron_checks` | verify |
+| T12 additivity (Eqs. 52, 61, 62, 125-129) | `curvature.fisher` | verify |
 | Figs. 1, 8 | experiment `fig1` | `test_experiments` |
 | Fig. 3B-C, 3D-E, 3F | experiments `fig3bc`, `fig3de`, `fig3f` | `test_experiments` |
 | Figs. 4, 5, 7 | experiments `fig4`, `fig5`, `fig7` | `test_experiments` |
@@ -41,7 +41,7 @@ specification, the object that computes it, and the test that holds it to accoun
 | Fig. 12A-B, 12C-F, Table 1 | experiments `fig12_angles`, `table1` | `test_experiments` |
 | beyond: skewness in the rule | experiments `shot_noise`, `skewed` | `test_experiments` |
 | beyond: best $c_u$, adaptive $c_w$ | experiments `uniform`, `ablations` | `test_experiments` |
-| beyond: a layer, by backpropagation | `layer`, experiment `layer` | `test_natural_gradient_layer`, verify |
+| beyond: a layer, by backpropagation | `layer.unitwise_direction`, `layer.whole_direction`, `layer.kfac_direction`, experiments `layer_angles`, `layer` | `test_natural_gradient_layer`, verify |
 | beyond: time to threshold, differentiated | `mean_field.time_to_threshold`, experiment `fig9d` | verify |
 """  # noqa: E501
 

@@ -8,6 +8,7 @@ Hz, times in s, potentials in mV.
 """
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -40,34 +41,38 @@ def voltage_density(
     time constant; its values there ripple.
     """
     _check(weights, rates)
+    if points < 4 or points % 2:
+        raise ValueError(f"`points` must be even, at least 4; got {points}.")
     amplitude, duration = _time_nodes(kernel)
     low, high = _bounds(weights, rates, kernel)
     spacing = (high - low) / (points - 2)
-    start = jnp.floor(low / spacing) * spacing
-    voltages = start + spacing * jnp.arange(points, dtype=spacing.dtype)
+    first = jnp.floor(low / spacing) * spacing
+    voltages = first + spacing * jnp.arange(points, dtype=spacing.dtype)
     frequency = 2 * math.pi / (points * spacing)
-    phase = frequency * jnp.outer(weights, amplitude)
-    turn = jax.lax.complex(jnp.cos(phase), jnp.sin(phase))
+    # one frequency after the other, every phase turned by a constant angle; XLA's FFT
+    # would save nothing, and on a CPU two of them at once may wait for ever
+    turn = _unit(frequency * jnp.outer(weights, amplitude))
+    back = _unit(-frequency * voltages)
     strength = jnp.outer(rates, duration)
+    last = points // 2
 
-    def exponent(power: Array, _: None) -> tuple[Array, Array]:
-        real = jnp.sum(strength * (power.real - 1))
-        return power * turn, jax.lax.complex(real, jnp.sum(strength * power.imag))
+    def add(carry: tuple[Array, Array, Array], order: Array) -> tuple[Any, None]:
+        power, wave, density = carry
+        real = jnp.sum(strength * (power.real - 1)) - 36 * (order / last) ** 16
+        weight = jnp.exp(jax.lax.complex(real, jnp.sum(strength * power.imag)))
+        share = jnp.where((order == 0) | (order == last), 1.0, 2.0).astype(real.dtype)
+        density = density + share * (weight * wave).real
+        return (power * turn, wave * back, density), None
 
-    count = points // 2 + 1
-    _, exponents = jax.lax.scan(exponent, jnp.ones_like(turn), length=count)
-    order = jnp.arange(count, dtype=spacing.dtype)
-    smooth = 36 * (order / count) ** 16  # flat but for the highest frequencies
-    shift = order * frequency * start
-    spectrum = jnp.exp(exponents - jax.lax.complex(smooth, shift))
-    # the inverse transform as a product: on a CPU, XLA's FFT waits for threads that
-    # another batch of a sweep may hold for ever
-    turns = jnp.outer(jnp.arange(points), jnp.arange(count)) % points
-    angle = 2 * math.pi / points * turns.astype(order.dtype)
-    twice = jnp.where((order == 0) | (order == points // 2), 1.0, 2.0)
-    density = jnp.cos(angle) @ (twice * spectrum.real)
-    density = density + jnp.sin(angle) @ (twice * spectrum.imag)
+    start = jnp.ones_like(turn), jnp.ones_like(back), jnp.zeros_like(voltages)
+    orders = jnp.arange(last + 1, dtype=spacing.dtype)
+    (_, _, density), _ = jax.lax.scan(add, start, orders)
     return voltages, density / (points * spacing)
+
+
+def _unit(phase: Array) -> Array:
+    r"""$e^{i\varphi}$."""
+    return jax.lax.complex(jnp.cos(phase), jnp.sin(phase))
 
 
 def shot_noise_fisher(

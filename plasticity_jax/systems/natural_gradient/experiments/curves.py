@@ -49,6 +49,8 @@ def overtaking(data: xarray.Dataset) -> float:
 def worst_lead(data: xarray.Dataset) -> float:
     """Largest ratio of natural to Euclidean divergence between 10 and 40 min."""
     kept = data.sel(time=slice(600, 2400))
+    if not kept.sizes["time"]:
+        return math.nan
     natural, euclidean = (mean_curve(kept, s) for s in ("natural", "euclidean"))
     return float((natural / euclidean).max(skipna=False))
 

@@ -62,7 +62,7 @@ def responses(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     rates = config.transfer(voltages)
     counts = jr.binomial(for_output, SAMPLES, rates * BIN)
     bars = jnp.sum(counts.reshape(3, -1, WIDTH), axis=2) / (SAMPLES * WIDTH * BIN)
-    error = jnp.sqrt(jnp.mean((rates[1:] - rates[0]) ** 2, axis=1))
+    error = jnp.sqrt(jnp.mean((rates[1:] - rates[:1]) ** 2, axis=1))
     centred = bars - jnp.mean(bars, axis=1, keepdims=True)
     scaled = centred / jnp.linalg.norm(centred, axis=1, keepdims=True)
     return {

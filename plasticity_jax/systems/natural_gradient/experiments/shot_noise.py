@@ -142,9 +142,9 @@ def shot_noise_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Cla
 
     def slope(data: xarray.Dataset, name: str) -> float:
         rows = narrow(data).isel(size=slice(-3, None))
-        return log_slope(rows["size"].values, rows[name].values)
+        return log_slope(rows["size"].values.astype(float), rows[name].values)
 
-    def gain(data: xarray.Dataset, size: float) -> float:
+    def gain(data: xarray.Dataset, size: int) -> float:
         row = narrow(data).sel(size=size, method="nearest")
         return float(row.skewed_error / row.gaussian_error)
 
