@@ -177,7 +177,9 @@ def test_the_correction_for_skewness_is_ten_times_better_and_its_inverse_right()
 
 
 def test_silent_inputs_leave_the_others_alone():
-    silent, kept = exact(WEIGHTS, RATES.at[1].set(0.0)), jnp.asarray([0, 2, 3])
+    rates, kept = RATES.at[1].set(0.0), jnp.asarray([0, 2, 3])
+    silent = exact(WEIGHTS, rates)
+    assert (draw_potentials(rates, KERNEL, 40, jr.key(0)) > 0).tolist() == [1, 0, 1, 1]
     assert jnp.all(silent[1] == 0.0)
     almost = exact(WEIGHTS.at[1].set(0.15), RATES.at[1].set(1e-9))
     others = (kept[:, None], kept[None])
