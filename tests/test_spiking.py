@@ -349,7 +349,11 @@ def test_impossible_spike_trains_are_refused(make, says):
 
 
 def test_substeps_shorten_the_bin_that_may_hold_one_spike():
-    SpikeTrains(jnp.asarray([3000.0]), DT, substeps=2)
+    task = SpikeTrains(jnp.asarray([3000.0]), DT, substeps=2)
+    inputs = task(jnp.asarray(0), KEY).inputs
+    assert inputs.shape == (2, 1)
+    with pytest.raises(ValueError, match="probability per bin"):
+        SpikeTrains(jnp.asarray([3000.0]), DT)
 
 
 @pytest.mark.parametrize("make", [SpikeTrains, SpikingNeuron])

@@ -136,34 +136,27 @@ def proportion(a: xarray.DataArray, b: xarray.DataArray) -> float:
     return float((a * b).sum(skipna=False) / (b**2).sum(skipna=False))
 
 
+def many(data: xarray.Dataset) -> xarray.Dataset:
+    """The largest number of inputs that is shown against the rate."""
+    return data.sel(size=int(data.shown))
+
+
 def inverse_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
     """Few numbers are left of the metric when there are many inputs."""
+    return [
+        *uniform_claims(data),
+        *proportional_claims(data, control),
+        *approximation_claims(data, control),
+    ]
 
-    def many(data: xarray.Dataset) -> xarray.Dataset:
-        return data.sel(size=int(data.shown))
 
-    def g4(data: xarray.Dataset) -> float:
-        fast = many(data).g4.where(data.rate > 10, drop=True)
-        return float(fast.mean(skipna=False))
-
-    def rule(data: xarray.Dataset) -> dict[str, float]:
-        """Of the factor of the weight term with its two approximations."""
-        voltage, weighted = data.voltage, many(data).g4 * data.voltage
-        return {
-            "K": correlation(data.proportional, weighted),
-            "slope": proportion(data.proportional, weighted),
-            "L": correlation(data.proportional, voltage),
-            "constant": proportion(data.proportional, voltage),
-        }
-
+def uniform_claims(data: xarray.Dataset) -> list[Claim]:
+    """g1 and g2 against rate and number of inputs."""
     here = many(data)
     bulk = (-here.g1 * here.q).mean("seed", skipna=False)
     mixed = (here.g2 * here.q).mean("seed", skipna=False)
     by_size = (-data.g1 * data.q).sel(rate=20.0).median("seed", skipna=False)
     mixed_by_size = (data.g2 * data["size"]).sel(rate=20.0).median("seed", skipna=False)
-    spread = here.g4.std("seed", ddof=1)
-    off = abs(here.g4 - here.limit4).max("seed", skipna=False)
-    found, narrow = rule(data), rule(control)
     return [
         *(
             Claim(
@@ -199,6 +192,20 @@ def inverse_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]
             0.9,
             1.05,
         ),
+    ]
+
+
+def proportional_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
+    """g4 and its limit for many inputs."""
+
+    def g4(data: xarray.Dataset) -> float:
+        fast = many(data).g4.where(data.rate > 10, drop=True)
+        return float(fast.mean(skipna=False))
+
+    here = many(data)
+    spread = here.g4.std("seed", ddof=1)
+    off = abs(here.g4 - here.limit4).max("seed", skipna=False)
+    return [
         Claim(
             "g4 does not: its mean from 15 Hz (mV^-2)",
             "Fig. 11D, H; independent evaluation: 0.033-0.037",
@@ -223,6 +230,24 @@ def inverse_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]
             )
             for rate, bound in {15.0: 0.00345, 55.0: 0.00095}.items()
         ),
+    ]
+
+
+def approximation_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
+    """The two heterosynaptic factors beside what the approximate rule puts there."""
+
+    def rule(data: xarray.Dataset) -> dict[str, float]:
+        """Of the factor of the weight term with its two approximations."""
+        voltage, weighted = data.voltage, many(data).g4 * data.voltage
+        return {
+            "K": correlation(data.proportional, weighted),
+            "slope": proportion(data.proportional, weighted),
+            "L": correlation(data.proportional, voltage),
+            "constant": proportion(data.proportional, voltage),
+        }
+
+    found, narrow = rule(data), rule(control)
+    return [
         Claim(
             "gamma_u follows the summed input (correlation)",
             "Fig. 11J, Eq. 111; independent evaluation: 0.93",

@@ -282,15 +282,6 @@ def parametrisation_claims(
         gap = data.gap.mean("seed", skipna=False).values
         return float((gap[0] / gap[-1]) ** (1 / (len(gap) - 1)))
 
-    def opposed(data: xarray.Dataset) -> float:
-        own, uniform = (data.terms.isel(term=k) for k in (0, 1))
-        return float((uniform < 0).where(own > 0).mean())
-
-    def uneven(term: int, shape: np.ndarray) -> float:
-        values = data.terms.isel(term=term) / xarray.DataArray(shape, dims="bar")
-        apart = abs(values - values.isel(bar=0)).max(skipna=False)
-        return float(apart / abs(values).max(skipna=False))
-
     return [
         Claim(
             "somatic effect of a dendritic Euclidean step is the attenuation squared "
@@ -340,6 +331,23 @@ def parametrisation_claims(
             4.2,
             control=shrinking(control),
         ),
+        *term_claims(data, control),
+    ]
+
+
+def term_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
+    """Signs and shapes of the three terms (Fig. 8)."""
+
+    def opposed(data: xarray.Dataset) -> float:
+        own, uniform = (data.terms.isel(term=k) for k in (0, 1))
+        return float((uniform < 0).where(own > 0).mean())
+
+    def uneven(term: int, shape: np.ndarray) -> float:
+        values = data.terms.isel(term=term) / xarray.DataArray(shape, dims="bar")
+        apart = abs(values - values.isel(bar=0)).max(skipna=False)
+        return float(apart / abs(values).max(skipna=False))
+
+    return [
         Claim(
             "for a positive error the homosynaptic term is zero at silent synapses "
             "(largest)",

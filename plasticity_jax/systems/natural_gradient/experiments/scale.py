@@ -58,35 +58,40 @@ def global_scale(config: Voltage, key: Key[Array, ""]) -> dict[str, Array]:
     return {"scale": scale, "place": place, "least": least}
 
 
+def rows(data: xarray.Dataset) -> dict[float, np.ndarray]:
+    """The scale against the mean voltage, by variance."""
+    scale = data.scale.mean("seed", skipna=False).values
+    return dict(zip(VARIANCES, scale, strict=True))
+
+
+def u_shaped(data: xarray.Dataset) -> float:
+    """Share of variances at which the scale falls to one minimum, then rises."""
+
+    def shape(row: np.ndarray) -> bool:
+        least = int(row.argmin())
+        falls, rises = np.diff(row[: least + 1]), np.diff(row[least:])
+        return 0 < least < len(row) - 1 and bool((falls < 0).all() & (rises > 0).all())
+
+    return float(np.mean([shape(row) for row in rows(data).values()]))
+
+
+def place(data: xarray.Dataset, variance: float) -> float:
+    """Mean voltage (mV) at which the scale is least."""
+    return float(np.asarray(MEANS)[rows(data)[variance].argmin()])
+
+
+def value(data: xarray.Dataset, variance: float) -> float:
+    """The least scale (mV^2/Hz)."""
+    return float(rows(data)[variance].min())
+
+
+def at(data: xarray.Dataset, mean: float) -> float:
+    """The scale (mV^2/Hz) at a mean voltage, variance 1."""
+    return float(rows(data)[1.0][abs(np.asarray(MEANS) - mean).argmin()])
+
+
 def scale_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
     """Changes are large where a spike tells little of the voltage."""
-    means = np.asarray(MEANS)
-
-    def rows(data: xarray.Dataset) -> dict[float, np.ndarray]:
-        scale = data.scale.mean("seed", skipna=False).values
-        return dict(zip(VARIANCES, scale, strict=True))
-
-    def u_shaped(data: xarray.Dataset) -> float:
-        """Share of variances at which the scale falls to one minimum, then rises."""
-
-        def shape(row: np.ndarray) -> bool:
-            least = int(row.argmin())
-            falls, rises = np.diff(row[: least + 1]), np.diff(row[least:])
-            return 0 < least < len(row) - 1 and bool(
-                (falls < 0).all() & (rises > 0).all()
-            )
-
-        return float(np.mean([shape(row) for row in rows(data).values()]))
-
-    def place(data: xarray.Dataset, variance: float) -> float:
-        return float(means[rows(data)[variance].argmin()])
-
-    def value(data: xarray.Dataset, variance: float) -> float:
-        return float(rows(data)[variance].min())
-
-    def at(data: xarray.Dataset, mean: float) -> float:
-        return float(rows(data)[1.0][abs(means - mean).argmin()])
-
     known = {1.0: 0.77, 10.0: 0.94, 60.0: 1.53}
     return [
         Claim(
