@@ -31,8 +31,8 @@ CURVES = ("divergence", "rate_error", "distance")
 DIMS: dict[str, tuple[str, ...]] = dict.fromkeys(CURVES, ("student", "time"))
 
 
-def synapses_of(state: State, signals: Any, changes: Any) -> dict[str, Array]:
-    """Record the weights of every student."""
+def synapses_of(state: State, signals: Any, changes: Any) -> Any:
+    """Record the weights, of every student where there are several."""
     del signals, changes
     return state.synapses
 

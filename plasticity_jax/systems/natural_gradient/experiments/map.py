@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -24,6 +23,7 @@ from ....tasks import SpikeTrains
 from ..figures import single as figures
 from ..potentials import stationary_potentials
 from ..single_theory import heterosynaptic_boundary
+from .learning import synapses_of
 
 
 Vector = Float[Array, " n"]
@@ -110,12 +110,6 @@ def neuron_of(config: Groups) -> SpikingNeuron:
 def rule_of(config: Groups) -> NaturalGradient:
     """The natural gradient, or some of its terms."""
     return NaturalGradient(config.learning_rate, terms=config.terms)
-
-
-def synapses_of(state: State, signals: Any, changes: Any) -> Vector:
-    """Record the weights."""
-    del signals, changes
-    return state.synapses
 
 
 def by_group(config: Groups, weights: Float[Array, "*time n"]) -> Array:

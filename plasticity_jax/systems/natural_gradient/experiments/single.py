@@ -27,6 +27,7 @@ from ..single_synapse import (
     StaleNeuron,
 )
 from ..single_theory import variance_law
+from .learning import synapses_of
 
 
 STUDENTS = ("natural", "euclidean")
@@ -44,12 +45,6 @@ PRINTED_VARIANCE = {  # input rate (Hz), synaptic time (ms): change in per cent 
     (50, 20): 207.956,
 }
 THIN = 2  # steps between the points of a time course
-
-
-def synapses_of(state: State, signals: Any, changes: Any) -> Any:
-    """Record the synapses."""
-    del signals, changes
-    return state.synapses
 
 
 def learned(config: SingleSynapse, key: Key[Array, ""]) -> dict[str, Array]:

@@ -42,6 +42,16 @@ def _divergence(panel: Axes, data: xarray.Dataset, spread: bool = False) -> None
     panel.set_ylabel("divergence per 0.5 ms")
 
 
+def _family(panel: Axes, data: xarray.Dataset, axis: str, label: str) -> None:
+    """Mean curves of one student along an axis of the grid."""
+    for shade, value in zip(SHADES, data[axis].values, strict=False):
+        curve = data.divergence.sel({axis: value}).mean("seed")
+        panel.plot(data.time / MINUTE, curve, color=shade, label=label.format(value))
+    panel.axhline(THRESHOLD, color=THEORY, lw=0.8, ls=":")
+    panel.set(xlabel="time (min)", ylabel="divergence per 0.5 ms", yscale="log")
+    panel.legend(frameon=False, fontsize="small")
+
+
 def learning_curves(data: xarray.Dataset) -> Figure:
     """Divergence (shaded: range over trials; dashed: theory), distance, rate error."""
     figure, axes = panels(1, 3, 3.8, 3.0)
@@ -92,13 +102,7 @@ def robustness(data: xarray.Dataset) -> Figure:
     panel.set(xlabel="learning rate / tuned", ylabel="time to threshold (min)")
     panel.set_ylim(bottom=0)
     panel.legend(frameon=False)
-    panel = axes[0, 1]
-    for shade, factor in zip(SHADES, factors, strict=False):
-        curve = data.divergence.sel(rate_factor=factor, student="natural").mean("seed")
-        panel.plot(data.time / MINUTE, curve, color=shade, label=f"natural, {factor:g}")
-    panel.axhline(THRESHOLD, color=THEORY, lw=0.8, ls=":")
-    panel.set(xlabel="time (min)", ylabel="divergence per 0.5 ms", yscale="log")
-    panel.legend(frameon=False, fontsize="small")
+    _family(axes[0, 1], data.sel(student="natural"), "rate_factor", "natural, {:g}")
     return figure
 
 
@@ -116,11 +120,5 @@ def uniform_constant(data: xarray.Dataset) -> Figure:
     panel.set(xlabel="c_u / area of the potential", ylabel="residual divergence")
     panel.set_yscale("log")
     panel.legend(frameon=False)
-    panel = axes[0, 1]
-    for shade, u in zip(SHADES, values, strict=False):
-        curve = data.divergence.sel(uniform=u, student="approximate").mean("seed")
-        panel.plot(data.time / MINUTE, curve, color=shade, label=f"c_u = {u:g}")
-    panel.axhline(THRESHOLD, color=THEORY, lw=0.8, ls=":")
-    panel.set(xlabel="time (min)", ylabel="divergence per 0.5 ms", yscale="log")
-    panel.legend(frameon=False, fontsize="small")
+    _family(axes[0, 1], data.sel(student="approximate"), "uniform", "c_u = {:g}")
     return figure
