@@ -10,6 +10,12 @@ COLOURS = {
     "euclidean": EUCLIDEAN,
     "natural": NATURAL,
     "approximate": APPROXIMATE,
+    "homosynaptic": "#8a5bb0",
+    "without_proportional": "#17a2b8",
+    "without_weights": "#707070",
+    "critical": "#e0a800",
+    "unstable": "#b3262e",
+    "adaptive": "#e377c2",
 }
 THEORY = "0.45"
 SHADES = ("#1f5fa8", "#3f9b74", "#d1731c", "#8a5bb0", "#b3262e", "#707070")

@@ -14,16 +14,12 @@ from ._panels import COLOURS, panels, SHADES, THEORY
 MINUTE = 60.0
 
 
-def _colour(student: str, place: int) -> str:
-    return COLOURS.get(student, SHADES[(place + 3) % len(SHADES)])
-
-
 def _curve(panel: Axes, data: xarray.Dataset, name: str, spread: bool) -> None:
     """Mean over trials of every student, its range, theory where there is one."""
     minutes = data.time.values / MINUTE
-    for place, student in enumerate(data.student.values):
+    for student in data.student.values:
         runs = data[name].sel(student=student).transpose("seed", "time")
-        colour = _colour(student, place)
+        colour = COLOURS[student]
         label = student.replace("_", " ")
         panel.plot(minutes, runs.mean("seed"), color=colour, lw=1.6, label=label)
         if spread:
@@ -64,7 +60,8 @@ def learning_curves(data: xarray.Dataset) -> Figure:
         _curve(panel, data, name, spread=False)
         panel.set_ylabel(says)
         panel.set_ylim(0, 1.3 * float(data[name].isel(time=0).mean()))
-    axes[0, 2].legend(frameon=False, fontsize="small")
+    handles, labels = axes[0, 2].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right upper", frameon=False)
     return figure
 
 
