@@ -22,7 +22,16 @@ from ._sweep import sweep as sweep
 
 
 __version__ = "0.1.0"
-_MODULES = ("circuits", "curvature", "data", "measure", "rules", "systems", "tasks")
+_MODULES = (
+    "circuits",
+    "curvature",
+    "data",
+    "measure",
+    "rules",
+    "synapses",
+    "systems",
+    "tasks",
+)
 
 
 def __getattr__(name: str) -> ModuleType:

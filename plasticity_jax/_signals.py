@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 import equinox as eqx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from ._interfaces import AbstractSignals, Scalar, Synapses
 from .curvature import Coefficients
@@ -63,3 +63,21 @@ class SharedSignals(AbstractSignals):
 
     dt: Scalar
     students: Mapping[str, SpikingSignals]
+
+
+class RateSignals(AbstractSignals):
+    r"""A recurrent rate network: rates before the step, everything else after it.
+
+    `rate` is $\phi(x)$ of the old potential; `potential` $x$, its filtered version
+    `average` and the low-passed rates are new. `early_trace` is that of the
+    presynaptic side (potentiation: pre before post), `late_trace` that of the
+    postsynaptic side (depression). `step` counts the steps from 0.
+    """
+
+    dt: Scalar
+    step: Int[Array, ""]
+    rate: Float[Array, " n"]
+    potential: Float[Array, " n"]
+    average: Float[Array, " n"]
+    early_trace: Float[Array, " n"]
+    late_trace: Float[Array, " n"]

@@ -8,6 +8,10 @@ from ._loss import feedforward as feedforward
 from ._loss import LossCircuit as LossCircuit
 from ._loss import SecondMomentError as SecondMomentError
 from ._loss import SquaredError as SquaredError
+from ._rate import error_function as error_function
+from ._rate import logistic as logistic
+from ._rate import RateNetwork as RateNetwork
+from ._rate import Rates as Rates
 from ._spiking import Afferents as Afferents
 from ._spiking import input_moments as input_moments
 from ._spiking import SharedInput as SharedInput

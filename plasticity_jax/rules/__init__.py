@@ -6,6 +6,16 @@ from ._descent import Newton as Newton
 from ._descent import NoisyGradient as NoisyGradient
 from ._descent import OptimalMagnitude as OptimalMagnitude
 from ._descent import Update as Update
+from ._hebb import AntisymmetricHebb as AntisymmetricHebb
+from ._hebb import PairSTDP as PairSTDP
+from ._homeostasis import AdditiveRateControl as AdditiveRateControl
+from ._homeostasis import AverageScaling as AverageScaling
+from ._homeostasis import Decorrelation as Decorrelation
+from ._homeostasis import Dissipation as Dissipation
+from ._homeostasis import ElementwiseRateControl as ElementwiseRateControl
+from ._homeostasis import FilteredDecorrelation as FilteredDecorrelation
+from ._homeostasis import RateControl as RateControl
+from ._homeostasis import UnweightedRateControl as UnweightedRateControl
 from ._noise import Wiener as Wiener
 from ._optax import gradient_transformation as gradient_transformation
 from ._perturbation import AcceptOnly as AcceptOnly
@@ -18,6 +28,7 @@ from ._spiking import NaturalGradient as NaturalGradient
 from ._spiking import NaturalTerms as NaturalTerms
 from ._spiking import proportional_limit as proportional_limit
 from ._spiking import SkewedNaturalGradient as SkewedNaturalGradient
+from ._wrappers import Intermittent as Intermittent
 from ._wrappers import Masked as Masked
 from ._wrappers import Normalised as Normalised
 from ._wrappers import Projected as Projected

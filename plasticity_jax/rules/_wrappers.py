@@ -1,5 +1,6 @@
 """Rules that change another rule a little."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -36,6 +37,32 @@ class Normalised(AbstractRule):
 
     def __call__(self, synapses: Any, signals: Any, key: Key[Array, ""]) -> Any:
         return tree_scale(self.norm, tree_unit(self.rule(synapses, signals, key)))
+
+
+class Intermittent(AbstractRule):
+    r"""`rule` at every `every`-th step only, for the time of `every` steps.
+
+    The rule reads a `dt` that is `every` times as long: noise keeps its diffusion (the
+    amplitude grows by $\sqrt{k}$, exact in law for the noise alone), a drift keeps its
+    mean. The first change comes with step `every`; signals must count the `step`.
+    """
+
+    rule: AbstractRule
+    every: int = eqx.field(static=True)
+
+    def __check_init__(self) -> None:
+        if self.every < 1:
+            raise ValueError(f"`every` must be at least 1; got {self.every}.")
+
+    def __call__(self, synapses: Any, signals: Any, key: Key[Array, ""]) -> Any:
+        if self.every == 1:
+            return self.rule(synapses, signals, key)
+        whole = dataclasses.replace(signals, dt=signals.dt * self.every)
+        return jax.lax.cond(
+            (signals.step + 1) % self.every == 0,
+            lambda: self.rule(synapses, whole, key),
+            lambda: jax.tree.map(jnp.zeros_like, synapses),
+        )
 
 
 class Masked(AbstractRule):

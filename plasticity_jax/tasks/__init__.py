@@ -2,6 +2,10 @@
 
 from ._batches import Bootstrap as Bootstrap
 from ._batches import Constant as Constant
+from ._drive import cue as cue
+from ._drive import Drive as Drive
+from ._drive import rotation as rotation
+from ._drive import wandering as wandering
 from ._inputs import glorot_uniform as glorot_uniform
 from ._inputs import mixed_normal as mixed_normal
 from ._spikes import Replay as Replay

@@ -1,8 +1,8 @@
-"""Axes and colours that the figures share."""
+"""Colours that the figures share."""
 
-from typing import Any
-
-from matplotlib.figure import Figure
+from ...._panels import panels as panels
+from ...._panels import SHADES as SHADES
+from ...._panels import THEORY as THEORY
 
 
 EUCLIDEAN, NATURAL, APPROXIMATE = "#d1731c", "#1f5fa8", "#3f9b74"
@@ -17,14 +17,3 @@ COLOURS = {
     "unstable": "#b3262e",
     "adaptive": "#e377c2",
 }
-THEORY = "0.45"
-SHADES = ("#1f5fa8", "#3f9b74", "#d1731c", "#8a5bb0", "#b3262e", "#707070")
-
-
-def panels(rows: int, columns: int, width: float, height: float) -> tuple[Figure, Any]:
-    """A figure and its array of (rows, columns) axes of `width` x `height` inches."""
-    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False)
-    for panel in axes.ravel():
-        panel.spines[["top", "right"]].set_visible(False)
-    return figure, axes

@@ -1,0 +1,152 @@
+"""A recurrent network of rate neurons (Susman et al. 2019, Eq. 1)."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import Array, ArrayLike, Float, Int, Key
+
+from .._config import nearest
+from .._interfaces import AbstractCircuit, real, require, Scalar
+from .._signals import RateSignals
+
+
+Vector = Float[Array, " n"]
+Matrix = Float[Array, "n n"]
+LONGEST_STEP = {"rk4": 2.785, "euler": 2.0}  # at which the leak alone is stable
+
+
+def error_function(x: Vector) -> Vector:
+    r"""$\mathrm{erf}(\sqrt\pi x/2)$: odd, slope 1 at the origin, saturates at 1."""
+    return jax.lax.erf(x * (np.pi**0.5 / 2))
+
+
+def logistic(x: Vector) -> Vector:
+    r"""$1/(1 + e^{-4x})$: rates between 0 and 1, slope 1 at the origin."""
+    return jax.nn.sigmoid(4 * x)
+
+
+class Rates(NamedTuple):
+    """What is carried from step to step.
+
+    Potentials, their filtered version, the low-passed rates of either side of a
+    synapse, and the number of steps taken.
+    """
+
+    potential: Vector
+    average: Vector
+    early_trace: Vector
+    late_trace: Vector
+    age: Int[Array, ""]
+
+
+class RateNetwork(AbstractCircuit):
+    r"""$\dot x = -x + W\phi(x) + b(t)$ in units of the neural time constant.
+
+    The stimulus is $b$, shaped (n,); synapses are $W$, shaped (n, n), from column to
+    row, and stand still within a step of `dt`, which is one step of `integrator`: `rk4`
+    or `euler`. Euler is there to compare with published code: it turns eigenvalues
+    whose imaginary part exceeds $\sqrt{2/dt - 1}$ into oscillations that the equation
+    does not have.
+
+    `transfer` is $\phi$, applied entry by entry. Low-passed rates follow $\tau\dot y =
+    -y + \phi(x)$ with $\tau$ = `trace_time`, that of the postsynaptic side with
+    `late_trace_time` where it differs. The filtered potential obeys $\bar x \leftarrow$
+    `keep` $\bar x$ + `inflow` $x$ at every step. With a `floor`, independent noise of
+    standard deviation `floor` $\sqrt{dt}$ keeps activity from dying out exactly.
+    """
+
+    dt: Scalar = eqx.field(default=0.1, converter=real)
+    trace_time: Scalar = eqx.field(default=50.0, converter=real)
+    late_trace_time: Scalar | None = eqx.field(
+        default=None, converter=lambda x: None if x is None else real(x)
+    )
+    keep: Scalar = eqx.field(default=0.0, converter=real)
+    inflow: Scalar = eqx.field(default=0.0, converter=real)
+    floor: Scalar | None = eqx.field(
+        default=None, converter=lambda x: None if x is None else real(x)
+    )
+    transfer: Callable[[Vector], Vector] = jnp.tanh
+    integrator: str = eqx.field(default="rk4", static=True)
+
+    def __check_init__(self) -> None:
+        if self.integrator not in LONGEST_STEP:
+            hint = nearest(self.integrator, list(LONGEST_STEP))
+            raise ValueError(f"`integrator` is unknown: '{self.integrator}'.{hint}")
+        require(self, dt=(1e-9, np.inf), keep=(-1.0, 1.0), inflow=(-np.inf, np.inf))
+        check_step(self.dt, self.integrator)
+        for name in ("trace_time", "late_trace_time"):
+            if getattr(self, name) is not None:
+                require(self, **{name: (0.0, np.inf)})
+                _slower(name, getattr(self, name), self.dt)
+        if self.floor is not None:
+            require(self, floor=(0.0, np.inf))
+
+    def start(self, potential: Vector, trace: Vector | None = None) -> Rates:
+        """Activity before the first step; traces and filter at zero if not given."""
+        still = jnp.zeros_like(potential)
+        trace = still if trace is None else trace
+        return Rates(potential, still, trace, trace, jnp.asarray(0, jnp.int32))
+
+    def slope(self, potential: Vector, synapses: Matrix, stimulus: Vector) -> Vector:
+        r"""$-x + W\phi(x) + b$."""
+        return synapses @ self.transfer(potential) + stimulus - potential
+
+    def __call__(
+        self, activity: Rates, synapses: Matrix, stimulus: Vector, key: Key[Array, ""]
+    ) -> tuple[Rates, RateSignals]:
+        x, dt = activity.potential, self.dt
+        if synapses.shape != (len(x), len(x)):
+            raise ValueError(
+                f"`synapses` must be square, one row for each of {len(x)} neurons; got "
+                f"{synapses.shape}."
+            )
+        rate = self.transfer(x)
+        early = activity.early_trace
+        early = early + dt / self.trace_time * (rate - early)
+        late = early
+        if self.late_trace_time is not None:
+            late = activity.late_trace
+            late = late + dt / self.late_trace_time * (rate - late)
+        average = self.keep * activity.average + self.inflow * x
+
+        first = synapses @ rate + stimulus - x
+        change = first
+        if self.integrator == "rk4":
+            second = self.slope(x + dt / 2 * first, synapses, stimulus)
+            third = self.slope(x + dt / 2 * second, synapses, stimulus)
+            fourth = self.slope(x + dt * third, synapses, stimulus)
+            change = (first + 2 * second + 2 * third + fourth) / 6
+        x = x + dt * change
+        if self.floor is not None:
+            x = x + self.floor * jnp.sqrt(dt) * jr.normal(key, x.shape, x.dtype)
+        signals = RateSignals(dt, activity.age, rate, x, average, early, late)
+        return Rates(x, average, early, late, activity.age + 1), signals
+
+
+def check_step(dt: ArrayLike, integrator: str) -> None:
+    """Raise `ValueError` where a step is too long for the leak alone to be stable."""
+    if isinstance(dt, Tracer):
+        return
+    most = LONGEST_STEP[integrator]
+    if np.any(np.asarray(dt) >= most):
+        raise ValueError(
+            f"`dt` = {np.max(np.asarray(dt)):.4g} is too large for stability: steps of "
+            f"'{integrator}' must be below {most} neural time constants."
+        )
+
+
+def _slower(name: str, time: Scalar, dt: Scalar) -> None:
+    """Raise unless a low-pass of this time constant is stable at steps of `dt`."""
+    if isinstance(time, Tracer) or isinstance(dt, Tracer):
+        return
+    if np.any(np.asarray(time) < np.asarray(dt)):
+        raise ValueError(
+            f"`{name}` = {float(np.min(np.asarray(time))):.4g} must not be below `dt` "
+            f"= {float(np.max(np.asarray(dt))):.4g}."
+        )

@@ -1,0 +1,27 @@
+"""How fast a signal changes."""
+
+import numpy as np
+from jaxtyping import Float
+
+
+def autocorrelation_time(series: Float[np.ndarray, " time"], interval: float) -> float:
+    """Time after which the autocorrelation of a series first falls below 1/e.
+
+    `interval` is the time between samples; linear between lags. NaN if the series is
+    constant or not finite, infinite if it does not fall within half of the series.
+    """
+    centred = np.asarray(series, float) - np.mean(series)
+    power = float(np.mean(centred**2))
+    if not np.isfinite(power) or power == 0:
+        return float("nan")
+    lags = len(centred) // 2
+    products = np.array(
+        [np.mean(centred[: len(centred) - k] * centred[k:]) for k in range(lags)]
+    )
+    correlation = products / power
+    below = np.flatnonzero(correlation < np.exp(-1))
+    if not below.size:
+        return float("inf")
+    after = below[0]
+    high, low = correlation[after - 1], correlation[after]
+    return interval * (after - 1 + (high - np.exp(-1)) / (high - low))

@@ -1,0 +1,161 @@
+"""What restrains synapses that never stop changing (Susman et al. 2019)."""
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from .._interfaces import AbstractRule, AbstractSignals, real, require, Scalar, Synapses
+from .._signals import RateSignals
+from .._trees import tree_scale
+
+
+Matrix = Float[Array, "n n"]
+Targets = Float[Array, "*#n"]
+
+
+class Dissipation(AbstractRule):
+    r"""Decay of every synapse, $\dot W = -\beta W$, whatever the activity (Eq. 2)."""
+
+    rate: Scalar = eqx.field(converter=real)  # beta
+
+    def __check_init__(self) -> None:
+        require(self, rate=(0.0, jnp.inf))
+
+    def __call__(
+        self, synapses: Synapses, signals: AbstractSignals, key: Key[Array, ""]
+    ) -> Synapses:
+        del key
+        return tree_scale(-signals.dt * self.rate, synapses)
+
+
+class RateControl(AbstractRule):
+    r"""Presynaptic input corrects the rate, $\dot W = (\phi_0 - r)(r^\top W)$.
+
+    `target` is $\phi_0$, a rate or one per neuron. The product with the row vector
+    $r^\top W$ is that of the published code; the printed, element-wise rule diverges
+    (`ElementwiseRateControl`).
+    """
+
+    target: Targets = eqx.field(converter=real)
+
+    def __call__(
+        self, synapses: Matrix, signals: RateSignals, key: Key[Array, ""]
+    ) -> Matrix:
+        del key
+        error = self.target - signals.rate
+        return jnp.outer(signals.dt * error, signals.rate @ synapses)
+
+
+class ElementwiseRateControl(AbstractRule):
+    r"""Rate control as printed, $\dot W = (\phi_0 - r) r^\top \circ W$ (Eq. 3).
+
+    An ablation: with signed rates the change of $W\phi$ that it makes has nothing to do
+    with the error, and the weights diverge.
+    """
+
+    target: Targets = eqx.field(converter=real)
+
+    def __call__(
+        self, synapses: Matrix, signals: RateSignals, key: Key[Array, ""]
+    ) -> Matrix:
+        del key
+        error = self.target - signals.rate
+        return jnp.outer(signals.dt * error, signals.rate) * synapses
+
+
+class UnweightedRateControl(AbstractRule):
+    r"""$\dot W = (\phi_0 - r)(\mathbf 1^\top W)$: all presynaptic neurons count alike.
+
+    A control of the published code's history.
+    """
+
+    target: Targets = eqx.field(converter=real)
+
+    def __call__(
+        self, synapses: Matrix, signals: RateSignals, key: Key[Array, ""]
+    ) -> Matrix:
+        del key
+        error = self.target - signals.rate
+        return jnp.outer(signals.dt * error, jnp.sum(synapses, axis=0))
+
+
+class AverageScaling(AbstractRule):
+    r"""$\dot W = (1 - r^\top r/\sqrt N) W$: one factor for the whole network.
+
+    A control of the published code's history.
+    """
+
+    def __call__(
+        self, synapses: Matrix, signals: RateSignals, key: Key[Array, ""]
+    ) -> Matrix:
+        del key
+        activity = signals.rate @ signals.rate / len(signals.rate) ** 0.5
+        return signals.dt * (1 - activity) * synapses
+
+
+class AdditiveRateControl(AbstractRule):
+    r"""$\dot W = (\phi_0 - \bar r)\mathbf 1^\top$, $\bar r$ the low-passed rate.
+
+    A control of the published code's history.
+    """
+
+    target: Targets = eqx.field(converter=real)
+
+    def __call__(
+        self, synapses: Matrix, signals: RateSignals, key: Key[Array, ""]
+    ) -> Matrix:
+        del key
+        error = self.target - signals.early_trace
+        return jnp.broadcast_to(signals.dt * error[:, None], synapses.shape)
+
+
+class Decorrelation(AbstractRule):
+    r"""Anti-Hebbian: $\dot W = B\,\mathbf I - \tanh(cx)\tanh(x)^\top$ (Eq. 4).
+
+    `strength` is $B$, `gain` is $c$. With $c = 1$ the anti-symmetric part of $W$ is
+    conserved exactly; the published code has $c = 0.9005$ (erosion) and 0.5025
+    (learning), the fixed point of its filter (`FilteredDecorrelation`).
+    """
+
+    strength: Scalar = eqx.field(default=0.5, converter=real)
+    gain: Scalar = eqx.field(default=0.9, converter=real)
+
+    def __call__(
+        self, synapses: Matrix, signals: RateSignals, key: Key[Array, ""]
+    ) -> Matrix:
+        del key
+        x = signals.potential
+        return _decorrelated(self.strength, self.gain * x, x, signals.dt, synapses)
+
+
+class FilteredDecorrelation(AbstractRule):
+    r"""Decorrelation with $\tanh(x - \bar x)$ on the postsynaptic side.
+
+    $\bar x$ is the circuit's filtered potential: the recursion of the published code
+    (`RateNetwork(keep=-dt/tau, inflow=dt/(epsilon tau))`) is statistically the same as
+    `Decorrelation`; a true low-pass (`keep=1-dt/tau, inflow=dt/tau`) does not restrain
+    $W$, since a constant mode has $x - \bar x \to 0$ and escapes.
+    """
+
+    strength: Scalar = eqx.field(default=0.5, converter=real)
+
+    def __call__(
+        self, synapses: Matrix, signals: RateSignals, key: Key[Array, ""]
+    ) -> Matrix:
+        del key
+        x = signals.potential
+        return _decorrelated(
+            self.strength, x - signals.average, x, signals.dt, synapses
+        )
+
+
+def _decorrelated(
+    strength: Scalar,
+    post: Float[Array, " n"],
+    pre: Float[Array, " n"],
+    dt: Scalar,
+    synapses: Matrix,
+) -> Matrix:
+    identity = jnp.eye(len(pre), dtype=synapses.dtype)
+    hebb = jnp.outer(jnp.tanh(post), jnp.tanh(pre))
+    return dt * (strength * identity - hebb)

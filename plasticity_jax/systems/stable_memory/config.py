@@ -1,0 +1,275 @@
+"""Hyper-parameters of a network whose synapses never stop changing, and its build.
+
+Susman, Brenner & Barak 2019, Nature Communications 10:4441. Time is in units of the
+neural time constant; everything else is dimensionless.
+"""
+
+import math
+
+import equinox as eqx
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import Array, ArrayLike, Float, Key
+
+from ..._config import nearest
+from ..._interfaces import (
+    AbstractRule,
+    AbstractTask,
+    real,
+    require,
+    Scalar,
+    State,
+    System,
+)
+from ...circuits import RateNetwork
+from ...rules import (
+    AdditiveRateControl,
+    AntisymmetricHebb,
+    AverageScaling,
+    Decorrelation,
+    Dissipation,
+    ElementwiseRateControl,
+    FilteredDecorrelation,
+    Intermittent,
+    PairSTDP,
+    RateControl,
+    Scaled,
+    UnweightedRateControl,
+    Wiener,
+)
+from ...synapses import Connected, random_mask
+from ...tasks import Constant
+from .patterns import KINDS
+
+
+Vector = Float[Array, " n"]
+Matrix = Float[Array, "n n"]
+REFERENCE_STEP = 0.1  # at which the published noise is defined
+HOMEOSTASIS = (
+    "none",
+    "dissipation",  # Eq. 2
+    "rate_control",  # Eq. 3 as the published code computes it
+    "rate_control_elementwise",  # Eq. 3 as printed: diverges
+    "rate_control_ones",  # controls of the code's history
+    "average_scaling",
+    "additive",
+    "decorrelation",  # Eq. 4, memoryless postsynaptic side
+    "decorrelation_literal",  # Eq. 4 with the filter of the published code
+    "decorrelation_lowpass",  # Eq. 4 with the filter that the text describes: escapes
+)
+
+
+class Config(eqx.Module):
+    r"""A network, what changes its synapses, the memory it is given, and when.
+
+    $\dot W = \eta(\kappa_L\Delta_L + \kappa_H\Delta_H + \xi)$ from random weights of
+    `initial_gain` $g$ (0: none). A memory of `strength` $a$ is embedded with a `kick`
+    to the activity after `spin_up`, or learned from a stimulus in its plane of
+    `amplitude` and `frequency` (`decay` $\zeta$ for the wandering one) that lasts
+    `duration`. Noise comes every `noise_every` steps with its diffusion kept.
+    """
+
+    plasticity: Scalar = eqx.field(default=0.01, converter=real)  # eta
+    noise: Scalar = eqx.field(default=1.0, converter=real)  # sigma_xi
+    homeostasis_gain: Scalar = eqx.field(default=1.0, converter=real)  # kappa_H
+    learning_gain: Scalar = eqx.field(default=1.0, converter=real)  # kappa_L
+    dissipation: Scalar = eqx.field(default=0.1, converter=real)  # beta
+    correlation: Scalar = eqx.field(default=0.5, converter=real)  # B
+    gain: Scalar = eqx.field(default=0.9, converter=real)  # c, postsynaptic
+    filter_time: Scalar = eqx.field(default=20.0, converter=real)  # tau_x
+    filter_scale: Scalar = eqx.field(default=0.05, converter=real)  # epsilon, published
+    trace_time: Scalar = eqx.field(default=50.0, converter=real)  # tau_y
+    late_trace_ratio: Scalar = eqx.field(default=1.0, converter=real)  # tau_- / tau_+
+    imbalance: Scalar = eqx.field(default=0.0, converter=real)  # delta A / mean A
+    initial_gain: Scalar = eqx.field(default=2.0, converter=real)  # g
+    target_scale: Scalar = eqx.field(default=1.0, converter=real)  # of phi_0
+    density: Scalar = eqx.field(default=1.0, converter=real)  # p of a synapse
+    strength: Scalar = eqx.field(default=5.0, converter=real)  # a
+    kick: Scalar = eqx.field(default=0.02, converter=real)
+    amplitude: Scalar = eqx.field(default=1.0, converter=real)  # A_r or A_b
+    frequency: Scalar = eqx.field(default=0.2, converter=real)  # omega
+    decay: Scalar = eqx.field(default=0.01, converter=real)  # zeta
+    cue_amplitude: Scalar = eqx.field(default=1.0, converter=real)  # A_c
+    homeostasis: str = eqx.field(default="rate_control", static=True)
+    learns: bool = eqx.field(default=False, static=True)
+    pair_rule: bool = eqx.field(default=False, static=True)  # `imbalance`, both windows
+    sparse: bool = eqx.field(default=False, static=True)  # synapses of `density` only
+    pattern: str = eqx.field(default="gaussian", static=True)
+    orthonormal: bool = eqx.field(default=False, static=True)
+    size: int = eqx.field(default=128, static=True)
+    step: float = eqx.field(default=0.1, static=True)
+    noise_every: int = eqx.field(default=10, static=True)
+    integrator: str = eqx.field(default="rk4", static=True)
+    spin_up: float = eqx.field(default=2500.0, static=True)
+    duration: float = eqx.field(default=100.0, static=True)
+    follow: float = eqx.field(default=2500.0, static=True)
+    record_every: float = eqx.field(default=100.0, static=True)
+
+    def __check_init__(self) -> None:
+        unbounded, positive = (0.0, math.inf), (1e-9, math.inf)
+        for name in ("plasticity", "noise", "dissipation", "initial_gain", "kick"):
+            require(self, **{name: unbounded})
+        for name in ("homeostasis_gain", "learning_gain", "correlation", "gain"):
+            require(self, **{name: unbounded})
+        for name in ("target_scale", "strength", "amplitude", "cue_amplitude"):
+            require(self, **{name: unbounded})
+        for name in ("filter_time", "filter_scale", "trace_time", "late_trace_ratio"):
+            require(self, **{name: positive})
+        require(self, density=(0.0, 1.0), imbalance=(-1.0, 1.0), decay=unbounded)
+        require(self, frequency=(-math.inf, math.inf))
+        _one_of("homeostasis", self.homeostasis, HOMEOSTASIS)
+        _one_of("pattern", self.pattern, KINDS)
+        if self.size < 2:
+            raise ValueError(f"`size` must be at least 2 neurons; got {self.size}.")
+        for name in ("spin_up", "duration", "follow"):
+            self.steps(name)
+        if self.steps("record_every") < 1:
+            raise ValueError("`record_every` must be at least one step.")
+        network_of(self)
+        self._check_stability()
+
+    def _check_stability(self) -> None:
+        """Raise where one step overshoots: dissipation, or a memory that RK4 amplifies.
+
+        Euler's own limit for memories is not enforced: it is a control.
+        """
+        decay = self.plasticity * self.homeostasis_gain * self.dissipation
+        if not isinstance(decay, Tracer) and np.any(decay * self.step >= 2):
+            raise ValueError(
+                f"`step` = {self.step} is too large for stability: dissipation at the "
+                f"rate {float(np.max(decay)):.4g} needs steps below "
+                f"{2 / float(np.max(decay)):.4g}."
+            )
+        if self.integrator == "rk4":
+            check_memory_step(self.strength, self.step)
+
+    def steps(self, name: str) -> int:
+        """How many steps the time `name` takes; raises unless it is a whole number."""
+        time = getattr(self, name)
+        steps = round(time / self.step)
+        if time < 0 or abs(steps * self.step - time) > 1e-6 * max(time, 1.0):
+            raise ValueError(
+                f"`{name}` ({time}) must be a whole number of steps of {self.step}."
+            )
+        return steps
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"`{name}` is unknown: '{value}'.{nearest(value, allowed)}")
+
+
+def check_memory_step(strength: ArrayLike, step: float) -> None:
+    r"""Raise `ValueError` if RK4 would make a decaying memory grow.
+
+    At the origin the memory's eigenvalues are $-1 \pm ia$; a step multiplies the
+    activity by $1 + z + z^2/2 + z^3/6 + z^4/24$ with $z = dt(-1 + ia)$.
+    """
+    if isinstance(strength, Tracer):
+        return
+    z = step * (-1 + 1j * np.asarray(strength, float))
+    growth = np.max(np.abs(1 + z * (1 + z / 2 * (1 + z / 3 * (1 + z / 4)))))
+    if growth > 1:
+        raise ValueError(
+            f"`step` = {step} is too large for stability: it makes the activity of a "
+            f"memory of `strength` {float(np.max(np.asarray(strength))):.4g} grow "
+            f"{float(growth):.4g}-fold; keep their product below 2.8."
+        )
+
+
+def network_of(config: Config) -> RateNetwork:
+    """The circuit: potentials, traces, and the filter of the two filtered variants."""
+    keep, inflow = jnp.zeros(()), jnp.zeros(())
+    share = config.step / config.filter_time
+    if config.homeostasis == "decorrelation_literal":
+        keep, inflow = -share, share / config.filter_scale
+    elif config.homeostasis == "decorrelation_lowpass":
+        keep, inflow = 1 - share, share
+    late = config.trace_time * config.late_trace_ratio if config.pair_rule else None
+    return RateNetwork(
+        config.step,
+        config.trace_time,
+        late,
+        keep,
+        inflow,
+        integrator=config.integrator,
+    )
+
+
+def homeostasis_of(config: Config, targets: Vector) -> AbstractRule | None:
+    """The homeostatic rule, `None` without one."""
+    rules = {
+        "dissipation": Dissipation(config.dissipation),
+        "rate_control": RateControl(targets),
+        "rate_control_elementwise": ElementwiseRateControl(targets),
+        "rate_control_ones": UnweightedRateControl(targets),
+        "average_scaling": AverageScaling(),
+        "additive": AdditiveRateControl(targets),
+        "decorrelation": Decorrelation(config.correlation, config.gain),
+        "decorrelation_literal": FilteredDecorrelation(config.correlation),
+        "decorrelation_lowpass": FilteredDecorrelation(config.correlation),
+    }
+    return rules.get(config.homeostasis)
+
+
+def rules_of(config: Config, targets: Vector) -> dict[str, AbstractRule]:
+    r"""Every term of $\dot W$ by name."""
+    diffusion = config.plasticity * config.noise * (REFERENCE_STEP / config.size) ** 0.5
+    noise = Intermittent(Scaled(Wiener(), diffusion), config.noise_every)
+    rules: dict[str, AbstractRule] = {"noise": noise}
+    restraint = homeostasis_of(config, targets)
+    if restraint is not None:
+        scale = config.plasticity * config.homeostasis_gain
+        rules["homeostasis"] = Scaled(restraint, scale)
+    if config.learns:
+        hebb = AntisymmetricHebb()
+        if config.pair_rule:
+            hebb = PairSTDP(1 + config.imbalance, 1 - config.imbalance)
+        rules["learning"] = Scaled(hebb, config.plasticity * config.learning_gain)
+    return rules
+
+
+def build(
+    config: Config, key: Key[Array, ""], task: AbstractTask | None = None
+) -> tuple[System, State]:
+    """The network and its start; without a `task` nothing drives it.
+
+    Weights $g N(0, 1)/\\sqrt N$, potentials $N(0, 1)$, traces 0, target rates uniform
+    within `target_scale`.
+    """
+    for_weights, for_activity, for_targets, for_mask = jr.split(key, 4)
+    n = config.size
+    weights = config.initial_gain * jr.normal(for_weights, (n, n)) / n**0.5
+    targets = config.target_scale * jr.uniform(for_targets, (n,), minval=-1.0)
+    projections = ()
+    if config.sparse:
+        projections = (Connected(random_mask((n, n), config.density, for_mask)),)
+    for project in projections:
+        weights = project(weights)
+    network = network_of(config)
+    system = System(
+        Constant(jnp.zeros(n)) if task is None else task,
+        network,
+        rules_of(config, targets),
+        projections,
+    )
+    return system, State(network.start(jr.normal(for_activity, (n,))), weights)
+
+
+def embed(
+    config: Config, system: System, state: State, memory: Matrix, key: Key[Array, ""]
+) -> State:
+    """The memory added to the existing synapses, and a small kick to the activity.
+
+    The kick keeps a silent network from staying exactly silent, where no memory could
+    ever be erased.
+    """
+    for project in system.projections:
+        memory = project(memory)
+    x = state.activity.potential
+    activity = state.activity._replace(
+        potential=x + config.kick * jr.normal(key, x.shape, x.dtype)
+    )
+    return State(activity, state.synapses + memory, state.step)

@@ -1,0 +1,1 @@
+"""Pictures of the experiments; each takes the labelled data of one sweep."""

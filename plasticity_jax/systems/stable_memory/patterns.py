@@ -1,0 +1,99 @@
+"""Memory planes, and the weight matrices that hold them.
+
+Susman, Brenner & Barak 2019. Vectors have length 1, not the square root of the number
+of neurons: a memory of strength $a$ then has eigenvalues $a$ or $\\pm ia$.
+"""
+
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from ..._config import nearest
+from ..._interfaces import Scalar
+
+
+Vector = Float[Array, " n"]
+Matrix = Float[Array, "n n"]
+Planes = Float[Array, "plane 2 n"]
+KINDS = ("gaussian", "binary", "hadamard")
+
+
+def draw_planes(
+    kind: str, planes: int, size: int, key: Key[Array, ""], orthonormal: bool = False
+) -> Planes:
+    r"""Pairs of vectors $u, v$ of length about 1, shaped (plane, 2, n).
+
+    `gaussian`: entries of variance $1/N$; `binary`: signs over $\sqrt N$; `hadamard`:
+    columns of a Hadamard matrix in random order with random signs of the neurons,
+    exactly orthogonal, every pair of signs equally frequent (`size` a power of two).
+    With `orthonormal` all vectors together are made orthonormal by QR, which keeps
+    their span.
+
+    Raises `ValueError` for an unknown kind, or more vectors than neurons.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"`pattern` is unknown: '{kind}'.{nearest(kind, KINDS)}")
+    if planes < 0 or 2 * planes > size:
+        raise ValueError(
+            f"{planes} planes need at least {2 * planes} neurons; got `size` = {size}."
+        )
+    if kind == "hadamard":
+        vectors = _hadamard(2 * planes, size, key)
+    elif kind == "binary":
+        vectors = jr.rademacher(key, (2 * planes, size), dtype=jnp.result_type(float))
+        vectors = vectors / size**0.5
+    else:
+        vectors = jr.normal(key, (2 * planes, size)) / size**0.5
+    if orthonormal and kind != "hadamard" and planes:
+        q, r = jnp.linalg.qr(vectors.T)
+        vectors = (q * jnp.sign(jnp.diagonal(r))).T
+    return vectors.reshape(planes, 2, size)
+
+
+def _hadamard(count: int, size: int, key: Key[Array, ""]) -> Float[Array, "count n"]:
+    """Columns of a Hadamard matrix (none constant) in random order, neurons flipped."""
+    if size & (size - 1) or count > size - 1:
+        raise ValueError(
+            f"Hadamard patterns need `size` a power of two above the number of vectors "
+            f"({count}); got {size}."
+        )
+    from scipy.linalg import hadamard
+
+    for_order, for_rows = jr.split(key)
+    chosen = 1 + jr.permutation(for_order, size - 1)[:count]
+    rows = jr.permutation(for_rows, size)
+    matrix = jnp.asarray(hadamard(size), jnp.result_type(float)) / size**0.5
+    return matrix[rows][:, chosen].T
+
+
+def real_memory(u: Vector, strength: Scalar | float) -> Matrix:
+    r"""$a\,uu^\top$: a real outlier $a\|u\|^2$ (Hopfield)."""
+    return strength * jnp.outer(u, u)
+
+
+def imaginary_memory(u: Vector, v: Vector, strength: Scalar | float) -> Matrix:
+    r"""$a(uv^\top - vu^\top)$: eigenvalues $\pm ia$ for an orthonormal pair."""
+    forward = jnp.outer(u, v)
+    return strength * (forward - forward.T)
+
+
+def low_rank(
+    planes: Planes, rotation: Float[Array, " plane"], expansion: Float[Array, " plane"]
+) -> tuple[Float[Array, "n k"], Float[Array, "k k"]]:
+    r"""Factors $(U, D)$ of $W = UDU^\top$, several memories at once (Eq. 8).
+
+    $U = [u_1, v_1, \dots]$, $D$ block-diagonal with blocks $(\alpha, \rho; -\rho,
+    \alpha)$: `rotation` $\rho$ and `expansion` $\alpha$ of each plane.
+    """
+    count, _, size = planes.shape
+    basis = planes.reshape(2 * count, size).T
+    turn = jnp.asarray(np.array([[0.0, 1.0], [-1.0, 0.0]]), rotation.dtype)
+    still = jnp.eye(2, dtype=rotation.dtype)
+    blocks = (
+        rotation[:, None, None] * turn[None] + expansion[:, None, None] * still[None]
+    )
+    core = jnp.zeros((count, 2, count, 2), rotation.dtype)
+    index = jnp.arange(count)
+    core = core.at[index, :, index, :].set(blocks)
+    return basis, core.reshape(2 * count, 2 * count)
