@@ -11,7 +11,7 @@ from jax.flatten_util import ravel_pytree
 
 from plasticity_jax import rules
 from plasticity_jax._interfaces import State, System
-from plasticity_jax._signals import LossSignals, SharedSignals
+from plasticity_jax._signals import LossSignals, RateSignals, SharedSignals
 from plasticity_jax._simulate import simulate
 from plasticity_jax._trees import tree_norm, tree_unit, tree_vdot
 from plasticity_jax.circuits import LossCircuit, Sigmoid, SpikingNeuron
@@ -112,6 +112,32 @@ ON_STUDENTS = {
         {"x": rules.NaturalGradient(0.3), "y": rules.Wiener()}
     ),
 }
+WEIGHTS = jr.normal(jr.key(5), (6, 6))
+POTENTIAL, AVERAGE, EARLY, LATE = jr.normal(jr.key(6), (4, 6))
+RATES = RateSignals(
+    jnp.asarray(0.1),
+    jnp.asarray(3),
+    jnp.tanh(0.9 * POTENTIAL),
+    POTENTIAL,
+    AVERAGE,
+    EARLY,
+    LATE,
+)
+TARGETS = jnp.linspace(-0.5, 0.8, 6)
+ON_RATES = {
+    "dissipation": lambda: rules.Dissipation(0.1),
+    "rate control": lambda: rules.RateControl(TARGETS),
+    "rate control of one target": lambda: rules.RateControl(0.2),
+    "elementwise rate control": lambda: rules.ElementwiseRateControl(TARGETS),
+    "unweighted rate control": lambda: rules.UnweightedRateControl(TARGETS),
+    "average scaling": lambda: rules.AverageScaling(),
+    "additive rate control": lambda: rules.AdditiveRateControl(TARGETS),
+    "decorrelation": lambda: rules.Decorrelation(0.5, 0.9),
+    "filtered decorrelation": lambda: rules.FilteredDecorrelation(0.5),
+    "antisymmetric": lambda: rules.AntisymmetricHebb(),
+    "pair": lambda: rules.PairSTDP(1.2, 0.7),
+    "intermittent": lambda: rules.Intermittent(rules.Wiener(), 4),
+}
 RULES = {
     name: (make, weights, signals)
     for kind, weights, signals in (
@@ -119,6 +145,7 @@ RULES = {
         (ON_SPIKES, V, SPIKING),
         (ON_SYNAPSES, U, SPIKING),
         (ON_STUDENTS, STUDENTS, SHARED),
+        (ON_RATES, WEIGHTS, RATES),
     )
     for name, make in kind.items()
 }

@@ -98,7 +98,11 @@ class RateNetwork(AbstractCircuit):
         return synapses @ self.transfer(potential) + stimulus - potential
 
     def __call__(
-        self, activity: Rates, synapses: Matrix, stimulus: Vector, key: Key[Array, ""]
+        self,
+        activity: Rates,
+        synapses: Float[Array, "post pre"],
+        stimulus: Vector,
+        key: Key[Array, ""],
     ) -> tuple[Rates, RateSignals]:
         x, dt = activity.potential, self.dt
         if synapses.shape != (len(x), len(x)):

@@ -14,10 +14,10 @@ from .._interfaces import Scalar
 
 
 Vector = Float[Array, " n"]
-Matrix = Float[Array, "n n"]
+Weights = Float[Array, "post pre"]
 
 
-def rotation(weights: Matrix, u: Vector, v: Vector) -> Scalar:
+def rotation(weights: Weights, u: Vector, v: Vector) -> Scalar:
     r"""$A = \frac12(u^\top Wv - v^\top Wu)$: strength of an imaginary-coded memory.
 
     Linear in the weights; $a$ for $W = a(uv^\top - vu^\top)$.
@@ -26,13 +26,13 @@ def rotation(weights: Matrix, u: Vector, v: Vector) -> Scalar:
     return (u @ weights @ v - v @ weights @ u) / 2
 
 
-def expansion(weights: Matrix, u: Vector, v: Vector) -> Scalar:
+def expansion(weights: Weights, u: Vector, v: Vector) -> Scalar:
     r"""$S = \frac12(u^\top Wu + v^\top Wv)$: the real part that comes with it."""
     _check(weights, u, v)
     return (u @ weights @ u + v @ weights @ v) / 2
 
 
-def is_complex(weights: Matrix, u: Vector, v: Vector) -> Array:
+def is_complex(weights: Weights, u: Vector, v: Vector) -> Array:
     r"""Whether the 2 x 2 block of the plane has a complex pair of eigenvalues.
 
     $A^2 > \frac14(S_{uu} - S_{vv})^2 + S_{uv}^2$: a large $A$ need not show as one.
@@ -77,7 +77,7 @@ def _length(x: Vector) -> Scalar:
     return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1.0)), 1.0)
 
 
-def _check(weights: Matrix, u: Vector, v: Vector) -> None:
+def _check(weights: Weights, u: Vector, v: Vector) -> None:
     """Raise `ValueError` unless (u, v) are orthonormal and the weights fit them."""
     n = len(u)
     if weights.shape != (n, n) or v.shape != (n,):

@@ -22,7 +22,7 @@ class Eigenpair(NamedTuple):
 
 
 def memory_eigenvalue(
-    weights: Float[Array, "n n"], basis: Float[Array, "n k"]
+    weights: Float[Array, "post pre"], basis: Float[Array, "n k"]
 ) -> Eigenpair:
     r"""The eigenvalue whose unit eigenvector $w$ overlaps most with a subspace.
 
@@ -38,7 +38,7 @@ def memory_eigenvalue(
 
 
 def leading_overlaps(
-    weights: Float[Array, "n n"], bases: Float[Array, "plane n k"]
+    weights: Float[Array, "post pre"], bases: Float[Array, "plane n k"]
 ) -> Float[Array, " plane"]:
     r"""Overlaps $o_k = \|Q_k^\top w\|$ of the eigenvector of largest imaginary part.
 
@@ -81,7 +81,7 @@ def _overlaps(
 
 
 def _eig(
-    weights: Float[Array, "n n"],
+    weights: Float[Array, "post pre"],
 ) -> tuple[Complex[Array, " n"], Complex[Array, "n n"]]:
     if weights.ndim != 2 or weights.shape[0] != weights.shape[1]:
         raise ValueError(f"`weights` must be a square matrix; got {weights.shape}.")

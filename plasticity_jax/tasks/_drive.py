@@ -55,7 +55,7 @@ def rotation(
     `frequency` is $\omega$ in radians per unit of time, $t$ counted from `start`.
     """
     on = window(steps, dt, start, stop)
-    phase = frequency * (dt * jnp.arange(steps) - start)
+    phase = frequency * (dt * jnp.arange(float(steps)) - start)
     return on[:, None] * jnp.stack([jnp.cos(phase), jnp.sin(phase)], axis=1)
 
 

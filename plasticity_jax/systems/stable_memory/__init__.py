@@ -1,0 +1,1 @@
+"""Memories that outlive their synapses (Susman, Brenner & Barak 2019)."""
