@@ -14,7 +14,8 @@ import numpy as np
 import optax
 
 from plasticity_jax import simulate
-from plasticity_jax.systems.optimal_plasticity import best_ratio, build, Config
+from plasticity_jax.curvature import best_ratio
+from plasticity_jax.systems.optimal_plasticity import build, Config
 
 
 def loss_before_the_step(state, signals, changes):

@@ -13,7 +13,6 @@ import optax
 
 from plasticity_jax import curvature
 from plasticity_jax.data import load
-from plasticity_jax.systems.optimal_plasticity import best_ratio
 
 
 digits = load("digits")
@@ -66,5 +65,5 @@ if __name__ == "__main__":
     print(f"curvature along the gradient {along / mean:.0f} times the mean")
     print(f"largest eigenvalue {density.eigenvalues[-1]:.3f} (Lanczos)")
     spectrum = jnp.linalg.eigvalsh(curvature.hessian(loss, model))
-    ratio = best_ratio(jnp.maximum(spectrum, 0.0), jnp.zeros(()))
+    ratio = curvature.best_ratio(jnp.maximum(spectrum, 0.0), jnp.zeros(()))
     print(f"predicted: repair is best at {ratio:.2f} times the noise")

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plasticity_jax.systems.optimal_plasticity import steady_state as laws
+from plasticity_jax.curvature import (
+    best_ratio,
+    gradient_parts,
+    greedy_ratio,
+    isotropic_loss,
+    relaxation_rate,
+    steady_state,
+)
 from plasticity_jax.systems.optimal_plasticity import theory
 from plasticity_jax.systems.optimal_plasticity.checks import (
     algebra_checks,
@@ -42,8 +49,8 @@ def test_every_law_of_the_long_run_holds():
 def test_mean_field_solves_its_own_equations(ends, ratio, corruption):
     spectrum = jnp.geomspace(min(ends), max(ends) + 0.01, 30)
     ratio, corruption = jnp.asarray(ratio), jnp.asarray(corruption)
-    state = laws.mean_field(spectrum, ratio, ONE, corruption)
-    clean, noise = laws.parts(ratio, ONE, corruption)
+    state = steady_state(spectrum, ratio, ONE, corruption)
+    clean, noise = gradient_parts(ratio, ONE, corruption)
     assert 0 < state.step * spectrum[-1] < 2
     length = jnp.sum(spectrum**2 * state.variances)
     assert jnp.allclose(length, state.gradient_norm**2, rtol=1e-6)
@@ -58,15 +65,15 @@ def test_mean_field_is_the_isotropic_law_on_an_even_spectrum():
     for ratio in (0.2, 1.0, 3.0):
         ratio = jnp.asarray(ratio)
         for rho in (ZERO, 2 * ONE):
-            got = laws.mean_field(even, ratio, 0.7 * ONE, rho).loss
-            want = laws.isotropic_loss(ratio, 0.7 * ONE, 0.3 * ONE, rho)
+            got = steady_state(even, ratio, 0.7 * ONE, rho).loss
+            want = isotropic_loss(ratio, 0.7 * ONE, 0.3 * ONE, rho)
             assert jnp.allclose(got, want, rtol=1e-8)
-    assert jnp.allclose(laws.best_ratio(even, ZERO), 1.0, rtol=1e-6)
+    assert jnp.allclose(best_ratio(even, ZERO), 1.0, rtol=1e-6)
 
 
 def test_mean_field_derivative_is_true():
     spectrum = jnp.geomspace(0.1, 3.0, 20)
-    loss = lambda r: laws.mean_field(spectrum, r, ONE, 0.5 * ONE).loss
+    loss = lambda r: steady_state(spectrum, r, ONE, 0.5 * ONE).loss
     ratio, step = jnp.asarray(0.6), 1e-5
     secant = (loss(ratio + step) - loss(ratio - step)) / (2 * step)
     assert jnp.allclose(jax.grad(loss)(ratio), secant, rtol=1e-6)
@@ -79,25 +86,25 @@ def test_mean_field_derivative_is_true():
 def test_the_greedy_ratio_is_below_the_best_fixed_one(condition, best, greedy):
     """Reference values of the specification, for log-uniform spectra."""
     spectrum = jnp.geomspace(1 / condition, 1.0, 200)
-    assert jnp.allclose(laws.best_ratio(spectrum, ZERO), best, atol=2e-3)
-    assert jnp.allclose(laws.greedy_ratio(spectrum, ZERO), greedy, atol=2e-3)
+    assert jnp.allclose(best_ratio(spectrum, ZERO), best, atol=2e-3)
+    assert jnp.allclose(greedy_ratio(spectrum, ZERO), greedy, atol=2e-3)
 
 
 def test_reference_values_of_the_mean_field_law():
     spectrum = jnp.repeat(jnp.geomspace(0.2, 5.0, 12), 10) / 5
     for ratio, want in ((0.4, 0.3814), (0.7, 0.2566), (1.0, 0.2840), (1.5, 0.4252)):
-        got = laws.mean_field(spectrum, jnp.asarray(ratio), ONE, ZERO).loss
+        got = steady_state(spectrum, jnp.asarray(ratio), ONE, ZERO).loss
         assert jnp.allclose(got, want, atol=5e-5)
     for rho, want in ((0.0, 0.737), (1.0, 0.869), (5.0, 0.992)):
-        got = laws.best_ratio(spectrum, jnp.asarray(rho))
+        got = best_ratio(spectrum, jnp.asarray(rho))
         assert jnp.allclose(got, want, atol=5e-4)
 
 
 def test_an_undriven_stiff_direction_becomes_marginal():
     spectrum = jnp.asarray([0.5, 1.0, 4.0])
     shares = jnp.asarray([0.5, 0.5, 0.0])
-    stable = laws.mean_field(spectrum, jnp.asarray(0.05), ONE, ZERO, shares)
-    marginal = laws.mean_field(spectrum, jnp.asarray(1.0), ONE, ZERO, shares)
+    stable = steady_state(spectrum, jnp.asarray(0.05), ONE, ZERO, shares)
+    marginal = steady_state(spectrum, jnp.asarray(1.0), ONE, ZERO, shares)
     assert stable.step * 4.0 < 2
     assert jnp.allclose(marginal.step * 4.0, 2.0)
     assert marginal.variances[2] == 0
@@ -107,7 +114,7 @@ def test_an_undriven_stiff_direction_becomes_marginal():
 
 def test_flat_directions_do_not_count():
     spectrum = jnp.asarray([0.0, 0.0, 1.0, 2.0])
-    state = laws.mean_field(spectrum, jnp.asarray(0.5), ONE, ZERO)
+    state = steady_state(spectrum, jnp.asarray(0.5), ONE, ZERO)
     assert jnp.isfinite(state.loss)
     assert jnp.array_equal(state.variances[:2], jnp.zeros(2))
 
@@ -117,7 +124,7 @@ def test_small_formulas():
     assert min(theory.REPORTED_SHARES.values()) >= 0.5
     assert abs(theory.probe_alignment(120) - 0.07299) < 1e-4
     assert theory.probe_alignment(1) == pytest.approx(1.0)
-    assert jnp.allclose(laws.relaxation_rate(ONE, ONE, ZERO), 1.0)
+    assert jnp.allclose(relaxation_rate(ONE, ONE, ZERO), 1.0)
     saddle = lambda w: w[0] ** 2 - w[1] ** 2
     w, up = jnp.asarray([1.0, 1.0]), jnp.asarray([0.0, 1.0])
     assert jnp.isnan(theory.optimal_length(saddle, w, up))

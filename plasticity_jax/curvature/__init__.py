@@ -6,6 +6,14 @@ probability) and a pytree of parameters; the rows of dense matrices follow
 function in an `equinox.Module`) are held fixed and are `None` in what comes back.
 """
 
+from ._compensation import best_ratio as best_ratio
+from ._compensation import gradient_parts as gradient_parts
+from ._compensation import greedy_ratio as greedy_ratio
+from ._compensation import isotropic_loss as isotropic_loss
+from ._compensation import relaxation_rate as relaxation_rate
+from ._compensation import stationary_balance as stationary_balance
+from ._compensation import steady_state as steady_state
+from ._compensation import SteadyState as SteadyState
 from ._fisher import fisher as fisher
 from ._fisher import fisher_diagonal as fisher_diagonal
 from ._fisher import fisher_operator as fisher_operator

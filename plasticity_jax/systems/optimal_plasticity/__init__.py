@@ -31,12 +31,12 @@ row of `plasticity-jax verify optimal_plasticity`):
 | A7, A8 exact and as printed | `theory.mixture_curvature`, `theory.mixture_curvature_without_overlap` | verify |
 | positivity | `theory.step_slope` | verify |
 | path Hessian | `theory.path_hessian` | verify |
-| stationary balance | `steady_state.balance` | verify |
-| isotropic and one-probe laws | `steady_state.isotropic_loss`, `theory.probe_alignment` | verify |
-| mean-field law, undriven-direction limit | `steady_state.mean_field` | verify, `test_optimal_plasticity_theory` |
-| best fixed ratio, greedy Eq. 9 | `steady_state.best_ratio`, `steady_state.greedy_ratio` | `test_optimal_plasticity_theory` |
-| relaxation | `steady_state.relaxation_rate` | `test_optimal_plasticity_theory` |
-| $dF/dr$ by reverse mode | `simulate`, `steady_state.mean_field` | verify |
+| stationary balance | `curvature.stationary_balance` | verify |
+| isotropic and one-probe laws | `curvature.isotropic_loss`, `theory.probe_alignment` | verify |
+| mean-field law, undriven-direction limit | `curvature.steady_state` | verify, `test_optimal_plasticity_theory` |
+| best fixed ratio, greedy Eq. 9 | `curvature.best_ratio`, `curvature.greedy_ratio` | `test_optimal_plasticity_theory` |
+| relaxation | `curvature.relaxation_rate` | `test_optimal_plasticity_theory` |
+| $dF/dr$ by reverse mode | `simulate`, `curvature.steady_state` | verify |
 | stationarity flag | `measure.drift` | `test_measure` |
 | Table 1, fluctuation share | `theory.REPORTED_SHARES`, `theory.fluctuation_share` | `test_optimal_plasticity_theory` |
 | Figs. 1, 3, 4, 5, 5-S1 | experiments `fig1`, `fig3`, `fig4`, `fig5`, `fig5s1`, `fig5s1_iid` | `test_experiments` |
@@ -46,6 +46,4 @@ row of `plasticity-jax verify optimal_plasticity`):
 from .config import build as build
 from .config import Config as Config
 from .config import objective as objective
-from .steady_state import best_ratio as best_ratio
-from .steady_state import mean_field as mean_field
 from .theory import optimal_length as optimal_length

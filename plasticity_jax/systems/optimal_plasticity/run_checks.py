@@ -17,8 +17,12 @@ from ..._interfaces import State
 from ..._signals import LossSignals
 from ..._simulate import simulate
 from ..._trees import tree_norm
-from ...curvature import quadratic_form
-from . import steady_state as laws
+from ...curvature import (
+    isotropic_loss,
+    quadratic_form,
+    stationary_balance,
+    steady_state,
+)
 from . import theory
 from .config import build, Config
 from .experiments.directions import optimal_step_of
@@ -79,14 +83,14 @@ def run_checks() -> Iterator[Check]:
     one = jnp.ones(())
     for ratio, rho in ((0.4, 0.0), (1.0, 0.0), (1.5, 0.0), (0.7, 1.0), (1.0, 1.0)):
         got = steady_loss(linear(ratio=ratio, corruption=rho), keys)
-        want = laws.mean_field(spectrum, jnp.asarray(ratio), one, jnp.asarray(rho)).loss
+        want = steady_state(spectrum, jnp.asarray(ratio), one, jnp.asarray(rho)).loss
         name = f"steady-state error, r = {ratio}, rho = {rho}"
         yield simulated(name, "mean-field law", got, want, 0.03)
     soft = linear(ratio=0.3, fluctuating_share=0.5)
     shares = jnp.where(jnp.arange(120) < 60, 1 / 60, 0.0)
     for ratio in (0.15, 0.5):
         got = steady_loss(dataclasses.replace(soft, ratio=ratio), keys)
-        want = laws.mean_field(spectrum, jnp.asarray(ratio), one, jnp.zeros(()), shares)
+        want = steady_state(spectrum, jnp.asarray(ratio), one, jnp.zeros(()), shares)
         marginal = (
             "marginal" if float(want.step * jnp.max(spectrum)) > 2 - 1e-9 else "stable"
         )
@@ -95,7 +99,7 @@ def run_checks() -> Iterator[Check]:
     yield from _isotropic_checks(keys)
     config = linear(ratio=0.7, corruption=1.0, steps=10_000, window=9_000)
     norms, curvatures = recorded(config, keys[0], gradient_of).T
-    sides = laws.balance(
+    sides = stationary_balance(
         jnp.mean(norms), jnp.mean(curvatures), average, config.ratio, one, one
     )
     yield simulated("stationary balance", "derived, exact", *sides, 0.01)
@@ -115,7 +119,7 @@ def _isotropic_checks(keys: Array) -> Iterator[Check]:
     even = np.eye(12)
     mean = jnp.asarray(0.2)
     anisotropic = jnp.mean(jnp.diag(jnp.asarray(MOMENT))) / 5
-    law = lambda r, h, rho=0.0: laws.isotropic_loss(r, one, h, jnp.asarray(rho))
+    law = lambda r, h, rho=0.0: isotropic_loss(r, one, h, jnp.asarray(rho))
     for rho in (0.0, 1.0):
         config = linear(ratio=0.5, corruption=rho, second_moment=even)
         name = f"gradient on an isotropic bowl, r = 0.5, rho = {rho}"
@@ -136,7 +140,7 @@ def _derivative_checks(keys: Array, spectrum: Array) -> Iterator[Check]:
     """How the steady-state error changes with the ratio, through the whole run."""
     config = linear(steps=3000, window=2500)
     error = lambda r: steady_loss(dataclasses.replace(config, ratio=r), keys)
-    law = lambda r: laws.mean_field(spectrum, r, jnp.ones(()), jnp.zeros(())).loss
+    law = lambda r: steady_state(spectrum, r, jnp.ones(()), jnp.zeros(())).loss
     for ratio in (jnp.asarray(0.4), jnp.asarray(1.0)):
         reverse = jax.grad(error)(ratio)
         step = 1e-6

@@ -1,8 +1,9 @@
 r"""Closed forms of one step: what a compensation and a fluctuation do to a loss.
 
 Raman & O'Leary 2021, eLife 10:e62912 (main text Eqs. 1-14, appendix Eqs. A1-A8), with
-the corrections of its misprints. `steady_state` holds the laws of the long run. `loss`
-is any scalar function of a pytree of weights; `Q_w[v]` is `curvature.quadratic_form`.
+the corrections of its misprints. `loss` is any scalar function of a pytree of weights;
+`Q_w[v]` is `curvature.quadratic_form`. The laws of the long run are in `curvature`
+(`steady_state` and its neighbours).
 """
 
 import math

@@ -17,10 +17,10 @@ from ...._interfaces import State
 from ...._signals import LossSignals
 from ...._simulate import simulate
 from ...._sweep import sweep
-from ....curvature import hessian
+from ....curvature import best_ratio, greedy_ratio, hessian, isotropic_loss
+from ....curvature import steady_state as settled_state
 from ....measure import drift, log_vertex, STATIONARY
 from ..config import build, Config, input_moment, objective
-from ..steady_state import best_ratio, greedy_ratio, isotropic_loss, mean_field
 
 
 STRETCHES = 50  # of the recorded course of the loss
@@ -94,7 +94,7 @@ def predict(plan: Plan, keys: Key[Array, " seed"]) -> xarray.Dataset:
     axes = [_axis(plan, name) for name in ("corruption", "fluctuation_size", "ratio")]
     if config.rule == "gradient":
         axes[0] = 0 * axes[0]
-    law = lambda e, rho, s, r: mean_field(e, r, size(s), rho, shares).loss
+    law = lambda e, rho, s, r: settled_state(e, r, size(s), rho, shares).loss
     if config.rule in ("beeline", "newton"):
         law = lambda e, rho, s, r: isotropic_loss(r, size(s), jnp.mean(e), 0 * rho)
     spectra = data.eigenvalue

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..._interfaces import Scalar
+from .._interfaces import Scalar
 
 
 Vector = Float[Array, " w"]
@@ -21,7 +21,7 @@ BISECTIONS = 60
 RATIOS = (1e-3, 10.0)  # where the best ratio is looked for
 
 
-class MeanField(NamedTuple):
+class SteadyState(NamedTuple):
     """Steady state of a quadratic under the noisy normalised gradient."""
 
     loss: Scalar
@@ -30,7 +30,7 @@ class MeanField(NamedTuple):
     variances: Vector  # <c_i^2> of every eigen-direction; 0 where it is undriven
 
 
-def parts(
+def gradient_parts(
     ratio: Scalar, fluctuation: Scalar, corruption: Scalar
 ) -> tuple[Scalar, Scalar]:
     r"""$(\gamma_1, \gamma_2)$ of the noisy gradient."""
@@ -38,7 +38,7 @@ def parts(
     return clean, corruption * clean
 
 
-def balance(
+def stationary_balance(
     mean_gradient_norm: Scalar,
     mean_gradient_curvature: Scalar,
     mean_curvature: Scalar,
@@ -51,7 +51,7 @@ def balance(
     $\gamma_1\langle\|g\|\rangle = \frac12[\gamma_1^2\langle Q[g]\rangle + (\gamma_2^2 +
     \delta^2)\,\mathrm{Tr}H/N]$.
     """
-    clean, noise = parts(ratio, fluctuation, corruption)
+    clean, noise = gradient_parts(ratio, fluctuation, corruption)
     driven = (noise**2 + fluctuation**2) * mean_curvature
     return clean * mean_gradient_norm, (clean**2 * mean_gradient_curvature + driven) / 2
 
@@ -70,17 +70,17 @@ def isotropic_loss(
 
 def relaxation_rate(ratio: Scalar, fluctuation: Scalar, corruption: Scalar) -> Scalar:
     r"""$2\gamma_1^2/(\gamma_1^2+s^2)$ per step, isotropic: how fast it settles."""
-    clean, noise = parts(ratio, fluctuation, corruption)
+    clean, noise = gradient_parts(ratio, fluctuation, corruption)
     return 2 * clean**2 / (clean**2 + noise**2 + fluctuation**2)
 
 
-def mean_field(
+def steady_state(
     eigenvalues: Vector,
     ratio: Scalar,
     fluctuation: Scalar,
     corruption: Scalar,
     driven: Vector | None = None,
-) -> MeanField:
+) -> SteadyState:
     r"""Steady state of the noisy normalised gradient on any quadratic, large $N$.
 
     Each direction is an AR(1) process with the effective learning rate $\mu =
@@ -96,7 +96,7 @@ def mean_field(
     eigenvalues = jnp.maximum(eigenvalues, 0.0)
     count = len(eigenvalues)
     shares = jnp.full(count, 1 / count) if driven is None else driven
-    clean, noise = parts(ratio, fluctuation, corruption)
+    clean, noise = gradient_parts(ratio, fluctuation, corruption)
     variances = fluctuation**2 * shares + noise**2 / count
     active = jnp.where(variances > 0, eigenvalues, 0.0)
     stiffest, limit = jnp.max(eigenvalues), jnp.max(active)
@@ -114,7 +114,7 @@ def mean_field(
     spread = jnp.where(moving, spread, 0.0)
     rest = jnp.where(marginal, gradient_norm**2 - jnp.sum(active**2 * spread), 0.0)
     loss = (jnp.sum(active * spread) + rest / stiffest) / 2
-    return MeanField(loss, step, gradient_norm, spread)
+    return SteadyState(loss, step, gradient_norm, spread)
 
 
 def _root(function: Callable[[Scalar], Scalar], high: Scalar) -> Scalar:
@@ -153,7 +153,9 @@ def best_ratio(
 
     def slope(ratio: Scalar) -> Scalar:
         loss = lambda log: (
-            mean_field(eigenvalues, jnp.exp(log), jnp.ones(()), corruption, driven).loss
+            steady_state(
+                eigenvalues, jnp.exp(log), jnp.ones(()), corruption, driven
+            ).loss
         )
         return jax.grad(loss)(jnp.log(ratio))
 
@@ -168,10 +170,10 @@ def greedy_ratio(eigenvalues: Vector, corruption: Scalar) -> Scalar:
     mean = jnp.mean(eigenvalues)
 
     def excess(ratio: Scalar) -> Scalar:
-        state = mean_field(eigenvalues, ratio, jnp.ones(()), corruption)
+        state = steady_state(eigenvalues, ratio, jnp.ones(()), corruption)
         power = eigenvalues**2 * state.variances
         steep = jnp.sum(eigenvalues * power) / jnp.sum(power)
-        clean, noise = parts(ratio, jnp.ones(()), corruption)
+        clean, noise = gradient_parts(ratio, jnp.ones(()), corruption)
         return clean**2 * steep + noise**2 * mean - mean
 
     return _ratio_where(excess)
