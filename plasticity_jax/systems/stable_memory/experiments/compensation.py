@@ -1,0 +1,276 @@
+"""Repair of a memory's recall: is it best when smaller than the noise?
+
+Beyond the paper: the curvature and ratio laws of compensatory plasticity (Raman &
+O'Leary 2021) on the recall error of a network that holds memories in imaginary
+eigenvalues.
+"""
+
+import dataclasses
+import math
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import xarray
+from jaxtyping import Array, Float, Key
+
+from ...._config import Plan
+from ...._experiment import Claim, Experiment
+from ...._interfaces import real, require, Scalar, State, System
+from ...._signals import LossSignals
+from ...._simulate import simulate
+from ...._sweep import sweep
+from ....circuits import LossCircuit, RateNetwork, Rates
+from ....curvature import best_ratio, hessian, steady_state
+from ....measure import drift, log_vertex
+from ....rules import NoisyGradient, Normalised, Wiener
+from ....tasks import Constant
+from ..figures import beyond as figures
+from ..patterns import draw_planes, low_rank
+
+
+Matrix = Float[Array, "n n"]
+
+
+class Config(eqx.Module):
+    r"""Memories whose synapses fluctuate and are repaired along the recall's gradient.
+
+    Per step, fluctuations have length `fluctuation` times the square root of the number
+    of weights; repair is `ratio` times as long, along the gradient of the recall error
+    corrupted by `corruption` times as much noise. Recall follows partial `cues` for
+    `time` neural time constants.
+    """
+
+    ratio: Scalar = eqx.field(default=0.5, converter=real)
+    fluctuation: Scalar = eqx.field(default=1e-3, converter=real)  # per weight
+    corruption: Scalar = eqx.field(default=0.0, converter=real)
+    rotation: Scalar = eqx.field(default=4.0, converter=real)  # rho
+    expansion: Scalar = eqx.field(default=2.0, converter=real)  # alpha
+    cue_amplitude: Scalar = eqx.field(default=1.0, converter=real)
+    repairs: bool = eqx.field(default=True, static=True)  # control: noise instead
+    size: int = eqx.field(default=16, static=True)
+    planes: int = eqx.field(default=2, static=True)
+    cues: int = eqx.field(default=32, static=True)
+    time: float = eqx.field(default=2.0, static=True)
+    step: float = eqx.field(default=0.1, static=True)
+    steps: int = eqx.field(default=3000, static=True)
+    window: int = eqx.field(default=1000, static=True)
+
+    def __check_init__(self) -> None:
+        unbounded = (0.0, math.inf)
+        require(self, ratio=unbounded, fluctuation=unbounded, corruption=unbounded)
+        require(self, rotation=unbounded, expansion=unbounded, cue_amplitude=unbounded)
+        for name in ("planes", "cues", "steps", "window"):
+            if getattr(self, name) < 1:
+                value = getattr(self, name)
+                raise ValueError(f"`{name}` must be at least 1; got {value}.")
+        if self.window > self.steps:
+            raise ValueError(
+                f"`window` ({self.window}) must not exceed `steps` ({self.steps})."
+            )
+
+
+class RecallError(eqx.Module):
+    """Mean squared distance from the intact network's course after every cue.
+
+    `starts` (neuron, cue); `courses` (time, neuron, cue) of the intact network, whose
+    error is 0.
+    """
+
+    network: RateNetwork
+    starts: Float[Array, "n cue"]
+    courses: Float[Array, "time n cue"]
+
+    def __call__(self, weights: Matrix, stimulus: None = None) -> Scalar:
+        del stimulus
+        recalled = recall(self.network, weights, self.starts, len(self.courses))
+        return jnp.mean((recalled - self.courses) ** 2)
+
+
+def recall(
+    network: RateNetwork, weights: Matrix, starts: Float[Array, "n cue"], steps: int
+) -> Float[Array, "time n cue"]:
+    """The courses (time, neuron, cue) from several starts at once, weights fixed."""
+    activity = network.start(starts)
+    silence, key = jnp.zeros_like(starts), jr.key(0)
+
+    def forward(activity: Rates, _: None) -> tuple[Rates, Array]:
+        activity, _ = network(activity, weights, silence, key)
+        return activity, activity.potential
+
+    return jax.lax.scan(forward, activity, length=steps)[1]
+
+
+def intact(config: Config, key: Key[Array, ""]) -> tuple[RecallError, Matrix]:
+    """The recall error of a network and the weights at which it vanishes.
+
+    Cues are the vectors of its planes with either sign, in a random background.
+    """
+    for_planes, for_signs, for_background = jr.split(key, 3)
+    planes = draw_planes("hadamard", config.planes, config.size, for_planes)
+    ones = jnp.ones(config.planes)
+    basis, core = low_rank(planes, config.rotation * ones, config.expansion * ones)
+    weights = basis @ core @ basis.T
+    cued = basis.T[jnp.arange(config.cues) % (2 * config.planes)]
+    signs = jr.rademacher(for_signs, (config.cues, 1), dtype=cued.dtype)
+    background = jr.normal(for_background, cued.shape)
+    starts = config.cue_amplitude * config.size**0.5 * signs * cued + background
+    network, steps = RateNetwork(config.step), round(config.time / config.step)
+    courses = recall(network, weights, starts.T, steps)
+    return RecallError(network, starts.T, courses), weights
+
+
+def loss_of(state: State, signals: LossSignals, changes: Any) -> Scalar:
+    """Record the recall error before the step."""
+    del state, changes
+    return signals.loss
+
+
+def repaired(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
+    """Recall error averaged over the last `window` steps, and its relative drift."""
+    for_memory, for_run = jr.split(key)
+    loss, weights = intact(config, for_memory)
+    length = config.fluctuation * config.size
+    repair = NoisyGradient(config.ratio * length, config.corruption)
+    if not config.repairs:
+        repair = Normalised(Wiener(), config.ratio * length)
+    rules = {"fluctuation": Normalised(Wiener(), length), "repair": repair}
+    system = System(Constant(None), LossCircuit(loss), rules)
+    start = State(None, weights)
+    _, losses = simulate(
+        system, start, for_run, steps=config.steps, every=1, record=loss_of
+    )
+    return {
+        "loss": jnp.mean(losses[-config.window :]),
+        "drift": drift(losses[-config.window :], 0.5),
+    }
+
+
+def curvature_at_memory(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
+    """Eigenvalues of the exact Hessian of the recall error at the intact weights."""
+    loss, weights = intact(config, jr.split(key)[0])
+    return {"eigenvalue": jnp.linalg.eigvalsh(hessian(loss, weights))}
+
+
+def predict(plan: Plan, keys: Key[Array, " seed"]) -> xarray.Dataset:
+    """The mean-field law on the grid, from the Hessian at the intact weights.
+
+    `predicted_loss` (corruption, ratio, seed) and, per corruption, the best fixed
+    ratio `predicted_ratio`.
+    """
+    dims = {"eigenvalue": ("mode",)}
+    run = curvature_at_memory
+    spectra = sweep(run, plan.config, {}, keys, dims=dims, progress=False).eigenvalue
+    axes = {name: np.asarray(plan.grid[name]) for name in ("corruption", "ratio")}
+    length = plan.config.fluctuation * plan.config.size
+    corruptions, ratios = (jnp.asarray(x, length.dtype) for x in axes.values())
+
+    @jax.jit
+    @jax.vmap
+    def laws(spectrum: Array) -> tuple[Array, Array]:
+        loss = lambda rho, r: steady_state(spectrum, r, length, rho).loss
+        every = jax.vmap(jax.vmap(loss, (None, 0)), (0, None))
+        best = jax.vmap(lambda rho: best_ratio(spectrum, rho))
+        return every(corruptions, ratios), best(corruptions)
+
+    loss, best = laws(jnp.maximum(jnp.asarray(spectra.values), 0.0))
+    return xarray.Dataset(
+        {
+            "eigenvalue": spectra,
+            "predicted_loss": (("seed", "corruption", "ratio"), np.asarray(loss)),
+            "predicted_ratio": (("seed", "corruption"), np.asarray(best)),
+        },
+        {**axes, "seed": spectra.seed},
+    )
+
+
+# --- what claims measure --------------------------------------------------------------
+
+
+def optimum(data: xarray.Dataset, corruption: float) -> tuple[float, float]:
+    """Ratio of least error and its standard error over seeds."""
+    curves = data.loss.sel(corruption=corruption).transpose("seed", "ratio").values
+    ratios = data.ratio.values
+    each = [log_vertex(ratios, curve) for curve in curves]
+    error = np.std(each, ddof=1) / len(each) ** 0.5 if len(each) > 1 else math.nan
+    return log_vertex(ratios, curves.mean(axis=0)), float(error)
+
+
+def compensation_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
+    """The best ratio stays at or below one, and the exact Hessian predicts it."""
+    claims, best = [], []
+    for rho in data.corruption.values:
+        ratio, error = optimum(data, rho)
+        law = float(data.predicted_ratio.sel(corruption=rho).mean())
+        blind, _ = optimum(control, control.corruption.values[0])
+        best.append(ratio)
+        claims += [
+            Claim(
+                f"best repair is at most the noise (best ratio, corruption {rho:g})",
+                "Raman & O'Leary 2021, Eq. 9: at most 1; a step of the grid above",
+                ratio,
+                float(data.ratio[1]),
+                1.15,
+                error,
+                blind,
+            ),
+            Claim(
+                f"the memory's Hessian predicts it (law / run, corruption {rho:g})",
+                "mean-field law, 20 %",
+                law / ratio,
+                0.8,
+                1.2,
+                control=law / blind,
+            ),
+        ]
+    small = {"corruption": data.corruption.values[0]}
+    misfit = lambda d: float(
+        np.abs(
+            d.loss.mean("seed", skipna=False)
+            / data.predicted_loss.sel(small).mean("seed")
+            - 1
+        )
+        .sel(ratio=slice(0.25, 1.05))
+        .max(skipna=False)
+    )
+    claims += [
+        Claim(
+            "and the error (largest relative distance, 0.25 <= ratio <= 1.05)",
+            "mean-field law, 25 %",
+            misfit(data.sel(small)),
+            0.0,
+            0.25,
+            control=misfit(control.sel(small)),
+        ),
+        Claim(
+            "a corrupted gradient asks for more repair (least step of best ratios)",
+            "Raman & O'Leary 2021, Fig. 5",
+            float(np.min(np.diff(best))) if len(best) > 1 else math.nan,
+            0.0,
+        ),
+    ]
+    return claims
+
+
+def without_gradient(plan: Plan) -> Plan:
+    """Negative control: repair of the same length in a random direction."""
+    grid = {**plan.grid, "corruption": plan.grid["corruption"][:1]}
+    config = dataclasses.replace(plan.config, repairs=False)
+    return plan._replace(config=config, grid=grid)
+
+
+COMPENSATION = Experiment(
+    "compensation",
+    "beyond the paper",
+    "repair of a recall error is best when no larger than the noise",
+    Config,
+    repaired,
+    compensation_claims,
+    figures.compensation,
+    without_gradient,
+    {},
+    predict,
+)

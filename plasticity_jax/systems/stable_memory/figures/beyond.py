@@ -1,0 +1,41 @@
+"""Beyond the paper: repair of recall, and the lifetime of a memory."""
+
+import numpy as np
+import xarray
+from matplotlib.figure import Figure
+
+from ...._panels import panels, SHADES, THEORY
+
+
+def compensation(data: xarray.Dataset) -> Figure:
+    """Recall error against the ratio of repair to noise; the law of the Hessian."""
+    figure, axes = panels(1, 2, 4.2, 3.2)
+    left, right = axes[0]
+    for rho, colour in zip(data.corruption.values, SHADES, strict=False):
+        here = data.sel(corruption=rho)
+        mean, spread = here.loss.mean("seed"), here.loss.std("seed")
+        left.errorbar(
+            data.ratio,
+            mean,
+            spread,
+            fmt="o-",
+            color=colour,
+            ms=4,
+            capsize=2,
+            label=f"corruption {rho:g}",
+        )
+        law = here.predicted_loss.mean("seed")
+        left.plot(data.ratio, law, "--", color=colour, lw=1)
+    left.plot([], [], "--", color=THEORY, lw=1, label="law of the Hessian")
+    left.axvline(1.0, color=THEORY, lw=0.7, ls=":")
+    left.set(xscale="log", yscale="log")
+    left.set(xlabel="repair / fluctuation", ylabel="recall error")
+    left.set_xticks([0.1, 0.2, 0.5, 1, 2], ["0.1", "0.2", "0.5", "1", "2"])
+    left.minorticks_off()
+    left.legend(frameon=False, fontsize=8)
+    modes = np.arange(1, data.sizes["mode"] + 1)
+    for spectrum in data.eigenvalue.transpose("seed", "mode").values:
+        right.plot(modes, spectrum[::-1], color=SHADES[0], lw=0.8)
+    right.set(xscale="log", yscale="log", xlabel="direction of the weights")
+    right.set_ylabel("curvature of the recall error")
+    return figure
