@@ -127,14 +127,20 @@ class Experiment(NamedTuple):
 
 
 def perform(
-    experiment: Experiment, plan: Plan, *, seed: int = 0, progress: bool = True
+    experiment: Experiment,
+    plan: Plan,
+    *,
+    seed: int = 0,
+    batch_size: int | None = None,
+    progress: bool = True,
 ) -> "tuple[xarray.Dataset, xarray.Dataset]":
     """The labelled data of an experiment, theory included, and of its control."""
+    options = {"batch_size": batch_size, "progress": progress}
 
     def data(plan: Plan) -> "xarray.Dataset":
         keys = jr.split(jr.key(seed), plan.seeds)
         run, dims = experiment.run, experiment.dims
-        result = sweep(run, plan.config, plan.grid, keys, dims=dims, progress=progress)
+        result = sweep(run, plan.config, plan.grid, keys, dims=dims, **options)
         if experiment.predict is not None:
             law = experiment.predict(plan, keys)
             result = result.merge(law, join="exact", compat="no_conflicts")

@@ -8,6 +8,7 @@ from ._loss import feedforward as feedforward
 from ._loss import LossCircuit as LossCircuit
 from ._loss import SecondMomentError as SecondMomentError
 from ._loss import SquaredError as SquaredError
+from ._rate import amplification as amplification
 from ._rate import error_function as error_function
 from ._rate import logistic as logistic
 from ._rate import RateNetwork as RateNetwork

@@ -1,7 +1,7 @@
 """A recurrent network of rate neurons (Susman et al. 2019, Eq. 1)."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -131,6 +131,19 @@ class RateNetwork(AbstractCircuit):
             x = x + self.floor * jnp.sqrt(dt) * jr.normal(key, x.shape, x.dtype)
         signals = RateSignals(dt, activity.age, rate, x, average, early, late)
         return Rates(x, average, early, late, activity.age + 1), signals
+
+
+def amplification(eigenvalue: Any, dt: float, integrator: str) -> Any:
+    r"""Factor of one step on a mode of the Jacobian: $1 + z$, $z = \lambda\,dt$.
+
+    For `euler`; $1 + z + z^2/2 + z^3/6 + z^4/24$ for `rk4`. A silent memory of strength
+    $\rho$ has $\lambda = -1 + i\rho$; where the factor is longer than 1 the step makes
+    activity grow that decays in the equation.
+    """
+    z = dt * eigenvalue
+    if integrator == "euler":
+        return 1 + z
+    return 1 + z * (1 + z / 2 * (1 + z / 3 * (1 + z / 4)))
 
 
 def check_step(dt: ArrayLike, integrator: str) -> None:

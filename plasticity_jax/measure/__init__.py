@@ -6,6 +6,9 @@ from ._planes import plane_activity as plane_activity
 from ._planes import plane_basis as plane_basis
 from ._planes import PlaneActivity as PlaneActivity
 from ._planes import rotation as rotation
+from ._shares import change_shares as change_shares
+from ._shares import integrated_changes as integrated_changes
+from ._shares import Shares as Shares
 from ._spectra import Eigenpair as Eigenpair
 from ._spectra import leading_overlaps as leading_overlaps
 from ._spectra import memory_eigenvalue as memory_eigenvalue

@@ -1,23 +1,15 @@
 """Pictures of the experiments; each takes the labelled data of one sweep."""
 
-from typing import Any
-
 import numpy as np
 import xarray
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ..._panels import panels
+
 
 SIMULATED, THEORY, BEST = "#1f5fa8", "#d1731c", "#b3262e"
 SHADES = ("#1f5fa8", "#3f9b74", "#d1731c", "#8a5bb0", "#707070")
-
-
-def _panels(rows: int, columns: int, width: float, height: float) -> Any:
-    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False)
-    for panel in axes.ravel():
-        panel.spines[["top", "right"]].set_visible(False)
-    return figure, axes
 
 
 def ratio_grid(data: xarray.Dataset) -> Figure:
@@ -27,7 +19,7 @@ def ratio_grid(data: xarray.Dataset) -> Figure:
             data = data.expand_dims(name)
     rows, columns = data.sizes["corruption"], data.sizes["fluctuation_size"]
     flat = columns == 1
-    figure, axes = _panels(*((1, rows) if flat else (rows, columns)), 3.3, 2.5)
+    figure, axes = panels(*((1, rows) if flat else (rows, columns)), 3.3, 2.5)
     for i, j in np.ndindex(rows, columns):
         panel = axes[0, i] if flat else axes[i, j]
         _ratio_panel(panel, data.isel({"corruption": i, "fluctuation_size": j}))
@@ -74,7 +66,7 @@ def stages_and_drift(data: xarray.Dataset) -> Figure:
     """Figure 1: error in stages of the ratio; error and weights at ratio 1."""
     from .experiments.drifting import EVERY, STAGES
 
-    figure, axes = _panels(1, 3, 3.6, 2.9)
+    figure, axes = panels(1, 3, 3.6, 2.9)
     curve, weights, distance = axes[0]
     mean = data.stage_loss.mean("seed")
     error = data.stage_loss.std("seed", ddof=1) / np.sqrt(data.sizes["seed"])
@@ -103,7 +95,7 @@ def stages_and_drift(data: xarray.Dataset) -> Figure:
 
 def step_lengths(data: xarray.Dataset) -> Figure:
     """Figure 3: the loss along two directions, and repair in a steady state."""
-    figure, axes = _panels(1, 2, 3.8, 2.9)
+    figure, axes = panels(1, 2, 3.8, 2.9)
     along, repair = axes[0]
     for i, (name, color) in enumerate(
         {"gradient": SIMULATED, "corrupted": THEORY}.items()
@@ -124,7 +116,7 @@ def step_lengths(data: xarray.Dataset) -> Figure:
 
 def level_sets(data: xarray.Dataset) -> Figure:
     """Figure 4: optimal steps between level sets; their length, gain and curvature."""
-    figure, axes = _panels(1, 4, 2.7, 2.7)
+    figure, axes = panels(1, 4, 2.7, 2.7)
     labels, colors = ("gradient", "corrupted"), (SIMULATED, THEORY)
     example = data.isel(seed=0)
     stiffness, start = example.eigenvalue.values, example.start.values
@@ -157,7 +149,7 @@ def curvature_table(data: xarray.Dataset) -> Figure:
     """Table 2: curvature along each order's steps over the average, per regime."""
     from .experiments.directions import ORDERS, REGIMES
 
-    figure, axes = _panels(1, 3, 2.9, 2.8)
+    figure, axes = panels(1, 3, 2.9, 2.8)
     mean, spread = data.steepness.mean("seed"), data.steepness.std("seed", ddof=1)
     for i, (panel, order) in enumerate(zip(axes[0], ORDERS, strict=True)):
         places = np.arange(len(REGIMES))
@@ -174,7 +166,7 @@ def curvature_table(data: xarray.Dataset) -> Figure:
 
 def learning(data: xarray.Dataset) -> Figure:
     """Eq. 10: the optimal ratio beside the maintenance bound, while the error falls."""
-    figure, axes = _panels(1, 2, 4.0, 2.9)
+    figure, axes = panels(1, 2, 4.0, 2.9)
     loss, ratio = axes[0]
     steps = np.arange(1, data.sizes["step"] + 1)
     loss.loglog(

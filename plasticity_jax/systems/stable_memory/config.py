@@ -23,7 +23,7 @@ from ..._interfaces import (
     State,
     System,
 )
-from ...circuits import RateNetwork
+from ...circuits import amplification, RateNetwork
 from ...rules import (
     AdditiveRateControl,
     AntisymmetricHebb,
@@ -136,7 +136,8 @@ class Config(eqx.Module):
         Euler's own limit for memories is not enforced: it is a control.
         """
         decay = self.plasticity * self.homeostasis_gain * self.dissipation
-        if not isinstance(decay, Tracer) and np.any(decay * self.step >= 2):
+        dissipates = self.homeostasis == "dissipation" and not isinstance(decay, Tracer)
+        if dissipates and np.any(decay * self.step >= 2):
             raise ValueError(
                 f"`step` = {self.step} is too large for stability: dissipation at the "
                 f"rate {float(np.max(decay)):.4g} needs steps below "
@@ -162,15 +163,11 @@ def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
 
 
 def check_memory_step(strength: ArrayLike, step: float) -> None:
-    r"""Raise `ValueError` if RK4 would make a decaying memory grow.
-
-    At the origin the memory's eigenvalues are $-1 \pm ia$; a step multiplies the
-    activity by $1 + z + z^2/2 + z^3/6 + z^4/24$ with $z = dt(-1 + ia)$.
-    """
+    """Raise `ValueError` if RK4 would make the activity of a silent memory grow."""
     if isinstance(strength, Tracer):
         return
-    z = step * (-1 + 1j * np.asarray(strength, float))
-    growth = np.max(np.abs(1 + z * (1 + z / 2 * (1 + z / 3 * (1 + z / 4)))))
+    modes = -1 + 1j * np.asarray(strength, float)
+    growth = np.max(np.abs(amplification(modes, step, "rk4")))
     if growth > 1:
         raise ValueError(
             f"`step` = {step} is too large for stability: it makes the activity of a "

@@ -47,7 +47,7 @@ def draw_planes(
         vectors = jr.normal(key, (2 * planes, size)) / size**0.5
     if orthonormal and kind != "hadamard" and planes:
         q, r = jnp.linalg.qr(vectors.T)
-        vectors = (q * jnp.sign(jnp.diagonal(r))).T
+        vectors = (q * jnp.sign(jnp.diagonal(r))[None]).T
     return vectors.reshape(planes, 2, size)
 
 

@@ -1,0 +1,69 @@
+"""How much of the change of synapses is due to what."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Key, PyTree
+
+from .._interfaces import advance, Scalar, State, Synapses, System
+from .._keys import unrolled
+from .._trees import tree_norm, tree_size
+
+
+Changes = Mapping[str, Synapses]
+
+
+class Shares(NamedTuple):
+    """Root mean squares over synapses: of the spontaneous change, and of the rest."""
+
+    spontaneous: Scalar
+    dependent: Scalar
+
+
+def change_shares(changes: Changes, spontaneous: Sequence[str] = ("noise",)) -> Shares:
+    """The rms over synapses of the named changes together, and of all others.
+
+    `changes` by rule are those of one step, which gives instantaneous shares, or
+    summed over a window (`integrated_changes`). Changes of one kind are added before
+    the square is taken, so what homeostasis undoes of learning does not count. Raises
+    `ValueError` for a name that is not among the changes.
+    """
+    if missing := set(spontaneous) - set(changes):
+        raise ValueError(
+            f"`spontaneous` names {sorted(missing)}; the changes are those of "
+            f"{sorted(changes)}."
+        )
+    own = [change for name, change in changes.items() if name in spontaneous]
+    rest = [change for name, change in changes.items() if name not in spontaneous]
+    return Shares(_rms(own), _rms(rest))
+
+
+def integrated_changes(
+    system: System, state: State, key: Key[Array, ""], *, steps: int
+) -> tuple[State, dict[str, Synapses]]:
+    """The state after `steps` steps, and what each rule has changed on the way.
+
+    The same bits as `simulate` with this key. Without projections the changes add up
+    to the difference of the synapses.
+    """
+
+    key = unrolled(key)
+
+    def step(carry: tuple[State, Any], _: None) -> tuple[tuple[State, Any], None]:
+        state, total = carry
+        state, _signals, changes = advance(system, state, key)
+        return (state, jax.tree.map(jnp.add, total, changes)), None
+
+    still = jax.tree.map(jnp.zeros_like, state.synapses)
+    total = dict.fromkeys(system.rules, still)
+    return jax.lax.scan(step, (state, total), length=steps)[0]
+
+
+def _rms(changes: Sequence[PyTree]) -> Scalar:
+    """Of the sum; zero for none."""
+    if not changes:
+        return jnp.zeros(())
+    total = jax.tree.map(lambda *leaves: sum(leaves), *changes)
+    return tree_norm(total) / tree_size(total) ** 0.5

@@ -1,0 +1,315 @@
+r"""Closed forms of memories under homeostasis: spectra, noise, energy, learning.
+
+Susman, Brenner & Barak 2019, Nature Communications 10:4441, and the specification
+(derived, where no equation of the paper is named). $\dot x = -x + W\phi(x)$ with time
+in units of the neural time constant; memories are $W = a\,uu^\top$ (real) or
+$a(uv^\top - vu^\top)$ (imaginary). What belongs to rules is a function of `Config`.
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Complex, Float
+
+from ..._interfaces import Scalar
+from .config import Config, REFERENCE_STEP
+
+
+Vector = Float[Array, " n"]
+Matrix = Float[Array, "n n"]
+Times = Float[Array, "*time"]
+Transfer = Callable[[Vector], Vector]
+
+
+# --- spectra ------------------------------------------------------------------------
+
+
+def low_rank_eigenvalues(
+    basis: Float[Array, "n k"], core: Float[Array, "k k"]
+) -> Complex[Array, " k"]:
+    r"""The eigenvalues of $UDU^\top$ that need not be zero: those of $DU^\top U$.
+
+    For any `basis` $U$, orthogonal or not, and `core` $D$ (`patterns.low_rank`). With
+    orthonormal columns they are $\alpha_k \pm i\rho_k$ (section 5.1; Eq. 8 has $\alpha
+    = 0$).
+    """
+    return jnp.linalg.eigvals(core @ (basis.T @ basis))
+
+
+def plane_frequency(u: Vector, v: Vector, strength: Scalar | float) -> Scalar:
+    r"""$a\sqrt{|u|^2|v|^2 - (u \cdot v)^2}$: $\pm i$ this for $a(uv^\top - vu^\top)$.
+
+    Strength times the area that the two vectors span, for any two (section 5.1); its
+    gradient is zero, not NaN, where they are parallel.
+    """
+    square = (u @ u) * (v @ v) - (u @ v) ** 2
+    area = jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1.0)), 0.0)
+    return strength * area
+
+
+def origin_jacobian(weights: Matrix, slope: Scalar | float = 1.0) -> Matrix:
+    r"""$-\mathbf I + \phi'(0)W$: the network linearised about silence (section 5.1)."""
+    return slope * weights - jnp.eye(len(weights), dtype=weights.dtype)
+
+
+# --- dissipation --------------------------------------------------------------------
+
+
+def _leak(config: Config) -> Scalar:
+    r"""$\eta\kappa_H\beta$: the rate at which dissipation forgets."""
+    return config.plasticity * config.homeostasis_gain * config.dissipation
+
+
+def decay_factor(config: Config) -> Scalar:
+    r"""$a = 1 - \eta\beta\,\Delta t$: what one step of dissipation leaves, exactly.
+
+    The same for both codings (section 5.2).
+    """
+    return 1 - _leak(config) * config.step
+
+
+def mean_decay(config: Config, time: Times) -> Times:
+    r"""$e^{-\eta\beta t}$: the share of the mean weights that dissipation leaves.
+
+    The limit of short steps (section 5.2). The paper gives the rate as $\beta$; Eq. 2
+    has the factor $\eta$.
+    """
+    return jnp.exp(-_leak(config) * time)
+
+
+def stationary_variance(config: Config) -> Scalar:
+    r"""$\eta^2\Delta t\,\Delta t_{\rm ref}\sigma^2/[N(1 - a^2)]$ of each weight.
+
+    Under dissipation (section 5.2). With noise at every $k$-th step $k\,\Delta t$
+    stands for $\Delta t$ and $a^k$ for $a$: the variance just after the noise.
+    """
+    wait = config.noise_every
+    kept = decay_factor(config) ** (2 * wait)
+    return weight_diffusion(config, jnp.asarray(wait * config.step)) / (1 - kept)
+
+
+def bulk_radius(config: Config) -> Scalar:
+    r"""$\sigma\sqrt{\eta\,\Delta t_{\rm ref}/(2\beta)}$: the disc of the spectrum.
+
+    Under dissipation, by the circular law, for short steps (section 5.2).
+    """
+    leak = config.homeostasis_gain * config.dissipation
+    return config.noise * jnp.sqrt(config.plasticity * REFERENCE_STEP / (2 * leak))
+
+
+# --- noise --------------------------------------------------------------------------
+
+
+def weight_diffusion(config: Config, time: Times) -> Times:
+    r"""$\eta^2\sigma^2\Delta t_{\rm ref}\,t/N$: variance of a weight without restraint.
+
+    $\kappa_H = 0$ (section 5.4); exact at whole intervals of the noise.
+    """
+    return (config.plasticity * config.noise) ** 2 * REFERENCE_STEP / config.size * time
+
+
+def rotation_diffusion(config: Config, time: Times) -> Times:
+    r"""$\eta^2\sigma^2\Delta t_{\rm ref}\,t/(2N)$: variance of $A(t) - A(0)$.
+
+    Of any orthonormal plane, where the restraint is symmetric: decorrelation with $c =
+    1$, whatever the activity (section 5.4).
+    """
+    return weight_diffusion(config, time) / 2
+
+
+def filter_gain(config: Config) -> Scalar:
+    r"""$c = 1 - \frac{\Delta t/(\epsilon\tau_x)}{1 + \Delta t/\tau_x}$.
+
+    The postsynaptic gain at the fixed point of the filter of `decorrelation_literal`
+    (section 4.4): 0.9005 with $\epsilon = 0.05$, 0.5025 with 0.01.
+    """
+    share = config.step / config.filter_time
+    return 1 - share / config.filter_scale / (1 + share)
+
+
+# --- energy -------------------------------------------------------------------------
+
+
+def tanh_energy(potential: Vector) -> Scalar:
+    r"""$V = \sum_i \log\cosh x_i$, accurate near 0 and for large potentials."""
+    size = jnp.abs(potential)
+    near = jnp.log1p(2 * jnp.sinh(jnp.minimum(size, 1.0) / 2) ** 2)
+    far = size + jnp.log1p(jnp.exp(-2 * size)) - math.log(2.0)
+    return jnp.sum(jnp.where(size < 1, near, far))
+
+
+def energy(transfer: Transfer, potential: Vector, *, nodes: int = 64) -> Scalar:
+    r"""$V(x) = \sum_i\int_0^{x_i}\phi$ by Gauss-Legendre quadrature (section 5.3).
+
+    For odd increasing `transfer` $\phi$: zero at the origin only. It is $\|x\|_1$ for
+    the step function, `tanh_energy` for tanh.
+    """
+    place, weight = (
+        jnp.asarray(x / 2, potential.dtype)
+        for x in np.polynomial.legendre.leggauss(nodes)
+    )
+    rates = jax.vmap(lambda share: transfer(share * potential))(place + 0.5)
+    return weight @ rates @ potential
+
+
+def energy_slope(transfer: Transfer, weights: Matrix, potential: Vector) -> Scalar:
+    r"""$\dot V = -\phi \cdot x + \phi \cdot W_S\phi$, without a stimulus.
+
+    Only the symmetric part $W_S$ does work, so an imaginary memory alone cannot keep
+    activity alive (section 5.3).
+    """
+    rate = transfer(potential)
+    symmetric = (weights + weights.T) / 2
+    return rate @ symmetric @ rate - rate @ potential
+
+
+def energy_bounds(time: Times) -> tuple[Times, Times]:
+    r"""$e^{-2t} \le V(t)/V(0) \le e^{-t}$ for tanh and anti-symmetric weights.
+
+    Of any strength (section 5.3).
+    """
+    return jnp.exp(-2 * time), jnp.exp(-time)
+
+
+# --- steps that are too long --------------------------------------------------------
+
+
+def euler_limit(dt: Scalar) -> Scalar:
+    r"""$\sqrt{2/dt - 1}$: Euler makes stronger silent memories oscillate (5.5d)."""
+    return jnp.sqrt(2 / dt - 1)
+
+
+def euler_radius(strength: Scalar, dt: Scalar) -> Scalar:
+    r"""$\rho\sqrt{dt/\pi}$: Euler's spurious cycle for a step $\phi$ (section 5.5d).
+
+    In overlaps of order one; Gaussian patterns, many neurons, short steps. The equation
+    itself has no cycle.
+    """
+    return strength * jnp.sqrt(dt / math.pi)
+
+
+# --- learning with clamped activity -------------------------------------------------
+# phi(t) = c (cos(omega t) u + sin(omega t) v), `activity` c, (u, v) orthonormal
+
+
+def quadrature(frequency: Scalar, trace_time: Scalar) -> Scalar:
+    r"""$h = \omega\tau/(1 + \omega^2\tau^2)$: how far the trace lags, at most 1/2.
+
+    Largest where $\omega\tau = 1$ (section 5.6).
+    """
+    turn = frequency * trace_time
+    return turn / (1 + turn**2)
+
+
+def learning_speed(config: Config, activity: Scalar) -> Scalar:
+    r"""$l = \eta\kappa_L c^2 h$: rate of change of $-A$ by learning alone."""
+    lag = quadrature(config.frequency, config.trace_time)
+    return config.plasticity * config.learning_gain * activity**2 * lag
+
+
+def learned_rotation(config: Config, activity: Scalar, time: Times) -> Times:
+    r"""$A = -lt$ from no weights: without homeostasis, or with decorrelation.
+
+    Activity that goes from $u$ to $v$ strengthens $W_{vu}$ (section 5.6).
+    """
+    return -learning_speed(config, activity) * time
+
+
+def free_eigenvalue(
+    config: Config, activity: Scalar, time: Times
+) -> Complex[Array, "*time"]:
+    r"""$i|l|t$: the memory's eigenvalue without homeostasis (section 5.6)."""
+    frequency = jnp.abs(learned_rotation(config, activity, time))
+    return jax.lax.complex(jnp.zeros_like(frequency), frequency)
+
+
+def decorrelated_eigenvalue(
+    config: Config, activity: Scalar, time: Times
+) -> Complex[Array, "*time"]:
+    r"""$\eta\kappa_H(B - c^2/2)t + i|l|t$ with decorrelation, after whole turns.
+
+    Where both sides of a synapse have the same gain. Strong activity drives the real
+    part negative, the imaginary part grows without bound (section 5.6).
+    """
+    restraint = config.plasticity * config.homeostasis_gain
+    growth = restraint * (config.correlation - activity**2 / 2) * time
+    frequency = jnp.abs(learned_rotation(config, activity, time))
+    return jax.lax.complex(growth, frequency)
+
+
+class PlaneState(NamedTuple):
+    """$A$ and $S$ of a plane, and its eigenvalue: of a pair, the one above."""
+
+    rotation: Scalar
+    expansion: Scalar
+    eigenvalue: Complex[Array, ""]
+
+
+def controlled_state(config: Config, activity: Scalar) -> PlaneState:
+    r"""Where learning and rate control come to rest: $A^* = -2l/k$, $S^* = -l/2\omega$.
+
+    With $k = \eta\kappa_Hc^2$ and targets orthogonal to the plane, or zero; $|A^*| =
+    2h\kappa_L/\kappa_H$ does not depend on the activity. The eigenvalues are $S^* \pm
+    \sqrt{S^{*2} - A^{*2}}$ (section 5.6).
+    """
+    ratio = config.learning_gain / config.homeostasis_gain
+    rotation = -2 * ratio * quadrature(config.frequency, config.trace_time)
+    # l / omega, finite for a stimulus that stands still
+    turn = config.frequency * config.trace_time
+    lag = config.trace_time / (1 + turn**2)
+    speed = config.plasticity * config.learning_gain * activity**2
+    expansion = -speed * lag / 2
+    square = expansion**2 - rotation**2
+    none = jnp.zeros_like(square)
+    root = jnp.sqrt(jax.lax.complex(square, none))
+    above = jax.lax.complex(expansion, none) + root
+    return PlaneState(rotation, expansion, above)
+
+
+def controlled_is_complex(config: Config, activity: Scalar) -> Array:
+    r"""Whether that pair is complex: $\eta\kappa_Hc^2 < 4|\omega|$ (section 5.6).
+
+    Slow stimuli leave two real eigenvalues under rate control.
+    """
+    correction = config.plasticity * config.homeostasis_gain * activity**2
+    return correction < 4 * jnp.abs(config.frequency)
+
+
+# --- learning from a random stimulus ------------------------------------------------
+
+
+def random_drive(
+    rotation: Scalar, decay: Scalar, trace_time: Scalar, power: Scalar | float = 1.0
+) -> Complex[Array, ""]:
+    r"""$E[\bar zy]$ of a linear network under a stimulus that wanders in the plane.
+
+    $$\Big[\frac{P}{(m + \zeta)(1 + \zeta\tau)} + \frac{P(1 + \zeta)}{\tau|m +
+    \zeta|^2}\Big]\Big/\Big(\bar m + \frac1\tau\Big), \quad m = 1 + i\lambda$$
+
+    for $z = p_u + ip_v$ and its trace $y$, with $W = \lambda(uv^\top - vu^\top)$,
+    `rotation` $\lambda$; the Ornstein-Uhlenbeck stimulus has the rate `decay` $\zeta$
+    and the `power` $P = E|b|^2$. The imaginary part is what learning adds to $A$ per
+    time (over $\eta\kappa_L$): none from chance, then more of what there is (5.7).
+    """
+    wide, lag = 1 + decay, 1 + decay * trace_time
+    gain = power / (wide**2 + rotation**2)
+    drive = jax.lax.complex(
+        gain * wide * (1 / lag + 1 / trace_time), -gain * rotation / lag
+    )
+    return drive / jax.lax.complex(1 + 1 / trace_time, -rotation)
+
+
+def random_drive_slope(
+    decay: Scalar, trace_time: Scalar, power: Scalar | float = 1.0
+) -> Scalar:
+    r"""$\partial_\lambda \mathrm{Im}\,E[\bar zy]$ at 0: how chance reinforces itself.
+
+    0.0128 with $\tau_y = 50$ and 0.0097 with 100, for $\zeta = 0.01$ (section 5.7).
+    """
+    leak, wide, lag = 1 + 1 / trace_time, 1 + decay, 1 + decay * trace_time
+    gain = (1 / lag + 1 / trace_time) / wide - leak / (wide**2 * lag)
+    return power * gain / leak**2
