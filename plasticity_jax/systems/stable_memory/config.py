@@ -23,7 +23,7 @@ from ..._interfaces import (
     State,
     System,
 )
-from ...circuits import amplification, RateNetwork
+from ...circuits import amplification, error_function, logistic, RateNetwork
 from ...rules import (
     AdditiveRateControl,
     AntisymmetricHebb,
@@ -46,6 +46,12 @@ from .patterns import KINDS
 
 Vector = Float[Array, " n"]
 Matrix = Float[Array, "n n"]
+TRANSFERS = {  # phi; the slope of a step function carries no gradient
+    "tanh": jnp.tanh,
+    "erf": error_function,
+    "step": jnp.sign,
+    "logistic": logistic,
+}
 REFERENCE_STEP = 0.1  # at which the published noise is defined
 HOMEOSTASIS = (
     "none",
@@ -96,6 +102,7 @@ class Config(eqx.Module):
     learns: bool = eqx.field(default=False, static=True)
     pair_rule: bool = eqx.field(default=False, static=True)  # `imbalance`, both windows
     sparse: bool = eqx.field(default=False, static=True)  # synapses of `density` only
+    transfer: str = eqx.field(default="tanh", static=True)
     pattern: str = eqx.field(default="gaussian", static=True)
     orthonormal: bool = eqx.field(default=False, static=True)
     size: int = eqx.field(default=128, static=True)
@@ -120,6 +127,7 @@ class Config(eqx.Module):
         require(self, density=(0.0, 1.0), imbalance=(-1.0, 1.0), decay=unbounded)
         require(self, frequency=(-math.inf, math.inf))
         _one_of("homeostasis", self.homeostasis, HOMEOSTASIS)
+        _one_of("transfer", self.transfer, tuple(TRANSFERS))
         _one_of("pattern", self.pattern, KINDS)
         if self.size < 2:
             raise ValueError(f"`size` must be at least 2 neurons; got {self.size}.")
@@ -191,6 +199,7 @@ def network_of(config: Config) -> RateNetwork:
         late,
         keep,
         inflow,
+        transfer=TRANSFERS[config.transfer],
         integrator=config.integrator,
     )
 
