@@ -6,6 +6,7 @@ import datetime
 import json
 import math
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 
 Run = Callable[[Any, Key[Array, ""]], Mapping[str, Array]]
+# On a CPU these wait for threads of XLA's pool, which another batch in flight may hold
+# while it waits for the same: programs that use them take turns.
+TURNS = re.compile(r" fft\(|lapack_|blas_")
 Results = dict[str, np.ndarray]
 
 
@@ -230,8 +234,8 @@ class _Lanes:
         program = jitted.lower(*self.batch(np.zeros(size, int))).compile()
         self.programs[size] = program
         self.compile_seconds += time.perf_counter() - start
-        if " fft(" in program.compiled.as_text():
-            self.turn = threading.Lock()  # XLA's FFT may wait for ever for the other's
+        if TURNS.search(program.compiled.as_text()):
+            self.turn = threading.Lock()
         memory = program.compiled.memory_analysis()
         if memory is None:
             return 0

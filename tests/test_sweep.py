@@ -270,13 +270,37 @@ def test_a_small_sweep_spends_nothing_on_trials():
     assert calls == []
 
 
-def spectrum_of(config, key):
+def with_fft(config, key):
     return {"power": jnp.abs(jnp.fft.rfft(jr.normal(key, (64,)) * config.gain)) ** 2}
 
 
-def test_programs_with_a_fourier_transform_take_turns():
-    for run, alone in ((spectrum_of, True), (walk, False)):
-        lanes = _sweep._Lanes.of(run, Walk(), [], (), KEYS)
-        lanes.compile(1)
-        assert hasattr(lanes.turn, "locked") is alone
-        assert not lanes(0, 1)["diverged"].any()
+def with_eigenvalues(config, key):
+    matrix = jr.normal(key, (8, 8)) * config.gain
+    return {"radius": jnp.max(jnp.abs(jnp.linalg.eigvals(matrix)))}
+
+
+def with_solve(config, key):
+    matrix = jr.normal(key, (8, 8)) * config.gain
+    return {"norm": jnp.linalg.norm(jnp.linalg.solve(matrix, matrix[0]))}
+
+
+def with_qr(config, key):
+    matrix = jr.normal(key, (8, 8)) * config.gain
+    return {"norm": jnp.linalg.norm(jnp.linalg.qr(matrix)[1])}
+
+
+@pytest.mark.parametrize(
+    ("run", "alone"),
+    [
+        (with_fft, True),
+        (with_eigenvalues, True),
+        (with_solve, True),
+        (with_qr, True),
+        (walk, False),
+    ],
+)
+def test_programs_that_wait_for_threads_take_turns(run, alone):
+    lanes = _sweep._Lanes.of(run, Walk(), [], (), KEYS)
+    lanes.compile(1)
+    assert hasattr(lanes.turn, "locked") is alone
+    assert not lanes(0, 1)["diverged"].any()

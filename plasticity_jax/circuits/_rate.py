@@ -17,16 +17,17 @@ from .._signals import RateSignals
 
 
 Vector = Float[Array, " n"]
+Values = Float[Array, "*shape"]
 Matrix = Float[Array, "n n"]
 LONGEST_STEP = {"rk4": 2.785, "euler": 2.0}  # at which the leak alone is stable
 
 
-def error_function(x: Vector) -> Vector:
+def error_function(x: Values) -> Values:
     r"""$\mathrm{erf}(\sqrt\pi x/2)$: odd, slope 1 at the origin, saturates at 1."""
     return jax.lax.erf(x * (np.pi**0.5 / 2))
 
 
-def logistic(x: Vector) -> Vector:
+def logistic(x: Values) -> Values:
     r"""$1/(1 + e^{-4x})$: rates between 0 and 1, slope 1 at the origin."""
     return jax.nn.sigmoid(4 * x)
 

@@ -25,7 +25,7 @@ the specification, the object that computes it, and the test that holds it to ac
 | 5.3 anti-symmetric connectivity does no work | `theory.energy`, `theory.energy_slope`, `theory.energy_bounds` | verify |
 | 5.4 random walks of weights and memories | `theory.weight_diffusion`, `theory.rotation_diffusion` | verify |
 | 5.5a-c limit cycles (Eq. 7) | `cycles.gaussian_cycle`, `cycles.balanced_cycle`, `cycles.critical_rotation` | `test_stable_memory_retrieval`, verify |
-| 5.5d what Euler shows instead | `circuits.amplification`, `theory.euler_limit`, `theory.euler_radius` | verify, experiment `supp3` |
+| 5.5d what Euler shows instead | `circuits.amplification`, `cycles.euler_threshold`, `cycles.euler_radius` | verify, experiment `supp3` |
 | 5.5 retrieval with fixed synapses | `retrieval.recall` | `test_stable_memory_retrieval` |
 | 5.6 learning from clamped activity | `theory.learned_rotation`, `theory.decorrelated_eigenvalue`, `theory.controlled_state` | verify |
 | 5.7 drive of a random stimulus | `theory.random_drive` | verify |

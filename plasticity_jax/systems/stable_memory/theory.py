@@ -178,20 +178,6 @@ def energy_bounds(time: Times) -> tuple[Times, Times]:
 # --- steps that are too long --------------------------------------------------------
 
 
-def euler_limit(dt: Scalar) -> Scalar:
-    r"""$\sqrt{2/dt - 1}$: Euler makes stronger silent memories oscillate (5.5d)."""
-    return jnp.sqrt(2 / dt - 1)
-
-
-def euler_radius(strength: Scalar, dt: Scalar) -> Scalar:
-    r"""$\rho\sqrt{dt/\pi}$: Euler's spurious cycle for a step $\phi$ (section 5.5d).
-
-    In overlaps of order one; Gaussian patterns, many neurons, short steps. The equation
-    itself has no cycle.
-    """
-    return strength * jnp.sqrt(dt / math.pi)
-
-
 # --- learning with clamped activity -------------------------------------------------
 # phi(t) = c (cos(omega t) u + sin(omega t) v), `activity` c, (u, v) orthonormal
 

@@ -20,7 +20,7 @@ from ..._simulate import simulate
 from ...circuits import amplification, error_function, logistic, RateNetwork
 from ...rules import AntisymmetricHebb, Decorrelation, PairSTDP
 from ...tasks import Constant
-from . import theory
+from . import cycles, theory
 from .config import build, Config, embed, network_of
 from .patterns import draw_planes, imaginary_memory, low_rank, real_memory
 
@@ -318,7 +318,7 @@ def _step_checks() -> Iterator[Check]:
         want = amplification(mode, 0.1, integrator)
         got = _paired(np.linalg.eigvals(jax.jacfwd(step)(still)), want[None])
         yield exact(f"one step of {integrator} at the origin", "5.5d", got, want)
-    limit = theory.euler_limit(jnp.asarray(0.1))
+    limit = cycles.euler_threshold(jnp.asarray(0.1))
     yield simulated("strength that Euler sustains, dt = 0.1", "7.2", limit, 4.359, 1e-4)
     edge = amplification(jax.lax.complex(-1.0, limit), 0.1, "euler")
     yield exact("Euler neither damps nor amplifies it", "5.5d", jnp.abs(edge), 1.0)
@@ -341,7 +341,7 @@ def _radius(network: RateNetwork, strength: float, size: int, steps: int) -> Arr
 def _artefact_checks() -> Iterator[Check]:
     for dt in (0.01, 0.0025):
         network = RateNetwork(dt, transfer=jnp.sign, integrator="euler")
-        want = theory.euler_radius(jnp.asarray(4.0), jnp.asarray(dt))
+        want = cycles.euler_radius(jnp.asarray(4.0), jnp.asarray(dt))
         title = f"Euler's spurious cycle of a step network, dt = {dt}"
         radius = _radius(network, 4.0, 512, 3000)
         yield simulated(title, "5.5d", radius, want, 0.06)

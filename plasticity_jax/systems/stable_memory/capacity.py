@@ -1,0 +1,93 @@
+r"""How many memories a synchronous map can hold: planes beside single patterns.
+
+Susman, Brenner & Barak 2019, Supplementary Note 2, whose protocol is not public. $s
+\leftarrow \mathrm{sgn}(Ws)$, a neuron without input keeping its sign. Vectors are signs
+here, not signs over $\sqrt N$: fields are then whole numbers, and ties are exact in
+single precision up to $2^{24}$. Unused memories are rows of zeros, so one program
+serves every load. Low-rank products cost less than a weight matrix does as long as
+fewer vectors than half the neurons are stored.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Bool, Float
+
+from ..._interfaces import Scalar
+
+
+States = Float[Array, "n state"]
+Signs = Float[Array, "plane 2 n"]
+
+
+def plane_field(planes: Signs, states: States) -> States:
+    r"""$N\sum_k (u_kv_k^\top - v_ku_k^\top)s$: no diagonal to remove."""
+    u, v = planes[:, 0], planes[:, 1]
+    return u.T @ (v @ states) - v.T @ (u @ states)
+
+
+def pattern_field(planes: Signs, states: States) -> States:
+    r"""$N(\sum_\mu \xi_\mu\xi_\mu^\top - \mathrm{diag})s$: both vectors of each plane.
+
+    The Hopfield network of as many vectors, without self-connections.
+    """
+    xi = planes.reshape(-1, planes.shape[-1])
+    own = jnp.sum(xi**2, axis=0)[:, None]
+    return xi.T @ (xi @ states) - own * states
+
+
+def updated(
+    field: Callable[[Signs, States], States], planes: Signs, states: States
+) -> States:
+    """All neurons at once; those without input keep their sign."""
+    drive = field(planes, states)
+    return jnp.where(drive == 0, states, jnp.sign(drive))
+
+
+def settled(
+    field: Callable[[Signs, States], States],
+    planes: Signs,
+    states: States,
+    updates: int,
+) -> States:
+    """After `updates` synchronous updates."""
+    step = lambda _, states: updated(field, planes, states)
+    return jax.lax.fori_loop(0, updates, step, states)
+
+
+def plane_overlap(planes: Signs, states: States) -> Float[Array, " state"]:
+    r"""$\sqrt{m_u^2 + m_v^2}$, the state of each column in the plane of its number."""
+    size = planes.shape[-1]
+    pair = jnp.einsum("kan,nk->ak", planes[: states.shape[1]], states) / size
+    return jnp.sqrt(jnp.sum(pair**2, axis=0))
+
+
+def vector_overlap(planes: Signs, states: States) -> Float[Array, " state"]:
+    """$|m_u|$, the state of each column with the first vector of its plane."""
+    size = planes.shape[-1]
+    return jnp.abs(jnp.einsum("kn,nk->k", planes[: states.shape[1], 0], states)) / size
+
+
+def first_step_error(load: ArrayLike, overlap: ArrayLike = 1.0) -> Array:
+    r"""$\frac12\mathrm{erfc}(m/\sqrt{2\alpha_v})$: wrong signs after one update.
+
+    From a state of overlap $m$ with a stored vector, at `load` $\alpha_v$ vectors per
+    neuron, in a large network. The same for planes and for single patterns.
+    """
+    spread = jnp.sqrt(2 * jnp.asarray(load, jnp.result_type(float)))
+    return jax.scipy.special.erfc(jnp.asarray(overlap, spread.dtype) / spread) / 2
+
+
+def half_load(loads: Float[Array, " load"], success: Float[Array, " load"]) -> Scalar:
+    """The load where success first falls below one half, linear between loads.
+
+    NaN where it never does, or is below from the start.
+    """
+    below: Bool[Array, " load"] = success < 0.5
+    last = jnp.maximum(jnp.argmax(below), 1)
+    known = jnp.any(below) & ~below[0]
+    drop = success[last - 1] - success[last]
+    share = (success[last - 1] - 0.5) / jnp.where(known, drop, 1.0)
+    between = loads[last - 1] + share * (loads[last] - loads[last - 1])
+    return jnp.where(known, between, jnp.nan)

@@ -1,0 +1,319 @@
+r"""Limit cycles of one stored plane: exact reductions to two dimensions.
+
+$W = \alpha(uu^\top + vv^\top) + \rho(uv^\top - vu^\top)$ with `expansion` $\alpha$ and
+`rotation` $\rho$. The paper has $\alpha = 0$ (Eq. 7), where there is no limit cycle;
+all closures here but `printed_rates` are derived. A reduced state has two components
+that turn counter-clockwise:
+
+$\dot s = -s + \alpha q(s) + \rho(-q_2, q_1)(s)$
+
+with a closure $q$: `gaussian_rates` for $s = (p_v, p_u)$ and Gaussian patterns of many
+neurons, `balanced_rates` for $s = (p_u + p_v, p_u - p_v)$ and signs of which all four
+pairs are equally frequent (exact at any size), `printed_rates` for $s = (p_v, p_u)$ and
+the paper's approximation for a step.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Float
+
+from ..._interfaces import Scalar
+
+
+Pair = Float[Array, "2"]
+Closure = Callable[[Pair], Pair]
+Transfer = Callable[[Array], Array]
+NODES = 200  # of Gauss and Hermite
+STEPS = 400  # of RK4 in a quarter turn
+HALVINGS = 60
+
+
+def reduced_slope(
+    closure: Closure, expansion: Scalar | float, rotation: Scalar | float, state: Pair
+) -> Pair:
+    r"""$\dot s$ of the reduced system."""
+    q = closure(state)
+    turned = jnp.stack([-q[1], q[0]])
+    return expansion * q + rotation * turned - state
+
+
+def gaussian_gain(transfer: Transfer, radius: Scalar) -> Scalar:
+    r"""$g(r) = E[z\phi(rz)]/r$, $z \sim N(0, 1)$: rates over overlaps, $r > 0$.
+
+    By 200 Gauss-Hermite nodes: for a smooth odd $\phi$, to $10^{-6}$ as long as $r$ is
+    below 4 times the scale of $\phi$. A step has $\sqrt{2/\pi}/r$.
+    """
+    z, weights = np.polynomial.hermite_e.hermegauss(NODES)
+    nodes, weights = (
+        jnp.asarray(x, radius.dtype) for x in (z, weights / weights.sum())
+    )
+    return jnp.sum(weights * nodes * transfer(radius * nodes)) / radius
+
+
+def gaussian_rates(transfer: Transfer) -> Closure:
+    """The closure of Gaussian orthonormal patterns, for an infinite network."""
+
+    def rates(state: Pair) -> Pair:
+        return gaussian_gain(transfer, jnp.sqrt(jnp.sum(state**2))) * state
+
+    return rates
+
+
+def _one(transfer: Transfer, x: Scalar) -> Scalar:
+    """The rate of one neuron."""
+    return transfer(x[None])[0]
+
+
+def balanced_rates(transfer: Transfer) -> Closure:
+    """The closure of balanced signs (columns of a Hadamard matrix)."""
+    return lambda state: transfer(state)
+
+
+def printed_rates(state: Pair) -> Pair:
+    r"""$q_v = \arctan(p_v/|p_u|)$ and $q_u$ likewise, as printed below Eq. 7."""
+    return jnp.arctan2(state, jnp.abs(state[::-1]))
+
+
+# --- Gaussian patterns --------------------------------------------------------------
+
+
+class Circle(NamedTuple):
+    """A circular cycle: radius, radians per unit of time, rate of radial deviations.
+
+    Radius 0 where there is none; the other two are then those of the origin.
+    """
+
+    radius: Scalar
+    frequency: Scalar
+    exponent: Scalar
+
+
+def gaussian_cycle(transfer: Transfer, expansion: Scalar, rotation: Scalar) -> Circle:
+    r"""The cycle of Gaussian patterns for a smooth odd bounded increasing $\phi$.
+
+    $g(r^*) = 1/\alpha$, $\omega = \rho g(r^*) = \rho/\alpha$ whatever $\phi$, exponent
+    $\alpha g'(r^*) r^*$. It exists iff $\alpha\phi'(0) > 1$. Differentiable.
+    """
+    excess = lambda r, alpha: alpha * gaussian_gain(transfer, r) - 1
+    least = jnp.full((), 1e-6, expansion.dtype)
+    largest = _one(transfer, 1 / least**2) * expansion * (2 / np.pi) ** 0.5
+    exists = excess(least, expansion) > 0
+    inner = root(excess, least, jnp.maximum(largest, 2 * least), expansion)
+    radius = jnp.where(exists, inner, least)
+    gain, slope = jax.value_and_grad(gaussian_gain, 1)(transfer, radius)
+    exponent = expansion * (gain + slope * radius) - 1
+    return Circle(jnp.where(exists, radius, 0.0), rotation * gain, exponent)
+
+
+def error_function_circle(expansion: Scalar, rotation: Scalar) -> Circle:
+    r"""Of $\mathrm{erf}(\sqrt\pi x/2)$, $\alpha > 1$: $r^2 = 2(\alpha^2 - 1)/\pi$."""
+    square = expansion**2 - 1
+    radius = jnp.sqrt(square * (2 / np.pi))
+    return Circle(radius, rotation / expansion, -square / expansion**2)
+
+
+def step_circle(expansion: Scalar, rotation: Scalar) -> Circle:
+    r"""For a step and $\alpha > 0$: radius $\alpha\sqrt{2/\pi}$, exponent $-1$."""
+    radius = expansion * (2 / np.pi) ** 0.5
+    return Circle(radius, rotation / expansion, -jnp.ones_like(expansion))
+
+
+# --- cycles of the reduced system ---------------------------------------------------
+
+
+class QuarterTurn(NamedTuple):
+    """Where the positive first axis is left and the second reached, in what time.
+
+    `least` and `largest` distance from the origin on the way.
+    """
+
+    start: Scalar
+    end: Scalar
+    time: Scalar
+    least: Scalar
+    largest: Scalar
+
+
+def quarter_turn(
+    closure: Closure, expansion: Scalar | float, rotation: Scalar | float, start: Scalar
+) -> QuarterTurn:
+    r"""From (start, 0) to (0, end): RK4 in the angle, exact in the limit of many steps.
+
+    For closures that are smooth within a quadrant and odd in each component. The system
+    has four-fold symmetry, so this map says all about its rotations. NaN where the
+    angle stops on the way: towards a fixed point, there is no rotation.
+    """
+    size = np.pi / 2 / STEPS
+
+    def rates(angle: Scalar, carry: Float[Array, "2"]) -> Float[Array, "2"]:
+        """Derivatives of log radius and of time with respect to the angle."""
+        radius = jnp.exp(carry[0])
+        cos, sin = jnp.cos(angle), jnp.sin(angle)
+        change = reduced_slope(
+            closure, expansion, rotation, radius * jnp.stack([cos, sin])
+        )
+        along = (cos * change[0] + sin * change[1]) / radius
+        turn = (cos * change[1] - sin * change[0]) / radius
+        turning = turn > 0
+        safe = jnp.where(turning, turn, 1.0)
+        return jnp.where(
+            turning, jnp.stack([along, jnp.ones_like(along)]) / safe, np.nan
+        )
+
+    def forward(
+        carry: Float[Array, "2"], angle: Scalar
+    ) -> tuple[Float[Array, "2"], Scalar]:
+        first = rates(angle, carry)
+        second = rates(angle + size / 2, carry + size / 2 * first)
+        third = rates(angle + size / 2, carry + size / 2 * second)
+        fourth = rates(angle + size, carry + size * third)
+        carry = carry + size / 6 * (first + 2 * second + 2 * third + fourth)
+        return carry, jnp.exp(carry[0])
+
+    angles = size * jnp.arange(STEPS, dtype=start.dtype)
+    begin = jnp.stack([jnp.log(start), jnp.zeros_like(start)])
+    (log_end, time), radius = jax.lax.scan(forward, begin, angles)
+    least = jnp.minimum(start, jnp.min(radius))
+    largest = jnp.maximum(start, jnp.max(radius))
+    return QuarterTurn(start, jnp.exp(log_end), time, least, largest)
+
+
+class Cycle(NamedTuple):
+    r"""A limit cycle: its period, its radii $r = |p|$, where it crosses the first axis.
+
+    `quarter` is the derivative of the quarter-turn map there; its fourth power is the
+    Floquet multiplier.
+    """
+
+    period: Scalar
+    least: Scalar
+    largest: Scalar
+    crossing: Scalar
+    quarter: Scalar
+
+    @property
+    def multiplier(self) -> Scalar:
+        """By which a deviation shrinks in one turn."""
+        return self.quarter**4
+
+
+def reduced_cycle(
+    closure: Closure, expansion: Scalar, rotation: Scalar, scale: float = 1.0
+) -> Cycle:
+    r"""The limit cycle, from the fixed point of the quarter-turn map.
+
+    `scale` is $|p|$ over the length of a state: $1/\sqrt2$ for `balanced_rates`. Rates
+    must not exceed $\pi/2$. Radii are those at the steps in angle. NaN without a cycle,
+    and where it nearly stops on its way (periods above about 200).
+    """
+    after = lambda start: quarter_turn(closure, expansion, rotation, start).end
+    growth = lambda start, _: after(start) / start - 1
+    most = 2 * (expansion + rotation)
+    crossing = root(growth, 1e-4 * most, most, None)
+    turn = quarter_turn(closure, expansion, rotation, crossing)
+    quarter = jax.grad(after)(crossing)
+    closed = jnp.abs(turn.end / crossing - 1) < 1e-3
+    closed &= (quarter > 0) & (quarter < 1)  # orbits of a plane do not cross
+    least, largest = scale * turn.least, scale * turn.largest
+    cycle = Cycle(4 * turn.time, least, largest, crossing, quarter)
+    return Cycle(*(jnp.where(closed, x, np.nan) for x in cycle))
+
+
+def balanced_cycle(transfer: Transfer, expansion: Scalar, rotation: Scalar) -> Cycle:
+    r"""The cycle of balanced signs, for a smooth odd $\phi$ bounded by 1.
+
+    `crossing` is $|p_u + p_v|$ where $p_u = p_v$.
+    """
+    return reduced_cycle(balanced_rates(transfer), expansion, rotation, 0.5**0.5)
+
+
+def balanced_step_cycle(expansion: Scalar, rotation: Scalar) -> Cycle:
+    r"""The same for a step: it exists iff $\rho > \alpha > 0$.
+
+    Period $4\ln\frac{\rho+\alpha}{\rho-\alpha}$, a square with corners at $2\alpha$ on
+    the axes, so radii from $\alpha$ to $\sqrt2\alpha$; multiplier $e^{-T}$.
+    """
+    ratio = (rotation - expansion) / (rotation + expansion)
+    period = -4 * jnp.log(ratio)
+    return Cycle(period, expansion, 2**0.5 * expansion, 2 * expansion, ratio)
+
+
+def step_quarter_turn(start: Scalar, expansion: Scalar, rotation: Scalar) -> Scalar:
+    r"""$a \mapsto (\alpha + \rho)a/(a + \rho - \alpha)$: balanced signs, a step."""
+    return (expansion + rotation) * start / (start + rotation - expansion)
+
+
+def critical_rotation(transfer: Transfer, expansion: Scalar) -> Scalar:
+    r"""$\rho_c(\alpha)$ above which balanced signs have a cycle, $\alpha\phi'(0) > 1$.
+
+    Fixed points off the origin obey $h(a) = -h(b)$ and $\rho = h(a)/\phi(a)\phi(b)$
+    with $h(x) = \phi(x)(\alpha\phi(x) - x)$; the largest such $\rho$, where they meet
+    in pairs and vanish, leaves a cycle behind. For $\phi$ bounded by 1 and concave on
+    $x > 0$. A step has $\rho_c = \alpha$. Differentiable.
+    """
+
+    def height(x: Scalar, alpha: Scalar) -> Scalar:
+        rate = _one(transfer, x)
+        return rate * (alpha * rate - x)
+
+    def held(a: Scalar, alpha: Scalar) -> Scalar:
+        """The rotation at which (a, b) is a fixed point."""
+        balance = lambda b, args: height(b, args[1]) + height(args[0], args[1])
+        b = root(balance, edge, 3 * alpha, (a, alpha))
+        return height(a, alpha) / (_one(transfer, a) * _one(transfer, b))
+
+    least = jnp.full((), 1e-6, expansion.dtype)
+    outward = lambda x, alpha: alpha * _one(transfer, x) - x
+    edge = jax.lax.stop_gradient(root(outward, least, 2 * expansion, expansion))
+    rising = lambda a, alpha: jax.grad(held)(a, alpha)
+    a = bisected(rising, 1e-3 * edge, (1 - 1e-3) * edge, expansion)
+    return held(a, expansion)  # its slope in a is zero: true gradient in the expansion
+
+
+# --- what explicit steps show instead -----------------------------------------------
+
+
+def euler_radius(rotation: ArrayLike, step: ArrayLike) -> Array:
+    r"""$\rho\sqrt{\Delta t/\pi}$: the cycle that explicit Euler makes for a step.
+
+    Gaussian patterns, $\alpha = 0$: the equation itself has none.
+    """
+    return jnp.asarray(rotation) * jnp.sqrt(jnp.asarray(step) / np.pi)
+
+
+def euler_threshold(step: ArrayLike) -> Array:
+    r"""$\sqrt{2/\Delta t - 1}$: rotations above it make Euler's origin unstable."""
+    return jnp.sqrt(2 / jnp.asarray(step) - 1)
+
+
+# --- roots --------------------------------------------------------------------------
+
+
+def bisected(
+    function: Callable[..., Scalar], low: Scalar, high: Scalar, args: object
+) -> Scalar:
+    """Where a function that is positive at `low` falls through zero; no gradient."""
+    low, high, args = jax.lax.stop_gradient((low, high, args))
+
+    def halve(_: ArrayLike, ends: tuple[Scalar, Scalar]) -> tuple[Scalar, Scalar]:
+        low, high = ends
+        middle = (low + high) / 2
+        above = function(middle, args) > 0
+        return jnp.where(above, middle, low), jnp.where(above, high, middle)
+
+    low, high = jax.lax.fori_loop(0, HALVINGS, halve, (low, high))
+    return (low + high) / 2
+
+
+def root(
+    function: Callable[..., Scalar], low: Scalar, high: Scalar, args: object
+) -> Scalar:
+    """The same with a true first derivative in `args`, by one Newton step."""
+    x = bisected(function, low, high, args)
+    slope = jax.lax.stop_gradient(jax.grad(function)(x, args))
+    safe = jnp.where(slope != 0, slope, 1.0)
+    return x - jnp.where(slope != 0, function(x, args) / safe, 0.0)

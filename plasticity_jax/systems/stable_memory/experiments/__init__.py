@@ -1,0 +1,39 @@
+"""The figures of the paper and what goes beyond them, an experiment each."""
+
+from .capacity import SUPP4
+from .compensation import COMPENSATION
+from .cycles import SUPP3
+from .erosion import FIG2
+from .filters import EULER, FILTERED
+from .fluctuations import FIG1B, TURNOVER
+from .learning import FIG3
+from .learning_limits import FIG3_PUBLISHED, SUPP2
+from .life_cycle import FIG5
+from .lifetime import LIFETIME
+from .retrieval import FIG4A, FIG4B
+from .sparse import PHASE, SUPP1
+from .timing import TIMING
+from .variants import VARIANTS
+
+
+EXPERIMENTS = (
+    FIG1B,
+    FIG2,
+    VARIANTS,
+    FILTERED,
+    EULER,
+    TURNOVER,
+    FIG3,
+    FIG3_PUBLISHED,
+    SUPP2,
+    FIG4A,
+    FIG4B,
+    FIG5,
+    SUPP1,
+    SUPP3,
+    SUPP4,
+    PHASE,
+    TIMING,
+    LIFETIME,
+    COMPENSATION,
+)

@@ -1,0 +1,195 @@
+r"""Recall from fixed low-rank connectivity, integrated in continuous time.
+
+Susman, Brenner & Barak 2019, Eqs. 7 and 8, with a real-coded term. Overlaps are $p =
+U^\top x/\sqrt N$, of order one; everything orthogonal to the memories decays as
+$e^{-t}$ exactly.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import diffrax
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from ..._interfaces import real, Scalar
+from .patterns import low_rank, Planes
+
+
+Vector = Float[Array, " n"]
+Times = Float[Array, " time"]
+MOST_STEPS = 100_000
+
+
+class LowRankNetwork(eqx.Module):
+    r"""$\dot x = -x + (UDU^\top + d\mathbf I)\phi(x)$ at a cost of $O(NM)$.
+
+    `basis` is $U$ (n, k), `core` $D$ (k, k), `diagonal` $d$, `transfer` $\phi$.
+    """
+
+    basis: Float[Array, "n k"] = eqx.field(converter=real)
+    core: Float[Array, "k k"] = eqx.field(converter=real)
+    transfer: Callable[[Vector], Vector] = jnp.tanh
+    diagonal: Scalar = eqx.field(default=0.0, converter=real)
+
+    def __check_init__(self) -> None:
+        count = self.basis.shape[-1]
+        if self.basis.ndim != 2 or self.core.shape != (count, count):
+            raise ValueError(
+                "`basis` (n, k) needs a `core` (k, k); got "
+                f"{self.basis.shape} and {self.core.shape}."
+            )
+
+    def __call__(self, potential: Vector) -> Vector:
+        r"""$\dot x$."""
+        rate = self.transfer(potential)
+        recurrent = self.basis @ (self.core @ (rate @ self.basis))
+        return recurrent + self.diagonal * rate - potential
+
+    def overlaps(self, potential: Vector) -> Float[Array, " k"]:
+        r"""$U^\top x/\sqrt N$."""
+        return potential @ self.basis / len(potential) ** 0.5
+
+
+def plane_network(
+    planes: Planes,
+    rotation: Scalar,
+    expansion: Scalar,
+    transfer: Callable[[Vector], Vector] = jnp.tanh,
+) -> LowRankNetwork:
+    r"""All planes stored alike: $\alpha(uu^\top + vv^\top) + \rho(uv^\top - vu^\top)$.
+
+    `rotation` is $\rho$, `expansion` $\alpha$.
+    """
+    same = jnp.ones(len(planes), planes.dtype)
+    basis, core = low_rank(planes, rotation * same, expansion * same)
+    return LowRankNetwork(basis, core, transfer)
+
+
+class Recall(NamedTuple):
+    """Overlaps at the times asked for, the last potential, and whether it was solved.
+
+    All numbers of a run that was not solved are NaN.
+    """
+
+    overlaps: Float[Array, "time k"]
+    potential: Vector
+    solved: Bool[Array, ""]
+
+
+def recall(
+    network: LowRankNetwork,
+    start: Vector,
+    times: Times,
+    *,
+    tolerance: float = 1e-6,
+    step: Scalar | float | None = None,
+    solver: diffrax.AbstractSolver | None = None,
+    most_steps: int = MOST_STEPS,
+) -> Recall:
+    r"""Activity from `start` at time 0, seen at increasing `times` > 0.
+
+    The default is Tsit5 with steps adapted to `tolerance`, relative and absolute per
+    neuron. A discontinuous `transfer` needs constant steps of length `step`: an adapted
+    one shrinks at every crossing. Explicit steps then chatter about crossings; where
+    nothing else drives the activity, within a radius of order $\sqrt{step}$
+    (`cycles.euler_radius`). A run that needs more than `most_steps`, or leaves the
+    floating-point range, is flagged. One start; `vmap` over several. Differentiable in
+    the network and the start where `transfer` is.
+    """
+    if solver is None:
+        solver = diffrax.Tsit5()
+    controller = diffrax.ConstantStepSize()
+    if step is None:
+        controller = diffrax.PIDController(rtol=tolerance, atol=tolerance)
+
+    solution = diffrax.diffeqsolve(
+        diffrax.ODETerm(_slope),
+        solver,
+        t0=0.0,
+        t1=times[-1],
+        dt0=step,
+        y0=start,
+        args=network,
+        saveat=diffrax.SaveAt(
+            subs=(
+                diffrax.SubSaveAt(ts=times, fn=_overlaps),
+                diffrax.SubSaveAt(t1=True),
+            )
+        ),
+        stepsize_controller=controller,
+        max_steps=most_steps,
+        throw=False,
+    )
+    assert solution.ys is not None
+    overlaps, last = solution.ys[0], solution.ys[1][0]
+    finite = jnp.all(jnp.isfinite(overlaps)) & jnp.all(jnp.isfinite(last))
+    solved = (solution.result == diffrax.RESULTS.successful) & finite
+    nan = jnp.full((), jnp.nan, overlaps.dtype)
+    return Recall(
+        jnp.where(solved, overlaps, nan), jnp.where(solved, last, nan), solved
+    )
+
+
+def _overlaps(time: object, potential: Vector, network: LowRankNetwork) -> Array:
+    del time
+    return network.overlaps(potential)
+
+
+def _slope(time: object, potential: Vector, network: LowRankNetwork) -> Vector:
+    del time
+    return network(potential)
+
+
+# --- what was recalled --------------------------------------------------------------
+
+
+def radii(overlaps: Float[Array, "*batch k"]) -> Float[Array, "*batch plane"]:
+    r"""$r_k = \sqrt{p_{u_k}^2 + p_{v_k}^2}$ of every plane; zero gradient at 0."""
+    square = jnp.sum(overlaps.reshape(*overlaps.shape[:-1], -1, 2) ** 2, axis=-1)
+    safe = jnp.where(square > 0, square, 1.0)
+    return jnp.where(square > 0, jnp.sqrt(safe), 0.0)
+
+
+def retrieved(
+    radius: Float[Array, "*batch plane"], cued: Float[Array, "*batch"], factor: float
+) -> Bool[Array, "*batch"]:
+    """Whether the first plane alone was completed from its cue.
+
+    Its radius is above `factor` times every other one and above that of the cue. The
+    second condition tells recall from activity that dies with its proportions kept.
+    """
+    first = radius[..., 0]
+    if radius.shape[-1] == 1:
+        return first > cued
+    return (first > factor * jnp.max(radius[..., 1:], axis=-1)) & (first > cued)
+
+
+class Turning(NamedTuple):
+    """Mean frequency (radians per unit of time) and range of radii over whole turns."""
+
+    frequency: Scalar
+    least: Scalar
+    largest: Scalar
+
+
+def turning(times: Times, overlaps: Float[Array, "time 2"]) -> Turning:
+    """Rotation in a plane over the whole turns that fit into `times` from its start.
+
+    NaN if not one does. `times` must be fine enough to follow the angle: well above two
+    samples a turn, and for radii as many as their accuracy needs.
+    """
+    phase = jnp.unwrap(jnp.arctan2(overlaps[:, 1], overlaps[:, 0]))
+    swept = jnp.abs(phase - phase[0])
+    turns = jnp.floor(swept[-1] / (2 * jnp.pi))
+    length = jnp.interp(2 * jnp.pi * turns, swept, times) - times[0]
+    inside = times <= times[0] + length
+    radius = radii(overlaps)[:, 0]
+    known = turns > 0
+    nan = jnp.full((), jnp.nan, radius.dtype)
+    return Turning(
+        jnp.where(known, 2 * jnp.pi * turns / jnp.where(known, length, 1.0), nan),
+        jnp.where(known, jnp.min(jnp.where(inside, radius, jnp.inf)), nan),
+        jnp.where(known, jnp.max(jnp.where(inside, radius, 0.0)), nan),
+    )
