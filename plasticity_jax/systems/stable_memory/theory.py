@@ -175,9 +175,6 @@ def energy_bounds(time: Times) -> tuple[Times, Times]:
     return jnp.exp(-2 * time), jnp.exp(-time)
 
 
-# --- steps that are too long --------------------------------------------------------
-
-
 # --- learning with clamped activity -------------------------------------------------
 # phi(t) = c (cos(omega t) u + sin(omega t) v), `activity` c, (u, v) orthonormal
 

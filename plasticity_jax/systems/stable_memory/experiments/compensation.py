@@ -76,32 +76,35 @@ class Config(eqx.Module):
 class RecallError(eqx.Module):
     """Mean squared distance from the intact network's course after every cue.
 
-    `starts` (neuron, cue); `courses` (time, neuron, cue) of the intact network, whose
+    `starts` (cue, neuron); `courses` (cue, time, neuron) of the intact network, whose
     error is 0.
     """
 
     network: RateNetwork
-    starts: Float[Array, "n cue"]
-    courses: Float[Array, "time n cue"]
+    starts: Float[Array, "cue n"]
+    courses: Float[Array, "cue time n"]
 
     def __call__(self, weights: Matrix, stimulus: None = None) -> Scalar:
         del stimulus
-        recalled = recall(self.network, weights, self.starts, len(self.courses))
+        steps = self.courses.shape[1]
+        recalled = recall(self.network, weights, self.starts, steps)
         return jnp.mean((recalled - self.courses) ** 2)
 
 
 def recall(
-    network: RateNetwork, weights: Matrix, starts: Float[Array, "n cue"], steps: int
-) -> Float[Array, "time n cue"]:
-    """The courses (time, neuron, cue) from several starts at once, weights fixed."""
-    activity = network.start(starts)
-    silence, key = jnp.zeros_like(starts), jr.key(0)
+    network: RateNetwork, weights: Matrix, starts: Float[Array, "cue n"], steps: int
+) -> Float[Array, "cue time n"]:
+    """The course from every start, weights fixed."""
+    silence, key = jnp.zeros(starts.shape[1]), jr.key(0)
 
     def forward(activity: Rates, _: None) -> tuple[Rates, Array]:
-        activity, _ = network(activity, weights, silence, key)
-        return activity, activity.potential
+        activity, signals = network(activity, weights, silence, key)
+        return activity, signals.potential
 
-    return jax.lax.scan(forward, activity, length=steps)[1]
+    def course(start: Float[Array, " n"]) -> Float[Array, "time n"]:
+        return jax.lax.scan(forward, network.start(start), length=steps)[1]
+
+    return jax.vmap(course)(starts)
 
 
 def intact(config: Config, key: Key[Array, ""]) -> tuple[RecallError, Matrix]:
@@ -119,8 +122,8 @@ def intact(config: Config, key: Key[Array, ""]) -> tuple[RecallError, Matrix]:
     background = jr.normal(for_background, cued.shape)
     starts = config.cue_amplitude * config.size**0.5 * signs * cued + background
     network, steps = RateNetwork(config.step), round(config.time / config.step)
-    courses = recall(network, weights, starts.T, steps)
-    return RecallError(network, starts.T, courses), weights
+    courses = recall(network, weights, starts, steps)
+    return RecallError(network, starts, courses), weights
 
 
 def loss_of(state: State, signals: LossSignals, changes: Any) -> Scalar:

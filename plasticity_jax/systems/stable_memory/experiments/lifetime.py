@@ -83,19 +83,19 @@ def _lifetime(
         state, _ = simulate(
             system, state, for_run, steps=spin_up, record=nothing, every=spin_up
         )
-    plane = draw_planes("binary", 1, config.size, for_plane, orthonormal=True)[0]
-    memory = imaginary_memory(*plane, config.strength)
+    u, v = draw_planes("binary", 1, config.size, for_plane, orthonormal=True)[0]
+    memory = imaginary_memory(u, v, config.strength)
     start = embed(config, system, state, memory, for_kick)
 
     def rates(value: Scalar) -> Float[Array, " horizon"]:
         here = dataclasses.replace(config, **{knob: value})
         changed, _ = build(here, for_build)
         every, records = round(HORIZON / config.step), len(horizons(config))
-        return fading(here, changed, start, tuple(plane), records, every, for_run)
+        return fading(here, changed, start, (u, v), records, every, for_run)
 
     value, steps = getattr(config, knob), config.steps("follow")
     above, below = jax.lax.map(rates, value + jnp.asarray([WIDTH, -WIDTH]))
-    whole = fading(config, system, start, tuple(plane), 1, steps, for_run)
+    whole = fading(config, system, start, (u, v), 1, steps, for_run)
     return {
         "rate": whole[0],
         "slope": jax.jacrev(rates)(value),
