@@ -93,7 +93,8 @@ def test_eigenvalues_keep_their_identity_where_they_cross():
         shuffled = rng.permutation(3)
         values.append(value[shuffled].astype(complex))
         vectors.append(vector[:, shuffled].astype(complex))
-    tracked = track_eigenvalues(np.stack(values), np.stack(vectors))
+    tracked = track_eigenvalues(*map(jnp.asarray, map(np.stack, (values, vectors))))
+    tracked = np.asarray(tracked)
     want = np.stack([1 - times, times, np.full(21, 3.0)])
     start = [int(np.argmin(np.abs(tracked[0] - w))) for w in want[:, 0]]
     assert np.allclose(tracked[:, start].T, want)

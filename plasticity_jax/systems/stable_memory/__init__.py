@@ -31,7 +31,7 @@ the specification, the object that computes it, and the test that holds it to ac
 | 5.7 drive of a random stimulus | `theory.random_drive` | verify |
 | 5.8 capacity of the synchronous map | `capacity.settled`, `capacity.first_step_error` | verify, experiment `supp4` |
 | Fig. 1b; 2c-e | experiments `fig1b`; `fig2`, `euler`, `turnover` | `test_experiments` |
-| Fig. 3, Supp. Fig. 2 | experiments `fig3`, `fig3_published`, `supp2` | `test_experiments` |
+| Fig. 3, Supp. Fig. 2 | experiments `fig3a`, `fig3`, `fig3_published`, `supp2` | `test_experiments` |
 | Figs. 4a, 4b | experiments `fig4a`, `fig4b` | `test_experiments` |
 | Fig. 5: the life of a memory | experiment `fig5` | `test_experiments` |
 | Supp. Figs. 1, 3, 4 | experiments `supp1`, `supp3`, `supp4` | `test_experiments` |

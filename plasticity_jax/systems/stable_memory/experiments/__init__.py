@@ -13,6 +13,7 @@ from .lifetime import LIFETIME
 from .retrieval import FIG4A, FIG4B
 from .sparse import PHASE, SUPP1
 from .timing import TIMING
+from .trajectories import FIG3A
 from .variants import VARIANTS
 
 
@@ -23,6 +24,7 @@ EXPERIMENTS = (
     FILTERED,
     EULER,
     TURNOVER,
+    FIG3A,
     FIG3,
     FIG3_PUBLISHED,
     SUPP2,

@@ -11,6 +11,30 @@ from ...._panels import panels, SHADES, THEORY
 STIMULUS, CUE = "0.9", "#f3d9b1"
 
 
+def trajectories(data: xarray.Dataset) -> Figure:
+    """Figure 3a: eigenvalues in the complex plane and their imaginary parts in time."""
+    figure, axes = panels(1, 2, 3.6, 3.0)
+    plane, course = axes[0]
+    one = data.isel(seed=0)
+    values = one.eigenvalue.transpose("part", "time", "mode").values
+    memory = one.memory.transpose("part", "time").values
+    plane.plot(*values, color=THEORY, lw=0.5, alpha=0.7)
+    plane.plot(*values[:, 0], ".", color="black", ms=2, label="at first")
+    plane.plot(*memory, color=SHADES[0], lw=2, label="becomes the memory")
+    plane.plot(memory[0], -memory[1], color=SHADES[0], lw=2)
+    plane.plot(*memory[:, -1], "o", color=SHADES[0], ms=5)
+    plane.set(xlabel=r"Re $\lambda$", ylabel=r"Im $\lambda$", aspect="equal")
+    plane.set_xlim(right=1.8 * float(values[0].max()))
+    plane.legend(frameon=False, fontsize="small", loc="upper right")
+    course.plot(one.time, values[1], color=THEORY, lw=0.5, alpha=0.7)
+    course.plot(one.time, memory[1], color=SHADES[0], lw=2, label="the memory's")
+    size = abs(one.rotation)
+    course.plot(one.time, size, "--", color=SHADES[2], lw=1.5, label="$|A|$")
+    course.set(xlabel="time (neural time constants)", ylabel=r"Im $\lambda$")
+    course.legend(frameon=False, fontsize="small", loc="lower right")
+    return figure
+
+
 def learned(data: xarray.Dataset) -> Figure:
     """Figure 3: strength by duration and amplitude, overlaps, two planes in turn."""
     from ..experiments.learning import DURATIONS, FOLLOW, LONGEST
