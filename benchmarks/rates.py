@@ -29,16 +29,11 @@ DECORRELATION = dataclasses.replace(RATE, homeostasis="decorrelation")
 Observables = dict[str, jax.Array]
 
 
-def nothing(state: Any, signals: Any, changes: Any) -> None:
-    """Record nothing."""
-    del state, signals, changes
-
-
 def grow(config: Config, key: jax.Array) -> Observables:
     """The size of the weights when the time is over."""
     for_build, for_run = jr.split(key)
     system, start = build(config, for_build)
-    end, _ = simulate(system, start, for_run, steps=STEPS, every=STEPS, record=nothing)
+    end, _ = simulate(system, start, for_run, steps=STEPS, every=STEPS)
     return {"norm": jnp.linalg.norm(end.synapses)}
 
 

@@ -33,11 +33,6 @@ OFTEN = dataclasses.replace(FINE, refresh_seconds=FINE.step)
 Observables = dict[str, jax.Array]
 
 
-def nothing(state: Any, signals: Any, changes: Any) -> None:
-    """Record nothing."""
-    del state, signals, changes
-
-
 def learn(config: Config, key: jax.Array, half_words: bool = True) -> Observables:
     """How far each student has moved when the time is over."""
     for_build, for_run = jr.split(key)
@@ -46,7 +41,7 @@ def learn(config: Config, key: jax.Array, half_words: bool = True) -> Observable
     task = dataclasses.replace(trains, half_words=half_words)
     system = dataclasses.replace(system, task=task)
     steps = round(config.seconds / config.step)
-    end, _ = simulate(system, start, for_run, steps=steps, every=steps, record=nothing)
+    end, _ = simulate(system, start, for_run, steps=steps, every=steps)
     return {
         name: jnp.linalg.norm(end.synapses[name] - start.synapses[name])
         for name in config.students

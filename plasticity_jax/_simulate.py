@@ -14,6 +14,10 @@ from ._keys import unrolled
 Record = Callable[[State, Any, dict[str, Any]], PyTree]
 
 
+def _nothing(state: State, signals: Any, changes: dict[str, Any]) -> None:
+    """Record nothing: the last state is all that counts."""
+
+
 @eqx.filter_jit
 def simulate(
     system: System,
@@ -21,14 +25,14 @@ def simulate(
     key: Key[Array, ""],
     *,
     steps: int,
-    record: Record,
+    record: Record = _nothing,
     every: int = 1,
 ) -> tuple[State, PyTree]:
     """Run `steps` steps; stack what `record` returns at every `every`-th one.
 
     `record(state, signals, changes)` sees the state after the step and the signals and
-    changes that made it. A run stores records only. A run cut in two, resumed, or
-    thinned by `every` gives the same bits as the whole one.
+    changes that made it; without it nothing is recorded. A run stores records only. A
+    run cut in two, resumed, or thinned by `every` gives the same bits as the whole one.
 
     Differentiable in every inexact leaf of `system` and `state`. The gradient stores
     one state per record and recomputes the steps between, so its memory grows as

@@ -81,10 +81,6 @@ def test_a_rule_computes_its_equation(rule, entry):
     assert np.allclose(rule(W, SIGNALS, KEY), by_hand(entry), rtol=1e-12, atol=1e-15)
 
 
-def none(state, signals, changes):
-    return None
-
-
 def weights(state, signals, changes):
     return state.synapses
 
@@ -109,7 +105,7 @@ def test_intermittent_noise_comes_every_kth_step_and_nothing_between():
 @pytest.mark.parametrize("every", [1, 5])
 def test_intermittent_noise_keeps_its_diffusion(every):
     system, state = network(every, start=jnp.zeros((N, N)))
-    run = lambda key: simulate(system, state, key, steps=20, record=none, every=20)[0]
+    run = lambda key: simulate(system, state, key, steps=20, every=20)[0]
     final = jax.vmap(run)(jr.split(jr.key(4), 400)).synapses.ravel()
     variance = jnp.var(final)  # 10,000 numbers: standard error 1.4 %
     assert abs(variance / (20 * DT) - 1) < 4 * (2 / final.size) ** 0.5

@@ -317,7 +317,7 @@ def test_any_optax_optimiser_is_a_rule():
     circuit = LossCircuit(quiet, optimiser=optimiser)
     system = System(Constant(None), circuit, {"learning": rules.Update()})
     state = State(optimiser.init(W), W)
-    final, _ = simulate(system, state, jr.key(0), steps=5, record=nothing)
+    final, _ = simulate(system, state, jr.key(0), steps=5)
     weights, memory = W, optimiser.init(W)
     for _ in range(5):
         change, memory = optimiser.update(jax.grad(loss)(weights), memory, weights)
@@ -326,10 +326,6 @@ def test_any_optax_optimiser_is_a_rule():
         jax.tree.leaves(final.synapses), jax.tree.leaves(weights), strict=True
     ):
         assert jnp.allclose(got, want, rtol=1e-12)
-
-
-def nothing(state, signals, changes):
-    return None
 
 
 @pytest.mark.parametrize(

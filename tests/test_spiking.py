@@ -641,7 +641,7 @@ def test_the_gradient_through_a_run_is_the_derivative():
         task = SpikeTrains(RATES, DT)
         system, state = system_of(rules.NaturalGradient(here[0]), task)
         state = State(state.activity, here[1:])
-        end, _ = simulate(system, state, QUICK, steps=300, every=15, record=nothing)
+        end, _ = simulate(system, state, QUICK, steps=300, every=15)
         return jnp.sum((end.synapses - TEACHER) ** 2)
 
     here, step = jnp.concatenate([jnp.asarray([0.05]), START]), 1e-6
@@ -651,10 +651,6 @@ def test_the_gradient_through_a_run_is_the_derivative():
         secant = (final(here + nudge)[0] - final(here - nudge)[0]) / (2 * step)
         assert jnp.allclose(slopes[i], secant, rtol=1e-5)
         assert jnp.abs(secant) > 1e-4
-
-
-def nothing(state, signals, changes):
-    return None
 
 
 def test_a_map_over_hyper_parameters_and_seeds_is_a_loop():

@@ -236,8 +236,7 @@ def _learned(amplitude, config, dtype=jnp.float64):
     system = dataclasses.replace(system, task=Drive(axes, course))
     cast = lambda x: x.astype(dtype) if eqx.is_inexact_array(x) else x
     system, state, axes = jax.tree.map(cast, (system, state, axes))
-    nothing = lambda state, signals, changes: None
-    final, _ = simulate(system, state, KEY, steps=200, every=20, record=nothing)
+    final, _ = simulate(system, state, KEY, steps=200, every=20)
     return measure.rotation(final.synapses, *axes)
 
 

@@ -47,10 +47,6 @@ def weight_checks() -> Iterator[Check]:
     yield from _step_checks()
 
 
-def _nothing(state: State, signals: Any, changes: Any) -> None:
-    del state, signals, changes
-
-
 def _potential(state: State, signals: Any, changes: Any) -> Float[Array, " n"]:
     del signals, changes
     return state.activity.potential
@@ -154,7 +150,7 @@ def _filter_checks(x: Float[Array, " n"]) -> Iterator[Check]:
         network = network_of(config)
         system, state = _alone(network, x, jnp.zeros((len(x), len(x))))
         system = dataclasses.replace(system, task=Constant(x))  # holds x where it is
-        final, _ = simulate(system, state, KEY, steps=20, record=_nothing, every=20)
+        final, _ = simulate(system, state, KEY, steps=20, every=20)
         gain = 1 - final.activity.average[0] / final.activity.potential[0]
         title = f"postsynaptic gain of the published filter, epsilon = {scale}"
         yield exact(title, "4.4", gain, theory.filter_gain(config))
@@ -173,9 +169,7 @@ def _dissipation_checks() -> Iterator[Check]:
     for name, memory in memories.items():
         system, state = build(config, KEY)
         state = embed(config, system, state, memory, KEY)
-        final, _ = simulate(
-            system, state, KEY, steps=steps, record=_nothing, every=steps
-        )
+        final, _ = simulate(system, state, KEY, steps=steps, every=steps)
         want = theory.decay_factor(config) ** steps * memory
         title = f"dissipation, {name} memory: weights after {steps} steps"
         yield exact(title, "5.2", final.synapses, want, 1e-10)
@@ -218,9 +212,7 @@ def _changes(config: Config, networks: int) -> Float[Array, "run n n"]:
 
     def change(key: Key[Array, ""]) -> Float[Array, "n n"]:
         system, state = build(config, key)
-        final, _ = simulate(
-            system, state, key, steps=steps, record=_nothing, every=steps
-        )
+        final, _ = simulate(system, state, key, steps=steps, every=steps)
         return final.synapses - state.synapses
 
     return jax.vmap(change)(jr.split(KEY, networks))
@@ -297,7 +289,7 @@ def _decay_checks() -> Iterator[Check]:
     system, state = _alone(
         RateNetwork(0.001, transfer=jnp.sign), start, imaginary_memory(u, v, 4.0)
     )
-    final, _ = simulate(system, state, KEY, steps=1000, every=1000, record=_nothing)
+    final, _ = simulate(system, state, KEY, steps=1000, every=1000)
     got = jnp.sum(jnp.abs(final.activity.potential)) / jnp.sum(jnp.abs(start))
     yield simulated("energy of a step network", "5.3", got, jnp.exp(-1.0), 0.02)
 

@@ -33,11 +33,6 @@ EARLY, EARLY_EVERY = 100.0, 0.5  # finely sampled time after embedding
 # --- shared by the experiments on erosion ---------------------------------------------
 
 
-def nothing(state: State, signals: AbstractSignals, changes: dict[str, Any]) -> None:
-    """Record nothing."""
-    del state, signals, changes
-
-
 def memories(config: Config, key: Key[Array, ""]) -> tuple[Frame, Memories]:
     """An orthonormal frame of a random plane; a real and an imaginary memory in it."""
     plane = draw_planes(config.pattern, 1, config.size, key, config.orthonormal)[0]
@@ -65,9 +60,7 @@ def spun_up(config: Config, key: Key[Array, ""]) -> tuple[System, State]:
     for_build, for_run = jr.split(key)
     system, state = build(config, for_build)
     steps = config.steps("spin_up")
-    state, _ = simulate(
-        system, state, for_run, steps=steps, record=nothing, every=steps
-    )
+    state, _ = simulate(system, state, for_run, steps=steps, every=steps)
     return system, state
 
 

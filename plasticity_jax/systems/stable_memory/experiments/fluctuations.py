@@ -23,7 +23,6 @@ from .erosion import (
     EARLY,
     MEMORIES,
     memories,
-    nothing,
     retained,
     spun_up,
     without_homeostasis,
@@ -190,9 +189,7 @@ def turned_over(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
 
     def follow(memory: Matrix) -> tuple[Array, Array, Array]:
         start = embed(config, system, state, memory, for_kick)
-        middle, _ = simulate(
-            system, start, for_run, steps=early, record=nothing, every=early
-        )
+        middle, _ = simulate(system, start, for_run, steps=early, every=early)
         record = jax.tree_util.Partial(record_turnover, frame, middle.synapses)
         _, (course, alike, moved) = simulate(
             system, middle, for_run, steps=rest - early, record=record, every=every

@@ -28,11 +28,6 @@ LONGEST = DURATIONS[-1]
 FOLLOW = 600.0  # after its end; half-way through ends the second stimulus
 
 
-def nothing(state: Any, signals: Any, changes: Any) -> None:
-    """Record nothing."""
-    del state, signals, changes
-
-
 def in_planes(
     planes: Planes, state: Any, signals: Any, changes: Any
 ) -> dict[str, Array]:
@@ -59,9 +54,7 @@ def settled(config: Config, key: Key[Array, ""]) -> tuple[System, State]:
     if steps:
         rules = {k: rule for k, rule in system.rules.items() if k != "learning"}
         quiet = dataclasses.replace(system, rules=rules)
-        state, _ = simulate(
-            quiet, state, for_run, steps=steps, every=steps, record=nothing
-        )
+        state, _ = simulate(quiet, state, for_run, steps=steps, every=steps)
     return system, State(state.activity, state.synapses)
 
 

@@ -80,9 +80,7 @@ def _lifetime(
     system, state = build(config, for_build)
     spin_up = config.steps("spin_up")
     if spin_up:
-        state, _ = simulate(
-            system, state, for_run, steps=spin_up, record=nothing, every=spin_up
-        )
+        state, _ = simulate(system, state, for_run, steps=spin_up, every=spin_up)
     u, v = draw_planes("binary", 1, config.size, for_plane, orthonormal=True)[0]
     memory = imaginary_memory(u, v, config.strength)
     start = embed(config, system, state, memory, for_kick)
@@ -101,11 +99,6 @@ def _lifetime(
         "slope": jax.jacrev(rates)(value),
         "secant": (above - below) / (2 * WIDTH),
     }
-
-
-def nothing(state: State, signals: Any, changes: Any) -> None:
-    """Record nothing."""
-    del state, signals, changes
 
 
 def horizons(config: Config) -> np.ndarray:

@@ -21,7 +21,6 @@ from .erosion import (
     coefficients,
     MEMORIES,
     memories,
-    nothing,
     spun_up,
     without_homeostasis,
 )
@@ -50,9 +49,7 @@ def fate(config: Config, key: Key[Array, ""], spectra: bool = True) -> dict[str,
 
     def follow(memory: Matrix) -> tuple[Matrix, Matrix]:
         start = embed(config, system, state, memory, for_kick)
-        end, _ = simulate(
-            system, start, for_run, steps=steps, record=nothing, every=steps
-        )
+        end, _ = simulate(system, start, for_run, steps=steps, every=steps)
         return start.synapses, end.synapses
 
     ends = jnp.stack(jax.vmap(follow)(patterns), axis=1)  # (memory, end, n, n)

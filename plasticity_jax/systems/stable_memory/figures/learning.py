@@ -15,7 +15,7 @@ def trajectories(data: xarray.Dataset) -> Figure:
     """Figure 3a: eigenvalues in the complex plane and their imaginary parts in time."""
     figure, axes = panels(1, 2, 3.6, 3.0)
     plane, course = axes[0]
-    one = data.isel(seed=0)
+    one = data.isel(seed=0).sel(part=["real", "imaginary"])
     values = one.eigenvalue.transpose("part", "time", "mode").values
     memory = one.memory.transpose("part", "time").values
     plane.plot(*values, color=THEORY, lw=0.5, alpha=0.7)
@@ -24,8 +24,8 @@ def trajectories(data: xarray.Dataset) -> Figure:
     plane.plot(memory[0], -memory[1], color=SHADES[0], lw=2)
     plane.plot(*memory[:, -1], "o", color=SHADES[0], ms=5)
     plane.set(xlabel=r"Re $\lambda$", ylabel=r"Im $\lambda$", aspect="equal")
-    plane.set_xlim(right=1.8 * float(values[0].max()))
-    plane.legend(frameon=False, fontsize="small", loc="upper right")
+    plane.set_xlim(right=2.5 * float(values[0].max()))
+    plane.legend(frameon=False, fontsize="small", loc="lower right")
     course.plot(one.time, values[1], color=THEORY, lw=0.5, alpha=0.7)
     course.plot(one.time, memory[1], color=SHADES[0], lw=2, label="the memory's")
     size = abs(one.rotation)
