@@ -29,6 +29,7 @@ from plasticity_jax.systems.stable_memory.config import (
     network_of,
 )
 from plasticity_jax.systems.stable_memory.learning_checks import learning_checks
+from plasticity_jax.systems.stable_memory.retrieval import LowRankNetwork
 from plasticity_jax.systems.stable_memory.weight_checks import weight_checks
 from plasticity_jax.tasks import Drive, rotation
 
@@ -347,3 +348,14 @@ def test_weights_must_fit_the_neurons():
     network = RateNetwork()
     with pytest.raises(Exception, match="synapses"):
         network(network.start(jnp.zeros(4)), jnp.zeros((3, 3)), jnp.zeros(4), KEY)
+
+
+def test_a_memory_must_be_finite_and_fit_the_synapses():
+    config = Config(size=8, spin_up=0.0)
+    system, state = build(config, KEY)
+    with pytest.raises(ValueError, match=r"shaped like the synapses \(8, 8\); got"):
+        embed(config, system, state, jnp.ones((8, 4)), KEY)
+    with pytest.raises(ValueError, match="`memory` must be finite; 64 of its entries"):
+        embed(config, system, state, jnp.full((8, 8), jnp.inf), KEY)
+    with pytest.raises(ValueError, match="`core` must be finite; 1 of its entries"):
+        LowRankNetwork(jnp.ones((4, 2)), jnp.eye(2).at[0, 1].set(jnp.nan))

@@ -1,5 +1,6 @@
 """Statistics of runs: steady states, optima, growth, planes and spectra of weights."""
 
+from ._planes import check_finite as check_finite
 from ._planes import expansion as expansion
 from ._planes import is_complex as is_complex
 from ._planes import plane_activity as plane_activity

@@ -24,6 +24,7 @@ from ..._interfaces import (
     System,
 )
 from ...circuits import amplification, error_function, logistic, RateNetwork
+from ...measure import check_finite
 from ...rules import (
     AdditiveRateControl,
     AntisymmetricHebb,
@@ -265,13 +266,24 @@ def build(
 
 
 def embed(
-    config: Config, system: System, state: State, memory: Matrix, key: Key[Array, ""]
+    config: Config,
+    system: System,
+    state: State,
+    memory: Float[Array, "post pre"],
+    key: Key[Array, ""],
 ) -> State:
     """The memory added to the existing synapses, and a small kick to the activity.
 
     The kick keeps a silent network from staying exactly silent, where no memory could
-    ever be erased.
+    ever be erased. Raises `ValueError` unless the memory is finite and shaped like the
+    synapses.
     """
+    if memory.shape != state.synapses.shape:
+        raise ValueError(
+            f"`memory` must be shaped like the synapses {state.synapses.shape}; got "
+            f"{memory.shape}."
+        )
+    check_finite("memory", memory)
     for project in system.projections:
         memory = project(memory)
     x = state.activity.potential

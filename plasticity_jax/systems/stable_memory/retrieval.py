@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from ..._interfaces import real, Scalar
+from ...measure import check_finite
 from .patterns import low_rank, Planes
 
 
@@ -40,6 +41,8 @@ class LowRankNetwork(eqx.Module):
                 "`basis` (n, k) needs a `core` (k, k); got "
                 f"{self.basis.shape} and {self.core.shape}."
             )
+        check_finite("basis", self.basis)
+        check_finite("core", self.core)
 
     def __call__(self, potential: Vector) -> Vector:
         r"""$\dot x$."""
