@@ -18,7 +18,7 @@ import numpy as np
 from limits import again, TIMES
 from turns import cpu_ratio, in_turns, median, print_machine, Program
 
-from plasticity_jax import _sweep, simulate
+from plasticity_jax import _lanes, simulate
 from plasticity_jax._keys import unrolled
 from plasticity_jax.systems.stable_memory.config import build, Config
 
@@ -106,10 +106,10 @@ def in_rows() -> dict[str, float]:
     compiled = {}
     for name, (config, lanes) in ROWS.items():
         keys = jr.split(jr.key(0), lanes)
-        batch = _sweep._Lanes.of(grow, config, [], (), keys)
+        batch = _lanes.Lanes.of(grow, config, [], keys)
         batch.compile(lanes)
         arguments = batch.batch(np.arange(lanes))
-        programs[name] = lambda arguments=arguments: _sweep._lanes(*arguments)
+        programs[name] = lambda arguments=arguments: _lanes.map_lanes(*arguments)
         work[name], compiled[name] = lanes * STEPS, batch.compile_seconds
     print(f"{'us per network and step':44}{'wall':>8}{'CPU':>8}", end="")
     print(f"{'NumPy/this':>12}{'compile, s':>12}")

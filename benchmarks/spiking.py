@@ -21,7 +21,7 @@ from limits import again, TIMES
 from spiking_by_hand import numpy_run
 from turns import cpu_ratio, in_turns, median, print_machine, Program
 
-from plasticity_jax import _sweep, simulate
+from plasticity_jax import _lanes, simulate
 from plasticity_jax._keys import unrolled
 from plasticity_jax.systems.natural_gradient.config import build, Config
 
@@ -91,9 +91,9 @@ def in_rows() -> tuple[dict[str, float], dict[str, int]]:
     work = {name: n * Row(FINE).steps for n, name in by_hand.items()}
     notes, kernels = {}, {}
     for name, row in ROWS.items():
-        lanes = _sweep._Lanes.of(row.run, row.config, [], (), keys[: row.trials])
+        lanes = _lanes.Lanes.of(row.run, row.config, [], keys[: row.trials])
         memory, batch = lanes.compile(row.trials), lanes.batch(np.arange(row.trials))
-        programs[name] = lambda batch=batch: _sweep._lanes(*batch)
+        programs[name] = lambda batch=batch: _lanes.map_lanes(*batch)
         work[name] = row.trials * row.steps
         kernels[name] = kernels_in_loop(lanes.programs[row.trials].compiled.as_text())
         notes[name] = f"{lanes.compile_seconds:12.1f}{memory >> 10:13}"

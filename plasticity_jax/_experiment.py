@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from pathlib import Path
 from typing import Any, NamedTuple, TYPE_CHECKING
 
 import equinox as eqx
@@ -132,18 +134,32 @@ def perform(
     *,
     seed: int = 0,
     batch_size: int | None = None,
+    executor: Executor | None = None,
+    store: Path | None = None,
     progress: bool = True,
 ) -> "tuple[xarray.Dataset, xarray.Dataset]":
-    """The labelled data of an experiment, theory included, and of its control."""
-    options = {"batch_size": batch_size, "progress": progress}
+    """The labelled data of an experiment, theory included, and of its control.
 
-    def data(plan: Plan) -> "xarray.Dataset":
+    Options are those of `sweep`; a `store` has a folder for each of the two.
+    """
+
+    def data(plan: Plan, part: str) -> "xarray.Dataset":
         keys = jr.split(jr.key(seed), plan.seeds)
         run, dims = experiment.run, experiment.dims
-        result = sweep(run, plan.config, plan.grid, keys, dims=dims, **options)
+        result = sweep(
+            run,
+            plan.config,
+            plan.grid,
+            keys,
+            dims=dims,
+            batch_size=batch_size,
+            executor=executor,
+            store=None if store is None else store / part,
+            progress=progress,
+        )
         if experiment.predict is not None:
             law = experiment.predict(plan, keys)
             result = result.merge(law, join="exact", compat="no_conflicts")
         return result.sortby([dim for dim in result.dims if dim in result.indexes])
 
-    return data(plan), data(experiment.control(plan))
+    return data(plan, "data"), data(experiment.control(plan), "control")

@@ -13,7 +13,7 @@ class Progress:
     """Counts finished runs; safe to advance from several threads."""
 
     def __init__(self, total: int, *, shown: bool) -> None:
-        self.total, self.done, self.diverged = total, 0, 0
+        self.total, self.done, self.diverged, self.known = total, 0, 0, 0
         self._lock = threading.Lock()
         self._shown, self._bar, self._task = shown, None, None
         self._start = self._last = time.perf_counter()
@@ -44,15 +44,19 @@ class Progress:
         if self._bar is not None:
             self._bar.__exit__(kind, error, trace)
 
-    def advance(self, runs: int, diverged: int = 0) -> None:
-        """Count `runs` more, of which `diverged` hold a NaN or an infinity."""
+    def advance(self, runs: int, diverged: int = 0, *, known: bool = False) -> None:
+        """Count `runs` more, of which `diverged` hold a NaN or an infinity.
+
+        Those that were `known` already, from a store, do not count for the rate.
+        """
         with self._lock:
             self.done += runs
             self.diverged += diverged
+            self.known += runs if known else 0
             if not self._shown:
                 return
             now = time.perf_counter()
-            rate = self.done / (now - self._start)
+            rate = (self.done - self.known) / (now - self._start)
             lost = f"({self.diverged} diverged)" if self.diverged else ""
             if self._bar is not None and self._task is not None:
                 speed = f"{rate:.1f}/s"
@@ -61,6 +65,7 @@ class Progress:
                 )
             elif now - self._last > INTERVAL or self.done == self.total:
                 self._last = now
-                left = (self.total - self.done) / rate
-                line = f"{self.done}/{self.total} runs, {rate:.1f}/s, {left:.0f} s left"
+                line = f"{self.done}/{self.total} runs, {rate:.1f}/s"
+                if rate:
+                    line += f", {(self.total - self.done) / rate:.0f} s left"
                 print(line, lost, file=sys.stderr, flush=True)

@@ -1,5 +1,6 @@
 """The command line: `plasticity-jax`, also `python -m plasticity_jax`."""
 
+import contextlib
 import importlib
 import json
 import os
@@ -10,7 +11,8 @@ import tempfile
 import tomllib
 import traceback
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, NamedTuple
@@ -71,7 +73,8 @@ def main() -> None:
         print(f"error: unexpected {why} ({DEBUG} shows where)", file=sys.stderr)
         code = 2
     except KeyboardInterrupt:
-        print("interrupted; nothing was written.", file=sys.stderr)
+        says = "interrupted; a run keeps its finished batches: --resume goes on."
+        print(says, file=sys.stderr)
         code = 130
     sys.exit(code if isinstance(code, int) else 0)
 
@@ -115,6 +118,8 @@ def run(
     seeds: int | None = None,
     x64: Annotated[bool, Parameter(negative="")] = False,
     out: Path = Path("runs"),
+    resume: Annotated[bool, Parameter(negative="")] = False,
+    dask: str | None = None,
 ) -> int:
     """Run an experiment, write its data and figure, and judge its claims.
 
@@ -134,6 +139,10 @@ def run(
         Compute in double precision.
     out
         Folder under which the results are written.
+    resume
+        Go on with a run of the same parameters that was stopped.
+    dask
+        Address of a Dask scheduler whose workers compute the batches.
     """
     named, path, double = _find(experiment)
     _writable(out)
@@ -146,9 +155,15 @@ def run(
         preset = "small"
     plan = load_plan(named.experiment.config, path, preset)
     plan = _overridden(plan, set, grid, seeds)
-    data, control = perform(named.experiment, plan)
+    store = out / f".{named.name}.store"
+    if not resume:
+        shutil.rmtree(store, ignore_errors=True)
+    with _executor(dask) as executor:
+        options = {"executor": executor, "store": store}
+        data, control = perform(named.experiment, plan, **options)
     verdict = judge(named.name, named.experiment, data, control)
     folder, drawn = _write(named, plan, data, control, verdict, out, x64)
+    shutil.rmtree(store, ignore_errors=True)
     console = _console()
     console.print(verdict.table())
     if not drawn:
@@ -206,6 +221,26 @@ def data(
                 print(f"  looked in {place}")
             print(f"  {record.how_to_get}")
     return 0
+
+
+@contextlib.contextmanager
+def _executor(address: str | None) -> Iterator[Executor | None]:
+    """An executor on the workers of a Dask scheduler; `None` without an address."""
+    if address is None:
+        yield None
+        return
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise ValueError(
+            '--dask needs the extra: python -m pip install "plasticity-jax[dask]"'
+        ) from error
+    try:
+        client = Client(address, timeout=10)
+    except (OSError, ValueError, TimeoutError) as error:
+        raise ValueError(f"--dask {address}: no scheduler answers: {error}") from error
+    with client:
+        yield client.get_executor()
 
 
 def _console() -> Any:

@@ -10,6 +10,7 @@ import xarray
 
 from plasticity_jax import cli
 from plasticity_jax._config import updated
+from plasticity_jax._store import Store
 from plasticity_jax.systems.optimal_plasticity import Config
 
 
@@ -284,8 +285,47 @@ def test_interrupted_runs_leave_nothing(call, tmp_path, monkeypatch):
     monkeypatch.setattr(cli, "perform", interrupt)
     code, _, err = call("run", "optimal_plasticity.fig3", "--out", tmp_path / "out")
     assert code == 130
-    assert "nothing was written" in err
+    assert "--resume goes on" in err
     assert not (tmp_path / "out").exists()
+
+
+def test_an_interrupted_run_goes_on_where_it_stood(call, tmp_path, monkeypatch):
+    written, write = [], Store.write
+
+    def interrupted(self, number, results):
+        if len(written) == 2:
+            raise KeyboardInterrupt
+        write(self, number, results)
+        written.append((self.folder.name, number))
+
+    experiment = ("run", "optimal_plasticity.fig5s1", "--preset", "smoke")
+    run = (*experiment, "--set", "steps=100", "--out", tmp_path)
+    monkeypatch.setattr(Store, "write", interrupted)
+    code, _, err = call(*run)
+    assert (code, len(written)) == (130, 2)
+    assert "--resume goes on" in err
+    assert not (tmp_path / "optimal_plasticity.fig5s1").exists()
+
+    def kept(self, number, results):
+        write(self, number, results)
+        written.append((self.folder.name, number))
+
+    monkeypatch.setattr(Store, "write", kept)
+    code, _, err = call(*run[:-3], "steps=101", "--out", tmp_path, "--resume")
+    assert code == 2
+    assert "config was 'steps = 100' and is 'steps = 101'" in err
+    code, _, err = call(*run, "--resume")
+    assert code != 2, err
+    assert len(written) == len(set(written)) > 2
+    assert [p.name for p in tmp_path.iterdir()] == ["optimal_plasticity.fig5s1"]
+
+
+def test_a_dask_address_without_a_scheduler_is_bad_input(call, tmp_path):
+    code, _, err = call(
+        "run", "optimal_plasticity.fig1", "--out", tmp_path, "--dask", "nonsense"
+    )
+    assert code == 2
+    assert "--dask" in err
 
 
 def test_a_config_survives_its_text():

@@ -132,9 +132,7 @@ def test_a_low_pass_lets_the_spectrum_escape_at_eta_b():
 
     def run(key):
         system, state = erosion.spun_up(config, key)
-        end, _ = simulate(
-            system, state, key, steps=4000, record=erosion.nothing, every=4000
-        )
+        end, _ = simulate(system, state, key, steps=4000, every=4000)
         return jnp.stack([filters.spectral_edge(x) for x in (state, end)])
 
     edge = jax.jit(run)(jr.key(4))

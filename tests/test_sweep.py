@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plasticity_jax import _sweep
+from plasticity_jax import _lanes
 from plasticity_jax._batch_size import candidates, choose_batch_size
 from plasticity_jax._config import updated
 from plasticity_jax._interfaces import real, require, Scalar
@@ -300,7 +300,7 @@ def with_qr(config, key):
     ],
 )
 def test_programs_that_wait_for_threads_take_turns(run, alone):
-    lanes = _sweep._Lanes.of(run, Walk(), [], (), KEYS)
+    lanes = _lanes.Lanes.of(run, Walk(), [], KEYS)
     lanes.compile(1)
     assert hasattr(lanes.turn, "locked") is alone
     assert not lanes(0, 1)["diverged"].any()

@@ -1,0 +1,312 @@
+"""All runs of a sweep in one row, their compiled program, and who computes them."""
+
+import contextlib
+import dataclasses
+import hashlib
+import math
+import os
+import pickle
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import as_completed, Executor, Future, ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jax.sharding import Mesh, PartitionSpec
+from jaxtyping import Array, Key
+
+from ._batch_size import choose_batch_size
+from ._progress import Progress
+from ._store import Results, Store
+
+
+Run = Callable[[Any, Key[Array, ""]], Mapping[str, Array]]
+# On a CPU these wait for threads of XLA's pool, which another batch in flight may hold
+# while it waits for the same: programs that use them take turns.
+TURNS = re.compile(r" fft\(|lapack_|blas_")
+
+
+class Axis(NamedTuple):
+    """Fields of a config that share an axis of the grid, and the values of each."""
+
+    name: str
+    fields: tuple[str, ...]
+    values: tuple[np.ndarray, ...]
+
+
+@eqx.filter_jit  # on a module-level function: a closure would compile at every call
+def map_lanes(
+    run: Run,
+    config: eqx.Module,
+    points: dict[str, Array],
+    keys: Key[Array, " lane"],
+    devices: tuple[Any, ...] = (),
+) -> dict[str, Array]:
+    """`run` at every lane: a point of the grid with a key; split over `devices`."""
+
+    def lane(
+        run: Run, config: eqx.Module, point: dict[str, Array], key: Key[Array, ""]
+    ) -> dict[str, Array]:
+        observables = run(dataclasses.replace(config, **point), key)
+        if not isinstance(observables, Mapping):
+            kind = type(observables).__name__
+            raise ValueError(f"`run` must return a dict of arrays by name; got {kind}.")
+        return {name: jnp.asarray(x) for name, x in observables.items()}
+
+    if len(keys) == 1:  # a batch of one would still make every product a batched one
+        alone = lane(run, config, {k: x[0] for k, x in points.items()}, keys[0])
+        return {k: x[None] for k, x in alone.items()}
+    if not devices:
+        here = lambda point, key: lane(run, config, point, key)
+        return jax.vmap(here)(points, keys)
+
+    shared, fixed = eqx.partition((run, config), eqx.is_array)
+    implementation = jr.key_impl(keys)
+
+    def shard(shared: Any, points: dict[str, Array], data: Array) -> dict[str, Array]:
+        run, config = eqx.combine(shared, fixed)
+        keys = jr.wrap_key_data(data, impl=implementation)
+        return jax.vmap(lambda point, key: lane(run, config, point, key))(points, keys)
+
+    each, split = PartitionSpec(), PartitionSpec("lane")
+    return jax.shard_map(
+        shard,
+        mesh=Mesh(np.asarray(devices), ("lane",)),
+        in_specs=(each, split, split),
+        out_specs=split,
+        check_vma=False,
+    )(shared, points, jr.key_data(keys))
+
+
+@dataclasses.dataclass
+class Lanes:
+    """All runs of a sweep in one row, points first, and the program that makes them."""
+
+    run: Run
+    config: eqx.Module
+    points: dict[str, np.ndarray]
+    keys: np.ndarray
+    seeds: np.ndarray
+    implementation: Any
+    double: bool
+    devices: tuple[Any, ...] = ()
+    programs: dict[int, Any] = dataclasses.field(default_factory=dict)
+    turn: Any = dataclasses.field(default_factory=contextlib.nullcontext)
+    compile_seconds: float = 0.0
+
+    @classmethod
+    def of(
+        cls,
+        run: Run,
+        config: eqx.Module,
+        axes: Sequence[Axis],
+        keys: Key[Array, "..."],
+        devices: tuple[Any, ...] = (),
+    ) -> "Lanes":
+        """Every point of the grid with every key; `devices` if they are several."""
+        typed = jnp.issubdtype(keys.dtype, jax.dtypes.prng_key)
+        if not typed or keys.ndim != 1 or not len(keys):
+            raise ValueError(
+                "`keys` must be a 1-D array of keys, at least one, such as "
+                f"jax.random.split(jax.random.key(0), 8); got {keys.dtype}{keys.shape}."
+            )
+        shape = tuple(len(axis.values[0]) for axis in axes)
+        count = math.prod(shape)
+        index = np.unravel_index(np.arange(count), shape) if shape else ()
+        points = {
+            field: np.repeat(values[i], len(keys))
+            for axis, i in zip(axes, index, strict=True)
+            for field, values in zip(axis.fields, axis.values, strict=True)
+        }
+        seeds = np.tile(np.arange(len(keys)), count)
+        data = np.asarray(jr.key_data(keys))
+        double = jnp.result_type(float) == jnp.float64
+        kind = jr.key_impl(keys)
+        return cls(run, config, points, data, seeds, kind, double, devices)
+
+    @property
+    def total(self) -> int:
+        """How many runs."""
+        return len(self.seeds)
+
+    def batch(self, lanes: np.ndarray) -> tuple[Any, ...]:
+        """Arguments of the program for these lanes."""
+        dtype = jnp.result_type(float)
+        points = {k: jnp.asarray(x[lanes], dtype) for k, x in self.points.items()}
+        data = jnp.asarray(self.keys[self.seeds[lanes]])
+        keys = jr.wrap_key_data(data, impl=self.implementation)
+        return self.run, self.config, points, keys, self.devices
+
+    def compile(self, size: int) -> int:
+        """Compile for batches of `size`; bytes of temporary memory it will use."""
+        start = time.perf_counter()
+        jitted: Any = map_lanes  # the type of a jitted function does not tell `lower`
+        program = jitted.lower(*self.batch(np.zeros(size, int))).compile()
+        self.programs[size] = program
+        self.compile_seconds += time.perf_counter() - start
+        if TURNS.search(program.compiled.as_text()):
+            self.turn = threading.Lock()
+        memory = program.compiled.memory_analysis()
+        if memory is None:
+            return 0
+        return memory.temp_size_in_bytes + memory.output_size_in_bytes
+
+    def __call__(self, start: int, size: int) -> Results:
+        """Results of the lanes from `start`; the last batch is padded and cut."""
+        lanes = np.arange(start, start + size)
+        program = self.programs[size]
+        with jax.enable_x64(self.double), self.turn:  # a thread has its own context
+            results = program(*self.batch(np.minimum(lanes, self.total - 1)))
+            results = {k: np.asarray(x) for k, x in results.items()}
+        kept = {k: x[: self.total - start] for k, x in results.items()}
+        return {**kept, "diverged": _diverged(kept)}
+
+
+def compute(
+    lanes: Lanes,
+    structure: Mapping[str, Any],
+    size: int,
+    workers: int,
+    bar: Progress,
+    store: Store | None = None,
+    executor: Executor | None = None,
+) -> Results:
+    """All lanes, in batches of one compiled size; those in the `store` are read."""
+    results = {
+        name: np.empty((lanes.total, *x.shape[1:]), x.dtype)
+        for name, x in structure.items()
+    }
+    results["diverged"] = np.empty(lanes.total, bool)
+
+    def place(start: int, batch: Results, known: bool = False) -> None:
+        for name, x in batch.items():
+            results[name][start : start + size] = x
+        bar.advance(len(batch["diverged"]), int(batch["diverged"].sum()), known=known)
+
+    missing = []
+    for start in range(0, lanes.total, size):
+        found = None if store is None else store.read(start // size)
+        if found is None:
+            missing.append(start)
+        else:
+            place(start, found, known=True)
+    if missing and executor is None and size not in lanes.programs:
+        lanes.compile(size)
+
+    def finish(start: int, batch: Results) -> None:
+        if store is not None:
+            store.write(start // size, batch)
+        place(start, batch)
+
+    for start, batch in _computed(lanes, missing, size, workers, executor):
+        finish(start, batch)
+    return results
+
+
+def _computed(
+    lanes: Lanes,
+    starts: Sequence[int],
+    size: int,
+    workers: int,
+    executor: Executor | None,
+) -> Iterator[tuple[int, Results]]:
+    """Batches as they are finished; those not begun are given up if one fails."""
+    pool = ThreadPoolExecutor(workers) if executor is None else executor
+    futures: dict[Future[Results], int] = {}
+    try:
+        if executor is None:
+            futures = {pool.submit(lanes, start, size): start for start in starts}
+        elif starts:
+            parcel = packed(lanes)
+            digest = hashlib.sha256(parcel).hexdigest()
+            futures = {
+                pool.submit(compute_elsewhere, parcel, digest, start, size): start
+                for start in starts
+            }
+        for future in as_completed(futures):
+            yield futures.pop(future), future.result()
+    finally:
+        for future in futures:
+            future.cancel()
+        if executor is None:
+            pool.shutdown(wait=True)
+
+
+# --- other processes and machines -----------------------------------------------------
+
+_UNPACKED: dict[str, Lanes] = {}
+_UNPACKING = threading.Lock()
+
+
+def packed(lanes: Lanes) -> bytes:
+    """What another process needs to compute batches of these lanes.
+
+    Raises `ValueError` if the run function or its config cannot be pickled.
+    """
+    fields = (lanes.run, lanes.config, lanes.points, lanes.keys, lanes.seeds)
+    try:
+        return pickle.dumps((*fields, lanes.implementation, lanes.double))
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise ValueError(
+            f"executor: the run cannot be sent to another process ({error}); define "
+            "the run function at the top of a module."
+        ) from error
+
+
+def compute_elsewhere(parcel: bytes, digest: str, start: int, size: int) -> Results:
+    """A batch, computed by a worker that unpacks and compiles each sweep once."""
+    with _UNPACKING:
+        if digest not in _UNPACKED:
+            _UNPACKED.clear()  # one sweep at a time: programs take memory
+            with jax.enable_x64(True):  # else arrays lose half of their bits here
+                _UNPACKED[digest] = Lanes(*pickle.loads(parcel))
+        lanes = _UNPACKED[digest]
+        if size not in lanes.programs:
+            with jax.enable_x64(lanes.double):
+                lanes.compile(size)
+    return lanes(start, size)
+
+
+def _diverged(results: Results) -> np.ndarray:
+    """Whether any observable of a run holds a NaN or an infinity."""
+    finite = [
+        np.isfinite(x).reshape(len(x), -1).all(axis=1)
+        for x in results.values()
+        if x.dtype.kind in "fc"
+    ]
+    count = len(next(iter(results.values())))
+    return ~np.logical_and.reduce([np.ones(count, bool), *finite], axis=0)
+
+
+_CHOICES: dict[Any, int] = {}  # as a compiled program is kept, so is its batch size
+
+
+def chosen_size(lanes: Lanes, workers: int) -> int:
+    """The batch size of the last sweep of the same program, or one found by trial."""
+    leaves, structure = jax.tree.flatten((lanes.run, lanes.config))
+    kinds = [(x.shape, x.dtype) if eqx.is_array(x) else x for x in leaves]
+    program = (structure, *kinds, *lanes.points, lanes.total, workers)
+
+    def load(size: int) -> None:
+        """As many batches at once as there will be."""
+        with ThreadPoolExecutor(workers) as pool:
+            list(pool.map(lanes, [0] * workers, [size] * workers))
+
+    if program not in _CHOICES:
+        _CHOICES[program] = choose_batch_size(lanes.total, workers, lanes.compile, load)
+    return _CHOICES[program]
+
+
+def batches_in_flight() -> int:
+    """Batches in flight: XLA runs a small program on one core of a CPU."""
+    if jax.default_backend() != "cpu":
+        return 1
+    if hasattr(os, "sched_getaffinity"):  # fewer than there are, under a scheduler
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,29 @@
+"""One self-contained page of results: every claim, then the evidence for each."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from .._experiment import Experiment
+from ._page import page
+from ._results import results
+
+
+def report(folder: Path, about: Mapping[str, Experiment] | None = None) -> Path:
+    """Write `folder/report.html` from the results under `folder`; its path.
+
+    `about` are the experiments by name (`system.experiment`): what each shows and its
+    source. The page is one file, works from a `file:` address and asks for nothing
+    else; text from the results stays text. The same results give the same bytes.
+    Raises `ValueError` without results and on a damaged one, named.
+    """
+    found, left_out = results(folder)
+    text = page(found, left_out, about or {})
+    final = folder / "report.html"
+    work = folder / f".report.{os.getpid()}.html"
+    try:
+        work.write_text(text, encoding="utf-8", errors="replace", newline="\n")
+        work.replace(final)
+    finally:
+        work.unlink(missing_ok=True)
+    return final

@@ -1,0 +1,147 @@
+"""The folders that `run` wrote, read as data: nothing in them can act."""
+
+import json
+import math
+import re
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .._experiment import Claim
+
+
+PARTS = ("verdict.json", "config.toml", "data.zarr")
+PNG_START, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND"
+
+
+class Result(NamedTuple):
+    """One experiment's folder; None for a file that is not there.
+
+    `figure` is the picture, or a sentence that says why there is none.
+    """
+
+    name: str
+    claims: tuple[Claim, ...]
+    parameters: dict[str, Any] | None
+    environment: dict[str, Any] | None
+    figure: bytes | str
+
+    @property
+    def system(self) -> str:
+        return self.name.partition(".")[0]
+
+    @property
+    def short(self) -> str:
+        return self.name.partition(".")[2]
+
+    @property
+    def failing(self) -> int:
+        return sum(not stands(claim) for claim in self.claims)
+
+
+def stands(claim: Claim) -> bool:
+    """Whether the claim holds and its negative control, if it has one, does not."""
+    return claim.holds and claim.control_fails
+
+
+def results(folder: Path) -> tuple[list[Result], list[str]]:
+    """The results under `folder` by system and name, and names of what is none.
+
+    A result has a verdict and a name as `run` gives it (`system.experiment`); others
+    are runs not finished or renamed. Raises `ValueError` if there is no result, and
+    on a file that is not what `run` writes.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"no such folder: {folder}")
+    if (folder / "verdict.json").is_file():
+        raise ValueError(f"{folder} is one result: name the folder that it lies in.")
+    runs = [p for p in folder.iterdir() if any((p / part).exists() for part in PARTS)]
+    good = sorted((run for run in runs if _is_result(run)), key=_natural)
+    if not good:
+        raise ValueError(
+            f"no results in {folder}: no <system>.<experiment>/verdict.json in it."
+        )
+    bad = sorted(run.name for run in runs if run not in good and run.name[0] != ".")
+    return [_result(run) for run in good], bad
+
+
+def _is_result(run: Path) -> bool:
+    """Names become addresses within the page: letters, digits, `_`, `-` and dots."""
+    named = re.fullmatch(r"[\w-]+(\.[\w-]+)+", run.name, re.ASCII)
+    return named is not None and (run / "verdict.json").is_file()
+
+
+def _natural(run: Path) -> list[Any]:
+    """Systems together; `fig5` before `fig10`."""
+    system, _, rest = run.name.partition(".")
+    return [system, *(int(x) if x.isdigit() else x for x in re.split(r"(\d+)", rest))]
+
+
+def _result(run: Path) -> Result:
+    verdict, store = run / "verdict.json", run / "data.zarr" / "zarr.json"
+    try:
+        claims = tuple(_claim(row) for row in _parsed(verdict, json.loads, list))
+    except (LookupError, OverflowError, TypeError) as error:
+        why = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ValueError(f"{verdict} is damaged ({why}).") from error
+    group = _parsed(store, json.loads, dict)
+    attributes = None if group is None else group.get("attributes", {})
+    if not isinstance(attributes, dict | None):
+        raise ValueError(f"{store} is damaged: `attributes` must be a table.")
+    parameters = _parsed(run / "config.toml", tomllib.loads, dict)
+    return Result(run.name, claims, parameters, attributes, _figure(run / "figure.png"))
+
+
+def _parsed(path: Path, parse: Callable[[str], Any], kind: type) -> Any:
+    """The content of a file, or None if it is not there."""
+    if not path.is_file():
+        return None
+    try:
+        content = parse(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        why = " ".join(str(error).split())
+        raise ValueError(f"{path} is damaged ({why}).") from error
+    if not isinstance(content, kind):
+        raise ValueError(f"{path} is damaged: at its top must be a {kind.__name__}.")
+    return content
+
+
+def _claim(row: dict[str, Any]) -> Claim:
+    """A claim as `Verdict.to_json` wrote it: null is an open end or no number."""
+    control = row["control"]
+    claim = Claim(
+        _text(row["says"]),
+        _text(row["source"]),
+        _number(row["value"], math.nan),
+        _number(row["low"], -math.inf),
+        _number(row["high"], math.inf),
+        _number(row["standard_error"], math.nan),
+        None if control is None else _number(control["value"], math.nan),
+    )
+    if math.isfinite(claim.value) and row["holds"] is not claim.holds:
+        raise TypeError("`holds` contradicts the value and its interval")
+    return claim
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"text expected; got {type(value).__name__}")
+    return value
+
+
+def _number(value: Any, missing: float) -> float:
+    if value is None:
+        return missing
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"number expected; got {type(value).__name__}")
+    return float(value)
+
+
+def _figure(path: Path) -> bytes | str:
+    if not path.is_file():
+        return "No figure: the grid of this run lacks the axes that it shows."
+    picture = path.read_bytes()
+    if not (picture.startswith(PNG_START) and picture[-8:-4] == PNG_END):
+        return "No figure: its file is damaged."
+    return picture

@@ -1,0 +1,387 @@
+"""Sweeps that are stopped, damaged, sent elsewhere or split, and what comes of them."""
+
+import dataclasses
+import multiprocessing
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import pytest
+
+from plasticity_jax import _lanes, _store
+from plasticity_jax._interfaces import real, Scalar
+from plasticity_jax._store import Store
+from plasticity_jax._sweep import sweep
+
+
+class Walk(eqx.Module):
+    """A random walk with drift."""
+
+    gain: Scalar = eqx.field(default=0.5, converter=real)
+    noise: Scalar = eqx.field(default=1.0, converter=real)
+    steps: int = eqx.field(default=30, static=True)
+
+
+def walk(config, key):
+    def step(x, key):
+        return config.gain * x + config.noise * jr.normal(key), None
+
+    last, _ = jax.lax.scan(step, jnp.ones(()), jr.split(key, config.steps))
+    return {"last": last, "count": jnp.asarray(config.steps)}
+
+
+def other_walk(config, key):
+    return {"last": config.gain + jr.normal(key), "count": jnp.asarray(1)}
+
+
+KEYS = jr.split(jr.key(0), 5)
+GRID = {"gain": [0.1, 0.3, 0.5, 0.7]}
+
+
+def stored(folder, run=walk, config=None, grid=None, keys=KEYS, **options):
+    options = {"batch_size": 3, "progress": False, **options}
+    config, grid = Walk() if config is None else config, GRID if grid is None else grid
+    return sweep(run, config, grid, keys, store=folder, **options)
+
+
+def batches(folder):
+    return sorted(folder.glob("batch-*"))
+
+
+def same_bits(a, b):
+    return all(a[name].values.tobytes() == b[name].values.tobytes() for name in a)
+
+
+@pytest.fixture
+def computed(monkeypatch):
+    """The first lanes of the batches that are computed."""
+    starts, call = [], _lanes.Lanes.__call__
+
+    def counted(self, start, size):
+        starts.append(start)
+        return call(self, start, size)
+
+    monkeypatch.setattr(_lanes.Lanes, "__call__", counted)
+    return starts
+
+
+def test_a_finished_store_computes_nothing_and_gives_the_same_bits(tmp_path, computed):
+    plain = stored(None)
+    first = stored(tmp_path / "x")
+    assert same_bits(plain, first)
+    assert len(batches(tmp_path / "x")) == 7  # 20 runs, 3 at once
+    computed.clear()
+    again = stored(tmp_path / "x")
+    assert not computed
+    assert same_bits(first, again)
+    assert first["last"].dtype == again["last"].dtype
+    assert again["count"].dtype == plain["count"].dtype
+
+
+def test_a_store_keeps_the_batch_size_that_it_was_begun_with(tmp_path, computed):
+    first = stored(tmp_path)
+    computed.clear()
+    again = stored(tmp_path, batch_size=None)
+    assert again.attrs["batch_size"] == 3
+    assert not computed
+    assert same_bits(first, again)
+
+
+DAMAGES = {
+    "missing": lambda path: path.unlink(),
+    "truncated": lambda path: path.write_bytes(path.read_bytes()[:-7]),
+    "empty": lambda path: path.write_bytes(b""),
+    "a flipped bit": lambda path: path.write_bytes(
+        bytes([*path.read_bytes()[:200], path.read_bytes()[200] ^ 4])
+        + path.read_bytes()[201:]
+    ),
+    "another batch": lambda path: path.write_bytes(
+        path.with_name("batch-00000004").read_bytes()
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*is damaged; this batch is computed again")
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=list(DAMAGES))
+def test_only_a_damaged_batch_is_computed_again(damage, tmp_path, computed):
+    first = stored(tmp_path)
+    damage(tmp_path / "batch-00000002")
+    (tmp_path / ".new-half").write_bytes(b"half-written")
+    computed.clear()
+    again = stored(tmp_path)
+    assert computed == [6]
+    assert same_bits(first, again)
+    computed.clear()
+    assert same_bits(first, stored(tmp_path))
+    assert not computed
+
+
+def test_a_damaged_batch_is_told(tmp_path):
+    stored(tmp_path)
+    DAMAGES["truncated"](tmp_path / "batch-00000002")
+    with pytest.warns(UserWarning, match="batch-00000002 is damaged"):
+        stored(tmp_path)
+
+
+OTHERS = {
+    "config": {"config": Walk(noise=2.0)},
+    "grid": {"grid": {"gain": [0.1, 0.3, 0.5, 0.71]}},
+    "keys": {"keys": jr.split(jr.key(1), 5)},
+    "run": {"run": other_walk},
+    "batch_size": {"batch_size": 4},
+}
+
+
+@pytest.mark.parametrize(("name", "change"), OTHERS.items(), ids=list(OTHERS))
+def test_the_store_of_another_sweep_is_refused(name, change, tmp_path):
+    stored(tmp_path)
+    before = [path.read_bytes() for path in batches(tmp_path)]
+    with pytest.raises(ValueError, match=f"belongs to another sweep: {name} was"):
+        stored(tmp_path, **change)
+    assert [path.read_bytes() for path in batches(tmp_path)] == before
+
+
+def test_the_difference_of_a_config_is_named_by_its_line(tmp_path):
+    stored(tmp_path)
+    with pytest.raises(ValueError, match=re.escape("was 'noise = 1.0' and is")):
+        stored(tmp_path, config=Walk(noise=2.0))
+
+
+def test_another_precision_or_code_is_refused(tmp_path, monkeypatch):
+    stored(tmp_path)
+    with jax.enable_x64(False):
+        single, keys = Walk(), jr.split(jr.key(0), 5)
+        with pytest.raises(ValueError, match="precision was"):
+            stored(tmp_path, config=single, keys=keys)
+    monkeypatch.setattr("plasticity_jax._sweep.code_digest", lambda: "changed")
+    with pytest.raises(ValueError, match=r"code was '[0-9a-f]{16}' and is 'changed'"):
+        stored(tmp_path)
+
+
+def test_bound_data_are_part_of_the_run(tmp_path):
+    bind = lambda x: jax.tree_util.Partial(shifted, jnp.asarray(x))
+    first = stored(tmp_path, run=bind([1.0, 2.0]))
+    assert same_bits(first, stored(tmp_path, run=bind([1.0, 2.0])))
+    with pytest.raises(ValueError, match="run was"):
+        stored(tmp_path, run=bind([1.0, 3.0]))
+
+
+def shifted(shift, config, key):
+    return {"last": jnp.sum(shift) + config.gain * jr.normal(key)}
+
+
+def test_a_damaged_manifest_or_a_strange_folder_is_refused(tmp_path):
+    stored(tmp_path / "x")
+    manifest = tmp_path / "x" / "manifest.json"
+    manifest.write_bytes(manifest.read_bytes().replace(b"0.1", b"0.2", 1))
+    with pytest.raises(ValueError, match=r"manifest\.json is damaged"):
+        stored(tmp_path / "x")
+    (tmp_path / "y").mkdir()
+    (tmp_path / "y" / "thesis.tex").write_text("mine")
+    with pytest.raises(ValueError, match=r"'thesis\.tex' and no manifest"):
+        stored(tmp_path / "y")
+    assert (tmp_path / "y" / "thesis.tex").read_text() == "mine"
+
+
+def test_a_store_in_use_is_refused(tmp_path):
+    with (
+        _store.open_store(tmp_path, {"a": "1"}, lambda: 3) as store,
+        pytest.raises(ValueError, match="in use by another process"),
+        _store.open_store(tmp_path, {"a": "1"}, lambda: 3),
+    ):
+        pass
+    assert isinstance(store, Store)
+
+
+def test_no_code_runs_when_a_pickle_is_put_into_a_store(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "pwned"),)
+
+    with _store.open_store(tmp_path / "x", {"a": "1"}, lambda: 3) as store:
+        objects = np.asarray([Evil()], dtype=object)
+        with pytest.raises(ValueError, match="pickle"):
+            store.write(0, {"last": objects})
+        assert not batches(store.folder)
+    assert not (tmp_path / "pwned").exists()
+
+
+# --- killed ---------------------------------------------------------------------------
+
+CHILD = """
+import sys, time
+import jax.random as jr
+sys.path.insert(0, {here!r})
+from test_store import KEYS, GRID, Walk, walk
+from plasticity_jax._store import Store
+from plasticity_jax._sweep import sweep
+write = Store.write
+def slow(self, number, results):
+    time.sleep(0.05)
+    write(self, number, results)
+    print(number, file=open({log!r}, "a"), flush=True)
+Store.write = slow
+print("begun", flush=True)
+sweep(walk, Walk(), GRID, jr.split(jr.key(0), 25), store={store!r}, batch_size=2,
+      progress=False)
+"""
+
+
+def killed_until_done(tmp_path, kills, seed):
+    """How often a sweep was killed, and what it wrote, until one was let finish."""
+    log, store = tmp_path / "log", tmp_path / "store"
+    here = str(Path(__file__).parent)
+    code = CHILD.format(here=here, log=str(log), store=str(store))
+    environment = {**os.environ, "JAX_ENABLE_X64": "1"}
+    chance, died = random.Random(seed), 0
+    while True:
+        child = subprocess.Popen(
+            [sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment
+        )
+        assert child.stdout.readline() == b"begun\n"
+        if died < kills:
+            time.sleep(chance.uniform(0.0, 2.5 if kills < 5 else 1.2))
+            child.send_signal(signal.SIGKILL)
+        child.wait()
+        child.stdout.close()
+        if child.returncode == 0:
+            return died, [int(line) for line in log.read_text().split()], store
+        assert child.returncode == -signal.SIGKILL
+        died += 1
+
+
+def check_killed(tmp_path, kills):
+    died, written, store = killed_until_done(tmp_path, kills, 0)
+    keys = jr.split(jr.key(0), 25)
+    plain = sweep(walk, Walk(), GRID, keys, batch_size=2, progress=False)
+    again = sweep(walk, Walk(), GRID, keys, batch_size=2, store=store, progress=False)
+    assert same_bits(plain, again)
+    assert len(set(written)) >= 50 - died  # one may be killed before it is logged
+    assert len(written) == len(set(written))  # none was written twice
+    return died
+
+
+def test_a_killed_sweep_resumes_with_the_same_bits(tmp_path):
+    assert check_killed(tmp_path, 1) >= 0
+
+
+@pytest.mark.slow
+def test_a_sweep_killed_at_twenty_moments_resumes_with_the_same_bits(tmp_path):
+    assert check_killed(tmp_path, 20) >= 5  # else it was finished too early
+
+
+# --- elsewhere ------------------------------------------------------------------------
+
+
+def test_other_processes_compute_the_same_bits(tmp_path):
+    from plasticity_jax.systems.optimal_plasticity import Config
+    from plasticity_jax.systems.optimal_plasticity.experiments.steady import (
+        steady_state,
+    )
+
+    config = Config(sizes=(4, 3), samples=20, steps=40, window=20)
+    grid = {"ratio": [0.3, 0.6, 0.9]}
+    options = {"batch_size": 2, "progress": False}
+    here = sweep(steady_state, config, grid, KEYS, **options)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        there = sweep(
+            steady_state, config, grid, KEYS, executor=pool, store=tmp_path, **options
+        )
+    assert same_bits(here, there)
+    assert len(batches(tmp_path)) == 8
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of the cluster, about the worker that it lost
+def test_a_dask_worker_that_is_killed_loses_no_run_and_counts_none_twice(
+    tmp_path, monkeypatch
+):
+    from distributed import Client, LocalCluster
+
+    from plasticity_jax.systems.optimal_plasticity import Config
+    from plasticity_jax.systems.optimal_plasticity.experiments.steady import (
+        steady_state,
+    )
+
+    config = Config(sizes=(12, 10), samples=200, steps=20_000, window=1000)
+    grid, options = {"ratio": [0.3, 0.6, 0.9]}, {"batch_size": 1, "progress": False}
+    here = sweep(steady_state, config, grid, KEYS, **options)
+    written, write = [], Store.write
+    with (
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        victim = next(iter(client.run(os.getpid).values()))
+
+        def counted(self, number, results):
+            write(self, number, results)
+            written.append(number)
+            if len(written) == 4:
+                os.kill(victim, signal.SIGKILL)
+
+        monkeypatch.setattr(Store, "write", counted)
+        pool = client.get_executor()
+        there = sweep(
+            steady_state, config, grid, KEYS, executor=pool, store=tmp_path, **options
+        )
+    assert same_bits(here, there)
+    assert sorted(written) == list(range(15))
+
+
+def test_a_run_that_cannot_be_sent_is_refused():
+    with (
+        ProcessPoolExecutor(1) as pool,
+        pytest.raises(ValueError, match="cannot be sent to another process"),
+    ):
+        stored(None, run=lambda config, key: walk(config, key), executor=pool)
+
+
+DEVICES = """
+import sys
+import jax, jax.numpy as jnp, jax.random as jr, numpy as np
+sys.path.insert(0, {here!r})
+from test_store import GRID, KEYS, Walk, walk
+from plasticity_jax._sweep import sweep
+assert len(jax.local_devices()) == 4
+four = sweep(walk, Walk(), GRID, KEYS, batch_size=6, progress=False)
+one = sweep(walk, Walk(), GRID, KEYS, batch_size=6, progress=False,
+            devices=jax.local_devices()[:1])
+assert four.attrs["batch_size"] == 8, four.attrs["batch_size"]
+np.testing.assert_allclose(four["last"], one["last"], rtol=1e-12)
+assert (four["count"].values == one["count"].values).all()
+print("agree")
+"""
+
+
+def test_four_devices_share_a_batch_with_the_same_random_streams():
+    flags = "--xla_force_host_platform_device_count=4"
+    environment = {**os.environ, "XLA_FLAGS": flags, "JAX_ENABLE_X64": "1"}
+    code = DEVICES.format(here=str(Path(__file__).parent))
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment
+    )
+    assert done.stdout == "agree\n", done.stderr
+
+
+def test_no_device_at_all_is_refused():
+    with pytest.raises(ValueError, match="at least one device"):
+        stored(None, devices=[])
+
+
+def test_a_config_keeps_its_identity_through_a_copy(tmp_path):
+    first = stored(tmp_path)
+    assert same_bits(first, stored(tmp_path, config=dataclasses.replace(Walk())))
