@@ -3,14 +3,11 @@
 import contextlib
 import importlib
 import json
-import os
 import pkgutil
 import shutil
 import sys
-import tempfile
 import tomllib
 import traceback
-import warnings
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
 from pathlib import Path
@@ -22,9 +19,10 @@ import numpy as np
 from cyclopts import Parameter
 
 from . import __version__, systems
-from ._config import load_plan, nearest, Plan, presets, to_table, updated
+from ._config import load_plan, nearest, Plan, presets, updated
 from ._experiment import Experiment, perform
-from .verdict import check_json, check_table, judge, Verdict
+from ._output import check_writable, write_results
+from .verdict import check_json, check_table, judge
 
 
 app = cyclopts.App(
@@ -145,7 +143,7 @@ def run(
         Address of a Dask scheduler whose workers compute the batches.
     """
     named, path, double = _find(experiment)
-    _writable(out)
+    check_writable(out)
     import jax
 
     x64 = x64 or double or named.experiment.float64
@@ -162,7 +160,9 @@ def run(
         options = {"executor": executor, "store": store}
         data, control = perform(named.experiment, plan, **options)
     verdict = judge(named.name, named.experiment, data, control)
-    folder, drawn = _write(named, plan, data, control, verdict, out, x64)
+    folder, drawn = write_results(
+        named.name, named.experiment, plan, data, control, verdict, out, x64
+    )
     shutil.rmtree(store, ignore_errors=True)
     console = _console()
     console.print(verdict.table())
@@ -220,6 +220,22 @@ def data(
             for place in record.looked_in:
                 print(f"  looked in {place}")
             print(f"  {record.how_to_get}")
+    return 0
+
+
+@app.command
+def report(folder: Path = Path("runs")) -> int:
+    """One HTML page of the results under a folder.
+
+    Parameters
+    ----------
+    folder
+        Where `run` wrote them (its `--out`); the page is `report.html` in it.
+    """
+    from .report import report as write
+
+    about = {named.name: named.experiment for named in _experiments()}
+    print(f"written to {write(folder, about)}")
     return 0
 
 
@@ -293,13 +309,6 @@ def _find(experiment: str) -> tuple[Named, Path, bool]:
     return known[name], path or known[name].path, x64
 
 
-def _writable(out: Path) -> None:
-    """Raise before anything is computed if nothing can be written under `out`."""
-    existing = next(p for p in (out, *out.absolute().parents) if p.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise ValueError(f"--out {out}: cannot write to {existing}")
-
-
 def _overridden(
     plan: Plan, settings: Iterable[str], axes: Iterable[str], seeds: int | None
 ) -> Plan:
@@ -336,63 +345,6 @@ def _axis(text: str) -> tuple[str, np.ndarray]:
         raise ValueError(
             f"--grid {text}: write name=start:stop:count or name=a,b,c."
         ) from error
-
-
-def _write(
-    named: Named,
-    plan: Plan,
-    data: Any,
-    control: Any,
-    verdict: Verdict,
-    out: Path,
-    x64: bool,
-) -> tuple[Path, bool]:
-    """The folder, and whether there is a figure. All of it is written, or nothing.
-
-    Written beside its place and then moved there; an older result gives way only then.
-    """
-    import tomli_w
-
-    grid = {
-        ",".join(k) if isinstance(k, tuple) else k: np.asarray(v).tolist()
-        for k, v in plan.grid.items()
-    }
-    table = {**to_table(plan.config), "seeds": plan.seeds}
-    if grid:
-        table["grid"] = grid
-    document = {"experiment": named.name, "x64": x64, "common": table}
-    out.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{named.name}.", dir=out))
-    result, old, final = work / "new", work / "old", out / named.name
-    try:
-        result.mkdir()
-        store = result / "data.zarr"
-        data.to_zarr(store, mode="w", consolidated=False)
-        control.to_zarr(store, group="control", mode="w", consolidated=False)
-        (result / "verdict.json").write_text(json.dumps(verdict.to_json(), indent=2))
-        (result / "config.toml").write_text(tomli_w.dumps(document))
-        drawn = _draw(named.experiment, data, result)
-        if final.exists():
-            final.rename(old)
-        result.rename(final)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    return final, drawn
-
-
-def _draw(experiment: Experiment, data: Any, folder: Path) -> bool:
-    """The figure, if the data have the axes that it shows."""
-    try:
-        with np.errstate(all="ignore"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of NaN and of axes without a range
-            figure = experiment.figure(data)
-            figure.savefig(folder / "figure.png", dpi=160)
-            figure.savefig(folder / "figure.pdf")
-    except (LookupError, TypeError, ValueError):
-        for path in folder.glob("figure.*"):
-            path.unlink()
-        return False
-    return True
 
 
 def _costs(path: Path) -> dict[str, str]:

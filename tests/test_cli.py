@@ -328,6 +328,18 @@ def test_a_dask_address_without_a_scheduler_is_bad_input(call, tmp_path):
     assert "--dask" in err
 
 
+def test_report_writes_a_page(call, tmp_path):
+    name = "optimal_plasticity.fig3"
+    call("run", name, "--preset", "smoke", "--out", tmp_path)
+    code, out, _ = call("report", tmp_path)
+    assert code == 0
+    assert "report.html" in out
+    assert f"Figure of {name}: " in (tmp_path / "report.html").read_text()
+    code, _, err = call("report", tmp_path / "nowhere")
+    assert code == 2
+    assert "no such folder" in err
+
+
 def test_a_config_survives_its_text():
     config = Config(ratio=0.1, sizes=(3, 2), second_moment=np.diag([1.0, 2.0, 3.0]))
     from plasticity_jax._config import to_toml

@@ -13,9 +13,28 @@ from plasticity_jax.verdict import judge, Verdict
 
 
 NAMED = _experiments()
-SAME_RUN = {  # the run of `natural_gradient.fig3f` again; slow tests judge it
-    f"natural_gradient.{name}"
-    for name in ("fig3f_published", "fig9d", "table1", "ablations", "uniform")
+SLOW_TO_COMPILE = {  # or the run of another experiment: a smoke run is a slow test
+    "optimal_plasticity": (
+        "fig1",
+        "fig5_beeline",
+        "fig5s1_iid",
+        "restricted",
+        "table2",
+    ),
+    "natural_gradient": (
+        "fig3de",
+        "fig3f_published",
+        "fig5",
+        "fig7",
+        "fig9d",
+        "table1",
+        "ablations",
+        "uniform",
+        "shot_noise",
+        "skewed",
+        "layer_angles",
+    ),
+    "stable_memory": ("fig4b", "lifetime", "compensation", "supp3", "supp4"),
 }
 every_experiment = pytest.mark.parametrize("named", NAMED, ids=[n.name for n in NAMED])
 UNREACHED = {  # a run of seconds does not reach the threshold that its claims time
@@ -23,11 +42,14 @@ UNREACHED = {  # a run of seconds does not reach the threshold that its claims t
 }
 
 
-@pytest.mark.parametrize(
-    "named",
-    [n for n in NAMED if n.name not in SAME_RUN],
-    ids=[n.name for n in NAMED if n.name not in SAME_RUN],
-)
+def smoke(named):
+    """The experiment as a test's parameter: slow if it takes long to compile."""
+    slow = named.experiment.name in SLOW_TO_COMPILE.get(named.system, ())
+    marks = [pytest.mark.slow] if slow else []
+    return pytest.param(named, id=named.name, marks=marks)
+
+
+@pytest.mark.parametrize("named", list(map(smoke, NAMED)))
 def test_an_experiment_runs_from_data_to_picture(named, tmp_path):
     experiment = named.experiment
     plan = load_plan(experiment.config, named.path, "smoke")

@@ -82,7 +82,7 @@ def _facts(results: list[Result]) -> str:
     known = [result.environment or {} for result in results]
 
     def each(name: str, label: str = "", length: int = 40) -> list[str]:
-        texts = {str(table[name])[:length] for table in known if name in table}
+        texts = {_plain(table[name])[:length] for table in known if name in table}
         return [label + text for text in sorted(texts)]
 
     days = each("date", length=10)
@@ -193,17 +193,21 @@ def _digits(value: float, digits: int = 4) -> str:
         return "no number" if math.isnan(value) else "infinite"
     text, _, power = f"{value:.{digits}g}".replace("-", "−").partition("e")
     raised = power.replace("+", "").replace("−0", "−").lstrip("0")
-    return f"{text} × 10<sup>{raised}</sup>" if power else text
+    return f"{text}\xa0×\xa010<sup>{raised}</sup>" if power else text
 
 
 def _interval(claim: Claim) -> str:
     if claim.low == claim.high:
         return f"exactly {_digits(claim.low, 5)}"
-    pairs = [(_digits(claim.low, n), _digits(claim.high, n)) for n in (5, 17)]
-    low, high = next(((a, b) for a, b in pairs if a != b), pairs[-1])
+    low, high = _digits(claim.low, 5), _digits(claim.high, 5)
     if math.isinf(claim.high):
         return "any number" if math.isinf(claim.low) else f"at least {low}"
-    return f"at most {high}" if math.isinf(claim.low) else f"{low} to {high}"
+    if math.isinf(claim.low):
+        return f"at most {high}"
+    if low != high:
+        return f"{low} to {high}"
+    middle, half = (claim.high + claim.low) / 2, (claim.high - claim.low) / 2
+    return f"within {_digits(half, 2)} of {_digits(middle, 5)}"
 
 
 def _strip(claim: Claim) -> str:
