@@ -128,7 +128,7 @@ class Experiment(NamedTuple):
     float64: bool = False
 
 
-def perform(
+def labelled(
     experiment: Experiment,
     plan: Plan,
     *,
@@ -137,29 +137,37 @@ def perform(
     executor: Executor | None = None,
     store: Path | None = None,
     progress: bool = True,
+) -> "xarray.Dataset":
+    """The labelled data of an experiment, theory included; options as in `sweep`."""
+    keys = jr.split(jr.key(seed), plan.seeds)
+    data = sweep(
+        experiment.run,
+        plan.config,
+        plan.grid,
+        keys,
+        dims=experiment.dims,
+        batch_size=batch_size,
+        executor=executor,
+        store=store,
+        progress=progress,
+    )
+    if experiment.predict is not None:
+        law = experiment.predict(plan, keys)
+        data = data.merge(law, join="exact", compat="no_conflicts")
+    return data.sortby([dim for dim in data.dims if dim in data.indexes])
+
+
+def perform(
+    experiment: Experiment, plan: Plan, *, store: Path | None = None, **options: Any
 ) -> "tuple[xarray.Dataset, xarray.Dataset]":
-    """The labelled data of an experiment, theory included, and of its control.
+    """The data of an experiment and of its control, each with its part of a `store`.
 
-    Options are those of `sweep`; a `store` has a folder for each of the two.
+    Options are those of `labelled`.
     """
-
-    def data(plan: Plan, part: str) -> "xarray.Dataset":
-        keys = jr.split(jr.key(seed), plan.seeds)
-        run, dims = experiment.run, experiment.dims
-        result = sweep(
-            run,
-            plan.config,
-            plan.grid,
-            keys,
-            dims=dims,
-            batch_size=batch_size,
-            executor=executor,
-            store=None if store is None else store / part,
-            progress=progress,
-        )
-        if experiment.predict is not None:
-            law = experiment.predict(plan, keys)
-            result = result.merge(law, join="exact", compat="no_conflicts")
-        return result.sortby([dim for dim in result.dims if dim in result.indexes])
-
-    return data(plan, "data"), data(experiment.control(plan), "control")
+    part = lambda name: None if store is None else store / name
+    return (
+        labelled(experiment, plan, store=part("data"), **options),
+        labelled(
+            experiment, experiment.control(plan), store=part("control"), **options
+        ),
+    )

@@ -143,11 +143,16 @@ class Lanes:
         keys = jr.wrap_key_data(data, impl=self.implementation)
         return self.run, self.config, points, keys, self.devices
 
+    def _width(self, size: int) -> int:
+        """Lanes of the program: as many for each device."""
+        count = max(1, len(self.devices))
+        return math.ceil(size / count) * count
+
     def compile(self, size: int) -> int:
         """Compile for batches of `size`; bytes of temporary memory it will use."""
         start = time.perf_counter()
         jitted: Any = map_lanes  # the type of a jitted function does not tell `lower`
-        program = jitted.lower(*self.batch(np.zeros(size, int))).compile()
+        program = jitted.lower(*self.batch(np.zeros(self._width(size), int))).compile()
         self.programs[size] = program
         self.compile_seconds += time.perf_counter() - start
         if TURNS.search(program.compiled.as_text()):
@@ -159,12 +164,13 @@ class Lanes:
 
     def __call__(self, start: int, size: int) -> Results:
         """Results of the lanes from `start`; the last batch is padded and cut."""
-        lanes = np.arange(start, start + size)
+        lanes = np.arange(start, start + self._width(size))
         program = self.programs[size]
         with jax.enable_x64(self.double), self.turn:  # a thread has its own context
             results = program(*self.batch(np.minimum(lanes, self.total - 1)))
             results = {k: np.asarray(x) for k, x in results.items()}
-        kept = {k: x[: self.total - start] for k, x in results.items()}
+        count = min(size, self.total - start)
+        kept = {k: x[:count] for k, x in results.items()}
         return {**kept, "diverged": _diverged(kept)}
 
 

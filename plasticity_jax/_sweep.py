@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import datetime
 import json
-import math
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
@@ -82,8 +81,7 @@ def sweep(
     workers = 1 if several else batches_in_flight()
 
     def size_of_batches() -> int:
-        size = min(batch_size or chosen_size(lanes, workers), lanes.total)
-        return math.ceil(size / max(1, len(several))) * max(1, len(several))
+        return min(batch_size or chosen_size(lanes, workers), lanes.total)
 
     with contextlib.ExitStack() as stack:
         kept = None

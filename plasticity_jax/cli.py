@@ -22,6 +22,7 @@ from . import __version__, systems
 from ._config import load_plan, nearest, Plan, presets, updated
 from ._experiment import Experiment, perform
 from ._output import check_writable, write_results
+from ._replay import replayed
 from .verdict import check_json, check_table, judge
 
 
@@ -221,6 +222,31 @@ def data(
                 print(f"  looked in {place}")
             print(f"  {record.how_to_get}")
     return 0
+
+
+@app.command
+def replay(folder: Path) -> int:
+    """Compute a stored run again from its own attributes, and compare.
+
+    Parameters
+    ----------
+    folder
+        A result of `run`: the folder that holds its `config.toml` and `data.zarr`.
+    """
+    import jax
+
+    named, path, x64 = _find(str(folder / "config.toml"))
+    if x64:
+        jax.config.update("jax_enable_x64", True)
+    plan = load_plan(named.experiment.config, path, None)
+    rows = list(replayed(named.experiment, plan, folder))
+    for row in rows:
+        says = (
+            "the same bits" if row.difference == 0 else f"off by {row.difference:.2g}"
+        )
+        mark = "" if row.holds else f"  FAILS: at most {row.limit:g} is allowed"
+        print(f"{row.name}: {says}{mark}")
+    return 0 if all(row.holds for row in rows) else 1
 
 
 @app.command

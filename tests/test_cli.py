@@ -328,6 +328,33 @@ def test_a_dask_address_without_a_scheduler_is_bad_input(call, tmp_path):
     assert "--dask" in err
 
 
+def test_replay_computes_a_run_again_and_compares(call, tmp_path):
+    name = "optimal_plasticity.fig3"
+    folder = tmp_path / name
+    call("run", name, "--preset", "smoke", "--seeds", 2, "--out", tmp_path)
+    code, out, _ = call("replay", folder)
+    assert code == 0
+    assert out.count("the same bits") == len(out.splitlines()) > 2
+    text = (folder / "config.toml").read_text()
+    (folder / "config.toml").write_text(text.replace("seeds = 2", "seeds = 3"))
+    code, _, err = call("replay", folder)
+    assert code == 2
+    assert "was run with other keys" in err
+    (folder / "config.toml").write_text(text)
+    with xarray.open_dataset(
+        folder / "data.zarr", engine="zarr", consolidated=False
+    ) as data:
+        changed = data.load() * 1.5
+        changed.attrs = data.attrs
+    changed.to_zarr(folder / "data.zarr", mode="a", consolidated=False)
+    code, out, _ = call("replay", folder)
+    assert code == 1
+    assert "off by 0.33  FAILS: at most 0 is allowed" in out
+    code, _, err = call("replay", tmp_path / "nowhere")
+    assert code == 2
+    assert "no such file" in err
+
+
 def test_report_writes_a_page(call, tmp_path):
     name = "optimal_plasticity.fig3"
     call("run", name, "--preset", "smoke", "--out", tmp_path)

@@ -37,7 +37,7 @@ LAYERS = [
     },
     {"rules", "synapses", "circuits", "tasks"},
     {"systems"},
-    {"verdict", "report", "_output", "cli", "__main__", "__init__"},
+    {"verdict", "report", "_output", "_replay", "cli", "__main__", "__init__"},
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 

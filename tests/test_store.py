@@ -360,8 +360,10 @@ assert len(jax.local_devices()) == 4
 four = sweep(walk, Walk(), GRID, KEYS, batch_size=6, progress=False)
 one = sweep(walk, Walk(), GRID, KEYS, batch_size=6, progress=False,
             devices=jax.local_devices()[:1])
-assert four.attrs["batch_size"] == 8, four.attrs["batch_size"]
-np.testing.assert_allclose(four["last"], one["last"], rtol=1e-12)
+chosen = sweep(walk, Walk(), GRID, KEYS, progress=False)
+assert [four.attrs["batch_size"], chosen.attrs["batch_size"] > 0] == [6, True]
+for split in (four, chosen):
+    np.testing.assert_allclose(split["last"], one["last"], rtol=1e-12)
 assert (four["count"].values == one["count"].values).all()
 print("agree")
 """
