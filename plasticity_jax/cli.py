@@ -272,7 +272,7 @@ def _executor(address: str | None) -> Iterator[Executor | None]:
         yield None
         return
     try:
-        from distributed import Client
+        from distributed import Client  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise ValueError(
             '--dask needs the extra: python -m pip install "plasticity-jax[dask]"'
