@@ -180,14 +180,6 @@ def learned_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]
         steps = strength(data, LONGEST).diff(dim)
         return float((steps > 0).all(dim).mean())
 
-    def standing_out(data: xarray.Dataset) -> float:
-        last = data.overlap.isel(protocol=len(DURATIONS) - 1, moment=0, plane=0)
-        return float(last.isel(amplitude=-1).min(skipna=False))
-
-    def both(data: xarray.Dataset) -> float:
-        last = data.overlap.isel(protocol=-1, moment=-1, amplitude=-1)
-        return float(last.min(skipna=False))
-
     written = strength(data, LONGEST)
     leading = data.leading.isel(moment=0, protocol=slice(len(DURATIONS)))
     strong, weak = written > 3, ~(written > 1)  # products keep a NaN, masks drop it
@@ -252,6 +244,18 @@ def learned_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]
             control=both(control) * complex_share(control),
         ),
     ]
+
+
+def standing_out(data: xarray.Dataset) -> float:
+    """Least overlap of the first plane after the strongest stimulus."""
+    last = data.overlap.isel(protocol=len(DURATIONS) - 1, moment=0, plane=0)
+    return float(last.isel(amplitude=-1).min(skipna=False))
+
+
+def both(data: xarray.Dataset) -> float:
+    """Least overlap of two planes learned in turn, at the end of the run."""
+    last = data.overlap.isel(protocol=-1, moment=-1, amplitude=-1)
+    return float(last.min(skipna=False))
 
 
 def mean_where(chosen: xarray.DataArray, rows: xarray.DataArray) -> float:
