@@ -34,7 +34,6 @@ class Store:
         self.folder = folder
         self.batch_size: int = json.loads(manifest)["batch_size"]
         self._manifest = manifest
-        self.damaged = 0
 
     def _path(self, number: int) -> Path:
         return self.folder / f"batch-{number:08d}"
@@ -51,7 +50,6 @@ class Store:
             return None
         digest, payload = content[:DIGEST], content[DIGEST:]
         if digest != self._digest(number, payload):
-            self.damaged += 1
             warnings.warn(
                 f"{self._path(number)} is damaged; this batch is computed again.",
                 stacklevel=2,
