@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 import equinox as eqx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from ._interfaces import AbstractSignals, Scalar, Synapses
 from .curvature import Coefficients
@@ -81,3 +81,43 @@ class RateSignals(AbstractSignals):
     average: Float[Array, " n"]
     early_trace: Float[Array, " n"]
     late_trace: Float[Array, " n"]
+
+
+class ReplaySignals(AbstractSignals):
+    r"""What neurons read while stored patterns are replayed, one row each.
+
+    `fields` are $w_i \cdot \xi^\mu - I_i$ of all patterns; `replay` (row, pattern) is
+    the sign with which each neuron replays each pattern times the share that it gives
+    it, `drive` $\sum_\mu$ `replay` $\xi^\mu$ and `bias` their sums over patterns.
+    `alive` marks synapses that are not yet pruned. `step` counts cycles from 0.
+    """
+
+    dt: Scalar
+    step: Int[Array, ""]
+    weights: Float[Array, "row n"]
+    alive: Bool[Array, "row n"]
+    fields: Float[Array, "row pattern"]
+    replay: Float[Array, "row pattern"]
+    drive: Float[Array, "row n"]
+    bias: Float[Array, " row"]
+
+
+class NoveltySignals(AbstractSignals):
+    r"""What synapses read when a pattern is shown once.
+
+    `presynaptic` and `postsynaptic` activity (0 or 1; equal unless a sequence is
+    stored), and the `novelty` $d$: the shift of the common inhibition that lets a share
+    of the network equal to the coding level be active, 0 for a familiar pattern.
+    """
+
+    dt: Scalar
+    presynaptic: Float[Array, " n"]
+    postsynaptic: Float[Array, " row"]
+    alive: Bool[Array, "row n"]
+    novelty: Scalar
+
+
+class Elapsed(AbstractSignals):
+    """Time that passes, for synapses that change on their own."""
+
+    dt: Scalar

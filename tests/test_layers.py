@@ -16,6 +16,7 @@ LAYERS = [
     {
         "_interfaces",
         "_random",
+        "_factors",
         "_transfer",
         "_trees",
         "_keys",

@@ -2,6 +2,8 @@
 
 from .._transfer import RectifiedQuadratic as RectifiedQuadratic
 from .._transfer import Sigmoid as Sigmoid
+from ._binary import Novelty as Novelty
+from ._binary import retrieve as retrieve
 from ._kernel import relative_exponential as relative_exponential
 from ._kernel import SynapticKernel as SynapticKernel
 from ._loss import feedforward as feedforward
@@ -13,6 +15,17 @@ from ._rate import error_function as error_function
 from ._rate import logistic as logistic
 from ._rate import RateNetwork as RateNetwork
 from ._rate import Rates as Rates
+from ._replay import AbstractChoice as AbstractChoice
+from ._replay import AbstractPolicy as AbstractPolicy
+from ._replay import Memories as Memories
+from ._replay import memories_of as memories_of
+from ._replay import RandomReplay as RandomReplay
+from ._replay import Replay as Replay
+from ._replay import Replaying as Replaying
+from ._replay import SoftReplay as SoftReplay
+from ._replay import TaughtReplay as TaughtReplay
+from ._replay import WeakestReplay as WeakestReplay
+from ._resting import Resting as Resting
 from ._spiking import Afferents as Afferents
 from ._spiking import input_moments as input_moments
 from ._spiking import SharedInput as SharedInput

@@ -1,5 +1,18 @@
 """Statistics of runs: steady states, optima, growth, planes and spectra of weights."""
 
+from ._margins import ALIVE as ALIVE
+from ._margins import degenerate as degenerate
+from ._margins import density as density
+from ._margins import lifetime_sparseness as lifetime_sparseness
+from ._margins import margins as margins
+from ._margins import memory_ratios as memory_ratios
+from ._margins import noise_ratio as noise_ratio
+from ._margins import norm as norm
+from ._margins import recalled as recalled
+from ._margins import volatile_noise_ratio as volatile_noise_ratio
+from ._optimum import largest_l1_margin as largest_l1_margin
+from ._optimum import largest_l2_margin as largest_l2_margin
+from ._optimum import LargestMargin as LargestMargin
 from ._planes import check_finite as check_finite
 from ._planes import expansion as expansion
 from ._planes import is_complex as is_complex

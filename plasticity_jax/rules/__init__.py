@@ -6,6 +6,11 @@ from ._descent import Newton as Newton
 from ._descent import NoisyGradient as NoisyGradient
 from ._descent import OptimalMagnitude as OptimalMagnitude
 from ._descent import Update as Update
+from ._factors import FactorAscent as FactorAscent
+from ._factors import NoveltyHebb as NoveltyHebb
+from ._factors import Pruning as Pruning
+from ._factors import Scheduled as Scheduled
+from ._factors import VolatileFactor as VolatileFactor
 from ._hebb import AntisymmetricHebb as AntisymmetricHebb
 from ._hebb import PairSTDP as PairSTDP
 from ._homeostasis import AdditiveRateControl as AdditiveRateControl

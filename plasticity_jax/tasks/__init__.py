@@ -8,6 +8,9 @@ from ._drive import rotation as rotation
 from ._drive import wandering as wandering
 from ._inputs import glorot_uniform as glorot_uniform
 from ._inputs import mixed_normal as mixed_normal
+from ._patterns import draw_patterns as draw_patterns
+from ._patterns import epoch_orders as epoch_orders
+from ._patterns import Epochs as Epochs
 from ._spikes import Replay as Replay
 from ._spikes import Spikes as Spikes
 from ._spikes import SpikeTrains as SpikeTrains

@@ -1,0 +1,279 @@
+"""Neurons that replay stored patterns: which one, and what it tells their synapses.
+
+Iatropoulos, Gerstner & Brea 2025, PNAS, doi 10.1073/pnas.2422602122. Neurons do not
+interact: any subset of rows is an exact, cheaper network.
+"""
+
+import abc
+from typing import NamedTuple
+
+import equinox as eqx
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from .._factors import AbstractFactors, check_binary, Factored, Product
+from .._interfaces import AbstractCircuit, real, require, Scalar
+from .._signals import ReplaySignals
+
+
+Fields = Float[Array, "row pattern"]
+Rows = Float[Array, " row"]
+Stored = Bool[Array, " pattern"]
+
+
+class Memories(NamedTuple):
+    """Patterns of 0 and 1, what each neuron should do in them, and which count.
+
+    `patterns` (n, pattern) are inputs, `targets` (row, pattern) +1 where the neuron
+    should be active and -1 elsewhere, `stored` (pattern,) marks those that are replayed
+    (the rest is padding: sweeps over the load keep their shapes).
+    """
+
+    patterns: Float[Array, "n pattern"]
+    targets: Float[Array, "row pattern"]
+    stored: Stored
+
+
+class Replaying(NamedTuple):
+    """Cycles so far, and every neuron's mean absolute field in the last one."""
+
+    cycle: Int[Array, ""]
+    average: Rows
+
+
+class AbstractPolicy(eqx.Module):
+    """Which patterns every neuron replays."""
+
+    @abc.abstractmethod
+    def __call__(
+        self,
+        fields: Fields,
+        targets: Fields,
+        stored: Stored,
+        average: Rows,
+        key: Key[Array, ""],
+    ) -> Fields:
+        """The sign with which each neuron replays each pattern, times its share."""
+
+
+class AbstractChoice(AbstractPolicy):
+    """One pattern per neuron and cycle, replayed with its target sign."""
+
+    @abc.abstractmethod
+    def choose(
+        self,
+        fields: Fields,
+        targets: Fields,
+        stored: Stored,
+        average: Rows,
+        key: Key[Array, ""],
+    ) -> Int[Array, " row"]:
+        """The index of the pattern that each neuron replays."""
+
+    def __call__(
+        self,
+        fields: Fields,
+        targets: Fields,
+        stored: Stored,
+        average: Rows,
+        key: Key[Array, ""],
+    ) -> Fields:
+        chosen = self.choose(fields, targets, stored, average, key)
+        here = jnp.arange(fields.shape[1])[None] == chosen[:, None]
+        return jnp.where(here, targets, jnp.zeros((), targets.dtype))
+
+
+class WeakestReplay(AbstractChoice):
+    r"""$\arg\min_\mu\sigma_i^\mu H_i^\mu$: the gradient of every neuron's margin.
+
+    The lowest index wins a tie. With a `noise` $\nu$ above 0 the margins are seen with
+    errors $\nu\bar H_i\epsilon$, $\epsilon \sim N(0, 1)$.
+    """
+
+    noise: Scalar | None = eqx.field(
+        default=None, converter=lambda x: None if x is None else real(x)
+    )
+
+    def choose(
+        self,
+        fields: Fields,
+        targets: Fields,
+        stored: Stored,
+        average: Rows,
+        key: Key[Array, ""],
+    ) -> Int[Array, " row"]:
+        margins = targets * fields
+        if self.noise is not None:
+            errors = jr.normal(key, margins.shape, margins.dtype)
+            margins = margins + self.noise * average[:, None] * errors
+        return jnp.argmin(jnp.where(stored[None], margins, jnp.inf), axis=1)
+
+
+class RandomReplay(AbstractChoice):
+    """A stored pattern at random, each neuron its own: the control of `WeakestReplay`.
+
+    Nothing stops the weights from growing along what all patterns share.
+    """
+
+    def choose(
+        self,
+        fields: Fields,
+        targets: Fields,
+        stored: Stored,
+        average: Rows,
+        key: Key[Array, ""],
+    ) -> Int[Array, " row"]:
+        del targets, average
+        chance = jnp.where(stored[None], jr.uniform(key, fields.shape), -1.0)
+        return jnp.argmax(chance, axis=1)
+
+
+class SoftReplay(AbstractPolicy):
+    r"""All patterns at once, the weaker the more: $\propto e^{-\beta|H^\mu|/\bar H}$.
+
+    Nobody tells the neuron its target: the sign is that of its own field, so a bit that
+    flips is never repaired. `sharpness` is $\beta$; $\bar H$ is the mean of $|H^\mu|$
+    in the cycle before. The threshold is stable while its rate times $\beta/\bar H$
+    stays below 2.
+    """
+
+    sharpness: Scalar = eqx.field(default=100.0, converter=real)
+
+    def __check_init__(self) -> None:
+        require(self, sharpness=(0.0, np.inf))
+
+    def __call__(
+        self,
+        fields: Fields,
+        targets: Fields,
+        stored: Stored,
+        average: Rows,
+        key: Key[Array, ""],
+    ) -> Fields:
+        del targets, key
+        size = jnp.where(stored[None], jnp.abs(fields), jnp.inf)
+        above = size - jnp.min(size, axis=1, keepdims=True)
+        share = jnp.exp(-self.sharpness * above / average[:, None])
+        return share * jnp.sign(fields) / jnp.sum(share, axis=1, keepdims=True)
+
+
+class TaughtReplay(AbstractPolicy):
+    """`first` until every stored pattern is right, `then` afterwards.
+
+    Neurons switch one by one; with `together` all wait for the last one, as in the
+    published code (rows then are no longer independent). Falls back on an error.
+    """
+
+    first: AbstractPolicy = WeakestReplay()
+    then: AbstractPolicy = SoftReplay()
+    together: bool = eqx.field(default=False, static=True)
+
+    def __call__(
+        self,
+        fields: Fields,
+        targets: Fields,
+        stored: Stored,
+        average: Rows,
+        key: Key[Array, ""],
+    ) -> Fields:
+        right = jnp.all((targets * fields > 0) | ~stored[None], axis=1)
+        if self.together:
+            right = jnp.broadcast_to(jnp.all(right), right.shape)
+        arguments = (fields, targets, stored, average, key)
+        return jnp.where(right[:, None], self.then(*arguments), self.first(*arguments))
+
+
+class Replay(AbstractCircuit):
+    r"""One cycle of replay: $H = W\xi - I$, and what `policy` makes of it.
+
+    The stimulus is a `Memories`; synapses are `Factored`, with weights that follow by
+    `parametrisation`. Synapses of weight at most `pruned_below` are dead. Neurons whose
+    $\sqrt N m_i/\|w_i\|_1$ has reached `enough` get no drive (the perceptron with a
+    margin); $m_i$ is the margin of their weakest pattern.
+    """
+
+    policy: AbstractPolicy = WeakestReplay()
+    parametrisation: AbstractFactors = Product()
+    pruned_below: Scalar = eqx.field(default=1e-10, converter=real)
+    enough: Scalar | None = eqx.field(
+        default=None, converter=lambda x: None if x is None else real(x)
+    )
+
+    def __check_init__(self) -> None:
+        require(self, pruned_below=(0.0, np.inf))
+
+    def start(self, synapses: Factored, memories: Memories) -> Replaying:
+        """Before the first cycle: fields as the synapses make them."""
+        fields = self.fields(synapses, memories)
+        return Replaying(jnp.asarray(0, jnp.int32), _average(fields, memories.stored))
+
+    def fields(self, synapses: Factored, memories: Memories) -> Fields:
+        r"""$w_i \cdot \xi^\mu - I_i$."""
+        weights = self.parametrisation.weights(synapses.factors)
+        return weights @ memories.patterns - synapses.threshold[:, None]
+
+    def __call__(
+        self,
+        activity: Replaying,
+        synapses: Factored,
+        stimulus: Memories,
+        key: Key[Array, ""],
+    ) -> tuple[Replaying, ReplaySignals]:
+        patterns, targets, stored = stimulus
+        weights = self.parametrisation.weights(synapses.factors)
+        fields = weights @ patterns - synapses.threshold[:, None]
+        arguments = (fields, targets, stored, activity.average, key)
+        if isinstance(self.policy, AbstractChoice):  # a gather beats a product
+            chosen = self.policy.choose(*arguments)
+            bias = jnp.take_along_axis(targets, chosen[:, None], axis=1)[:, 0]
+            drive = bias[:, None] * patterns.T[chosen]
+            here = jnp.arange(len(stored))[None] == chosen[:, None]
+            replay = jnp.where(here, targets, jnp.zeros((), targets.dtype))
+        else:
+            replay = self.policy(*arguments)
+            drive = replay @ patterns.T
+            bias = jnp.sum(replay, axis=1)
+        if self.enough is not None:
+            margin = jnp.min(jnp.where(stored[None], targets * fields, jnp.inf), axis=1)
+            norm = jnp.sum(weights, axis=1) / weights.shape[1] ** 0.5
+            wanting = jnp.where(margin < self.enough * norm, 1.0, 0.0)
+            drive, bias = wanting[:, None] * drive, wanting * bias
+        alive = weights > self.pruned_below
+        dt = jnp.ones((), weights.dtype)
+        signals = ReplaySignals(
+            dt, activity.cycle, weights, alive, fields, replay, drive, bias
+        )
+        return Replaying(activity.cycle + 1, _average(fields, stored)), signals
+
+
+def _average(fields: Fields, stored: Stored) -> Rows:
+    """Mean absolute field of the stored patterns."""
+    share = stored.astype(fields.dtype)
+    share = share / jnp.maximum(jnp.sum(share), 1)
+    return jnp.abs(fields) @ share
+
+
+def memories_of(
+    patterns: Float[Array, "n pattern"],
+    rows: int | None = None,
+    stored: Stored | None = None,
+    shift: int = 0,
+) -> Memories:
+    r"""An auto-associative memory: the first `rows` neurons (all) restore `patterns`.
+
+    With a `shift` of 1 they predict the next pattern of a cyclic sequence. `stored`
+    marks the patterns that count (all). Raises `ValueError` unless the entries are 0 or
+    1 and `rows` lies between 1 and the number of neurons.
+    """
+    check_binary("patterns", patterns)
+    rows = len(patterns) if rows is None else rows
+    if not 1 <= rows <= len(patterns):
+        raise ValueError(
+            f"`rows` must lie between 1 and {len(patterns)} neurons; got {rows}."
+        )
+    if stored is None:
+        stored = jnp.ones(patterns.shape[1], bool)
+    targets = 2 * jnp.roll(patterns[:rows], -shift, axis=1) - 1
+    return Memories(patterns, targets, stored)

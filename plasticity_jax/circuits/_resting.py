@@ -1,0 +1,19 @@
+"""Synapses without activity."""
+
+import equinox as eqx
+from jaxtyping import Array, Key
+
+from .._interfaces import AbstractCircuit, real, Scalar
+from .._signals import Elapsed
+
+
+class Resting(AbstractCircuit):
+    """No activity: only time passes, `dt` a step."""
+
+    dt: Scalar = eqx.field(converter=real)
+
+    def __call__(
+        self, activity: None, synapses: object, stimulus: object, key: Key[Array, ""]
+    ) -> tuple[None, Elapsed]:
+        del synapses, stimulus, key
+        return activity, Elapsed(self.dt)

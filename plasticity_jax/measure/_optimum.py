@@ -1,0 +1,134 @@
+r"""The best margin that excitatory weights can reach, solved exactly for one neuron.
+
+Linear and quadratic programmes of Iatropoulos, Gerstner & Brea 2025 (PNAS, doi
+10.1073/pnas.2422602122), the oracles against which a plasticity rule is judged. Plain
+NumPy in double precision, outside of compiled programs.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+from numpy.typing import ArrayLike
+
+
+class LargestMargin(NamedTuple):
+    r"""Optimal weights of norm 1, their threshold and margin.
+
+    `replay` are the dual variables $p^\\mu$: the share of cycles in which each pattern
+    is the weakest one at the optimum (they sum to 1, half of it in either class).
+    `margin` is not above 0 where the patterns cannot be separated (`separable`).
+    """
+
+    margin: float
+    weights: Float[ndarray, " n"]
+    threshold: float
+    replay: Float[ndarray, " pattern"]
+
+    @property
+    def separable(self) -> bool:
+        """Whether any weights do what is asked of them."""
+        return self.margin > 1e-9
+
+
+def largest_l1_margin(
+    patterns: ArrayLike, targets: ArrayLike, *, own: int | None = None
+) -> LargestMargin:
+    r"""Maximise $\min_\mu\sigma^\mu(w\cdot\xi^\mu - I)$, $w \ge 0$, $\sum_jw_j = 1$.
+
+    `patterns` (n, pattern) of 0 and 1, `targets` (pattern,) of +1 and -1, `own` the
+    neuron's own index, without a synapse. A linear programme (HiGHS). Patterns that are
+    not separable have a margin of at most 0. Raises `ValueError` where the margin is
+    unbounded (one class only) and on input that is not binary.
+    """
+    from scipy.optimize import linprog
+
+    inputs, signs = _problem(patterns, targets)
+    n, count = inputs.shape
+    fields = signs[:, None] * inputs.T
+    constraints = np.hstack([-fields, signs[:, None], np.ones((count, 1))])
+    objective = np.zeros(n + 2)
+    objective[-1] = -1.0
+    norm = np.hstack([np.ones((1, n)), np.zeros((1, 2))])
+    bounds: list[tuple[float | None, float | None]] = [(0, None)] * n
+    bounds += [(None, None)] * 2
+    if own is not None:
+        bounds[own] = (0, 0)
+    found = linprog(
+        objective, constraints, np.zeros(count), norm, np.ones(1), bounds=bounds
+    )
+    if found.status != 0:
+        raise ValueError(f"the linear programme was not solved: {found.message}")
+    return LargestMargin(
+        float(found.x[-1]),
+        found.x[:n],
+        float(found.x[n]),
+        -np.asarray(found.ineqlin.marginals),
+    )
+
+
+def largest_l2_margin(
+    patterns: ArrayLike,
+    targets: ArrayLike,
+    *,
+    own: int | None = None,
+    excitatory: bool = True,
+) -> LargestMargin:
+    r"""Maximise $\min_\mu\sigma^\mu(w\cdot\xi^\mu - I)$, $w \ge 0$, $\|w\|_2 = 1$.
+
+    As `largest_l1_margin`; without `excitatory` weights may be negative. Solved through
+    its dual, the smallest $\|(\sum_\mu p^\mu\sigma^\mu\xi^\mu)_+\|_2$ over $p \ge 0$
+    with half of its mass in either class. The margin is that of the weights found, so
+    it is never above the optimum; it is 0, with weights of 0, where the patterns are
+    not separable.
+    """
+    from scipy.optimize import nnls
+
+    inputs, signs = _problem(patterns, targets)
+    n, count = inputs.shape
+    fields = signs * inputs
+    if own is not None:
+        fields[own] = 0.0
+    slack = np.eye(n) if excitatory else np.zeros((n, 0))
+    heavy = 1e4 * n**0.5
+    classes = heavy * np.stack([signs > 0, signs < 0]).astype(float)
+    system = np.block([[fields, slack], [classes, np.zeros((2, slack.shape[1]))]])
+    goal = np.concatenate([np.zeros(n), 0.5 * heavy * np.ones(2)])
+    found, _ = nnls(system, goal, maxiter=50 * sum(system.shape))
+    replay = found[:count]
+    for sign in (-1, 1):
+        replay[signs == sign] /= 2 * replay[signs == sign].sum()
+    weights = fields @ replay
+    if excitatory:
+        weights = np.maximum(weights, 0)
+    length = float(np.linalg.norm(weights))
+    if length < 1e-7:
+        return LargestMargin(0.0, np.zeros(n), 0.0, replay)
+    weights = weights / length
+    currents = weights @ inputs
+    least, most = currents[signs > 0].min(), currents[signs < 0].max()
+    return LargestMargin(
+        float(least - most) / 2, weights, float(least + most) / 2, replay
+    )
+
+
+def _problem(patterns: ArrayLike, targets: ArrayLike) -> tuple[ndarray, ndarray]:
+    """Both as float64 arrays, checked."""
+    inputs, signs = np.asarray(patterns, float), np.asarray(targets, float)
+    if inputs.ndim != 2 or signs.shape != inputs.shape[1:]:
+        raise ValueError(
+            "`patterns` (n, pattern) need `targets` (pattern,); got shapes "
+            f"{inputs.shape} and {signs.shape}."
+        )
+    wrong = inputs[(inputs != 0) & (inputs != 1)]
+    if wrong.size:
+        raise ValueError(f"`patterns` must be 0 or 1 everywhere; got {wrong[0]}.")
+    wrong = signs[np.abs(signs) != 1]
+    if wrong.size:
+        raise ValueError(f"`targets` must be -1 or 1 everywhere; got {wrong[0]}.")
+    if np.all(signs == signs[0]):
+        raise ValueError(
+            f"all `targets` are {signs[0]:+.0f}: one class has no largest margin."
+        )
+    return inputs, signs

@@ -1,0 +1,161 @@
+"""Plasticity of synapses that are products of factors.
+
+Iatropoulos, Gerstner & Brea 2025, PNAS, doi 10.1073/pnas.2422602122.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jaxtyping import Array, Float, Int, Key
+
+from .._factors import AbstractFactors, Factored, Product
+from .._interfaces import AbstractRule, real, require, Scalar
+from .._signals import AbstractSignals, NoveltySignals, ReplaySignals
+from .._trees import tree_scale
+
+
+class FactorAscent(AbstractRule):
+    r"""$\Delta u_k = \eta\,G\prod_{l \ne k}u_l$ if alive, $\Delta I = -\eta_\theta y$.
+
+    $G$ is the `drive` and $y$ the `bias` of `ReplaySignals`: with the weakest pattern
+    the change is `rate` times the gradient of the margin. `threshold_rate` is
+    $\eta_\theta$.
+    """
+
+    rate: Scalar = eqx.field(converter=real)
+    threshold_rate: Scalar = eqx.field(converter=real)
+    parametrisation: AbstractFactors = Product()
+
+    def __check_init__(self) -> None:
+        require(self, rate=(0.0, np.inf), threshold_rate=(0.0, np.inf))
+
+    def __call__(
+        self, synapses: Factored, signals: ReplaySignals, key: Key[Array, ""]
+    ) -> Factored:
+        del key
+        drive = self.rate * jnp.where(signals.alive, signals.drive, 0.0)
+        return Factored(
+            self.parametrisation.ascent(synapses.factors, drive),
+            -self.threshold_rate * signals.bias,
+        )
+
+
+class NoveltyHebb(AbstractRule):
+    r"""One-shot storage: $\Delta u_1 = \eta|d|(\xi_i - f)(\xi_j - f)$ where alive.
+
+    Only the first factor moves; $d$ is the novelty of the pattern, so a familiar one
+    leaves no trace.
+    """
+
+    rate: Scalar = eqx.field(converter=real)
+    coding_level: Scalar = eqx.field(converter=real)
+
+    def __check_init__(self) -> None:
+        require(self, rate=(0.0, np.inf), coding_level=(1e-6, 1 - 1e-6))
+
+    def __call__(
+        self, synapses: Factored, signals: NoveltySignals, key: Key[Array, ""]
+    ) -> Factored:
+        del key
+        post = signals.postsynaptic - self.coding_level
+        pre = signals.presynaptic - self.coding_level
+        change = (self.rate * jnp.abs(signals.novelty) * post)[:, None] * pre[None]
+        first = jnp.where(signals.alive, change, 0.0)[None]
+        still = jnp.zeros_like(synapses.factors[1:])
+        return Factored(
+            jnp.concatenate([first, still]), jnp.zeros_like(synapses.threshold)
+        )
+
+
+class Pruning(AbstractRule):
+    """Dead synapses lose all their factors, so they never return.
+
+    Reads which synapses were `alive` before the step; rules that only change living
+    ones then leave them at zero.
+    """
+
+    def __call__(
+        self,
+        synapses: Factored,
+        signals: ReplaySignals | NoveltySignals,
+        key: Key[Array, ""],
+    ) -> Factored:
+        del key
+        lost = jnp.where(signals.alive[None], 0.0, -synapses.factors)
+        return Factored(lost, jnp.zeros_like(synapses.threshold))
+
+
+class Scheduled(AbstractRule):
+    """`rule` times `schedule(step)`; signals must count the `step`.
+
+    Any Optax schedule will do.
+    """
+
+    rule: AbstractRule
+    schedule: Callable[[Int[Array, ""]], Any]
+
+    def __call__(self, synapses: Any, signals: Any, key: Key[Array, ""]) -> Any:
+        scale = jnp.asarray(self.schedule(signals.step), signals.dt.dtype)
+        return tree_scale(scale, self.rule(synapses, signals, key))
+
+
+class VolatileFactor(AbstractRule):
+    r"""One volatile factor $v$, $z - 1$ equal slow ones $s$: $w = vs^{z-1}$.
+
+    $dv = \sigma(dB + b\,dt) + \gamma hv\,dt$ and $\tau\dot s = v - s - \gamma hs$ read
+    with the new $v$; $h = 1 - \langle w^{2/z}\rangle/w_0$ over living synapses. With a
+    `coupling` $k$ a share $k$ of noise and bias is independent and multiplied by
+    $s^{z-1}$. Synapses are (2, n): $v$, $s$. A synapse of weight 0 is dead: its changes
+    bring both factors to 0. `order` is $z \ge 1$, any number.
+    """
+
+    order: Scalar = eqx.field(converter=real)
+    noise: Scalar = eqx.field(default=0.05, converter=real)  # sigma_u
+    slowness: Scalar = eqx.field(default=30.0, converter=real)  # tau
+    bias: Scalar = eqx.field(default=0.1, converter=real)  # b
+    homeostasis: Scalar = eqx.field(default=10.0, converter=real)  # gamma
+    target: Scalar = eqx.field(default=1.0, converter=real)  # w_0
+    coupling: Scalar = eqx.field(default=0.0, converter=real)  # k
+    coupled: bool = eqx.field(default=False, static=True)  # draw for `coupling`
+
+    def __check_init__(self) -> None:
+        require(self, order=(1.0, np.inf), noise=(0.0, np.inf), coupling=(0.0, 1.0))
+        require(self, slowness=(1e-9, np.inf), homeostasis=(0.0, np.inf))
+        require(self, target=(1e-9, np.inf))
+
+    def __call__(
+        self,
+        synapses: Float[Array, "2 n"],
+        signals: AbstractSignals,
+        key: Key[Array, ""],
+    ) -> Float[Array, "2 n"]:
+        volatile, slow = synapses
+        dt = signals.dt
+        power = slow ** (self.order - 1)
+        weights = volatile * power
+        alive = weights > 0
+        lack = self.lack(weights)
+
+        direct, indirect = 1 - self.coupling, self.coupling * power
+        draws = jr.normal(key, (1 + self.coupled, *slow.shape), slow.dtype)
+        kicks = direct * draws[0]
+        if self.coupled:
+            kicks = kicks + indirect * draws[1]
+        kicks = jnp.sqrt(dt) * kicks + self.bias * dt * (direct + indirect)
+        new = volatile + self.noise * kicks + self.homeostasis * lack * dt * volatile
+        share = dt / self.slowness
+        relaxed = slow - share * (slow - new + self.homeostasis * lack * slow)
+        changed = jnp.maximum(jnp.stack([new, relaxed]), 0.0)
+        return jnp.where(alive[None], changed, 0.0) - synapses
+
+    def lack(self, weights: Float[Array, " n"]) -> Scalar:
+        r"""$h$: how far the living synapses' mean $w^{2/z}$ is below its target."""
+        alive = weights > 0
+        safe = jnp.where(alive, weights, 1.0)
+        total = jnp.sum(jnp.where(alive, safe ** (2 / self.order), 0.0))
+        count = jnp.maximum(jnp.sum(alive.astype(weights.dtype)), 1.0)
+        return 1 - total / count / self.target
