@@ -87,7 +87,7 @@ class Power(AbstractFactors):
         return factors[0] ** self.exponent
 
     def ascent(self, factors: Stack, drive: Matrix) -> Stack:
-        return drive * factors ** (self.exponent - 1)
+        return drive[None] * factors ** (self.exponent - 1)
 
     def squares(self, factors: Stack) -> Rows:
         return jnp.sum(factors[0] ** 2, axis=1)

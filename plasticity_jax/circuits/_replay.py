@@ -13,7 +13,13 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from .._factors import AbstractFactors, check_binary, Factored, Product
+from .._factors import (
+    AbstractFactors,
+    check_binary,
+    check_not_negative,
+    Factored,
+    Product,
+)
 from .._interfaces import AbstractCircuit, real, require, Scalar
 from .._signals import ReplaySignals
 
@@ -108,7 +114,7 @@ class WeakestReplay(AbstractChoice):
         if self.noise is not None:
             errors = jr.normal(key, margins.shape, margins.dtype)
             margins = margins + self.noise * average[:, None] * errors
-        return jnp.argmin(jnp.where(stored[None], margins, jnp.inf), axis=1)
+        return _least(jnp.where(stored[None], margins, jnp.inf))
 
 
 class RandomReplay(AbstractChoice):
@@ -205,7 +211,11 @@ class Replay(AbstractCircuit):
         require(self, pruned_below=(0.0, np.inf))
 
     def start(self, synapses: Factored, memories: Memories) -> Replaying:
-        """Before the first cycle: fields as the synapses make them."""
+        """Before the first cycle: fields as the synapses make them.
+
+        Raises `ValueError` if a factor is negative or not finite.
+        """
+        check_not_negative("factors", synapses.factors)
         fields = self.fields(synapses, memories)
         return Replaying(jnp.asarray(0, jnp.int32), _average(fields, memories.stored))
 
@@ -246,6 +256,16 @@ class Replay(AbstractCircuit):
             dt, activity.cycle, weights, alive, fields, replay, drive, bias
         )
         return Replaying(activity.cycle + 1, _average(fields, stored)), signals
+
+
+def _least(margins: Fields) -> Int[Array, " row"]:
+    """Index of the least margin of each row, the lowest of equal ones.
+
+    Two reductions that vectorise, instead of `argmin`, which does not.
+    """
+    last = margins.shape[1] - 1
+    least = margins == jnp.min(margins, axis=1, keepdims=True)
+    return jnp.min(jnp.where(least, jnp.arange(last + 1)[None], last), axis=1)
 
 
 def _average(fields: Fields, stored: Stored) -> Rows:

@@ -92,7 +92,8 @@ class Pruning(AbstractRule):
 class Scheduled(AbstractRule):
     """`rule` times `schedule(step)`; signals must count the `step`.
 
-    Any Optax schedule will do.
+    A schedule is a module-level function or an Equinox module: a new closure compiles
+    anew.
     """
 
     rule: AbstractRule

@@ -3,8 +3,6 @@
 Iatropoulos, Gerstner & Brea 2025, PNAS, doi 10.1073/pnas.2422602122.
 """
 
-from typing import Literal
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -52,7 +50,7 @@ class HomeostaticScaling(AbstractProjection):
 
     target: Scalar = eqx.field(converter=real)
     parametrisation: AbstractFactors = Product()
-    of: Literal["joint", "each", "weights"] = eqx.field(default="joint", static=True)
+    of: str = eqx.field(default="joint", static=True)
 
     def __check_init__(self) -> None:
         require(self, target=(1e-12, np.inf))

@@ -12,7 +12,6 @@ import equinox as eqx
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-import optax
 from jax.core import Tracer
 from jaxtyping import Array, Float, Int, Key
 
@@ -53,7 +52,6 @@ THRESHOLDS = ("additive", "midpoint", "random_pattern")
 SCHEDULES = ("constant", "stages", "onset")
 # rate and L/N that reach the optimum fast with `stages`, for z = 1, 2, 3, 4
 FAST = {1: (1e-3, 0.01), 2: (0.02, 0.02), 3: (0.03, 0.05), 4: (0.03, 0.05)}
-STAGES = {1 / 6: 0.25, 1 / 2: 0.4}  # share of the cycles: factor of the rates
 
 
 class Config(eqx.Module):
@@ -163,6 +161,16 @@ def policy_of(config: Config) -> AbstractPolicy:
     }[config.policy]
 
 
+class Stages(eqx.Module):
+    """Rates fall to 1/4 after a sixth of the `cycles`, to 1/10 after half of them."""
+
+    cycles: Scalar
+
+    def __call__(self, cycle: Int[Array, ""]) -> Scalar:
+        done = real(cycle) / self.cycles
+        return jnp.where(done < 1 / 6, 1.0, jnp.where(done < 1 / 2, 0.25, 0.1))
+
+
 def onset(cycle: Int[Array, ""]) -> Scalar:
     """The rate of Figure 3 relative to its last value."""
     return (0.01 + 0.39 * (1 - jnp.exp(-real(cycle) / 40))) / 0.4
@@ -174,7 +182,7 @@ def memories(config: Config, key: Key[Array, ""]) -> Memories:
     patterns = draw_patterns(
         n, config.patterns, config.coding_level, key, exact=config.exact
     )
-    stored = jnp.arange(config.patterns) < jnp.round(config.load * n)
+    stored = jnp.arange(config.patterns) < jnp.round(config.load * n).astype(int)
     return memories_of(patterns, config.rows or n, stored)
 
 
@@ -202,7 +210,7 @@ def start(config: Config, key: Key[Array, ""]) -> Factored:
 def scaling_of(config: Config) -> HomeostaticScaling:
     """Homeostasis; of all factors together where it is switched off (`none`)."""
     of = "joint" if config.scaling == "none" else config.scaling
-    return HomeostaticScaling(config.target, parametrisation_of(config), of)  # pyright: ignore[reportArgumentType]
+    return HomeostaticScaling(config.target, parametrisation_of(config), of)
 
 
 def projections_of(config: Config, stored: Memories) -> tuple[AbstractProjection, ...]:
@@ -234,8 +242,7 @@ def sleep(config: Config, stored: Memories, synapses: Factored) -> tuple[System,
     learned = config.threshold_rate if config.threshold == "additive" else 0.0
     ascent = FactorAscent(config.rate, learned, parametrisation)
     if config.schedule == "stages":
-        steps = {round(share * config.cycles): x for share, x in STAGES.items()}
-        ascent = Scheduled(ascent, optax.piecewise_constant_schedule(1.0, steps))
+        ascent = Scheduled(ascent, Stages(real(config.cycles)))
     elif config.schedule == "onset":
         ascent = Scheduled(ascent, onset)
     system = System(
