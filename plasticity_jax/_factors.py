@@ -84,10 +84,10 @@ class Power(AbstractFactors):
         return self.exponent
 
     def weights(self, factors: Stack) -> Matrix:
-        return factors[0] ** self.exponent
+        return _power(factors[0], self.exponent)
 
     def ascent(self, factors: Stack, drive: Matrix) -> Stack:
-        return drive[None] * factors ** (self.exponent - 1)
+        return drive[None] * _power(factors, self.exponent - 1)
 
     def squares(self, factors: Stack) -> Rows:
         return jnp.sum(factors[0] ** 2, axis=1)
@@ -105,14 +105,20 @@ class SignedPower(AbstractFactors):
         return self.exponent
 
     def weights(self, factors: Stack) -> Matrix:
-        return factors[0] ** self.exponent - factors[1] ** self.exponent
+        return _power(factors[0], self.exponent) - _power(factors[1], self.exponent)
 
     def ascent(self, factors: Stack, drive: Matrix) -> Stack:
         signed = jnp.stack([drive, -drive])
-        return self.exponent * signed * factors ** (self.exponent - 1)
+        return self.exponent * signed * _power(factors, self.exponent - 1)
 
     def squares(self, factors: Stack) -> Rows:
         return jnp.sum(factors**2, axis=(0, 2))
+
+
+def _power(base: Array, exponent: Scalar) -> Array:
+    """`base ** exponent` where positive, else 0 without a gradient."""
+    some = base > 0
+    return jnp.where(some, jnp.where(some, base, 1.0) ** exponent, 0.0)
 
 
 def check_binary(name: str, patterns: Array) -> None:

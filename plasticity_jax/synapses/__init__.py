@@ -7,6 +7,7 @@ from .._factors import Product as Product
 from .._factors import SignedPower as SignedPower
 from ._connectivity import Connected as Connected
 from ._connectivity import random_mask as random_mask
+from ._factors import Ceiling as Ceiling
 from ._factors import Floored as Floored
 from ._factors import HomeostaticScaling as HomeostaticScaling
 from ._factors import MidpointThreshold as MidpointThreshold

@@ -39,6 +39,20 @@ class Ordered(AbstractProjection):
         return Factored(factors, synapses.threshold)
 
 
+class Ceiling(AbstractProjection):
+    """The first factor never above `most`: as a release probability, at 1."""
+
+    most: Scalar = eqx.field(default=1.0, converter=real)
+
+    def __check_init__(self) -> None:
+        require(self, most=(0.0, np.inf))
+
+    def __call__(self, synapses: Factored) -> Factored:
+        u = synapses.factors
+        first = jnp.minimum(u[:1], self.most)
+        return Factored(jnp.concatenate([first, u[1:]]), synapses.threshold)
+
+
 class HomeostaticScaling(AbstractProjection):
     r"""Every neuron's factors scaled together until their squares sum to `target` $L$.
 

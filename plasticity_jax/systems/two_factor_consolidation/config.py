@@ -31,6 +31,7 @@ from ...circuits import (
 from ...rules import FactorAscent, NoveltyHebb, Pruning, Scheduled
 from ...synapses import (
     AbstractFactors,
+    Ceiling,
     Factored,
     Floored,
     HomeostaticScaling,
@@ -79,6 +80,9 @@ class Config(eqx.Module):
     pruned_below: Scalar = eqx.field(default=1e-10, converter=real)  # epsilon
     wake_rate: Scalar = eqx.field(default=0.01, converter=real)  # eta_wake
     enough: Scalar | None = eqx.field(  # margin perceptron
+        default=None, converter=lambda x: None if x is None else real(x)
+    )
+    ceiling: Scalar | None = eqx.field(  # of the first factor: a release probability
         default=None, converter=lambda x: None if x is None else real(x)
     )
     size: int = eqx.field(default=100, static=True)
@@ -224,6 +228,8 @@ def projections_of(config: Config, stored: Memories) -> tuple[AbstractProjection
         enforced.append(Ordered())
     if config.scaling != "none":
         enforced.append(scaling_of(config))
+    if config.ceiling is not None:
+        enforced.append(Ceiling(config.ceiling))
     if config.threshold == "midpoint":
         enforced.append(
             MidpointThreshold(stored.patterns, stored.stored, parametrisation)

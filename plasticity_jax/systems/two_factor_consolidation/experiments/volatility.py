@@ -1,0 +1,299 @@
+r"""Beyond the paper: consolidation that never ends, because synapses fluctuate.
+
+The curvature and ratio laws of compensatory plasticity (Raman & O'Leary 2021) on the
+landscape of replay: the loss is minus the soft margin of a neuron with two equal
+factors a synapse, its gradient is soft replay, and homeostatic scaling follows every
+step. How large should replay be beside the fluctuations that it repairs?
+
+The law is one of many directions; a margin has few stiff ones, so it overestimates the
+loss by up to a half, while its best ratio holds. The same rules on the quadratic of the
+exact Hessian tell how much of the loss curvature explains.
+"""
+
+import dataclasses
+import math
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import optax
+import xarray
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float, Key
+
+from ...._config import Plan
+from ...._experiment import Claim, Experiment
+from ...._interfaces import (
+    AbstractProjection,
+    real,
+    require,
+    Scalar,
+    State,
+    System,
+)
+from ...._signals import LossSignals
+from ...._simulate import simulate
+from ...._sweep import sweep
+from ....circuits import LossCircuit
+from ....curvature import best_ratio, hessian, steady_state
+from ....measure import drift, log_vertex
+from ....rules import NoisyGradient, Normalised, Wiener
+from ....synapses import Factored, HomeostaticScaling, Power
+from ....tasks import Constant, draw_patterns
+from ..figures import beyond as figures
+
+
+class Config(eqx.Module):
+    r"""A consolidated neuron whose factors fluctuate while it replays its memories.
+
+    Factors are scaled to unit length. Per cycle, fluctuations have length `fluctuation`
+    times the square root of the number of factors and thresholds; replay is `ratio`
+    times as long, corrupted by `corruption` times as much noise. `sharpness` $\beta$ of
+    the soft margin, in units of $1/m$: the higher, the more the weakest memory counts.
+    """
+
+    ratio: Scalar = eqx.field(default=0.5, converter=real)
+    fluctuation: Scalar = eqx.field(default=2e-4, converter=real)
+    corruption: Scalar = eqx.field(default=0.0, converter=real)
+    sharpness: Scalar = eqx.field(default=50.0, converter=real)
+    coding_level: Scalar = eqx.field(default=0.5, converter=real)
+    replays: bool = eqx.field(default=True, static=True)  # control: noise instead
+    size: int = eqx.field(default=40, static=True)
+    patterns: int = eqx.field(default=12, static=True)
+    settle: int = eqx.field(default=400, static=True)  # iterations to the optimum
+    steps: int = eqx.field(default=4000, static=True)
+    window: int = eqx.field(default=2000, static=True)
+
+    def __check_init__(self) -> None:
+        unbounded = (0.0, math.inf)
+        require(self, ratio=unbounded, fluctuation=unbounded, corruption=unbounded)
+        require(self, sharpness=unbounded, coding_level=(1e-6, 1 - 1e-6))
+        for name in ("size", "patterns", "settle", "steps", "window"):
+            if getattr(self, name) < 1:
+                value = getattr(self, name)
+                raise ValueError(f"`{name}` must be at least 1; got {value}.")
+        if self.window > self.steps:
+            raise ValueError(
+                f"`window` ({self.window}) must not exceed `steps` ({self.steps})."
+            )
+
+    @property
+    def length(self) -> Scalar:
+        """Length of a cycle's fluctuations over all factors and the threshold."""
+        return self.fluctuation * (self.size + 1) ** 0.5
+
+
+class SoftMargin(eqx.Module):
+    r"""$\frac1\beta\log\sum_\mu e^{-\beta\sigma^\mu(w\cdot\xi^\mu - I)}$, one neuron.
+
+    $w = u^2/\sum_ju_j^2$: factors of either sign, their scale irrelevant. `inputs` (n,
+    pattern), `targets` (pattern,) of +1 and -1.
+    """
+
+    inputs: Float[Array, "n pattern"]
+    targets: Float[Array, " pattern"]
+    sharpness: Scalar
+
+    def __call__(self, synapses: Factored, stimulus: None = None) -> Scalar:
+        del stimulus
+        squares = synapses.factors[0, 0] ** 2
+        weights = squares / jnp.sum(squares)
+        margins = self.targets * (weights @ self.inputs - synapses.threshold[0])
+        soft = jax.scipy.special.logsumexp(-self.sharpness * margins)
+        return soft / self.sharpness
+
+
+def consolidated(config: Config, key: Key[Array, ""]) -> tuple[SoftMargin, Factored]:
+    """A loss and its optimum, found by L-BFGS from equal factors of unit length."""
+    patterns = draw_patterns(config.size + 1, config.patterns, config.coding_level, key)
+    targets = 2 * patterns[0] - 1
+    loss = SoftMargin(patterns[1:], targets, config.sharpness)
+    equal = jnp.full((1, 1, config.size), config.size**-0.5)
+    level = jnp.full((1,), config.coding_level, equal.dtype)
+    start, unravel = ravel_pytree(Factored(equal, level))
+    flat = lambda x: loss(unravel(x))
+    solver = optax.lbfgs()
+    value_and_grad = optax.value_and_grad_from_state(flat)
+
+    def iterate(_: Any, carry: tuple[Array, Any]) -> tuple[Array, Any]:
+        x, state = carry
+        value, gradient = value_and_grad(x, state=state)
+        update, state = solver.update(
+            gradient, state, x, value=value, grad=gradient, value_fn=flat
+        )
+        return x + jnp.asarray(update), state
+
+    best, _ = jax.lax.fori_loop(0, config.settle, iterate, (start, solver.init(start)))
+    return loss, HomeostaticScaling(1.0, Power(2.0))(unravel(best))
+
+
+def loss_of(state: State, signals: LossSignals, changes: Any) -> Scalar:
+    """Record the loss before the step."""
+    del state, changes
+    return signals.loss
+
+
+def replayed(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
+    """Soft margin lost to fluctuations, mean over `window` cycles, and its drift.
+
+    `loss` is that above the optimum, `margin` the optimum itself; `quadratic` is the
+    loss of the same rules on the optimum's second-order expansion.
+    """
+    for_memory, for_run = jr.split(key)
+    soft, synapses = consolidated(config, for_memory)
+    scaling = HomeostaticScaling(1.0, Power(2.0))
+    losses = fluctuate(config, soft, synapses, (scaling,), for_run)
+    lost = losses - soft(synapses)
+    bowl = Quadratic(hessian(soft, synapses))
+    flat = fluctuate(config, bowl, jnp.zeros(config.size + 1), (), for_run)
+    return {
+        "loss": jnp.mean(lost),
+        "drift": drift(lost, 0.5),
+        "margin": -soft(synapses),
+        "quadratic": jnp.mean(flat),
+    }
+
+
+class Quadratic(eqx.Module):
+    r"""$x^\top Hx/2$."""
+
+    matrix: Float[Array, "w w"]
+
+    def __call__(self, x: Float[Array, " w"], stimulus: None = None) -> Scalar:
+        del stimulus
+        return x @ self.matrix @ x / 2
+
+
+def fluctuate(
+    config: Config,
+    loss: SoftMargin | Quadratic,
+    synapses: Any,
+    projections: tuple[AbstractProjection, ...],
+    key: Key[Array, ""],
+) -> Float[Array, " window"]:
+    """The losses of the last `window` cycles under fluctuations and replay."""
+    length = config.length
+    repair = NoisyGradient(config.ratio * length, config.corruption)
+    if not config.replays:
+        repair = Normalised(Wiener(), config.ratio * length)
+    rules = {"fluctuation": Normalised(Wiener(), length), "replay": repair}
+    system = System(Constant(None), LossCircuit(loss), rules, projections)
+    start = State(None, synapses)
+    _, losses = simulate(system, start, key, steps=config.steps, record=loss_of)
+    return losses[-config.window :]
+
+
+def curvature_at_optimum(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
+    """Eigenvalues of the exact Hessian of the loss at its optimum."""
+    loss, synapses = consolidated(config, jr.split(key)[0])
+    return {"eigenvalue": jnp.linalg.eigvalsh(hessian(loss, synapses))}
+
+
+def predict(plan: Plan, keys: Key[Array, " seed"]) -> xarray.Dataset:
+    """The mean-field law on the grid, from the Hessian at the optimum.
+
+    `predicted_loss` (sharpness, ratio, seed) and the best fixed ratio,
+    `predicted_ratio` (sharpness, seed).
+    """
+    axes = {name: np.asarray(plan.grid[name]) for name in ("sharpness", "ratio")}
+    grid = {"sharpness": axes["sharpness"]}
+    dims = {"eigenvalue": ("mode",)}
+    run = curvature_at_optimum
+    spectra = sweep(run, plan.config, grid, keys, dims=dims, progress=False).eigenvalue
+    spectra = spectra.transpose("seed", "sharpness", "mode")
+    length, rho = plan.config.length, plan.config.corruption
+    ratios = jnp.asarray(axes["ratio"], length.dtype)
+
+    @jax.jit
+    @jax.vmap
+    @jax.vmap
+    def laws(spectrum: Array) -> tuple[Array, Array]:
+        loss = lambda r: steady_state(spectrum, r, length, rho).loss
+        return jax.vmap(loss)(ratios), best_ratio(spectrum, rho)
+
+    loss, best = laws(jnp.maximum(jnp.asarray(spectra.values), 0.0))
+    return xarray.Dataset(
+        {
+            "eigenvalue": spectra,
+            "predicted_loss": (("seed", "sharpness", "ratio"), np.asarray(loss)),
+            "predicted_ratio": (("seed", "sharpness"), np.asarray(best)),
+        },
+        {**axes, "seed": spectra.seed},
+    )
+
+
+def optimum(data: xarray.Dataset, sharpness: float) -> tuple[float, float]:
+    """Ratio of least loss and its standard error over seeds."""
+    curves = data.loss.sel(sharpness=sharpness).transpose("seed", "ratio").values
+    ratios = data.ratio.values
+    each = [log_vertex(ratios, curve) for curve in curves]
+    error = np.std(each, ddof=1) / len(each) ** 0.5 if len(each) > 1 else math.nan
+    return log_vertex(ratios, curves.mean(axis=0)), float(error)
+
+
+def volatility_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
+    """The best replay is smaller than the noise, as the Hessian predicts."""
+    claims = []
+    for beta in data.sharpness.values:
+        ratio, error = optimum(data, beta)
+        law = float(data.predicted_ratio.sel(sharpness=beta).mean())
+        blind, _ = optimum(control, beta)
+        claims += [
+            Claim(
+                f"best replay is at most the noise (best ratio, sharpness {beta:g})",
+                "Raman & O'Leary 2021, Eq. 9: at most 1; a step of the grid above",
+                ratio,
+                float(data.ratio[1]),
+                1.15,
+                error,
+                blind,
+            ),
+            Claim(
+                f"the optimum's Hessian predicts it (law / run, sharpness {beta:g})",
+                "mean-field law, 20 %",
+                law / ratio,
+                0.8,
+                1.2,
+                control=law / blind,
+            ),
+        ]
+
+    def misfit(data: xarray.Dataset, law: xarray.DataArray) -> float:
+        seen, law = (x.mean("seed", skipna=False) for x in (data.loss, law))
+        return float(abs(seen / law - 1).max(skipna=False))
+
+    claims.append(
+        Claim(
+            "the quadratic of the exact Hessian loses as much (largest relative "
+            "distance, all ratios); control: no replay, against replay's quadratic",
+            "second-order expansion, small noise: 10 %",
+            misfit(data, data.quadratic),
+            0.0,
+            0.1,
+            control=misfit(control, data.quadratic),
+        )
+    )
+    return claims
+
+
+def without_replay(plan: Plan) -> Plan:
+    """Negative control: changes as long as replay's, in random directions."""
+    return plan._replace(config=dataclasses.replace(plan.config, replays=False))
+
+
+VOLATILITY = Experiment(
+    "volatility",
+    "beyond the paper",
+    "memories under lasting fluctuations: the best replay is smaller than the noise",
+    Config,
+    replayed,
+    volatility_claims,
+    figures.volatility,
+    without_replay,
+    {},
+    predict,
+    float64=True,
+)
