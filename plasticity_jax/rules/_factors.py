@@ -107,7 +107,7 @@ class Scheduled(AbstractRule):
 class VolatileFactor(AbstractRule):
     r"""One volatile factor $v$, $z - 1$ equal slow ones $s$: $w = vs^{z-1}$.
 
-    $dv = \sigma(dB + b\,dt) + \gamma hv\,dt$ and $\tau\dot s = v - s - \gamma hs$ read
+    $dv = \sigma(dB + b\,dt) + \gamma hv\,dt$ and $\tau\dot s = v - s + \gamma hs$ read
     with the new $v$; $h = 1 - \langle w^{2/z}\rangle/w_0$ over living synapses. With a
     `coupling` $k$ a share $k$ of noise and bias is independent and multiplied by
     $s^{z-1}$. Synapses are (2, n): $v$, $s$. A synapse of weight 0 is dead: its changes
@@ -136,20 +136,22 @@ class VolatileFactor(AbstractRule):
     ) -> Float[Array, "2 n"]:
         volatile, slow = synapses
         dt = signals.dt
-        power = slow ** (self.order - 1)
+        some = slow > 0  # exp and log: several times faster than a power
+        power = jnp.exp((self.order - 1) * jnp.log(jnp.where(some, slow, 1.0)))
+        power = jnp.where(some | (self.order == 1), power, 0.0)
         weights = volatile * power
         alive = weights > 0
         lack = self.lack(weights)
 
         direct, indirect = 1 - self.coupling, self.coupling * power
-        draws = jr.normal(key, (1 + self.coupled, *slow.shape), slow.dtype)
-        kicks = direct * draws[0]
-        if self.coupled:
-            kicks = kicks + indirect * draws[1]
+        kicks = direct * jr.normal(key, slow.shape, slow.dtype)
+        if self.coupled:  # a key of its own: slices of one draw do not fuse
+            other = jr.fold_in(key, 1)
+            kicks = kicks + indirect * jr.normal(other, slow.shape, slow.dtype)
         kicks = jnp.sqrt(dt) * kicks + self.bias * dt * (direct + indirect)
         new = volatile + self.noise * kicks + self.homeostasis * lack * dt * volatile
         share = dt / self.slowness
-        relaxed = slow - share * (slow - new + self.homeostasis * lack * slow)
+        relaxed = slow - share * (slow - new - self.homeostasis * lack * slow)
         changed = jnp.maximum(jnp.stack([new, relaxed]), 0.0)
         return jnp.where(alive[None], changed, 0.0) - synapses
 
@@ -157,6 +159,7 @@ class VolatileFactor(AbstractRule):
         r"""$h$: how far the living synapses' mean $w^{2/z}$ is below its target."""
         alive = weights > 0
         safe = jnp.where(alive, weights, 1.0)
-        total = jnp.sum(jnp.where(alive, safe ** (2 / self.order), 0.0))
+        powers = jnp.exp(2 / self.order * jnp.log(safe))
+        total = jnp.sum(jnp.where(alive, powers, 0.0))
         count = jnp.maximum(jnp.sum(alive.astype(weights.dtype)), 1.0)
         return 1 - total / count / self.target

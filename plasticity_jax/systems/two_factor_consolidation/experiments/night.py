@@ -1,0 +1,214 @@
+"""A night after a day, and what is measured in it: margins, memories, synapses."""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from ...._interfaces import State, System
+from ...._signals import ReplaySignals
+from ...._simulate import simulate
+from ....circuits import Memories
+from ....measure import (
+    ALIVE,
+    degenerate,
+    density,
+    margins,
+    memory_ratios,
+    noise_ratio,
+    volatile_noise_ratio,
+)
+from ..config import Config, fall_asleep, memories, wake
+
+
+Matrix = Float[Array, "n n"]
+EARLY, EVERY = 100, 100  # cycles recorded one by one; distance of later records
+SNAPSHOTS = (0, 2, 6, 15)  # cycles at which memories are compared; the last one, too
+BINS = (-2, -1, 0, 1, 2)  # z-scored log10 of the weight before sleep
+EDGES = tuple(float(x) for x in np.linspace(-3.0, 1.0, 41).round(1))  # log10 of weights
+
+
+class Night(NamedTuple):
+    """What records of a night need: memories, the rows that count, bins of synapses."""
+
+    memories: Memories
+    counted: Bool[Array, " n"]
+    bins: Int[Array, "n n"]
+
+
+def evening(
+    config: Config, key: Key[Array, ""]
+) -> tuple[System, State, Bool[Array, " n"]]:
+    """The network as it falls asleep after a day, and which neurons count.
+
+    Those that are active in all patterns that they replay, or in none, do not.
+    """
+    for_patterns, for_order, for_day = jr.split(key, 3)
+    stored = memories(config, for_patterns)
+    system, state = wake(config, stored, for_order)
+    steps = config.epochs * config.patterns
+    state, _ = simulate(system, state, for_day, steps=steps, every=steps)
+    system, state = fall_asleep(config, stored, state.synapses)
+    replayed: Any = system.task
+    replayed = replayed.stimulus
+    return system, state, ~degenerate(replayed.targets, replayed.stored)
+
+
+def shares(where: Bool[Array, "..."]) -> Float[Array, "..."]:
+    """Entries `where` count alike and 1 in all, others nothing; zeros if none does."""
+    there = where.astype(jnp.result_type(float))
+    return there / jnp.maximum(jnp.sum(there), 1.0)
+
+
+def weight_bins(weights: Matrix) -> Int[Array, "n n"]:
+    """The index in `BINS` of every synapse; -1 outside of them and for no synapse."""
+    there = weights > 0
+    size = jnp.where(there, jnp.log10(jnp.where(there, weights, 1.0)), 0.0)
+    share = shares(there)
+    mean = jnp.sum(share * size)
+    spread = jnp.sqrt(jnp.sum(share * (size - mean) ** 2))
+    score = (size - mean) / jnp.where(spread > 0, spread, 1.0)
+    index = jnp.round(score).astype(jnp.int32) - BINS[0]
+    return jnp.where(there & (index >= 0) & (index < len(BINS)), index, -1)
+
+
+def correlation(x: Matrix, y: Matrix, where: Bool[Array, "n n"]) -> Float[Array, ""]:
+    """Pearson's coefficient over the entries `where`; 0 without variance."""
+    share = shares(where)
+    x, y = x - jnp.sum(share * x), y - jnp.sum(share * y)
+    variance = jnp.sum(share * x**2) * jnp.sum(share * y**2)
+    some = variance > 0
+    scale = jnp.sqrt(jnp.where(some, variance, 1.0))
+    return jnp.where(some, jnp.sum(share * x * y) / scale, 0.0)
+
+
+def seen(night: Night, signals: ReplaySignals, state: State) -> dict[str, Array]:
+    """How robust the memories are, and what is left of the synapses.
+
+    `signals` are those of a cycle that begins at `state`. Means over the neurons that
+    count; `radius` (pattern,) is the robustness of each memory, `pruned` (bin,) the
+    share of synapses that are dead.
+    """
+    stored, counted, bins = night
+    weights, fields, alive = signals.weights, signals.fields, signals.alive
+    first, second = state.synapses.factors
+    margin = margins(fields, stored.targets, stored.stored)
+    share = shares(counted)
+
+    def mean(rows: Float[Array, " n"]) -> Float[Array, ""]:
+        return jnp.sum(jnp.where(counted, rows, 0.0) * share)
+
+    signed = jnp.where(counted[:, None], stored.targets * fields, jnp.inf)
+    dead = (~alive).astype(weights.dtype)
+    chosen = [(bins == index).astype(weights.dtype) for index in range(len(BINS))]
+    count = jnp.stack([jnp.sum(x) for x in chosen])
+    lost = jnp.stack([jnp.sum(x * dead) for x in chosen])
+    return {
+        "l1": len(weights) ** 0.5 * mean(noise_ratio(margin, weights, 1.0)),
+        "l2": mean(noise_ratio(margin, weights, 2.0)),
+        "synaptic": mean(volatile_noise_ratio(margin, weights, 2.0)),
+        "unpruned": mean(density(weights, None)),
+        "density": mean(density(weights)),
+        "within": correlation(first, second, alive),
+        "across": correlation(
+            first, jnp.roll(second, 1, axis=1), alive & jnp.roll(alive, 1, axis=1)
+        ),
+        "potentiating": mean((1 + signals.bias) / 2),
+        "radius": memory_ratios(stored.targets * signed, stored.targets, weights),
+        "pruned": lost / jnp.maximum(count, 1.0),
+    }
+
+
+def watch(
+    system: System, night: Night, state: State, signals: ReplaySignals, changes: Any
+) -> dict[str, Array]:
+    """`seen` after the cycle; `jax.tree_util.Partial` binds system and night.
+
+    The potentiating share of replay is the mean of this cycle's and the next one's: a
+    threshold may alternate around its optimum.
+    """
+    del changes
+    circuit: Any = system.circuit
+    arguments = (state.activity, state.synapses, night.memories, jr.key(0))
+    _, following = circuit(*arguments)
+    bias = (signals.bias + following.bias) / 2
+    return seen(night, dataclasses.replace(following, bias=bias), state)
+
+
+def times_of(config: Config) -> np.ndarray:
+    """Cycles of the records: the first ones, then every `EVERY`-th."""
+    late = np.arange(EARLY + EVERY, config.cycles + 1, EVERY)
+    return np.concatenate([np.arange(EARLY + 1), late])
+
+
+def histogram(weights: Matrix) -> tuple[Array, Array, Array]:
+    """Living weights: share in each of the bins `EDGES`, mean, s.d. of log10."""
+    alive = weights > ALIVE * jnp.max(weights, axis=1, keepdims=True)
+    share = shares(alive)
+    size = jnp.log10(jnp.where(alive, weights, 1.0))
+    edges = jnp.asarray(EDGES, weights.dtype)
+    counts, _ = jnp.histogram(size.ravel(), edges, weights=share.ravel())
+    mean = jnp.sum(share * size)
+    spread = jnp.sqrt(jnp.sum(share * (size - mean) ** 2))
+    return counts, jnp.sum(share * weights), spread
+
+
+def gains(
+    radius: Float[Array, "cycle pattern"], kept: Bool[Array, " pattern"]
+) -> tuple[Float[Array, " cycle"], Float[Array, " cycle"]]:
+    r"""Slope of $R^\mu(t) - R^\mu(0)$ on $R^\mu(0)$, and its mean over memories."""
+    share = shares(kept)
+    start = radius[0] - jnp.sum(share * radius[0])
+    variance = jnp.sum(share * start**2)
+    gain = radius - radius[:1]
+    slope = gain @ (share * start) / jnp.where(variance > 0, variance, 1.0)
+    return slope, gain @ share
+
+
+def night(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
+    """A day and the night after it.
+
+    `seen` (cycle, ...) at `times_of`; `slope` and `gain` (cycle,) of memories; their
+    `radius` (snapshot, pattern) and which are `kept`; `histogram` (when, size) of
+    living weights, their mean `strength` and `spread` (when,) before and after.
+    """
+    for_day, for_night = jr.split(key)
+    system, state, counted = evening(config, for_day)
+    task: Any = system.task
+    circuit: Any = system.circuit
+    before = circuit.parametrisation.weights(state.synapses.factors)
+    bound = Night(task.stimulus, counted, weight_bins(before))
+    record = jax.tree_util.Partial(watch, system, bound)
+    arguments = (state.activity, state.synapses, task.stimulus, for_night)
+    first = seen(bound, circuit(*arguments)[1], state)
+    state, early = simulate(system, state, for_night, steps=EARLY, record=record)
+    state, late = simulate(
+        system,
+        state,
+        for_night,
+        steps=config.cycles - EARLY,
+        record=record,
+        every=EVERY,
+    )
+    course = jax.tree.map(
+        lambda a, b, c: jnp.concatenate([a[None], b, c]), first, early, late
+    )
+    after = circuit.parametrisation.weights(state.synapses.factors)
+    radius = course.pop("radius")
+    slope, gain = gains(radius, bound.memories.stored)
+    both = [histogram(weights) for weights in (before, after)]
+    counts, strength, spread = (jnp.stack(x) for x in zip(*both, strict=True))
+    return {
+        **course,
+        "slope": slope,
+        "gain": gain,
+        "radius": radius[jnp.array([*SNAPSHOTS, -1])],
+        "kept": bound.memories.stored.astype(radius.dtype),
+        "histogram": counts,
+        "strength": strength,
+        "spread": spread,
+    }

@@ -1,0 +1,241 @@
+"""Figure 3, asleep: what replay does to margins, weak memories and synapses."""
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+import xarray
+
+from ...._config import Plan
+from ...._experiment import Claim, Experiment
+from ..config import Config
+from ..figures import sleep as figures
+from .night import BINS, EARLY, EDGES, EVERY, night, SNAPSHOTS, times_of
+
+
+def label(plan: Plan, keys: Any) -> xarray.Dataset:
+    """Coordinates; no theory."""
+    del keys
+    edges = np.asarray(EDGES)
+    return xarray.Dataset(
+        coords={
+            "cycle": times_of(plan.config),
+            "snapshot": [*SNAPSHOTS, plan.config.cycles],
+            "bin": list(BINS),
+            "size": (edges[1:] + edges[:-1]) / 2,
+            "when": ["before", "after"],
+        }
+    )
+
+
+def at_random(plan: Plan) -> Plan:
+    """Negative control: neurons replay patterns at random, which destroys them soon."""
+    config = dataclasses.replace(plan.config, policy="random", cycles=EARLY + EVERY)
+    return plan._replace(config=config)
+
+
+def claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
+    """What sleep does to robustness, to weak memories and to synapses."""
+    mean, other = (x.mean("seed", skipna=False) for x in (data, control))
+    return [
+        *robustness_claims(mean, other),
+        *memory_claims(mean, other),
+        *synapse_claims(mean, other),
+    ]
+
+
+def robustness_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
+    """Signal-to-noise ratios over the night (E8)."""
+
+    def fall(data: xarray.Dataset) -> float:
+        best = np.maximum.accumulate(data.l1.values, axis=data.l1.dims.index("cycle"))
+        return float(np.max(1 - data.l1.values / best))
+
+    def overshoot(course: xarray.DataArray) -> float:
+        ratio = course.max("cycle", skipna=False) / course.isel(cycle=-1)
+        return float(ratio.min(skipna=False))
+
+    def peak(course: xarray.DataArray) -> float:
+        cycles = course.idxmax("cycle").values
+        return float(cycles[np.argmax(np.abs(np.log(np.maximum(cycles, 1) / 100)))])
+
+    early = data.l1.sel(cycle=1000, method="nearest") / data.l1.isel(cycle=-1)
+    half = data.potentiating.isel(cycle=-1).values
+    chance = control.potentiating.isel(cycle=-1).values
+    return [
+        Claim(
+            "SNR_1 never falls (largest fall below its best, share)",
+            "Fig. 3; spec. E8: within 1 %",
+            fall(data),
+            -math.inf,
+            0.01,
+            control=fall(control),
+        ),
+        Claim(
+            "SNR_1 saturates: at cycle 1000 over that at the end (least)",
+            "Fig. 3; spec. E8",
+            float(early.min(skipna=False)),
+            0.98,
+            1.01,
+        ),
+        Claim(
+            "SNR_2 overshoots: its peak over its end (least); control: SNR_1",
+            "Fig. 3 (1.65 at low load)",
+            overshoot(data.l2),
+            1.1,
+            math.inf,
+            control=overshoot(data.l1),
+        ),
+        Claim(
+            "cycle at which SNR_2 peaks (furthest from 100); control: SNR_1",
+            "Fig. 3: near 100",
+            peak(data.l2),
+            50.0,
+            200.0,
+            control=peak(data.l1),
+        ),
+        Claim(
+            "share of potentiating replay at the end (furthest from one half)",
+            "theory T5: one half at any load",
+            float(half[np.argmax(np.abs(half - 0.5))]),
+            0.49,
+            0.51,
+            control=float(chance[np.argmax(np.abs(chance - 0.5))]),
+        ),
+    ]
+
+
+def memory_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
+    """Weak memories gain most (E11)."""
+
+    def slope(data: xarray.Dataset) -> float:
+        some = data.slope.sel(cycle=list(SNAPSHOTS[1:]))
+        last = data.slope.isel(cycle=-1)
+        return max(float(x.max(skipna=False)) for x in (some, last))
+
+    def gain(data: xarray.Dataset) -> xarray.DataArray:
+        return data.gain.isel(cycle=-1)
+
+    loads = gain(data).sortby("load")
+    return [
+        Claim(
+            "slope of a memory's gain on its first robustness, at "
+            f"{', '.join(map(str, SNAPSHOTS[1:]))} cycles and the end (largest)",
+            "Fig. 3 (-.5, -.8, -1.05, -.95)",
+            slope(data),
+            -math.inf,
+            -1e-9,
+            control=slope(control),
+        ),
+        Claim(
+            "mean gain of memories at the end (least)",
+            "Fig. 3; spec. E11",
+            float(gain(data).min(skipna=False)),
+            1e-9,
+            math.inf,
+            control=float(gain(control).min(skipna=False)),
+        ),
+        Claim(
+            "mean gain at the end, low minus high load",
+            "Fig. 3; spec. E11",
+            float(loads.isel(load=0) - loads.isel(load=-1)),
+            1e-9,
+            math.inf,
+        ),
+    ]
+
+
+def synapse_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
+    """What is pruned, and what remains (E8, E12)."""
+    living = data.density.sortby("load")
+    end, start = living.isel(cycle=-1), living.isel(cycle=0)
+    factors = data[["within", "across"]].isel(cycle=-1)
+
+    def rise(data: xarray.Dataset) -> float:
+        return float(data.pruned.isel(cycle=-1).diff("bin").max(skipna=False))
+
+    def grown(name: str) -> float:
+        ratio = data[name].sel(when="after") / data[name].sel(when="before")
+        return float(ratio.min(skipna=False))
+
+    return [
+        Claim(
+            "density at the end, high load; control: before sleep",
+            "Fig. 3: .115 at N = 1000; theory: within 35 % at N = 400",
+            float(end.isel(load=-1)),
+            0.075,
+            0.155,
+            control=float(start.isel(load=-1)),
+        ),
+        Claim(
+            "density at the end, high minus low load; control: before sleep",
+            "Fig. 3 (.065)",
+            float(end.isel(load=-1) - end.isel(load=0)),
+            1e-3,
+            math.inf,
+            control=float(start.isel(load=-1) - start.isel(load=0)),
+        ),
+        Claim(
+            "pruned synapses stay so (least change of the share in any bin)",
+            "spec. E8, E12",
+            float(data.pruned.diff("cycle").min(skipna=False)),
+            0.0,
+            math.inf,
+        ),
+        Claim(
+            "the weaker a synapse the likelier it is lost, at the end (largest rise "
+            "from bin to bin); on the way, at low load, the middle bin is ahead",
+            "Fig. 3; spec. E12",
+            rise(data),
+            -math.inf,
+            0.0,
+            control=rise(control),
+        ),
+        Claim(
+            "correlation of a synapse's two factors at the end (least); control: of "
+            "different synapses",
+            "theory T3: tends to 1",
+            float(factors.within.min(skipna=False)),
+            0.99,
+            1.0,
+            control=float(factors.across.min(skipna=False)),
+        ),
+        Claim(
+            "mean of living weights, after over before (least)",
+            "Fig. 3; spec. E12: larger",
+            grown("strength"),
+            1.0,
+            math.inf,
+        ),
+        Claim(
+            "s.d. of the logarithm of living weights, after over before (least)",
+            "Fig. 3; spec. E12: broader",
+            grown("spread"),
+            1.0,
+            math.inf,
+        ),
+    ]
+
+
+COURSES = ("l1", "l2", "synaptic", "unpruned", "density", "within", "across")
+FIG3_SLEEP = Experiment(
+    "fig3_sleep",
+    "Fig. 3, sleep",
+    "replay of the weakest memories makes them robust and prunes weak synapses",
+    Config,
+    night,
+    claims,
+    figures.sleep,
+    at_random,
+    {
+        **dict.fromkeys((*COURSES, "potentiating", "slope", "gain"), ("cycle",)),
+        "radius": ("snapshot", "pattern"),
+        "kept": ("pattern",),
+        "pruned": ("cycle", "bin"),
+        "histogram": ("when", "size"),
+        "strength": ("when",),
+        "spread": ("when",),
+    },
+    label,
+)

@@ -1,0 +1,235 @@
+r"""What recordings of synaptic weights over time say about the factors behind them.
+
+Iatropoulos, Gerstner & Brea 2025, PNAS, doi 10.1073/pnas.2422602122, Figures 5 and 6.
+One volatile factor of $z$ makes changes grow as $w^{1-1/z}$; homeostasis of the factors
+holds the norm of exponent $q = 2/z$. `weights` are (synapse, sample), not negative; a
+weight of 0 is a dead synapse.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+from jaxtyping import Array, Bool, Float, Key
+
+from ..._interfaces import Scalar
+
+
+Weights = Float[Array, "synapse sample"]
+Points = Float[Array, " point"]
+Exponents = Float[Array, " exponent"]
+SIGNS = ("growing", "shrinking")
+POPULATIONS = ("per synapse", "all", "survivors")
+
+
+# --- changes against weights ----------------------------------------------------------
+
+
+class Scaling(NamedTuple):
+    r"""How changes grow with the weight: the log-log `slope`, and the averages.
+
+    `weight` and `size` (point,) are evenly spaced points of the moving average of
+    $|\Delta w|$ over sorted weights.
+    """
+
+    slope: Scalar
+    weight: Points
+    size: Points
+
+
+def increments(
+    weights: Weights, lag: int
+) -> tuple[Float[Array, " pair"], Float[Array, " pair"]]:
+    """Weights, and their changes over the next `lag` samples, from every start.
+
+    These are all pairs of samples `lag` apart; the published code collects the same
+    ones by strides from each offset. Raises `ValueError` unless `lag` fits.
+    """
+    if not 1 <= lag < weights.shape[1]:
+        raise ValueError(
+            f"`lag` must lie between 1 and {weights.shape[1] - 1} samples; got {lag}."
+        )
+    before, after = weights[:, :-lag], weights[:, lag:]
+    return jnp.ravel(before), jnp.ravel(after - before)
+
+
+def scaling(
+    before: Float[Array, " pair"],
+    change: Float[Array, " pair"],
+    sign: int,
+    points: int = 24,
+) -> Scaling:
+    r"""Regress $\log|\Delta w|$ on $\log w$ for changes of one `sign` (1 or -1).
+
+    Changes are sorted by the weight before them and averaged over a moving window of a
+    twentieth of them, at least 10; full windows only, each at the weight in its middle.
+    No change and dead synapses do not count. NaN with too few changes.
+    """
+    counts = (sign * change > 0) & (before > 0)
+    order = jnp.argsort(jnp.where(counts, before, jnp.inf))
+    weight = before[order]
+    size = jnp.where(counts, jnp.abs(change), 0.0)[order]
+    number = jnp.sum(counts.astype(before.dtype))
+    width = jnp.maximum(jnp.round(number / 20), 10).astype(jnp.int32)
+    total = number.astype(jnp.int32)
+
+    index = jnp.arange(len(before), dtype=jnp.int32)
+    full = index <= total - width
+    end = jnp.where(full, index + width, 0)
+    summed = jnp.concatenate([jnp.zeros_like(size[:1]), jnp.cumsum(size)])
+    window = jnp.where(full, summed[end] - summed[:-1], 1.0)
+    x = jnp.where(full, weight[jnp.where(full, index + width // 2, 0)], 1.0)
+    y = window / width.astype(before.dtype)
+    slope, _ = line(jnp.log(x), jnp.where(full, jnp.log(y), 0.0), full)
+
+    last = jnp.maximum(total - width, 0).astype(before.dtype)
+    chosen = jnp.linspace(0.0, 1.0, points, dtype=before.dtype) * last
+    chosen = chosen.astype(jnp.int32)
+    return Scaling(slope, x[chosen], y[chosen])
+
+
+def line(x: Points, y: Points, counts: Bool[Array, " point"]) -> tuple[Scalar, Scalar]:
+    """Slope and intercept of y on x: least squares over the points that count."""
+    share = counts.astype(x.dtype)
+    share = share / jnp.sum(share)
+    centre, mean = jnp.sum(share * x), jnp.sum(share * y)
+    away = share * (x - centre)
+    slope = jnp.sum(away * y) / jnp.sum(away * x)
+    return slope, mean - slope * centre
+
+
+def slopes(weights: Weights, lag: int) -> Float[Array, " sign"]:
+    """`scaling` of growing and of shrinking weights: the slopes alone."""
+    pairs = increments(weights, lag)
+    return jnp.stack([scaling(*pairs, sign).slope for sign in (1, -1)])
+
+
+def in_random_order(weights: Weights, key: Key[Array, ""]) -> Weights:
+    """Every synapse's samples in a random order of its own: no process is left."""
+    return jr.permutation(key, weights, axis=1, independent=True)
+
+
+# --- variation of norms over time -----------------------------------------------------
+
+
+def exponents() -> Exponents:
+    """The exponents $q$ of the published figure: 0.1 to 4.4 in steps of 0.1."""
+    return jnp.arange(1.0, 45.0) / 10
+
+
+def variations(weights: Weights, q: Exponents) -> Float[Array, "population exponent"]:
+    r"""Coefficient of variation over time of $\|w\|_q$, a row for each population.
+
+    `per synapse`: $\langle w^q\rangle^{1/q}$ over those alive at the time; `all`:
+    $(\sum w^q)^{1/q}$; `survivors`: the same over synapses alive at the last sample, as
+    published, which mixes in how a dying population drifts.
+    """
+    powers, alive = _powers(weights, q), (weights > 0).astype(weights.dtype)
+    living = jnp.sum(alive, axis=0)[None]
+    survives = alive[:, -1:]
+    sums = jnp.sum(powers, axis=1)
+    return jnp.stack(
+        [
+            _variation(sums / living, q),
+            _variation(sums, q),
+            _variation(jnp.sum(powers * survives[None], axis=1), q),
+        ]
+    )
+
+
+def resampled_variations(
+    weights: Weights, q: Exponents, draws: int, key: Key[Array, ""]
+) -> Float[Array, "draw exponent"]:
+    r"""The variation `per synapse` with synapses drawn anew at every sample.
+
+    What remains is sampling noise: the curve follows the distribution of weights rather
+    than homeostasis. One draw serves all exponents; the published bootstrap draws anew
+    for each, which adds noise to every curve.
+    """
+    synapses, samples = weights.shape
+    powers, alive = _powers(weights, q), (weights > 0).astype(weights.dtype)
+
+    def draw(key: Key[Array, ""]) -> Exponents:
+        chosen = jr.randint(key, (samples, synapses), 0, synapses)
+        count = lambda row: jnp.bincount(row, length=synapses).astype(weights.dtype)
+        times = jax.vmap(count)(chosen).T
+        sums = jnp.einsum("qst,st->qt", powers, times)
+        return _variation(sums / jnp.sum(times * alive, axis=0)[None], q)
+
+    return jax.lax.map(draw, jr.split(key, draws))
+
+
+def _powers(weights: Weights, q: Exponents) -> Float[Array, "exponent synapse sample"]:
+    """$w^q$, and 0 for the dead."""
+    alive = weights > 0
+    logs = jnp.log(jnp.where(alive, weights, 1.0))
+    return jnp.where(alive[None], jnp.exp(q[:, None, None] * logs[None]), 0.0)
+
+
+def _variation(powers: Float[Array, "exponent sample"], q: Exponents) -> Exponents:
+    """Standard deviation over mean of the norms made of these sums of powers."""
+    norms = powers ** (1 / q)[:, None]
+    return jnp.std(norms, axis=1) / jnp.mean(norms, axis=1)
+
+
+def least(variation: Float[Array, "*batch exponent"], q: Exponents) -> Array:
+    """The exponent at which the norm varies least."""
+    return q[jnp.argmin(variation, axis=-1)]
+
+
+def shape(
+    variation: Float[Array, "*batch exponent"],
+) -> Float[Array, "*batch exponent"]:
+    """Each curve from 0 at its least to 1 at its largest value."""
+    low = jnp.min(variation, axis=-1, keepdims=True)
+    return (variation - low) / (jnp.max(variation, axis=-1, keepdims=True) - low)
+
+
+def explained(
+    curve: Float[Array, "*batch exponent"], curves: Float[Array, "draw exponent"]
+) -> Float[Array, "*batch"]:
+    """Share of the variance of many `curves` that one `curve` explains, at most 1.
+
+    Negative where the mean of all their values would do better.
+    """
+    centre, spread = jnp.mean(curves, axis=0), jnp.mean(jnp.var(curves, axis=0))
+    missed = jnp.mean((curve - jnp.broadcast_to(centre, curve.shape)) ** 2, axis=-1)
+    return 1 - (missed + spread) / jnp.var(curves)
+
+
+# --- how many factors -----------------------------------------------------------------
+
+
+class Fit(NamedTuple):
+    r"""How many factors fit: posterior `mean` and `deviation` of $z$, and the misfit.
+
+    `misfit` is the least $\chi^2$ over the grid of orders.
+    """
+
+    mean: Scalar
+    deviation: Scalar
+    misfit: Scalar
+
+
+def fit_order(
+    observed: Float[Array, " statistic"],
+    covariance: Float[Array, "statistic statistic"],
+    orders: Float[Array, " order"],
+    expected: Float[Array, "order statistic"],
+    points: int = 801,
+) -> Fit:
+    r"""The number of factors from Gaussian statistics: a posterior on a grid.
+
+    Flat prior between the first and the last of `orders`, which increase; `expected`
+    statistics of each are interpolated linearly between them. `covariance` is that of
+    `observed` about them.
+    """
+    fine = jnp.linspace(orders[0], orders[-1], points)
+    law = jax.vmap(lambda row: jnp.interp(fine, orders, row))(expected.T)
+    away = observed[:, None] - law
+    square = jnp.sum(away * jnp.linalg.solve(covariance, away), axis=0)
+    weight = jax.nn.softmax(-square / 2)
+    mean = jnp.sum(weight * fine)
+    deviation = jnp.sqrt(jnp.sum(weight * (fine - mean) ** 2))
+    return Fit(mean, deviation, jnp.min(square))
