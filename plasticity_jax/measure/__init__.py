@@ -1,5 +1,9 @@
 """Statistics of runs: steady states, optima, growth, planes and spectra of weights."""
 
+from ._lifelong import forgetting as forgetting
+from ._lifelong import learning_accuracy as learning_accuracy
+from ._lifelong import mean_accuracy as mean_accuracy
+from ._lifelong import mutual_information as mutual_information
 from ._margins import ALIVE as ALIVE
 from ._margins import degenerate as degenerate
 from ._margins import density as density

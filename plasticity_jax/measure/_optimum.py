@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 class LargestMargin(NamedTuple):
     r"""Optimal weights of norm 1, their threshold and margin.
 
-    `replay` are the dual variables $p^\\mu$: the share of cycles in which each pattern
+    `replay` are the dual variables $p^\mu$: the share of cycles in which each pattern
     is the weakest one at the optimum (they sum to 1, half of it in either class).
     `margin` is not above 0 where the patterns cannot be separated (`separable`).
     """

@@ -3,8 +3,15 @@
 from collections.abc import Iterator
 
 from ..._experiment import Check
+from .capacity_checks import capacity_checks
+from .noise_checks import noise_checks
+from .optimum_checks import optimum_checks
+from .rule_checks import rule_checks
 
 
 def checks() -> Iterator[Check]:
     """All checks of the system; run them in double precision."""
-    yield from ()
+    yield from rule_checks()
+    yield from optimum_checks()
+    yield from capacity_checks()
+    yield from noise_checks()

@@ -1,0 +1,337 @@
+r"""Closed forms of factors under replay: gradients, invariants, optima, noise, scaling.
+
+Iatropoulos, Gerstner & Brea 2025, PNAS, doi 10.1073/pnas.2422602122, and the
+specification (T1 to T11; derived, where no other source is named). $w = \prod_ku_k$
+with $z$ factors, the `order`; $\sigma^\mu = \pm1$ are targets, $I$ thresholds, $H^\mu =
+w\cdot\xi^\mu - I$ fields. Storage at many inputs (T7) is in `capacity`. All functions
+of arrays are differentiable.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ..._interfaces import Scalar
+
+
+Number = Scalar | float | int
+Values = Float[Array, "*values"]
+Weights = Float[Array, " n"]
+Pair = Float[Array, "2 *synapse"]
+
+
+# --- what the rule climbs, T1 -------------------------------------------------------
+
+
+def soft_margin(
+    fields: Float[Array, "row pattern"],
+    average: Float[Array, " row"],
+    sharpness: Number,
+) -> Float[Array, " row"]:
+    r"""$-\frac{\bar H}\beta\ln\sum_\mu e^{-\beta|H^\mu|/\bar H}$ of each neuron.
+
+    Soft replay climbs it, the `average` $\bar H$ held constant (T1).
+    """
+    scale = (jax.lax.stop_gradient(average) / sharpness)[:, None]
+    return -scale[:, 0] * jax.nn.logsumexp(-jnp.abs(fields) / scale, axis=1)
+
+
+def soft_bias(
+    replay: Float[Array, "*row pattern"],
+    average: Float[Array, "*row"],
+    sharpness: Number,
+) -> Float[Array, "*row"]:
+    r"""$\frac{\bar H}\beta[\ln p_{max} + \mathrm{Ent}(p)]$: the price of soft replay.
+
+    How far the mean field of the shares `replay` $p^\mu$ (they sum to 1) lies above the
+    margin; at rest that mean is not below the largest margin, so the margin misses the
+    optimum by at most this (T6).
+    """
+    some = replay > 0
+    entropy = -jnp.sum(replay * jnp.log(jnp.where(some, replay, 1.0)), axis=-1)
+    return average / sharpness * (jnp.log(jnp.max(replay, axis=-1)) + entropy)
+
+
+# --- a penalty on factors is a penalty on weights, T2 -------------------------------
+
+
+def factor_penalty(weights: Values, order: Number) -> Values:
+    r"""$w^{2/z} = \min_{\prod u_k = w}\frac1z\sum_ku_k^2$, reached by equal factors.
+
+    Hoff 2017, arXiv:1611.00040 (T2).
+    """
+    return weights ** (2 / order)
+
+
+def soft_threshold(goal: Values, penalty: Number) -> Values:
+    r"""$(a - \lambda)_+$: where two penalised factors settle (T2).
+
+    The minimum of $\frac12(u_1u_2 - a)^2 + \frac\lambda2(u_1^2 + u_2^2)$.
+    """
+    return jnp.maximum(goal - penalty, 0.0)
+
+
+def penalised_slope(
+    weight: Number, goal: Number, penalty: Number, order: Number
+) -> Scalar:
+    r"""$(w - a) + \lambda\frac2zw^{2/z - 1}$: zero at a weight that stands still.
+
+    The slope of $\frac12(w - a)^2 + \lambda w^{2/z}$ (T2); `weight` is positive.
+    """
+    power = jnp.asarray(weight) ** (2 / order - 1)
+    return weight - goal + penalty * 2 / order * power
+
+
+def penalised_hessian(
+    factor: Number, goal: Number, penalty: Number, order: int
+) -> Float[Array, "order order"]:
+    r"""Of $\frac12(\prod_ku_k - a)^2 + \frac\lambda z\sum_ku_k^2$ at equal factors.
+
+    Diagonal $u^{2z-2} + 2\lambda/z$, else $u^{2z-2} + (w - a)u^{z-2}$ (T2). At a pruned
+    synapse, $u = 0$, two factors have the eigenvalues $\lambda \pm a$ (it grows again
+    if $a > \lambda$), more have $2\lambda/z$ only: it never returns.
+    """
+    u = jnp.asarray(factor)
+    bend = u ** (2 * order - 2)
+    eye = jnp.eye(order, dtype=u.dtype)
+    if order == 1:
+        return (bend + 2 * penalty) * eye
+    across = bend + (u**order - goal) * u ** (order - 2)
+    return across + (bend + 2 * penalty / order - across) * eye
+
+
+# --- what learning conserves, T3 ----------------------------------------------------
+
+
+def imbalance_decay(rate: Number, drive: Values, others: Values | float) -> Values:
+    r"""$1 - \eta^2G^2\prod_{m \ne k,l}u_m^2$: what one step leaves of $u_k^2 - u_l^2$.
+
+    Without bounds and scaling; gradient flow conserves the difference (T3). `others` is
+    the product of the remaining factors, 1 for two.
+    """
+    return 1 - (rate * drive * others) ** 2
+
+
+def factors_after(
+    factors: Pair, drives: Float[Array, "step *synapse"], rate: Number
+) -> Pair:
+    r"""Two factors after a course of drives: $u_1 \pm u_2$ decouple (T3).
+
+    $a = u_1 + u_2$ is multiplied by $\prod_t(1 + \eta G_t)$, $b = u_1 - u_2$ by
+    $\prod_t(1 - \eta G_t)$; no bounds, no scaling.
+    """
+    total = (factors[0] + factors[1]) * jnp.prod(1 + rate * drives, axis=0)
+    difference = (factors[0] - factors[1]) * jnp.prod(1 - rate * drives, axis=0)
+    return jnp.stack([total + difference, total - difference]) / 2
+
+
+# --- geometry, T4 -------------------------------------------------------------------
+
+
+def preconditioner(weights: Values, order: Number) -> Values:
+    r"""$zw^{2-2/z}$: weights of equal factors move by this times the gradient (T4).
+
+    For two factors $2w$, the natural gradient of the metric $\sum_jdw_j^2/(2w_j)$.
+    """
+    return order * weights ** (2 - 2 / order)
+
+
+def change_exponent(order: Number) -> Scalar:
+    r"""$1 - 1/z$: changes by a volatile factor grow as this power of w (T9)."""
+    return jnp.asarray(1 - 1 / order)
+
+
+# --- the optimum, T5 and T6 ---------------------------------------------------------
+
+
+class Residuals(NamedTuple):
+    """How far shares of replay are from duals of the largest margin; zero at it.
+
+    `mass` total share minus 1; `balance` half the potentiating minus the depressing
+    share; `stationarity` (n,) the drive of every input minus what norm and bound
+    explain, above zero everywhere it counts; `slack` (pattern,) share times how far the
+    pattern is above the margin.
+    """
+
+    mass: Scalar
+    balance: Scalar
+    stationarity: Weights
+    slack: Float[Array, " pattern"]
+
+
+def mean_drive(
+    patterns: Float[Array, "n pattern"],
+    targets: Float[Array, " pattern"],
+    replay: Float[Array, " pattern"],
+) -> Weights:
+    r"""$\sum_\mu p^\mu\sigma^\mu\xi^\mu_j$: what shares `replay` tell every input."""
+    return patterns @ (replay * targets)
+
+
+def residuals(
+    patterns: Float[Array, "n pattern"],
+    targets: Float[Array, " pattern"],
+    weights: Weights,
+    threshold: Number,
+    replay: Float[Array, " pattern"],
+    q: int = 1,
+) -> Residuals:
+    r"""Conditions of Karush, Kuhn and Tucker for one neuron, q = 1 or 2 (T5).
+
+    `weights` of $L_q$ norm 1; $m^*$ is their margin. $\sum_\mu
+    p^\mu\sigma^\mu\xi^\mu_j$ is $m^*$ (q = 1) or $m^*w_j$ (q = 2) where $w_j > 0$, and
+    not above that where $w_j = 0$. Leave the neuron's own input out. Raises
+    `ValueError` for another q.
+    """
+    if q not in (1, 2):
+        raise ValueError(f"`q` must be 1 or 2; got {q}.")
+    above = targets * (weights @ patterns - threshold)
+    margin = jnp.min(above)
+    norm = jnp.ones_like(weights) if q == 1 else weights
+    excess = mean_drive(patterns, targets, replay) - margin * norm
+    return Residuals(
+        jnp.sum(replay) - 1,
+        replay @ targets / 2,
+        jnp.where(weights > 0, excess, jnp.maximum(excess, 0.0)),
+        replay * (above - margin),
+    )
+
+
+def decay_rates(
+    patterns: Float[Array, "n pattern"],
+    targets: Float[Array, " pattern"],
+    replay: Float[Array, " pattern"],
+    margin: Number,
+) -> Weights:
+    r"""$r_j = m^* - \sum_\mu p^\mu\sigma^\mu\xi^\mu_j$: how fast synapses are pruned.
+
+    Of two balanced factors $w_j \propto e^{-2\eta r_jt}$ after t cycles, 0 for those
+    that survive; `margin` is that of weights that sum to 1, `replay` its duals (T6).
+    """
+    return margin - mean_drive(patterns, targets, replay)
+
+
+def stationary_gap(
+    rate: Number,
+    threshold_rate: Number,
+    target: Number,
+    margin: Values,
+    threshold: Values,
+) -> Values:
+    r"""$\eta[\theta^*(1 - \theta^*) - m^{*2}] + \eta_\theta/(2L)$ for two factors.
+
+    By how much the time average of $\mathrm{SNR}_1$ stays below its optimum $m^*$ at
+    constant rates, the weakest pattern replayed, balanced factors, after about
+    $200/\eta$ cycles. `margin` and `threshold` $\theta^*$ are those of optimal weights
+    that sum to 1 (T6).
+    """
+    jitter = threshold * (1 - threshold) - margin**2
+    return rate * jitter + threshold_rate / (2 * target)
+
+
+def stationary_gap_single(
+    rate: Number,
+    threshold_rate: Number,
+    target: Number,
+    margin: Values,
+    threshold: Values,
+    active: Values,
+) -> Values:
+    r"""$[\eta(fn - \theta^{*2} - m^{*2}) + \eta_\theta]/(2\sqrt L)$ for one factor.
+
+    Of $\mathrm{SNR}_2$; `margin` and `threshold` are those of optimal weights of $L_2$
+    norm 1, `active` $fn$ is how many living inputs a pattern activates. Approximate:
+    the measured gap is 1 to 1.3 times as large (T6).
+    """
+    jitter = active - threshold**2 - margin**2
+    return (rate * jitter + threshold_rate) / (2 * jnp.sqrt(target))
+
+
+def rate_for_share(share: Number, margin: Values, coding_level: Number) -> Values:
+    r"""$\eta \approx \delta m^*/[2f(1 - f)]$: comes within a `share` of the optimum.
+
+    Two factors; takes about $200/\eta$ cycles (T6).
+    """
+    return share * margin / (2 * coding_level * (1 - coding_level))
+
+
+# --- noise, T8 and T9 ---------------------------------------------------------------
+
+
+def flipped_field(
+    weights: Weights, pattern: Weights, probability: Number, coding_level: Number
+) -> tuple[Scalar, Scalar]:
+    r"""Mean and variance of the change of one field by balanced flips (T8).
+
+    1 to 0 with probability $p/f$, 0 to 1 with $p/(1 - f)$: the mean is
+    $-\frac p{f(1-f)}(w\cdot\xi - f\sum_jw_j)$.
+    """
+    f = coding_level
+    chance = probability * (pattern / f + (1 - pattern) / (1 - f))
+    pull = weights @ pattern - f * jnp.sum(weights)
+    variance = jnp.sum(weights**2 * chance * (1 - chance))
+    return -probability / (f * (1 - f)) * pull, variance
+
+
+def neural_noise_ratio(ratio: Values, flipped: Values | float) -> Values:
+    r"""$\mathrm{SNR}_2/\sqrt{f_{noise}}$: the margin over the spread by neural noise.
+
+    `ratio` is $\mathrm{SNR}_2$, `flipped` the share $2p$ of all bits that flip. Over
+    random patterns the mean square change of the field is $2p\|w\|_2^2$ exactly (T8).
+    """
+    return ratio / jnp.sqrt(flipped)
+
+
+def volatile_field_variance(
+    weights: Weights,
+    pattern: Weights,
+    noise: Number,
+    order: Number,
+    factors: Number = 1.0,
+) -> Scalar:
+    r"""$\sigma^2\sum_j\xi_jw_j^{2-2/z}$: variance of a field under synaptic noise (T9).
+
+    Equal factors of which `factors` (one by default) jitter independently by a standard
+    deviation `noise`, small beside them.
+    """
+    return factors * noise**2 * (pattern @ weights ** (2 - 2 / order))
+
+
+def synaptic_noise_ratio(
+    ratio: Values, noise: Values | float, coding_level: Number
+) -> Values:
+    r"""$\mathrm{SNR}^{syn}/(\sigma\sqrt f)$: the margin over the spread by such noise.
+
+    `ratio` is `measure.volatile_noise_ratio` (T9).
+    """
+    return ratio / (noise * jnp.sqrt(coding_level))
+
+
+# --- homeostasis and stability, T10 and T11 -----------------------------------------
+
+
+def scaled_weights(weights: Values, scale: Number, order: Number) -> Values:
+    r"""$c^zw$: all weights when all factors of a neuron are scaled by $c$ (T10).
+
+    Sorted weights before and after lie on a line through the origin.
+    """
+    return scale**order * weights
+
+
+def retargeted_weights(
+    weights: Values, before: Number, after: Number, order: Number
+) -> Values:
+    r"""$(L'/L)^{z/2}w$: all weights when the homeostatic target changes (T10)."""
+    return scaled_weights(weights, jnp.sqrt(after / before), order)
+
+
+def threshold_pull(
+    threshold_rate: Number, sharpness: Number, average: Values
+) -> Values:
+    r"""$\chi = \eta_\theta\beta/\bar H$: soft replay multiplies errors by $1 - \chi$.
+
+    Errors of the threshold, in each cycle: unstable above 2 (T11, heuristic).
+    """
+    return threshold_rate * sharpness / average
