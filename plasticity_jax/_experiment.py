@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any, NamedTuple, TYPE_CHECKING
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 from jaxtyping import Array
 
 from ._config import Plan
-from ._sweep import Run, sweep
+from ._sweep import sweep
 
 
 if TYPE_CHECKING:
@@ -112,20 +113,22 @@ class Experiment(NamedTuple):
 
     `control(plan)` is the plan with the mechanism removed; `claims(data, control)`
     compares both; `predict(plan, keys)` is theory on the same grid, merged into the
-    data. `float64` marks what has no meaning in single precision.
+    data. `float64` marks what has no meaning in single precision. Where the runs share
+    data, `data(config)` loads them and `run(data, config, key)` reads them.
     """
 
     name: str
     source: str
     shows: str
     config: type[eqx.Module]
-    run: Run
+    run: Callable[..., Any]
     claims: "Callable[[xarray.Dataset, xarray.Dataset], Sequence[Claim]]"
     figure: "Callable[[xarray.Dataset], Figure]"
     control: Callable[[Plan], Plan]
     dims: dict[str, tuple[str, ...]] = {}  # noqa: RUF012
     predict: "Callable[[Plan, Any], xarray.Dataset] | None" = None
     float64: bool = False
+    data: Callable[[Any], Any] | None = None
 
 
 def labelled(
@@ -140,8 +143,11 @@ def labelled(
 ) -> "xarray.Dataset":
     """The labelled data of an experiment, theory included; options as in `sweep`."""
     keys = jr.split(jr.key(seed), plan.seeds)
+    run: Any = experiment.run
+    if experiment.data is not None:
+        run = jax.tree_util.Partial(run, experiment.data(plan.config))
     data = sweep(
-        experiment.run,
+        run,
         plan.config,
         plan.grid,
         keys,

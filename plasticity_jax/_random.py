@@ -1,10 +1,10 @@
-"""Spike counts from random bits."""
+"""Spike counts and release from random bits."""
 
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Array, Float, Key, UInt32
+from jaxtyping import Array, Bool, Float, Key, UInt32
 
 from ._interfaces import Scalar
 
@@ -32,13 +32,30 @@ def spike_counts(
         threshold = jnp.ceil(mean.astype(jnp.float32) * 2.0**24).astype(jnp.uint32)
         spikes = _words(key, shape) >> 8 < threshold
         return jnp.where(spikes, 1.0, 0.0).astype(mean.dtype)
-    threshold = jnp.round(mean.astype(jnp.float32) * 2.0**16).astype(jnp.uint32)
+    spikes = _below(key, mean, shape)
+    return jnp.where(spikes, 1.0, 0.0).astype(mean.dtype)
+
+
+def bernoulli(
+    key: Key[Array, ""], probability: Float[Array, "*shape"]
+) -> Bool[Array, "*shape"]:
+    """True with each probability, to the nearest multiple of 1/65,536.
+
+    1 is always true and 0 never.
+    """
+    return _below(key, probability, probability.shape)
+
+
+def _below(
+    key: Key[Array, ""], probability: Float[Array, "*shape"], shape: tuple[int, ...]
+) -> Bool[Array, "*shape"]:
+    """Whether 16 random bits lie below the probability; two draws a word."""
+    threshold = jnp.round(probability.astype(jnp.float32) * 2.0**16).astype(jnp.uint32)
     size = int(np.prod(shape))
     first, *others = shape if shape and shape[0] % 2 == 0 else (size + size % 2,)
     words = _words(key, (first // 2, *others))
     halves = jnp.concatenate([words >> 16, words & 0xFFFF])
-    spikes = halves.reshape(-1)[:size].reshape(shape) < threshold
-    return jnp.where(spikes, 1.0, 0.0).astype(mean.dtype)
+    return halves.reshape(-1)[:size].reshape(shape) < threshold
 
 
 def _words(key: Key[Array, ""], shape: tuple[int, ...]) -> UInt32[Array, "*shape"]:

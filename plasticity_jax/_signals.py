@@ -117,6 +117,32 @@ class NoveltySignals(AbstractSignals):
     novelty: Scalar
 
 
+class ReleaseSignals(AbstractSignals):
+    r"""What a stochastic synapse reads: the gradient of one realised network.
+
+    `gradient` is that of the loss with respect to the expected strength, $g = (r/d)
+    \partial\ell/\partial w$: exactly 0 where nothing was released. `gates` are $r/d$.
+    """
+
+    dt: Scalar
+    loss: Scalar
+    gradient: Synapses
+    gates: Synapses
+
+
+class PosteriorSignals(AbstractSignals):
+    r"""Gradients at weights drawn around their means: $E_1$ and $E_2$ of each weight.
+
+    `gradient` is the mean over draws of the summed loss's gradient, `correlation` that
+    of the gradient times the standard normal deviate of the weight.
+    """
+
+    dt: Scalar
+    loss: Scalar
+    gradient: Synapses
+    correlation: Synapses
+
+
 class Elapsed(AbstractSignals):
     """Time that passes, for synapses that change on their own."""
 

@@ -17,6 +17,7 @@ LAYERS = [
         "_interfaces",
         "_random",
         "_factors",
+        "_release",
         "_transfer",
         "_trees",
         "_keys",

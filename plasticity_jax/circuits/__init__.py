@@ -15,6 +15,8 @@ from ._rate import error_function as error_function
 from ._rate import logistic as logistic
 from ._rate import RateNetwork as RateNetwork
 from ._rate import Rates as Rates
+from ._release import PosteriorNetwork as PosteriorNetwork
+from ._release import StochasticNetwork as StochasticNetwork
 from ._replay import AbstractChoice as AbstractChoice
 from ._replay import AbstractPolicy as AbstractPolicy
 from ._replay import Memories as Memories

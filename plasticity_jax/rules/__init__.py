@@ -25,6 +25,10 @@ from ._noise import Wiener as Wiener
 from ._optax import gradient_transformation as gradient_transformation
 from ._perturbation import AcceptOnly as AcceptOnly
 from ._perturbation import WeightPerturbation as WeightPerturbation
+from ._release import BayesianDescent as BayesianDescent
+from ._release import ElasticPenalty as ElasticPenalty
+from ._release import ReleasePlasticity as ReleasePlasticity
+from ._release import StrengthDescent as StrengthDescent
 from ._spiking import ApproximateNaturalGradient as ApproximateNaturalGradient
 from ._spiking import DenseNaturalGradient as DenseNaturalGradient
 from ._spiking import EuclideanGradient as EuclideanGradient

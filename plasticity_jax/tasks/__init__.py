@@ -6,6 +6,11 @@ from ._drive import cue as cue
 from ._drive import Drive as Drive
 from ._drive import rotation as rotation
 from ._drive import wandering as wandering
+from ._images import batch_orders as batch_orders
+from ._images import ImageBatches as ImageBatches
+from ._images import split_by_class as split_by_class
+from ._images import standardised as standardised
+from ._images import task_shares as task_shares
 from ._inputs import glorot_uniform as glorot_uniform
 from ._inputs import mixed_normal as mixed_normal
 from ._patterns import draw_patterns as draw_patterns

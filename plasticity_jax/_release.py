@@ -1,0 +1,104 @@
+"""Synapses that release with a probability, and which weights of a network do.
+
+Schug, Benzing & Steger 2021, eLife 10:e69884.
+"""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import Array, Float, Key, PyTree
+
+from ._interfaces import real, require, Scalar
+from ._random import bernoulli
+
+
+Weights = PyTree[Float[Array, "..."]]
+
+
+class Stochastic(eqx.Module):
+    r"""Synapses that release: two trees alike, of arrays of any shape.
+
+    `strength` is the expected one, $\bar w = pm$, `probability` $p$ that of release.
+    """
+
+    strength: Weights
+    probability: Weights
+
+
+class Release(eqx.Module):
+    r"""Which synapses release, and what they then transmit: $w = r\bar w/d$.
+
+    $r$ is 1 with the synapse's own probability $p$, or with `fixed` for all of them.
+    The `divisor` $d$ is the probability with which it was drawn (`used`, so that $\bar
+    w$ is the mean), the synapse's `own`, or 1 (`none`). Masks compare 16 random bits
+    with a threshold: probabilities are multiples of $2^{-16}$.
+    """
+
+    fixed: Scalar | None = eqx.field(
+        default=None, converter=lambda x: None if x is None else real(x)
+    )
+    divisor: str = eqx.field(default="used", static=True)
+
+    def __check_init__(self) -> None:
+        if self.divisor not in ("used", "own", "none"):
+            raise ValueError(
+                f"`divisor` must be 'used', 'own' or 'none'; got '{self.divisor}'."
+            )
+        if self.fixed is not None:
+            require(self, fixed=(2.0**-16, 1.0))
+
+    def gates(self, probability: Weights, key: Key[Array, ""]) -> Weights:
+        r"""$r/d$ of every synapse, one draw, a tree like `probability`."""
+        leaves, shape = jax.tree.flatten(probability)
+        keys = jr.split(key, len(leaves))
+        gates = [self._gate(p, k) for p, k in zip(leaves, keys, strict=True)]
+        return jax.tree.unflatten(shape, gates)
+
+    def _gate(
+        self, p: Float[Array, "*shape"], key: Key[Array, ""]
+    ) -> Float[Array, "*shape"]:
+        used = p if self.fixed is None else jnp.full(p.shape, self.fixed, p.dtype)
+        released = bernoulli(key, used)
+        if self.divisor == "none":
+            return jnp.where(released, jnp.ones((), p.dtype), 0.0)
+        divisor = used if self.divisor == "used" else p
+        return jnp.where(released, 1 / divisor, 0.0)
+
+
+def split_weights(network: Any) -> tuple[Any, Any]:
+    """The arrays of two dimensions or more of an Equinox network, and all the rest.
+
+    Both are networks with `None` in place of what the other holds; `equinox.combine`
+    joins them. Biases and scales are not weights. Raises `ValueError` where there is no
+    weight to release.
+    """
+    weights, rest = eqx.partition(
+        network, lambda x: eqx.is_inexact_array(x) and x.ndim >= 2
+    )
+    if not jax.tree.leaves(weights):
+        raise ValueError(
+            "the network has no weights to make stochastic: no array of floating-point "
+            "numbers with two dimensions or more."
+        )
+    return weights, rest
+
+
+def uniform_probability(weights: Weights, value: Scalar | float) -> Weights:
+    """The same release probability everywhere, a tree like `weights`."""
+    return jax.tree.map(lambda w: jnp.full(w.shape, value, w.dtype), weights)
+
+
+def check_probabilities(name: str, probability: Weights) -> None:
+    """Raise `ValueError` unless all lie between 0 and 1; traced values pass."""
+    for leaf in jax.tree.leaves(probability):
+        if isinstance(leaf, Tracer):
+            continue
+        values = np.asarray(leaf)
+        wrong = values[~((values >= 0) & (values <= 1))]
+        if wrong.size:
+            raise ValueError(f"`{name}` must lie in [0, 1]; got {wrong.flat[0]}.")

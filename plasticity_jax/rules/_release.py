@@ -1,0 +1,155 @@
+"""Plasticity of strengths and of release probabilities.
+
+Schug, Benzing & Steger 2021, eLife 10:e69884.
+"""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from .._interfaces import AbstractRule, real, require, Scalar
+from .._release import Stochastic
+from .._signals import ReleaseSignals
+
+
+Values = Float[Array, "..."]
+
+
+class StrengthDescent(AbstractRule):
+    r"""$\Delta\bar w = -\eta[\kappa g + \lambda\bar w]$ (Eqs. 3, 5, 6).
+
+    With a `ceiling` $p_{max}$ the gradient's rate is modulated by $\kappa = p_{max} -
+    p$, so reliable synapses learn slowly; without one $\kappa = 1$. Decay is not
+    modulated. Synapses at or above `hard_freeze` do not follow the gradient.
+    """
+
+    rate: Scalar = eqx.field(converter=real)
+    decay: Scalar = eqx.field(default=0.0, converter=real)
+    ceiling: Scalar | None = eqx.field(
+        default=1.0, converter=lambda x: None if x is None else real(x)
+    )
+    hard_freeze: Scalar | None = eqx.field(
+        default=None, converter=lambda x: None if x is None else real(x)
+    )
+
+    def __check_init__(self) -> None:
+        require(self, rate=(0.0, np.inf), decay=(0.0, np.inf))
+
+    def __call__(
+        self, synapses: Stochastic, signals: ReleaseSignals, key: Key[Array, ""]
+    ) -> Stochastic:
+        del key
+
+        def change(strength: Values, p: Values, gradient: Values) -> Values:
+            if self.hard_freeze is not None:
+                gradient = jnp.where(p < self.hard_freeze, gradient, 0.0)
+            if self.ceiling is not None:
+                gradient = (self.ceiling - p) * gradient
+            return -self.rate * signals.dt * (gradient + self.decay * strength)
+
+        return Stochastic(
+            jax.tree.map(
+                change, synapses.strength, synapses.probability, signals.gradient
+            ),
+            jax.tree.map(jnp.zeros_like, synapses.probability),
+        )
+
+
+class ReleasePlasticity(AbstractRule):
+    r"""Up where the synapse's update is large, down elsewhere (Eqs. 4 and 7).
+
+    $\Delta p = +p_{up}$ where $|g| \ge$ `threshold`, else $-p_{down}$; `scaled` by
+    `ceiling` $- p$, as in the published code. Probabilities at or above `freeze` stay.
+    Synapses that did not release have $g = 0$ and go down.
+    """
+
+    threshold: Scalar = eqx.field(converter=real)
+    up: Scalar = eqx.field(converter=real)
+    down: Scalar = eqx.field(converter=real)
+    freeze: Scalar = eqx.field(default=1.0, converter=real)
+    ceiling: Scalar = eqx.field(default=1.0, converter=real)
+    scaled: bool = eqx.field(default=True, static=True)
+
+    def __check_init__(self) -> None:
+        require(self, threshold=(0.0, np.inf), freeze=(0.0, np.inf))
+        require(self, up=(0.0, 1.0), down=(0.0, 1.0), ceiling=(0.0, 1.0))
+
+    def __call__(
+        self, synapses: Stochastic, signals: ReleaseSignals, key: Key[Array, ""]
+    ) -> Stochastic:
+        del key
+
+        def change(p: Values, gradient: Values) -> Values:
+            step = jnp.where(jnp.abs(gradient) >= self.threshold, self.up, -self.down)
+            if self.scaled:
+                step = (self.ceiling - p) * step
+            return jnp.where(p < self.freeze, step, 0.0)
+
+        return Stochastic(
+            jax.tree.map(jnp.zeros_like, synapses.strength),
+            jax.tree.map(change, synapses.probability, signals.gradient),
+        )
+
+
+class ElasticPenalty(AbstractRule):
+    r"""$-\eta\lambda(A\theta - C)$: a pull to what older tasks needed.
+
+    Elastic weight consolidation (Kirkpatrick et al. 2017) with the sums over tasks of
+    their Fisher diagonals, $A = \sum F$ (`precision`), and $C = \sum F\theta^*$
+    (`moment`), two trees like the weights; a single anchored task is $A = F$, $C =
+    F\theta^*$. Stable while $\eta\lambda\max A < 2$.
+    """
+
+    rate: Scalar = eqx.field(converter=real)
+    penalty: Scalar = eqx.field(converter=real)
+    precision: Any
+    moment: Any
+
+    def __check_init__(self) -> None:
+        require(self, rate=(0.0, np.inf), penalty=(0.0, np.inf))
+
+    def __call__(self, synapses: Any, signals: Any, key: Key[Array, ""]) -> Any:
+        del key
+        scale = -self.rate * self.penalty * signals.dt
+        return jax.tree.map(
+            lambda w, a, c: scale * (a * w - c), synapses, self.precision, self.moment
+        )
+
+
+class BayesianDescent(AbstractRule):
+    r"""Gaussian weights by Bayesian gradient descent (Zeno et al. 2018).
+
+    $\Delta\mu = -\eta\sigma^2E_1$ and $\sigma \leftarrow \sigma\sqrt{1 + (\sigma
+    E_2/2)^2} - \sigma^2E_2/2$, both with the old $\sigma$; `rate` is $\eta$. The new
+    $\sigma$ is positive for every $E_2$. Synapses map `mean` and `deviation`.
+    """
+
+    rate: Scalar = eqx.field(default=1.0, converter=real)
+
+    def __check_init__(self) -> None:
+        require(self, rate=(0.0, np.inf))
+
+    def __call__(
+        self, synapses: dict[str, Any], signals: Any, key: Key[Array, ""]
+    ) -> dict[str, Any]:
+        del key
+
+        def move(s: Values, gradient: Values) -> Values:
+            return -self.rate * s**2 * gradient
+
+        def widen(s: Values, correlation: Values) -> Values:
+            half = s * correlation / 2
+            root = jnp.sqrt(1 + half**2)
+            # 1 / (root + half) = root - half: no cancellation where half is large
+            grown = jnp.where(half > 0, 1 / (root + jnp.abs(half)), root - half)
+            return s * grown - s
+
+        deviation = synapses["deviation"]
+        return {
+            "mean": jax.tree.map(move, deviation, signals.gradient),
+            "deviation": jax.tree.map(widen, deviation, signals.correlation),
+        }

@@ -1,0 +1,278 @@
+"""Hyper-parameters of networks whose synapses release, and how their systems are built.
+
+Schug, Benzing & Steger 2021, eLife 10:e69884. All quantities are dimensionless; a step
+is one minibatch.
+"""
+
+import functools
+import math
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import optax
+from jaxtyping import Array, Int, Key, UInt8
+
+from ..._config import nearest
+from ..._interfaces import (
+    AbstractRule,
+    AbstractTask,
+    real,
+    require,
+    Scalar,
+    State,
+    System,
+)
+from ..._release import Release, split_weights, Stochastic, uniform_probability
+from ...circuits import LossCircuit, PosteriorNetwork, StochasticNetwork
+from ...data import Dataset, load
+from ...rules import (
+    BayesianDescent,
+    Descent,
+    Dissipation,
+    ElasticPenalty,
+    ReleasePlasticity,
+    Scaled,
+    StrengthDescent,
+    Update,
+)
+from ...synapses import ReleaseBounds
+from ...tasks import split_by_class
+from .networks import Convolutional, CrossEntropy, Perceptron
+
+
+METHODS = ("presynaptic", "ghost", "fixed", "deterministic", "ewc", "bgd")
+PROTOCOLS = ("split", "permuted", "continuous", "joint", "single")
+DATA = ("digits", "mnist", "fashion_mnist")
+NETWORKS = ("perceptron", "convolutional")
+PAIRS = ((0, 1), (2, 3), (4, 5), (6, 7), (8, 9))  # of classes, a task each
+STATISTICS = {  # white, mean, standard deviation
+    "mnist": (255.0, 0.1307, 0.3081),
+    "fashion_mnist": (255.0, 0.2861, 0.3530),
+}
+
+
+class Config(eqx.Module):
+    r"""A network, how its synapses learn and release, and the stream of tasks.
+
+    `method`: `presynaptic` plasticity; `ghost`, whose probabilities modulate learning
+    while release is at `fixed_release`; `fixed`, without plasticity of release;
+    `deterministic` (SGD or Adam); `ewc` on top of it; `bgd`. `protocol`: `split` into
+    pairs of classes with one shared two-unit output; `permuted` pixels, `tasks` of
+    them; `continuous`, the same without boundaries; `joint`, all tasks of a split
+    mixed; `single`, the plain data set.
+    """
+
+    rate: Scalar = eqx.field(default=0.01, converter=real)  # eta_0
+    decay: Scalar = eqx.field(default=0.0, converter=real)  # lambda
+    threshold: Scalar = eqx.field(default=1e-3, converter=real)  # g_lim
+    up: Scalar = eqx.field(default=0.0520, converter=real)  # p_up
+    down: Scalar = eqx.field(default=0.0516, converter=real)  # p_down
+    freeze: Scalar = eqx.field(default=0.9353, converter=real)  # p_freeze; 1: off
+    low: Scalar = eqx.field(default=0.25, converter=real)  # p_min, and the start
+    high: Scalar = eqx.field(default=1.0, converter=real)  # p_max
+    fixed_release: Scalar = eqx.field(default=0.5, converter=real)  # p_0
+    penalty: Scalar = eqx.field(default=1e3, converter=real)  # lambda_E
+    memory: Scalar = eqx.field(default=1.0, converter=real)  # gamma of online EWC
+    deviation: Scalar = eqx.field(default=0.02, converter=real)  # sigma_0 of BGD
+    method: str = eqx.field(default="presynaptic", static=True)
+    protocol: str = eqx.field(default="split", static=True)
+    data: str = eqx.field(default="digits", static=True)
+    network: str = eqx.field(default="perceptron", static=True)
+    hidden: tuple[int, ...] = eqx.field(default=(48, 40), static=True)
+    bias: str = eqx.field(default="none", static=True)  # or fixed, trained
+    modulated: bool = eqx.field(default=True, static=True)  # rate by p_max - p
+    scaled: bool = eqx.field(default=True, static=True)  # step of p by p_max - p
+    normalised: bool = eqx.field(default=True, static=True)  # w = r w / p
+    hard_freeze: bool = eqx.field(default=False, static=True)
+    own_divisor: bool = eqx.field(default=False, static=True)  # of the ghost, published
+    random_start: bool = eqx.field(default=False, static=True)  # p ~ U(low, 1)
+    adam: bool = eqx.field(default=False, static=True)  # deterministic
+    online: bool = eqx.field(default=False, static=True)  # EWC with one anchor
+    batch: int = eqx.field(default=20, static=True)
+    epochs: int = eqx.field(default=40, static=True)  # per task
+    tasks: int = eqx.field(default=10, static=True)  # of permuted streams
+    votes: int = eqx.field(default=10, static=True)  # networks per test
+    draws: int = eqx.field(default=10, static=True)  # of BGD
+    fisher_samples: int = eqx.field(default=2000, static=True)  # of EWC
+
+    def __check_init__(self) -> None:
+        unbounded, share = (0.0, math.inf), (0.0, 1.0)
+        for name in ("rate", "decay", "threshold", "penalty", "deviation"):
+            require(self, **{name: unbounded})
+        for name in ("up", "down", "low", "high", "memory"):
+            require(self, **{name: share})
+        require(self, fixed_release=(1e-4, 1.0), freeze=unbounded)
+        _one_of("method", self.method, METHODS)
+        _one_of("protocol", self.protocol, PROTOCOLS)
+        _one_of("data", self.data, DATA)
+        _one_of("network", self.network, NETWORKS)
+        _one_of("bias", self.bias, ("none", "fixed", "trained"))
+        if self.bias == "trained" and self.releases:
+            raise ValueError("biases are 'trained' in deterministic networks only.")
+        for name in ("batch", "epochs", "tasks", "votes", "draws", "fisher_samples"):
+            if getattr(self, name) < 1:
+                value = getattr(self, name)
+                raise ValueError(f"`{name}` must be at least 1; got {value}.")
+
+    @property
+    def releases(self) -> bool:
+        """Whether weights are drawn by release."""
+        return self.method in ("presynaptic", "ghost", "fixed")
+
+    @property
+    def labels(self) -> int:
+        """Number of output units: 2 for pairs of classes, else 10."""
+        return 2 if self.protocol in ("split", "joint") else 10
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"`{name}` is unknown: '{value}'.{nearest(value, allowed)}")
+
+
+class Source(NamedTuple):
+    """A data set on the device, and the training images of every pair of classes.
+
+    Images are flat, (image, pixel) of uint8. `pairs` hold indices. Pass it through
+    `jax.tree_util.Partial`: then all runs of a sweep share its arrays.
+    """
+
+    train_images: UInt8[Array, "train pixel"]
+    train_labels: Int[Array, " train"]
+    test_images: UInt8[Array, "test pixel"]
+    test_labels: Int[Array, " test"]
+    pairs: tuple[Int[Array, " some"], ...]
+
+
+def source_of(data: Dataset) -> Source:
+    """A data set as the systems read it; raises `ValueError` if a class is missing."""
+    flat = lambda images: jnp.asarray(images.reshape(len(images), -1))
+    pairs = split_by_class(np.asarray(data.train_labels), PAIRS)
+    return Source(
+        flat(data.train_images),
+        jnp.asarray(data.train_labels),
+        flat(data.test_images),
+        jnp.asarray(data.test_labels),
+        tuple(jnp.asarray(pair, jnp.int32) for pair in pairs),
+    )
+
+
+@functools.lru_cache(maxsize=3)
+def _loaded(name: str) -> Source:
+    return source_of(load(name))
+
+
+def images_of(config: Config) -> Source:
+    """The images that the configuration names."""
+    return _loaded(config.data)
+
+
+def statistics(config: Config, data: Source) -> tuple[Scalar, Scalar, Scalar]:
+    """White, mean and standard deviation of the pixels, as published for each set.
+
+    Those of `digits`, with values up to 16, are measured.
+    """
+    if config.data in STATISTICS:
+        white, mean, deviation = STATISTICS[config.data]
+        return real(white), real(mean), real(deviation)
+    shown = real(data.train_images) / 16
+    return real(16.0), jnp.mean(shown), jnp.std(shown)
+
+
+def release_of(config: Config) -> Release:
+    """How weights are drawn."""
+    if not config.normalised:
+        return Release(divisor="none")
+    if config.method == "presynaptic":
+        return Release()
+    divisor = "own" if config.own_divisor and config.method == "ghost" else "used"
+    return Release(config.fixed_release, divisor)
+
+
+def network_of(config: Config, pixels: int, key: Key[Array, ""]) -> tuple[Any, Any]:
+    """What is trained of a fresh network, and the rest of it."""
+    if config.network == "convolutional":
+        network = Convolutional(pixels, config.labels, key)
+    else:
+        sizes = (pixels, *config.hidden, config.labels)
+        network = Perceptron(sizes, key, config.bias != "none")
+    if config.bias == "trained":
+        return eqx.partition(network, eqx.is_inexact_array)
+    return split_weights(network)
+
+
+def build(
+    config: Config, task: AbstractTask, pixels: int, key: Key[Array, ""]
+) -> tuple[System, State, Any]:
+    """The system, its first state, and the network without its weights."""
+    for_network, for_release = jr.split(key)
+    weights, rest = network_of(config, pixels, for_network)
+    loss = CrossEntropy(rest)
+    if config.releases:
+        synapses = start(config, weights, for_release)
+        system = System(
+            task,
+            StochasticNetwork(loss, release_of(config)),
+            rules_of(config),
+            (ReleaseBounds(config.low, config.high),),
+        )
+        return system, State(None, synapses), rest
+    if config.method == "bgd":
+        wide = uniform_probability(weights, config.deviation)
+        circuit = PosteriorNetwork(loss, real(config.batch), config.draws)
+        system = System(task, circuit, {"learning": BayesianDescent(config.rate)})
+        return system, State(None, {"mean": weights, "deviation": wide}), rest
+    optimiser = optax.adam(1.0) if config.adam else optax.sgd(1.0)
+    rules: dict[str, AbstractRule] = {"learning": Scaled(Update(), config.rate)}
+    if not config.adam:
+        rules = {"learning": Scaled(Descent(), config.rate)}
+    rules["decay"] = Scaled(Dissipation(config.decay), config.rate)
+    if config.method == "ewc":
+        nothing = jax.tree.map(jnp.zeros_like, weights)
+        rules["memory"] = ElasticPenalty(config.rate, config.penalty, nothing, nothing)
+    circuit = LossCircuit(loss, optimiser=optimiser if config.adam else None)
+    activity = optimiser.init(weights) if config.adam else None
+    return System(task, circuit, rules), State(activity, weights), rest
+
+
+def start(config: Config, weights: Any, key: Key[Array, ""]) -> Stochastic:
+    """Fresh synapses: all at the least probability, or random ones.
+
+    Without normalisation strengths are those when released, so that the mean stays.
+    """
+    low = config.fixed_release if config.method != "presynaptic" else config.low
+    probability = uniform_probability(weights, low)
+    if config.random_start:
+        leaves, shape = jax.tree.flatten(weights)
+        keys = jr.split(key, len(leaves))
+        drawn = [
+            jr.uniform(k, w.shape, w.dtype, config.low, 1.0)
+            for k, w in zip(keys, leaves, strict=True)
+        ]
+        probability = jax.tree.unflatten(shape, drawn)
+    if not config.normalised:
+        weights = jax.tree.map(jnp.divide, weights, probability)
+    return Stochastic(weights, probability)
+
+
+def rules_of(config: Config) -> dict[str, AbstractRule]:
+    """Strength and, unless it is fixed, release."""
+    ceiling = config.high if config.modulated else None
+    hard = config.freeze if config.hard_freeze else None
+    rules: dict[str, AbstractRule] = {
+        "strength": StrengthDescent(config.rate, config.decay, ceiling, hard)
+    }
+    if config.method != "fixed":
+        rules["release"] = ReleasePlasticity(
+            config.threshold,
+            config.up,
+            config.down,
+            config.freeze,
+            config.high,
+            config.scaled,
+        )
+    return rules

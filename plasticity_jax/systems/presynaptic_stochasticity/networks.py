@@ -1,0 +1,154 @@
+"""The networks whose weights release, their loss, and what they predict.
+
+Schug, Benzing & Steger 2021, eLife 10:e69884.
+"""
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+from jaxtyping import Array, Float, Int, Key
+
+from ..._interfaces import Scalar
+from ..._release import Weights
+
+
+Pixels = Float[Array, " pixel"]
+
+
+class Perceptron(eqx.Module):
+    r"""Layers of rectified units, the last one linear: $784 \to 200 \to 200 \to C$.
+
+    Weights and biases are uniform in $\pm1/\sqrt{n_{in}}$; biases are `None` without.
+    """
+
+    weights: tuple[Float[Array, "post pre"], ...]
+    biases: tuple[Float[Array, " post"], ...] | None
+
+    def __init__(
+        self, sizes: tuple[int, ...], key: Key[Array, ""], bias: bool = False
+    ) -> None:
+        if len(sizes) < 2 or min(sizes) < 1:
+            raise ValueError(
+                f"`sizes` must name at least two layers of at least one unit; got "
+                f"{sizes}."
+            )
+        for_weights, for_biases = jr.split(key)
+        pairs = list(itertools.pairwise(sizes))
+        draw = lambda key, i, shape, n: jr.uniform(
+            jr.fold_in(key, i), shape, minval=-(n**-0.5), maxval=n**-0.5
+        )
+        self.weights = tuple(
+            draw(for_weights, i, (post, pre), pre)
+            for i, (pre, post) in enumerate(pairs)
+        )
+        self.biases = None
+        if bias:
+            self.biases = tuple(
+                draw(for_biases, i, (post,), pre) for i, (pre, post) in enumerate(pairs)
+            )
+
+    def activities(self, image: Pixels) -> list[Float[Array, " unit"]]:
+        """Every layer's output, logits last."""
+        layers, x = [], image
+        for i, matrix in enumerate(self.weights):
+            x = matrix @ x
+            if self.biases is not None:
+                x = x + self.biases[i]
+            if i < len(self.weights) - 1:
+                x = jax.nn.relu(x)
+            layers.append(x)
+        return layers
+
+    def __call__(self, image: Pixels) -> Float[Array, " label"]:
+        return self.activities(image)[-1]
+
+
+class Convolutional(eqx.Module):
+    """Two strided convolutions and a linear readout, for square grey images."""
+
+    first: eqx.nn.Conv2d
+    second: eqx.nn.Conv2d
+    readout: eqx.nn.Linear
+    side: int = eqx.field(static=True)
+
+    def __init__(
+        self, pixels: int, labels: int, key: Key[Array, ""], channels: int = 8
+    ) -> None:
+        side = round(pixels**0.5)
+        if side * side != pixels:
+            raise ValueError(f"images must be square; got {pixels} pixels.")
+        keys = jr.split(key, 3)
+        conv = lambda i, ins, outs: eqx.nn.Conv2d(
+            ins, outs, 3, stride=2, padding=1, use_bias=False, key=keys[i]
+        )
+        small = (side + 1) // 2
+        small = (small + 1) // 2
+        self.first, self.second = conv(0, 1, channels), conv(1, channels, 2 * channels)
+        self.readout = eqx.nn.Linear(
+            2 * channels * small**2, labels, use_bias=False, key=keys[2]
+        )
+        self.side = side
+
+    def __call__(self, image: Pixels) -> Float[Array, " label"]:
+        x = image.reshape(1, self.side, self.side)
+        x = jax.nn.relu(self.second(jax.nn.relu(self.first(x))))
+        return self.readout(x.reshape(-1))
+
+
+class CrossEntropy(eqx.Module):
+    """Mean cross-entropy (nats) of a batch: `loss(weights, (images, labels))`.
+
+    `rest` is the network without its weights, from `split_weights`.
+    """
+
+    rest: Any
+
+    def __call__(
+        self,
+        weights: Weights,
+        batch: tuple[Float[Array, "sample pixel"], Int[Array, " sample"]],
+    ) -> Scalar:
+        images, labels = batch
+        logits = jax.vmap(eqx.combine(weights, self.rest))(images)
+        here = jnp.arange(logits.shape[1], dtype=labels.dtype)[None] == labels[:, None]
+        right = jnp.sum(jnp.where(here, logits, 0.0), axis=1)
+        return jnp.mean(jax.nn.logsumexp(logits, axis=1) - right)
+
+
+def predict(
+    rest: Any,
+    draw: Callable[[Key[Array, ""]], Weights],
+    images: Float[Array, "sample pixel"],
+    key: Key[Array, ""],
+    votes: int = 10,
+    batch: int = 100,
+) -> Float[Array, "sample label"]:
+    """Softmax outputs averaged over `votes` networks drawn anew for every batch.
+
+    `draw(key)` gives the weights of one network; images are tested in batches, in
+    order.
+    """
+    count = len(images)
+    padded = -(-count // batch) * batch
+    filled = jnp.arange(padded) % count
+    batches = images[filled].reshape(-1, batch, images.shape[1])
+
+    def outputs(inputs: tuple[Array, Array]) -> Float[Array, "batch label"]:
+        shown, key = inputs
+
+        def vote(total: Array, key: Key[Array, ""]) -> tuple[Array, None]:
+            network = eqx.combine(draw(key), rest)
+            return total + jax.nn.softmax(jax.vmap(network)(shown), axis=1), None
+
+        keys = jr.split(key, votes)
+        first = jax.eval_shape(lambda k: vote(jnp.zeros(()), k)[0], keys[0])
+        start = jnp.zeros(first.shape, first.dtype)
+        return jax.lax.scan(vote, start, keys)[0] / votes
+
+    chances = jax.lax.map(outputs, (batches, jr.split(key, len(batches))))
+    return chances.reshape(padded, -1)[:count]
