@@ -1,4 +1,4 @@
-"""Release probabilities as importance: energy, Fisher information, lifelong learning."""
+"""Release probabilities as importance: energy, information, lifelong learning."""
 
 from .config import build as build
 from .config import Config as Config
