@@ -1,4 +1,48 @@
-"""Synapses as products of factors, consolidated by replay and homeostatic scaling."""
+r"""Synapses as products of factors, consolidated by replay and homeostatic scaling.
+
+Iatropoulos, Gerstner & Brea 2025, PNAS, doi 10.1073/pnas.2422602122. Every equation and
+figure of the specification, the object that computes it, and the test that holds it to
+account (in `tests/`, or a row of `plasticity-jax verify two_factor_consolidation`):
+
+| equation or figure | object | test |
+| --- | --- | --- |
+| factors, weights; signed and tied variants (P7) | `synapses.Factored`, `synapses.Product`, `synapses.Power`, `synapses.SignedPower` | `test_replay`, verify, experiment `variants` |
+| patterns, Bernoulli and exact | `tasks.draw_patterns` | `test_replay` |
+| retrieval, recall; cue and synaptic noise | `circuits.retrieve`, `measure.recalled`, `recall.recall_rate`, `recall.flip_balanced`, `recall.flip_isotropic`, `recall.flip_exactly`, `recall.jitter`, `recall.observed` | `test_replay`, `test_two_factor_robustness` |
+| P0 initial threshold (Eq. 3) | `synapses.RandomPatternThreshold` | `test_replay` |
+| P1 weakest pattern | `circuits.Replay`, `circuits.WeakestReplay`, `rules.FactorAscent`, `rules.Pruning` | `test_replay`, verify |
+| P2 soft replay, and the switch to it | `circuits.SoftReplay`, `circuits.TaughtReplay` | `test_replay`, verify, experiment `soft` |
+| P3 inhibition | `rules.FactorAscent`, `synapses.MidpointThreshold`, `synapses.RandomPatternThreshold` | `test_replay`, experiment `variants` |
+| P4 wake, one-shot; sequences | `circuits.Novelty`, `rules.NoveltyHebb`, `tasks.Epochs`, `wake` | `test_replay`, `test_two_factor_sleep`, experiment `fig3_wake` |
+| P5 sleep of Figure 3 | `fall_asleep`, `rules.Scheduled` | `test_two_factor_sleep`, experiment `fig3_sleep` |
+| P6 scaling | `synapses.HomeostaticScaling`, `synapses.Floored` | `test_replay`, experiment `variants` |
+| P8 margin perceptron | `circuits.Replay` (`enough`) | `test_replay`, experiment `variants` |
+| margins, signal-to-noise ratios, density, sparseness | `measure.margins`, `measure.noise_ratio`, `measure.volatile_noise_ratio`, `measure.memory_ratios`, `measure.density`, `measure.lifetime_sparseness` | `test_optimum`, `test_two_factor_theory` |
+| exact optima, dual variables | `measure.largest_l1_margin`, `measure.largest_l2_margin` | `test_optimum`, verify |
+| T1 the rule is a gradient | `theory.soft_margin` | verify |
+| T2 Hoff equivalence | `theory.factor_penalty`, `theory.soft_threshold`, `theory.penalised_slope`, `theory.penalised_hessian` | verify |
+| T3 invariants | `theory.imbalance_decay`, `theory.factors_after` | verify |
+| T4 effective geometry | `theory.preconditioner`, `theory.change_exponent` | verify |
+| T5 replay is the dual variable | `theory.mean_drive`, `theory.residuals` | verify |
+| T6 stationary gap, speed | `theory.stationary_gap`, `theory.stationary_gap_single`, `theory.rate_for_share`, `theory.decay_rates`, `theory.soft_bias` | verify |
+| T7 storage capacity | `capacity` | verify, `test_two_factor_theory` |
+| T8, T9 neural and synaptic noise | `theory.flipped_field`, `theory.neural_noise_ratio`, `theory.volatile_field_variance`, `theory.synaptic_noise_ratio` | verify |
+| T10 homeostasis | `theory.scaled_weights`, `theory.retargeted_weights` | verify |
+| T11 stability of soft replay | `theory.threshold_pull` | verify |
+| intrinsic fluctuations | `rules.VolatileFactor`, `circuits.Resting` | `test_two_factor_fluctuations` |
+| increments, norms over time | `fluctuations` | `test_two_factor_fluctuations` |
+| imaging data | `data.kaufman_2012` | `test_two_factor_fluctuations` |
+| Figure 2 (E1, E2, E5; E3, E4; E6) | experiments `fig2`, `fig2_recall`, `fig2_weights` | `test_experiments` |
+| Figure 3 (E7; E8, E11, E12; E9, E10, E13, E14) | experiments `fig3_wake`, `fig3_sleep`, `fig3_after` | `test_experiments` |
+| Figure 4 (E15, E16) | experiments `fig4_scaling`, `fig4_development` | `test_experiments` |
+| Figure 5 (E17, E18) | experiments `fig5_increments`, `fig5_imaging` | `test_experiments` |
+| Figure 6 (E19) | experiment `fig6_norms` | `test_experiments` |
+| every control and variant | experiment `variants` | `test_experiments` |
+| beyond: replay policies | experiments `policies`, `soft` | `test_experiments` |
+| beyond: a real number of factors, differentiated; fitted to imaging data | experiments `continuous`, `volatile_order` | `test_experiments` |
+| beyond: lasting fluctuations, best replay | experiment `volatility` | `test_experiments` |
+| beyond: release probability as a factor | experiment `release` | `test_experiments` |
+"""  # noqa: E501
 
 from .config import build as build
 from .config import Config as Config
