@@ -35,6 +35,22 @@ SLOW_TO_COMPILE = {  # or the run of another experiment: a smoke run is a slow t
         "layer_angles",
     ),
     "stable_memory": ("fig4b", "lifetime", "compensation", "supp3", "supp4"),
+    "two_factor_consolidation": (
+        "fig2_recall",
+        "fig2_weights",
+        "fig3_sleep",
+        "fig3_after",
+        "fig4_scaling",
+        "fig5_imaging",
+        "fig6_norms",
+        "variants",
+        "policies",
+        "soft",
+        "continuous",
+        "volatile_order",
+        "volatility",
+        "release",
+    ),
 }
 every_experiment = pytest.mark.parametrize("named", NAMED, ids=[n.name for n in NAMED])
 UNREACHED = {  # a run of seconds does not reach the threshold that its claims time

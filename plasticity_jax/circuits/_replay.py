@@ -8,6 +8,7 @@ import abc
 from typing import NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
@@ -112,7 +113,10 @@ class WeakestReplay(AbstractChoice):
     ) -> Int[Array, " row"]:
         margins = targets * fields
         if self.noise is not None:
-            errors = jr.normal(key, margins.shape, margins.dtype)
+            # else XLA repeats the generator in every reduction: minutes to compile
+            errors = jax.lax.optimization_barrier(
+                jr.normal(key, margins.shape, margins.dtype)
+            )
             margins = margins + self.noise * average[:, None] * errors
         return _least(jnp.where(stored[None], margins, jnp.inf))
 

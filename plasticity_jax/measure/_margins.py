@@ -28,7 +28,7 @@ def margins(
     return jnp.min(signed, axis=1)
 
 
-def norm(weights: Weights, q: Scalar | float) -> Rows:
+def norm(weights: Weights, q: Scalar | float | int) -> Rows:
     r"""$(\sum_jw_j^q)^{1/q}$ of weights that are not negative, also for $q < 1$.
 
     Zeros count nothing, and their gradient is zero.
@@ -40,7 +40,7 @@ def norm(weights: Weights, q: Scalar | float) -> Rows:
     return jnp.where(positive, jnp.where(positive, total, 1.0) ** (1 / q), 0.0)
 
 
-def noise_ratio(margin: Rows, weights: Weights, q: Scalar | float) -> Rows:
+def noise_ratio(margin: Rows, weights: Weights, q: Scalar | float | int) -> Rows:
     r"""$\mathrm{SNR}_q = m/\|w\|_q$; NaN for a neuron without synapses.
 
     $q = 2$: neural noise (over $\sqrt{f(1-f)}$: Gardner's $\kappa$); $q = 1$: the
@@ -52,7 +52,10 @@ def noise_ratio(margin: Rows, weights: Weights, q: Scalar | float) -> Rows:
 
 
 def volatile_noise_ratio(
-    margin: Rows, weights: Weights, order: Scalar | float, above: Scalar | float = 0.0
+    margin: Rows,
+    weights: Weights,
+    order: Scalar | float | int,
+    above: Scalar | float = 0.0,
 ) -> Rows:
     r"""$m/\sqrt{\sum_jw_j^{2-2/z}}$: to the noise of one volatile factor of `order`.
 

@@ -275,7 +275,7 @@ def flipped_field(
     return -probability / (f * (1 - f)) * pull, variance
 
 
-def neural_noise_ratio(ratio: Values, flipped: Values | float) -> Values:
+def neural_noise_ratio(ratio: Values, flipped: Values | Number) -> Values:
     r"""$\mathrm{SNR}_2/\sqrt{f_{noise}}$: the margin over the spread by neural noise.
 
     `ratio` is $\mathrm{SNR}_2$, `flipped` the share $2p$ of all bits that flip. Over
@@ -300,7 +300,7 @@ def volatile_field_variance(
 
 
 def synaptic_noise_ratio(
-    ratio: Values, noise: Values | float, coding_level: Number
+    ratio: Values, noise: Values | Number, coding_level: Number
 ) -> Values:
     r"""$\mathrm{SNR}^{syn}/(\sigma\sqrt f)$: the margin over the spread by such noise.
 

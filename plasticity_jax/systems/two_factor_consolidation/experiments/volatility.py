@@ -126,7 +126,9 @@ def consolidated(config: Config, key: Key[Array, ""]) -> tuple[SoftMargin, Facto
         )
         return x + jnp.asarray(update), state
 
-    best, _ = jax.lax.fori_loop(0, config.settle, iterate, (start, solver.init(start)))
+    with jax.numpy_dtype_promotion("standard"):  # Optax counts in integers of 32 bits
+        begin = (start, solver.init(start))
+        best, _ = jax.lax.fori_loop(0, config.settle, iterate, begin)
     return loss, HomeostaticScaling(1.0, Power(2.0))(unravel(best))
 
 

@@ -1,0 +1,172 @@
+"""Figure 2, weights: what consolidation leaves of a distribution of synapses."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import xarray
+from jaxtyping import Array, Key
+
+from ...._config import Plan
+from ...._experiment import Claim, Experiment
+from ...._simulate import simulate
+from ....measure import ALIVE, degenerate
+from .. import capacity
+from ..config import build, Config, fields_and_weights
+from ..figures import robustness as figures
+from .oracle import ORDERS, over_rows, suited
+
+
+DECADES = np.arange(-12.0, 0.5, 0.5)  # edges of log10 of weight over the largest
+MULTIPLES = np.arange(0.0, 4.1, 0.2)  # edges of weight over the mean living one
+GAP = (-8, -3)  # decades between pruned and surviving weights
+
+
+def spectrum(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
+    """Weights of one number of factors at the end of replay, all (row, ...).
+
+    `decades` (row, decade) the share of synapses by size relative to the largest, what
+    is below the first edge left out; `multiples` (row, multiple) the share of living
+    ones by size relative to their mean; their `mean` and `variance` (row,); `valid`
+    (row,) marks neurons that are not degenerate.
+    """
+    for_build, for_run = jr.split(key)
+    system, state = build(config, for_build)
+    stored: Any = system.task(state.step, for_run)
+    end, _ = simulate(system, state, for_run, steps=config.cycles, every=config.cycles)
+    _, weights = fields_and_weights(system, end)
+    relative = weights / jnp.max(weights, axis=1, keepdims=True)
+    alive = relative > ALIVE
+    share = alive.astype(weights.dtype)
+    count = jnp.sum(share, axis=1)
+    mean = jnp.sum(share * weights, axis=1) / count
+    square = jnp.sum(share * (weights - mean[:, None]) ** 2, axis=1)
+    logs = jnp.log10(jnp.where(relative > 0, relative, 1e-30))
+    multiples = jnp.where(alive, weights / mean[:, None], -1.0)
+    return {
+        "decades": _shares(logs, DECADES) / weights.shape[1],
+        "multiples": _shares(multiples, MULTIPLES) / count[:, None],
+        "mean": mean,
+        "variance": square / jnp.maximum(count - 1, 1.0),
+        "valid": ~degenerate(stored.targets, stored.stored),
+    }
+
+
+def _shares(values: Array, edges: np.ndarray) -> Array:
+    """How many of each row's values lie in every bin (low, high]."""
+    inside = values[:, :, None] > jnp.asarray(edges, values.dtype)[None, None]
+    above = jnp.sum(inside.astype(values.dtype), axis=1)
+    return above[:, :-1] - above[:, 1:]
+
+
+def spectra(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
+    """`spectrum` for every number of factors; begins with the axis `order`."""
+    each = [spectrum(suited(config, order), key) for order in ORDERS]
+    return jax.tree.map(lambda *x: jnp.stack(x), *each)
+
+
+def label(plan: Plan, keys: Any) -> xarray.Dataset:
+    """Coordinates, and the truncated Gaussian of theory for one and two factors.
+
+    `variation_law` (order,) its coefficient of variation, `multiples_law` (order, fine)
+    its density over multiples of the mean.
+    """
+    del keys
+    load, level = float(plan.config.load), float(plan.config.coding_level)
+    fine = np.linspace(0.0, 4.0, 201)
+    laws = [capacity.weight_density(fine, load, level, q) for q in (2, 1)]
+    spread = [float(capacity.weight_variation(load, level, q)) for q in (2, 1)]
+    return xarray.Dataset(
+        {
+            "multiples_law": (("solved", "fine"), np.stack(laws)),
+            "variation_law": ("solved", spread),
+        },
+        {
+            "order": list(ORDERS),
+            "solved": [1, 2],
+            "fine": fine,
+            "decade": (DECADES[1:] + DECADES[:-1]) / 2,
+            "multiple": (MULTIPLES[1:] + MULTIPLES[:-1]) / 2,
+        },
+    )
+
+
+def averages(data: xarray.Dataset) -> xarray.Dataset:
+    """Histograms over neurons that are not degenerate and seeds; the `variation`."""
+    means = xarray.Dataset(
+        {
+            name: over_rows(x, data.valid).mean("seed", skipna=False)
+            for name, x in {
+                "decades": data.decades,
+                "multiples": data.multiples,
+                "mean": data["mean"],
+                "square": data["mean"] ** 2,
+                "variance": data.variance,
+            }.items()
+        }
+    )
+    return means.assign(variation=(means.variance / means.square) ** 0.5)
+
+
+def weight_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
+    """Truncated Gaussians, and nothing between survivors and the pruned."""
+    seen, removed = averages(data), averages(control)
+
+    def between(means: xarray.Dataset, order: int) -> float:
+        row = means.decades.sel(order=order)
+        inside = (row.decade > GAP[0]) & (row.decade < GAP[1])
+        return float(row.where(inside, 0.0).sum(skipna=False))
+
+    claims = [
+        Claim(
+            f"z = {order}: coefficient of variation of surviving weights over that of "
+            "a truncated Gaussian; control: hardly any replay",
+            f"Fig. 2; theory T7, {float(law):.3f}, finite size",
+            float(seen.variation.sel(order=order) / law),
+            0.9,
+            1.1,
+            control=float(removed.variation.sel(order=order) / law),
+        )
+        for order, law in zip((1, 2), data.variation_law.values, strict=True)
+    ]
+    claims.append(
+        Claim(
+            f"z = 2: share of synapses between 1e{GAP[0]} and 1e{GAP[1]} of the "
+            "largest; control: hardly any replay",
+            "Fig. 2; specification: a gap of many decades",
+            between(seen, 2),
+            0.0,
+            0.02,
+            control=between(removed, 2),
+        )
+    )
+    return claims
+
+
+def short(plan: Plan) -> Plan:
+    """Negative control: a hundredth of the cycles."""
+    cycles = max(6, plan.config.cycles // 100)
+    return plan._replace(config=dataclasses.replace(plan.config, cycles=cycles))
+
+
+FIG2_WEIGHTS = Experiment(
+    "fig2_weights",
+    "Figure 2",
+    "weights that survive are a truncated Gaussian; all others are gone",
+    Config,
+    spectra,
+    weight_claims,
+    figures.weights,
+    short,
+    {
+        "decades": ("order", "row", "decade"),
+        "multiples": ("order", "row", "multiple"),
+        "mean": ("order", "row"),
+        "variance": ("order", "row"),
+        "valid": ("order", "row"),
+    },
+    label,
+)
