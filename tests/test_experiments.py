@@ -13,44 +13,12 @@ from plasticity_jax.verdict import judge, Verdict
 
 
 NAMED = _experiments()
-SLOW_TO_COMPILE = {  # or the run of another experiment: a smoke run is a slow test
-    "optimal_plasticity": (
-        "fig1",
-        "fig5_beeline",
-        "fig5s1_iid",
-        "restricted",
-        "table2",
-    ),
-    "natural_gradient": (
-        "fig3de",
-        "fig3f_published",
-        "fig5",
-        "fig7",
-        "fig9d",
-        "table1",
-        "ablations",
-        "uniform",
-        "shot_noise",
-        "skewed",
-        "layer_angles",
-    ),
-    "stable_memory": ("fig4b", "lifetime", "compensation", "supp3", "supp4"),
-    "two_factor_consolidation": (
-        "fig2_recall",
-        "fig2_weights",
-        "fig3_sleep",
-        "fig3_after",
-        "fig4_scaling",
-        "fig5_imaging",
-        "fig6_norms",
-        "variants",
-        "policies",
-        "soft",
-        "continuous",
-        "volatile_order",
-        "volatility",
-        "release",
-    ),
+QUICK = {  # smoke runs of the default suite; those of all others are slow tests
+    "optimal_plasticity": ("fig4", "fig5", "fig5s1", "learning"),
+    "natural_gradient": ("fig1", "fig3f", "fig4", "fig10"),
+    "stable_memory": ("fig1b", "fig2", "fig3a", "fig5"),
+    "presynaptic_stochasticity": ("continuous", "fig3", "fig5_perceptron"),
+    "two_factor_consolidation": ("fig2", "fig3_wake", "fig5_increments"),
 }
 every_experiment = pytest.mark.parametrize("named", NAMED, ids=[n.name for n in NAMED])
 UNREACHED = {  # a run of seconds does not reach the threshold that its claims time
@@ -59,9 +27,9 @@ UNREACHED = {  # a run of seconds does not reach the threshold that its claims t
 
 
 def smoke(named):
-    """The experiment as a test's parameter: slow if it takes long to compile."""
-    slow = named.experiment.name in SLOW_TO_COMPILE.get(named.system, ())
-    marks = [pytest.mark.slow] if slow else []
+    """The experiment as a test's parameter, slow unless it is among the quick."""
+    quick = named.experiment.name in QUICK[named.system]
+    marks = [] if quick else [pytest.mark.slow]
     return pytest.param(named, id=named.name, marks=marks)
 
 

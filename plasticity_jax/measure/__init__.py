@@ -27,6 +27,10 @@ from ._planes import rotation as rotation
 from ._shares import change_shares as change_shares
 from ._shares import integrated_changes as integrated_changes
 from ._shares import Shares as Shares
+from ._sparsity import important_counts as important_counts
+from ._sparsity import kolmogorov_smirnov as kolmogorov_smirnov
+from ._sparsity import rank_correlation as rank_correlation
+from ._sparsity import shuffled_counts as shuffled_counts
 from ._spectra import Eigenpair as Eigenpair
 from ._spectra import leading_overlaps as leading_overlaps
 from ._spectra import memory_eigenvalue as memory_eigenvalue

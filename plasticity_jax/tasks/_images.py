@@ -68,11 +68,11 @@ def batch_orders(
 
     What does not fill a batch is dropped. Raises `ValueError` if nothing fills one.
     """
-    steps = len(indices) // batch
-    if batch < 1 or steps < 1:
+    if not 1 <= batch <= len(indices):
         raise ValueError(
             f"`batch` must lie between 1 and {len(indices)} images; got {batch}."
         )
+    steps = len(indices) // batch
     draw = lambda key: jr.permutation(key, jnp.asarray(indices, jnp.int32))
     epoch = lambda key: draw(key)[: steps * batch].reshape(steps, batch)
     return jax.vmap(epoch)(jr.split(key, epochs)).reshape(epochs * steps, batch)

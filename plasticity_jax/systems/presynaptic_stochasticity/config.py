@@ -218,7 +218,7 @@ def build(
             task,
             StochasticNetwork(loss, release_of(config)),
             rules_of(config),
-            (ReleaseBounds(config.low, config.high),),
+            (bounds_of(config),),
         )
         return system, State(None, synapses), rest
     if config.method == "bgd":
@@ -237,6 +237,18 @@ def build(
     circuit = LossCircuit(loss, optimiser=optimiser if config.adam else None)
     activity = optimiser.init(weights) if config.adam else None
     return System(task, circuit, rules), State(activity, weights), rest
+
+
+def bounds_of(config: Config) -> ReleaseBounds:
+    """Probabilities from `low` to `high`, plastic ones at most 1 - 1e-6.
+
+    In single precision a step scaled by 1 - p no longer moves p closer to 1: a synapse
+    would be frozen by rounding, and learn at a rate of zero.
+    """
+    if config.method == "fixed":
+        return ReleaseBounds(config.low, config.high)
+    top = jnp.minimum(config.high, 1 - 1e-6)
+    return ReleaseBounds(config.low, jnp.maximum(config.low, top))
 
 
 def start(config: Config, weights: Any, key: Key[Array, ""]) -> Stochastic:

@@ -1,0 +1,166 @@
+r"""One synapse's release probability as a birth-death chain (specification, T6).
+
+The slope $\partial\ell/\partial w$ that a synapse sees when it releases is independent
+from step to step, $\mathcal N(\mu, \sigma^2)$. Scaled steps multiply $1 - p$ by $1 -
+p_{up}$ or $1 + p_{down}$; with $p_{down} = p_{up}/(1 - p_{up})$ its values form a
+ladder $1 - p_n = (1 - p_{min})(1 - p_{up})^n$, held at the bottom and absorbed at the
+first level at or above $p_{freeze}$. In double precision.
+"""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jaxtyping import Array, Float, Int, Key
+
+from ..._interfaces import AbstractTask, real, Scalar, State, System
+from ..._release import Stochastic
+from ...circuits import StochasticNetwork
+from ...rules import ReleasePlasticity
+from ...synapses import ReleaseBounds
+from .theory import fewest_steps, up_probability, Values
+
+
+Levels = Float[Array, " level"]
+Number = Scalar | float | int
+
+
+def matching_down(up: Number) -> Scalar:
+    r"""$p_{up}/(1 - p_{up})$: a step down undoes a step up, and the ladder closes."""
+    return up / (1 - jnp.asarray(up))
+
+
+def zero_drift(up: Number, down: Number) -> Scalar:
+    r"""$p_{down}/(p_{up} + p_{down})$: how often steps go up where $p$ has no drift."""
+    return down / (jnp.asarray(up) + down)
+
+
+def ladder(low: float, freeze: float, up: float) -> Levels:
+    """Release probabilities of all levels, `low` first; only the last is frozen."""
+    steps = np.arange(fewest_steps(low, freeze, up) + 1)
+    return real(1 - (1 - low) * (1 - up) ** steps)
+
+
+def climb_probability(
+    probability: Values, threshold: Number, mean: Number, deviation: Number
+) -> Values:
+    r"""$a(p) = p\Pr[|x| > pg_{lim}]$, $x \sim \mathcal N(\mu, \sigma^2)$: a step up.
+
+    A synapse that did not release steps down, and $g = x/p$ where it did.
+    """
+    return probability * up_probability(probability * threshold, mean, deviation)
+
+
+def levels_climbed(
+    low: float, freeze: float, up: float, ratio: Number, mean: Number = 0.0
+) -> Levels:
+    r"""$a_n$ of every level below the frozen one, at $\sigma/g_{lim} =$ `ratio`.
+
+    The `mean` is in units of $g_{lim}$.
+    """
+    return climb_probability(ladder(low, freeze, up)[:-1], 1.0, mean, ratio)
+
+
+def transitions(climbs: Levels) -> Float[Array, "level_and_one level_and_one"]:
+    """Chances of going from each level (row) to each; the last one keeps what it has.
+
+    `climbs` are the chances of a step up from all levels but the frozen one.
+    """
+    count = len(climbs) + 1
+    rows = jnp.arange(count - 1)
+    matrix = jnp.zeros((count, count), climbs.dtype).at[-1, -1].set(1.0)
+    matrix = matrix.at[rows, rows + 1].add(climbs)
+    return matrix.at[rows, jnp.maximum(rows - 1, 0)].add(1 - climbs)
+
+
+def law_after(climbs: Levels, steps: int) -> Float[Array, " level_and_one"]:
+    """Chance of being on each level after a number of steps from the lowest one."""
+    return jnp.linalg.matrix_power(transitions(climbs), steps)[0]
+
+
+def frozen_shares(climbs: Levels, doublings: int) -> Float[Array, " doubling"]:
+    r"""Chance of being frozen after $1, 2, 4, \dots, 2^k$ steps, `doublings` k."""
+
+    def twice(matrix: Array, _: None) -> tuple[Array, Scalar]:
+        return matrix @ matrix, matrix[0, -1]
+
+    return jax.lax.scan(twice, transitions(climbs), length=doublings + 1)[1]
+
+
+def freezing_time(climbs: Levels) -> Scalar:
+    r"""Mean number of steps from the lowest level until frozen.
+
+    $\sum_nh_n$, $h_0 = 1/a_0$, $h_n = (1 + (1 - a_n)h_{n-1})/a_n$: the time to rise by
+    one level.
+    """
+
+    def rise(before: Scalar, climb: Scalar) -> tuple[Scalar, Scalar]:
+        time = (1 + (1 - climb) * before) / climb
+        return time, time
+
+    first = 1 / climbs[0]
+    return first + jnp.sum(jax.lax.scan(rise, first, climbs[1:])[1])
+
+
+def phase_diagram(
+    information: Float[Array, " value"],
+    doublings: int,
+    low: float = 0.25,
+    freeze: float = 0.9353,
+    up: float = 0.052,
+) -> Float[Array, "value doubling"]:
+    r"""Frozen share at each $F/g_{lim}^2 = \sigma^2/g_{lim}^2$ after $2^k$ steps."""
+    share = lambda value: frozen_shares(
+        levels_climbed(low, freeze, up, jnp.sqrt(value)), doublings
+    )
+    return jax.vmap(share)(information)
+
+
+# --- the same by simulation ---------------------------------------------------------
+
+
+class GaussianSlopes(AbstractTask):
+    r"""Independent $\mathcal N(\mu, \sigma^2)$ for each of `count` synapses a step."""
+
+    mean: Scalar = eqx.field(converter=real)
+    deviation: Scalar = eqx.field(converter=real)
+    count: int = eqx.field(static=True)
+
+    def __call__(
+        self, step: Int[Array, ""], key: Key[Array, ""]
+    ) -> Float[Array, " synapse"]:
+        del step
+        noise = jr.normal(key, (self.count,), self.mean.dtype)
+        return self.mean + self.deviation * noise
+
+
+def linear_loss(weights: Any, slopes: Float[Array, " synapse"]) -> Scalar:
+    """Sum of weights times their `slopes`, which are then its gradient."""
+    return weights @ slopes
+
+
+def independent(
+    count: int,
+    low: float,
+    freeze: float,
+    up: float,
+    ratio: Number,
+    mean: Number = 0.0,
+) -> tuple[System, State]:
+    """Synapses of fixed strength, each with its own Gaussian slopes, on the ladder.
+
+    As `levels_climbed`: the threshold is 1, `mean` and `ratio` (standard deviation) in
+    its units. Release and its plasticity are those of the networks.
+    """
+    rule = ReleasePlasticity(1.0, up, matching_down(up), freeze)
+    system = System(
+        GaussianSlopes(mean, ratio, count),
+        StochasticNetwork(linear_loss),
+        {"release": rule},
+        (ReleaseBounds(low, 1.0),),
+    )
+    ones = real(np.ones(count))
+    return system, State(None, Stochastic(ones, low * ones))

@@ -1,0 +1,75 @@
+"""Do reliable synapses change less? Recordings before and after plasticity.
+
+Schug, Benzing & Steger 2021, eLife 10:e69884, Appendix 1-figure 4.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+
+COLUMNS = ("release probability before", "strength before", "strength after")
+
+
+class Stability(NamedTuple):
+    """Correlation of initial release with change, its p value, and what was paired.
+
+    `p_value` is two-sided, of Student's t with n - 2 degrees of freedom; `change` is
+    the absolute relative change of the expected strength of every synapse.
+    """
+
+    correlation: float
+    p_value: float
+    release: Float[np.ndarray, " synapse"]
+    change: Float[np.ndarray, " synapse"]
+
+
+def stability(table: Float[np.ndarray, "..."]) -> Stability:
+    r"""Pearson correlation of $p$ before with $|\Delta\bar w|/|\bar w|$.
+
+    A row (synapse, 3) is a synapse: release probability before, expected strength
+    before and after, strengths in any common unit. Raises `ValueError`, naming the row
+    and the column, for numbers that are not finite, probabilities outside [0, 1] or
+    strengths before that are zero; and for fewer than three synapses, or a column that
+    does not vary.
+    """
+    from scipy.special import stdtr
+
+    table = np.asarray(table, float)
+    if table.ndim != 2 or table.shape[1] != len(COLUMNS):
+        raise ValueError(
+            f"`table` must have the three columns {COLUMNS}; got shape {table.shape}."
+        )
+    if len(table) < 3:
+        raise ValueError(f"`table` must have at least 3 synapses; got {len(table)}.")
+    release, before, after = table.T
+    _reject(~np.isfinite(table), table, "must be finite")
+    outside = (release < 0) | (release > 1)
+    _reject(_only(0, outside), table, "must lie in [0, 1]")
+    _reject(_only(1, before == 0), table, "must not be zero")
+    change = np.abs(after - before) / np.abs(before)
+    for name, values in ((COLUMNS[0], release), ("relative change", change)):
+        if np.ptp(values) == 0:
+            raise ValueError(f"the {name} is {values[0]} for every synapse.")
+    correlation = float(np.corrcoef(release, change)[0, 1])
+    freedom = len(table) - 2
+    rest = max(1 - correlation**2, 0.0)
+    size = abs(correlation) * math.sqrt(freedom / rest) if rest else math.inf
+    return Stability(correlation, float(2 * stdtr(freedom, -size)), release, change)
+
+
+def _only(column: int, wrong: np.ndarray) -> np.ndarray:
+    marks = np.zeros((len(wrong), len(COLUMNS)), bool)
+    marks[:, column] = wrong
+    return marks
+
+
+def _reject(wrong: np.ndarray, table: np.ndarray, rule: str) -> None:
+    """Raise `ValueError` for the first entry that is wrong."""
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0]
+        raise ValueError(
+            f"`table`, row {row}: {COLUMNS[column]} {rule}; got {table[row, column]}."
+        )

@@ -1,0 +1,264 @@
+r"""A binary neuron that learns random patterns with synapses that release.
+
+Schug, Benzing & Steger 2021, eLife 10:e69884, Figure 5b,c; a step is one batch.
+"""
+
+import dataclasses
+import math
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+from jaxtyping import Array, Float, Int, Key, UInt8
+
+from ..._interfaces import (
+    AbstractCircuit,
+    AbstractRule,
+    real,
+    require,
+    Scalar,
+    State,
+    System,
+)
+from ..._release import Release, Stochastic
+from ..._signals import ReleaseSignals
+from ..._simulate import simulate
+from ...rules import ReleasePlasticity, StrengthDescent
+from ...synapses import ReleaseBounds
+from ...tasks import batch_orders, ImageBatches
+
+
+METHODS = ("presynaptic", "fixed", "deterministic")
+
+
+class SignNeuron(AbstractCircuit):
+    r"""$\hat y = \mathrm{sgn}_+(\sum_ix_ir_i\bar w_i/p_i)$, a draw for every pattern.
+
+    Stimuli are patterns (pattern, n) of $\pm1$ and their labels $\pm1$; zero counts as
+    $+1$. The signals' `gradient` is $-\sum_\mu(y^\mu - \hat y^\mu)x^\mu r^\mu$, a sum
+    over the batch without $1/p$: even integers, exact in any order; thresholds on it
+    are multiplied by the batch. The activity counts steps, and step k lasts `pace`[k].
+    """
+
+    release: Release = Release()
+    pace: Float[Array, " step"] = eqx.field(default_factory=lambda: jnp.ones(1))
+
+    def __call__(
+        self,
+        activity: Int[Array, ""],
+        synapses: Stochastic,
+        stimulus: tuple[Float[Array, "pattern n"], Int[Array, " pattern"]],
+        key: Key[Array, ""],
+    ) -> tuple[Int[Array, ""], ReleaseSignals]:
+        patterns, labels = stimulus
+        gates = gates_of(self.release, synapses, len(patterns), key)
+        field = summed(patterns, gates, synapses)
+        wanted = labels.astype(field.dtype)
+        error = wanted - jnp.where(field >= 0, 1.0, -1.0).astype(field.dtype)
+        released = jnp.where(gates > 0, patterns, 0.0)
+        gradient = -jnp.sum(error[:, None] * released, axis=0)
+        loss = jnp.mean(jnp.abs(error)) / 2
+        pace = self.pace[activity % len(self.pace)]
+        return activity + 1, ReleaseSignals(pace, loss, gradient, gates)
+
+
+def gates_of(
+    release: Release, synapses: Stochastic, count: int, key: Key[Array, ""]
+) -> Float[Array, "pattern n"]:
+    """$r/p$ of every synapse, an independent draw for each of `count` patterns."""
+    draw = lambda key: release.gates(synapses.probability, key)
+    return jax.vmap(draw)(jr.split(key, count))
+
+
+def summed(
+    patterns: Float[Array, "pattern n"],
+    gates: Float[Array, "pattern n"],
+    synapses: Stochastic,
+) -> Float[Array, " pattern"]:
+    """The input that the neuron gets from every pattern."""
+    strength: Any = synapses.strength
+    return jnp.sum(patterns * gates * strength[None], axis=1)
+
+
+class Config(eqx.Module):
+    r"""A sign neuron, its synapses and its stream of random patterns.
+
+    `method`: `presynaptic` plasticity; `fixed` release at `fixed_release`;
+    `deterministic`. `freeze` above `high` turns the latch off. `loads` are the
+    numbers of patterns per task that are compared with each other.
+    """
+
+    threshold: Scalar = eqx.field(default=0.1, converter=real)  # g_lim
+    step: Scalar = eqx.field(default=0.2, converter=real)  # p_up = p_down
+    freeze: Scalar = eqx.field(default=0.9, converter=real)
+    low: Scalar = eqx.field(default=0.25, converter=real)  # p_min, and the start
+    high: Scalar = eqx.field(default=0.9, converter=real)  # upper clamp
+    fixed_release: Scalar = eqx.field(default=0.9, converter=real)
+    method: str = eqx.field(default="presynaptic", static=True)
+    modulated: bool = eqx.field(default=True, static=True)  # rate by 1 - p
+    scaled: bool = eqx.field(default=True, static=True)  # step of p by 1 - p
+    shuffled: bool = eqx.field(default=False, static=True)  # patterns, every pass
+    size: int = eqx.field(default=1000, static=True)  # N
+    tasks: int = eqx.field(default=5, static=True)
+    patterns: int = eqx.field(default=100, static=True)  # per task
+    passes: int = eqx.field(default=25, static=True)
+    batch: int = eqx.field(default=5, static=True)
+    votes: int = eqx.field(default=10, static=True)  # per test
+    loads: tuple[int, ...] = eqx.field(default=(50, 100, 200, 300), static=True)
+
+    def __check_init__(self) -> None:
+        share = (0.0, 1.0)
+        require(self, threshold=(0.0, math.inf), freeze=(0.0, math.inf))
+        require(self, step=share, low=share, high=share, fixed_release=(1e-4, 1.0))
+        if self.method not in METHODS:
+            raise ValueError(f"`method` must be one of {METHODS}; got '{self.method}'.")
+        for name in ("size", "tasks", "passes", "batch", "votes"):
+            if getattr(self, name) < 1:
+                value = getattr(self, name)
+                raise ValueError(f"`{name}` must be at least 1; got {value}.")
+        for count in (self.patterns, *self.loads):
+            if count < 1 or count % self.batch:
+                raise ValueError(
+                    f"`patterns` and `loads` must be positive multiples of `batch`, "
+                    f"{self.batch}; got {count}."
+                )
+
+    @property
+    def steps(self) -> int:
+        """Steps per task."""
+        return self.passes * self.patterns // self.batch
+
+
+class Patterns(NamedTuple):
+    """Random `bits` (task, pattern, n), `labels` and the `order` of their batches."""
+
+    bits: UInt8[Array, "task pattern n"]
+    labels: Int[Array, "task pattern"]
+    order: Int[Array, "task step sample"]
+
+    def task(self, index: Any) -> ImageBatches:
+        """The batches of one task, bits shown as -1 and 1."""
+        order = self.order[index]
+        bits, labels = self.bits[index], self.labels[index]
+        return ImageBatches(bits, labels, order, real(0.5), real(0.5), real(1.0))
+
+
+def patterns_of(config: Config, key: Key[Array, ""]) -> Patterns:
+    """Patterns and labels, both signs equally likely; in order unless `shuffled`."""
+    for_bits, for_labels, for_order = jr.split(key, 3)
+    shape = (config.tasks, config.patterns)
+    bits = jr.bernoulli(for_bits, 0.5, (*shape, config.size)).astype(jnp.uint8)
+    labels = 2 * jr.bernoulli(for_labels, 0.5, shape).astype(jnp.int32) - 1
+    members = jnp.arange(config.patterns, dtype=jnp.int32)
+    if config.shuffled:
+        draw = lambda key: batch_orders(members, config.batch, config.passes, key)
+        order = jax.vmap(draw)(jr.split(for_order, config.tasks))
+    else:
+        rows = jnp.tile(members, config.passes).reshape(config.steps, config.batch)
+        order = jnp.broadcast_to(rows, (config.tasks, *rows.shape))
+    return Patterns(bits, labels, order)
+
+
+def build(
+    config: Config, patterns: Patterns, pace: Float[Array, " step"] | None = None
+) -> tuple[System, State]:
+    r"""The neuron before its first pattern, $\bar w = 0$.
+
+    With `pace`, learning is scaled by it, step by step.
+    """
+    pace = jnp.ones(1) if pace is None else pace
+    deterministic = config.method == "deterministic"
+    released = {"presynaptic": None, "fixed": config.fixed_release}
+    fixed = released.get(config.method, 1.0)
+    modulated = config.modulated and not deterministic
+    rules: dict[str, AbstractRule] = {
+        "strength": StrengthDescent(1.0, ceiling=1.0 if modulated else None)
+    }
+    projections = ()
+    probability = config.low if fixed is None else fixed
+    if config.method == "presynaptic":
+        limit = config.threshold * config.batch  # of a sum, not of a mean
+        rules["release"] = ReleasePlasticity(
+            limit, config.step, config.step, config.freeze, scaled=config.scaled
+        )
+        projections = (ReleaseBounds(config.low, config.high),)
+    silent = jnp.zeros(config.size)
+    synapses = Stochastic(silent, jnp.full_like(silent, probability))
+    circuit = SignNeuron(Release(fixed), pace)
+    system = System(patterns.task(0), circuit, rules, projections)
+    return system, State(jnp.asarray(0, jnp.int32), synapses)
+
+
+def recalled(
+    config: Config, system: System, synapses: Stochastic, patterns: Patterns, key: Any
+) -> Float[Array, " task"]:
+    r"""Share of every task's patterns with the right label after `votes`.
+
+    A vote is $-1$, 0 or 1; a tie counts as an error. A deterministic neuron has one
+    vote, and zero counts as $+1$.
+    """
+    circuit: Any = system.circuit
+    strength: Any = synapses.strength
+    shown = 2 * patterns.bits.reshape(-1, config.size).astype(strength.dtype) - 1
+    wanted = patterns.labels.reshape(-1).astype(shown.dtype)
+
+    def field(key: Key[Array, ""]) -> Float[Array, " pattern"]:
+        gates = gates_of(circuit.release, synapses, len(shown), key)
+        return summed(shown, gates, synapses)
+
+    if config.method == "deterministic":
+        right = jnp.where(field(key) >= 0, 1.0, -1.0) * wanted > 0
+    else:
+        keys = jr.split(key, config.votes)
+        right = jnp.sum(jax.lax.map(lambda k: jnp.sign(field(k)), keys), 0) * wanted > 0
+    hits = right.astype(shown.dtype).reshape(patterns.labels.shape)
+    return jnp.mean(hits, axis=1)
+
+
+class Taught(NamedTuple):
+    """A stream of patterns that was learned.
+
+    `accuracy` (after, task); `frozen` (after,), share of synapses at or above `freeze`;
+    `plasticity` (step,), the mean of $1 - p$ with which each step was learned.
+    """
+
+    accuracy: Float[Array, "after task"]
+    frozen: Float[Array, " after"]
+    plasticity: Float[Array, " step"]
+    synapses: Stochastic
+
+
+def _plasticity(state: State, signals: Any, changes: Any) -> Scalar:
+    del signals, changes
+    return 1 - jnp.mean(state.synapses.probability)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def teach(
+    config: Config,
+    patterns: Patterns,
+    key: Key[Array, ""],
+    pace: Float[Array, " step"] | None = None,
+) -> Taught:
+    """Learn every task in turn, recall all of them after each."""
+    for_run, for_test = jr.split(key)
+    system, state = build(config, patterns, pace)
+    first = 1 - jnp.mean(state.synapses.probability)  # pyright: ignore[reportAttributeAccessIssue]
+
+    def lesson(state: State, index: Int[Array, ""]) -> tuple[State, Any]:
+        here = dataclasses.replace(system, task=patterns.task(index))
+        state, plasticity = simulate(
+            here, state, for_run, steps=config.steps, record=_plasticity
+        )
+        synapses: Any = state.synapses
+        seen = recalled(config, here, synapses, patterns, jr.fold_in(for_test, index))
+        frozen = synapses.probability >= config.freeze
+        share = jnp.mean(frozen.astype(synapses.probability.dtype))
+        return state, (seen, share, plasticity)
+
+    tasks = jnp.arange(config.tasks, dtype=jnp.int32)
+    state, (accuracy, frozen, plasticity) = jax.lax.scan(lesson, state, tasks)
+    before = jnp.concatenate([first[None], plasticity.ravel()[:-1]])
+    synapses: Any = state.synapses
+    return Taught(accuracy, frozen, before, synapses)

@@ -1,0 +1,257 @@
+r"""Closed forms of synapses that release: moments, steps, information, energy.
+
+Schug, Benzing & Steger 2021, eLife 10:e69884, and the specification (T1 to T9; derived,
+where no other source is named). $\bar w = pm$ is the expected strength, $p$ the release
+probability, $r$ the draw, $w = r\bar w/p$ what is transmitted. A single synapse as a
+Markov chain (T6) is in `chain`. All functions of arrays are differentiable.
+"""
+
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import erfc
+from jaxtyping import Array, Float
+
+from ..._interfaces import Scalar
+
+
+Number = Scalar | float | int
+Values = Float[Array, "*shape"]
+Vector = Float[Array, " n"]
+MOST = 16  # synapses whose masks are enumerated
+
+
+# --- moments, T1 and T3 -------------------------------------------------------------
+
+
+def over_masks(function: Callable[[Vector], Values], probability: Vector) -> Values:
+    r"""$\mathbb E_r[f(r)]$ over all $2^n$ draws of `n` synapses.
+
+    Raises `ValueError` for more than 16 synapses.
+    """
+    count = len(probability)
+    if count > MOST:
+        raise ValueError(f"masks of at most {MOST} synapses are listed; got {count}.")
+    bits = np.arange(2**count)[:, None] >> np.arange(count) & 1
+    masks = jnp.asarray(bits, probability.dtype)
+    p = probability[None]
+    chances = jnp.prod(masks * p + (1 - masks) * (1 - p), axis=1)
+    return jnp.tensordot(chances, jax.lax.map(function, masks), 1)
+
+
+def release_variance(strength: Values, probability: Values) -> Values:
+    r"""$\mathrm{Var}[w] = \bar w^2(1 - p)/p$."""
+    return strength**2 * (1 - probability) / probability
+
+
+def expected_square_loss(
+    strength: Vector, probability: Vector, activity: Vector, target: Number
+) -> Scalar:
+    r"""$\mathbb E_r[\frac12(y - w\cdot a)^2]$ of a linear neuron (T1).
+
+    The loss of the mean network and $\frac12\sum_i\mathrm{Var}[w_i]a_i^2$: unreliable
+    release regularises.
+    """
+    noise = jnp.sum(release_variance(strength, probability) * activity**2)
+    return (target - strength @ activity) ** 2 / 2 + noise / 2
+
+
+def square_loss_slopes(
+    strength: Vector, probability: Vector, activity: Vector, target: Number
+) -> tuple[Vector, Vector]:
+    r"""Slopes of that loss along $\bar w$ and along $p$, the latter never positive."""
+    odds = (1 - probability) / probability
+    error = target - strength @ activity
+    along_strength = -error * activity + strength * activity**2 * odds
+    return along_strength, -((strength * activity / probability) ** 2) / 2
+
+
+# --- explicit strengths, T2 ---------------------------------------------------------
+
+
+def explicit_step(
+    explicit: Values,
+    before: Values,
+    after: Values,
+    slope: Values,
+    rate: Values | float,
+    decay: Number = 0.0,
+) -> Values:
+    r"""Strength when released, $m = \bar w/p$, after one step (Eq. 8).
+
+    $m' = \frac p{p'}(1 - \eta_0\lambda)m - \frac\eta{p'p}\partial\ell/\partial m$ for
+    probabilities $p$ `before` and $p'$ `after`; `rate` is the modulated one, `decay`
+    is $\eta_0\lambda$.
+    """
+    kept = before / after * (1 - decay) * explicit
+    return kept - rate / (after * before) * slope
+
+
+# --- Fisher information, T4 ---------------------------------------------------------
+
+
+def layer_fisher(
+    errors: Float[Array, "sample post"], activities: Float[Array, "sample pre"]
+) -> Float[Array, "post pre"]:
+    r"""$F_{ji} = \frac1N\sum_n\delta_{nj}^2a_{ni}^2$: diagonal for a dense layer (T4).
+
+    `errors` are back-propagated from the loss of each sample alone, `activities` the
+    inputs of the layer. Empirical with observed labels.
+    """
+    return (errors**2).T @ activities**2 / len(errors)
+
+
+def batch_square(mean: Values, fisher: Values, batch: Number) -> Values:
+    r"""$\mathbb E[\bar g^2] = \mu^2 + (F - \mu^2)/B$ of a batch of independent samples.
+
+    `mean` $\mu$ and mean square `fisher` are those of one sample's gradient: the square
+    of a batch's gradient is not the Fisher information (T4).
+    """
+    return mean**2 + (fisher - mean**2) / batch
+
+
+# --- steps up, T5 -------------------------------------------------------------------
+
+
+def up_probability(
+    threshold: Values | Number, mean: Values | Number, deviation: Values | Number
+) -> Array:
+    r"""$\Pr[|g| > g_{lim}]$ for a Gaussian gradient (Eqs. 11 and 12).
+
+    `mean` and standard `deviation` are those of $g$; $F = \sigma^2 + \mu^2$.
+    """
+    width = deviation * jnp.sqrt(jnp.asarray(2.0))
+    above = erfc((threshold - mean) / width)
+    return (above + erfc((threshold + mean) / width)) / 2
+
+
+def up_slope(
+    threshold: Values | Number, mean: Values | Number, deviation: Values | Number
+) -> Array:
+    r"""$\partial p^+/\partial\sigma$: positive where $|\mu| < g_{lim}$.
+
+    Else negative below `turning_deviation` and positive above (T5).
+    """
+    near, far = threshold - mean, threshold + mean
+    two = 2 * deviation**2
+    rise = near * jnp.exp(-(near**2) / two) + far * jnp.exp(-(far**2) / two)
+    return rise / (deviation**2 * math.sqrt(2 * math.pi))
+
+
+def turning_deviation(threshold: Number, mean: Number) -> Scalar:
+    r"""$\sigma_*^2 = 2g_{lim}|\mu|/\ln\frac{|\mu| + g_{lim}}{|\mu| - g_{lim}}$.
+
+    The standard deviation at which steps up are rarest, 0 where $|\mu| \le g_{lim}$
+    (T5): below it more Fisher information means fewer of them.
+    """
+    size = jnp.abs(jnp.asarray(mean))
+    turns = size > threshold
+    gap = jnp.where(turns, size - threshold, 1.0)
+    ratio = jnp.where(turns, (size + threshold) / gap, 2.0)
+    return jnp.where(turns, jnp.sqrt(2 * threshold * size / jnp.log(ratio)), 0.0)
+
+
+def up_probability_laplace(threshold: Number, scale: Values | Number) -> Array:
+    r"""$e^{-g_{lim}/b}$ for a Laplace gradient of mean 0, $F = 2b^2$ (T5)."""
+    return jnp.exp(-threshold / jnp.asarray(scale))
+
+
+def up_probability_sparse(
+    threshold: Number, size: Values | Number, chance: Number
+) -> Array:
+    r"""$\epsilon$ for a gradient that is $A$ with `chance` $\epsilon$, else 0 (T5).
+
+    $F = A^2\epsilon$ grows with the `size` A, the probability does not: steps up do not
+    measure Fisher information for every law.
+    """
+    return jnp.where(jnp.abs(jnp.asarray(size)) >= threshold, chance, 0.0)
+
+
+# --- freezing, T7 and T8 ------------------------------------------------------------
+
+
+def fewest_steps(low: float, freeze: float, up: float, scaled: bool = True) -> int:
+    r"""Least number of steps from `low` to `freeze`: all of them up (T7).
+
+    $\lceil\ln\frac{1 - p_{freeze}}{1 - p_{min}}/\ln(1 - p_{up})\rceil$, or
+    $\lceil(p_{freeze} - p_{min})/p_{up}\rceil$ unless steps are `scaled` by $1 - p$.
+    Raises `ValueError` unless $0 < p_{up} < 1$ and $p_{min} \le p_{freeze} < 1$.
+    """
+    if not 0 < up < 1:
+        raise ValueError(f"`up` must lie between 0 and 1; got {up}.")
+    if not low <= freeze < 1:
+        raise ValueError(f"`freeze` must lie in [`low`, 1) = [{low}, 1); got {freeze}.")
+    if scaled:
+        return math.ceil(math.log((1 - freeze) / (1 - low)) / math.log(1 - up))
+    return math.ceil((freeze - low) / up)
+
+
+def plasticity_range(low: Number, freeze: Number, up: Number) -> tuple[Scalar, Scalar]:
+    r"""$[(1 - p_{freeze})(1 - p_{up}), 1 - p_{min}]$: where $1 - p$ stays (T8)."""
+    floor = (1 - jnp.asarray(freeze)) * (1 - up)
+    return floor, 1 - jnp.asarray(low)
+
+
+def plasticity_after(low: Number, up: Number, steps: Number) -> Scalar:
+    r"""$(1 - p_{min})(1 - p_{up})^t$: what t steps up leave without freezing (T8)."""
+    return (1 - jnp.asarray(low)) * (1 - jnp.asarray(up)) ** steps
+
+
+# --- Bayesian updating, T9 and T10 --------------------------------------------------
+
+
+def bayesian_deviation(deviation: Values, correlation: Values) -> Values:
+    r"""$\sigma\sqrt{1 + (\sigma E_2/2)^2} - \sigma^2E_2/2$ (Zeno et al. 2018).
+
+    The positive root of $\sigma'^2 + \sigma^2E_2\sigma' - \sigma^2 = 0$, as its
+    textbook formula; it cancels where $\sigma E_2$ is large.
+    """
+    half = deviation * correlation / 2
+    return deviation * (jnp.sqrt(1 + half**2) - half)
+
+
+def bayesian_precision(deviation: Values, curvature: Number) -> Values:
+    r"""$1/\sigma'^2 = 1/\sigma^2 + h(\sqrt{1 + x^2} + x)$, $x = h\sigma^2/2$ (T9).
+
+    After a step on $\frac h2(\theta - c)^2$ with exact expectations, $E_2 = h\sigma$:
+    what it gains on Bayes' rule is $x$ of the `curvature` h to first order.
+    """
+    x = curvature * deviation**2 / 2
+    return 1 / deviation**2 + curvature * (jnp.sqrt(1 + x**2) + x)
+
+
+def gaussian_posterior(
+    mean: Values,
+    deviation: Values,
+    curvature: Values | Number,
+    centre: Values | Number,
+) -> tuple[Values, Values]:
+    r"""Mean and deviation after $\frac h2(\theta - c)^2$: Bayes' rule (T9).
+
+    $1/\sigma'^2 = 1/\sigma^2 + h$ and $\mu' - \mu = -\frac{\sigma^2h}{1 + \sigma^2h}
+    (\mu - c)$ for the `curvature` h: with Fisher information for h, Laplace's
+    approximation, whose variance a learning rate should follow (T10).
+    """
+    gain = deviation**2 * curvature / (1 + deviation**2 * curvature)
+    return mean - gain * (mean - centre), deviation * jnp.sqrt(1 - gain)
+
+
+# --- energy -------------------------------------------------------------------------
+
+
+def energy(strength: Values) -> Scalar:
+    r"""$E = \sum|\bar w| = \sum p|m|$: mean transmitted strength of all synapses."""
+    return jnp.sum(jnp.abs(strength))
+
+
+def energy_variance(strength: Values, probability: Values) -> Scalar:
+    r"""$\sum\bar w^2(1 - p)/p$: variance of the transmitted strength over draws."""
+    return jnp.sum(release_variance(strength, probability))
+
+
+def energy_after(start: Number, rate: Number, decay: Number, steps: Number) -> Scalar:
+    r"""$(1 - \eta\lambda)^tE$: what decay alone leaves after t steps."""
+    return jnp.asarray(start) * (1 - rate * jnp.asarray(decay)) ** steps

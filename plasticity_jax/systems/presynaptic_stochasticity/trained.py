@@ -1,0 +1,148 @@
+"""A network that learned the plain data set, and what is measured of it.
+
+Schug, Benzing & Steger 2021, eLife 10:e69884, Figures 1 to 3.
+"""
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float, Int, Key
+
+from ..._interfaces import Scalar
+from ..._release import Stochastic, uniform_probability, Weights
+from ...curvature import fisher_diagonal
+from ...measure import mutual_information
+from ...tasks import standardised
+from .config import Config, Source, statistics
+from .networks import predict
+from .training import accuracies, learn, Stream, weights_of
+
+
+class Trained(NamedTuple):
+    """A network after learning; replace `synapses` to measure an altered one."""
+
+    config: Config
+    data: Source
+    rest: Any
+    synapses: Any
+
+
+def train(config: Config, data: Source, key: Key[Array, ""]) -> Trained:
+    """Learn the plain data set; raises `ValueError` for another protocol."""
+    if config.protocol != "single":
+        raise ValueError(f"`protocol` must be 'single'; got '{config.protocol}'.")
+    learned = learn(config, data, key)
+    return Trained(config, data, learned.rest, learned.state.synapses)
+
+
+def strengths(network: Trained) -> Weights:
+    r"""Expected strengths $\bar w$ (means of a posterior), without biases.
+
+    Stored strengths are those when released if the network is not normalised.
+    """
+    config, synapses = network.config, network.synapses
+    if config.method == "bgd":
+        return synapses["mean"]
+    if not config.releases:
+        return _without_vectors(synapses)
+    if config.normalised:
+        return synapses.strength
+    used = synapses.probability
+    if config.method != "presynaptic":
+        used = uniform_probability(used, config.fixed_release)
+    return jax.tree.map(jnp.multiply, synapses.strength, used)
+
+
+def probabilities(network: Trained) -> Weights:
+    """Release probabilities; 1 in a deterministic network."""
+    if network.config.releases:
+        return network.synapses.probability
+    return uniform_probability(strengths(network), 1.0)
+
+
+def _without_vectors(weights: Weights) -> Weights:
+    return eqx.filter(weights, lambda x: eqx.is_inexact_array(x) and x.ndim >= 2)
+
+
+def flat(weights: Weights) -> Float[Array, " synapse"]:
+    """All layers of a tree in one row."""
+    return ravel_pytree(weights)[0]
+
+
+def energy(network: Trained) -> Scalar:
+    r"""$\sum|\bar w|$ over all weight matrices."""
+    return jnp.sum(jnp.abs(flat(strengths(network))))
+
+
+def neuronal_energy(network: Trained, key: Key[Array, ""]) -> Scalar:
+    """Summed activity of all hidden units, mean over test images and networks."""
+    images, _ = test_set(network)
+
+    def active(key: Key[Array, ""]) -> Scalar:
+        weights = weights_of(network.config, network.synapses, key)
+        realised = eqx.combine(weights, network.rest)
+        hidden = jax.vmap(realised.activities)(images)[:-1]
+        return sum((jnp.sum(layer) for layer in hidden), jnp.zeros(())) / len(images)
+
+    votes = network.config.votes if network.config.releases else 1
+    return jnp.mean(jax.lax.map(active, jr.split(key, votes)))
+
+
+def information(network: Trained, key: Key[Array, ""]) -> Scalar:
+    """Bits about the label in the outputs of one sampled network (soft; Box 1).
+
+    As in the published code the network is drawn anew for every test batch.
+    """
+    images, labels = test_set(network)
+    draw = lambda key: weights_of(network.config, network.synapses, key)
+    outputs = predict(network.rest, draw, images, key, votes=1)
+    return mutual_information(outputs, labels)
+
+
+def accuracy(network: Trained, key: Key[Array, ""]) -> Scalar:
+    """Test accuracy of the mean output of `votes` sampled networks."""
+    config, data = network.config, network.data
+    everything = jnp.ones((1, len(data.test_labels)))
+    stream = Stream([], data.test_labels, everything, None)
+    return accuracies(config, stream, data, network.rest, network.synapses, key)[0]
+
+
+def with_probability(network: Trained, probability: Weights) -> Trained:
+    """The same expected strengths, released with another probability."""
+    synapses = Stochastic(network.synapses.strength, probability)
+    return network._replace(synapses=synapses)
+
+
+def test_set(
+    network: Trained,
+) -> tuple[Float[Array, "sample pixel"], Int[Array, " sample"]]:
+    """Standardised test images and their labels."""
+    data = network.data
+    white, mean, deviation = statistics(network.config, data)
+    return standardised(data.test_images, mean, deviation, white), data.test_labels
+
+
+def fisher(network: Trained, kind: str) -> Float[Array, " synapse"]:
+    """Fisher diagonal of the deterministic network of expected strengths, in a row.
+
+    Per test image (Eqs. 9 and 10): `exact` expects over the network's own labels,
+    `empirical` takes the true ones.
+    """
+    images, labels = test_set(network)
+
+    def log_prob(weights: Weights, image: Array, label: Array) -> Scalar:
+        logits = eqx.combine(weights, network.rest)(image)
+        return jax.nn.log_softmax(logits)[label]
+
+    if kind == "empirical":
+        return fisher_diagonal(
+            log_prob, strengths(network), images, kind=kind, targets=labels
+        )
+    outcomes = jnp.arange(network.config.labels, dtype=labels.dtype)
+    return fisher_diagonal(
+        log_prob, strengths(network), images, kind=kind, outcomes=outcomes
+    )

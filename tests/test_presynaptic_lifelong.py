@@ -1,0 +1,279 @@
+"""Streams of tasks, what is measured on them, and what EWC keeps of each."""
+
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import pytest
+import xarray
+
+from plasticity_jax import State
+from plasticity_jax._config import Plan
+from plasticity_jax.measure import forgetting, learning_accuracy, mean_accuracy
+from plasticity_jax.systems.presynaptic_stochasticity.config import (
+    build,
+    Config,
+    PAIRS,
+    Source,
+)
+from plasticity_jax.systems.presynaptic_stochasticity.experiments.ablations import (
+    RETUNED,
+    variant,
+    VARIANTS,
+)
+from plasticity_jax.systems.presynaptic_stochasticity.experiments.lifelong import (
+    known,
+    METHODS,
+    SETTINGS,
+    still,
+    summary,
+    tuned,
+    with_method,
+)
+from plasticity_jax.systems.presynaptic_stochasticity.experiments.tuning import (
+    best,
+    shortfall,
+    SWEPT,
+    values_of,
+)
+from plasticity_jax.systems.presynaptic_stochasticity.networks import CrossEntropy
+from plasticity_jax.systems.presynaptic_stochasticity.training import (
+    learn,
+    Learned,
+    remember,
+    stream_of,
+    task_sample,
+)
+
+
+PIXELS, EACH = 9, 6  # images of a class
+LABELS = np.repeat(np.arange(10), EACH)
+PAIRS_OF = tuple(jnp.asarray(np.flatnonzero(np.isin(LABELS, pair))) for pair in PAIRS)
+IMAGES = np.random.default_rng(0).integers(0, 17, (60, PIXELS)).astype(np.uint8)
+SOURCE = Source(
+    jnp.asarray(IMAGES),
+    jnp.asarray(LABELS),
+    jnp.asarray(IMAGES[::2]),
+    jnp.asarray(LABELS[::2]),
+    tuple(pair.astype(jnp.int32) for pair in PAIRS_OF),
+)
+SMALL = Config(hidden=(4,), batch=5, epochs=2, votes=2, tasks=3, fisher_samples=4)
+KEY = jr.key(7)
+MATRIX = jnp.asarray([[0.9, 0.5, 0.4], [0.7, 0.8, 0.5], [0.6, 0.9, 1.0]])
+
+
+def change(**fields):
+    return dataclasses.replace(SMALL, **fields)
+
+
+def test_a_split_stream_shows_each_pair_in_turn_and_tests_it_alone():
+    stream = stream_of(SMALL, SOURCE, KEY)
+    assert len(stream.tasks) == len(PAIRS)
+    for task, pair, tests in zip(stream.tasks, PAIRS, stream.tests, strict=True):
+        shown = LABELS[np.asarray(task.order)]
+        assert shown.shape == (2 * (2 * EACH // 5), 5)
+        assert set(shown.ravel()) == set(pair)
+        np.testing.assert_array_equal(task.labels[task.order], shown % 2)
+        tested = LABELS[::2][np.asarray(tests) > 0]
+        assert set(tested) == set(pair)
+        assert len(tested) == EACH
+
+
+def test_epochs_show_each_image_at_most_once_in_another_order():
+    order = np.asarray(stream_of(SMALL, SOURCE, KEY).tasks[2].order)
+    first, second = order[:2].ravel(), order[2:].ravel()
+    assert len(set(first)) == len(first) == len(set(second)) == 10
+    assert not np.array_equal(first, second)
+
+
+def test_the_joint_stream_mixes_all_classes_in_one_task():
+    joint = stream_of(change(protocol="joint"), SOURCE, KEY)
+    (task,) = joint.tasks
+    assert len(task.order) == 2 * len(LABELS) // 5
+    for epoch in np.split(np.asarray(task.order), 2):
+        np.testing.assert_array_equal(np.sort(epoch.ravel()), np.arange(60))
+    early = LABELS[np.asarray(task.order[:4]).ravel()] // 2
+    assert len(set(early)) == len(PAIRS)
+    split = stream_of(SMALL, SOURCE, KEY)
+    np.testing.assert_array_equal(joint.tests, split.tests)
+
+
+def test_every_permuted_task_shows_all_images_through_its_own_permutation():
+    stream = stream_of(change(protocol="permuted"), SOURCE, KEY)
+    assert stream.pixels is not None
+    assert stream.pixels.shape == (3, PIXELS)
+    assert len({tuple(np.asarray(row)) for row in stream.pixels}) == 3
+    for row, task in zip(stream.pixels, stream.tasks, strict=True):
+        images, labels = task(jnp.asarray(1), KEY)
+        plain = dataclasses.replace(task, pixels=None)(jnp.asarray(1), KEY)[0]
+        np.testing.assert_array_equal(np.sort(row), np.arange(PIXELS))
+        np.testing.assert_array_equal(images, plain[:, row])
+        np.testing.assert_array_equal(labels, LABELS[np.asarray(task.order[1])])
+
+
+def test_a_continuous_stream_mixes_neighbours_at_its_boundaries_only():
+    config = change(protocol="continuous", epochs=40)
+    stream = stream_of(config, SOURCE, KEY)
+    tasks = np.stack([np.asarray(task.task).ravel() for task in stream.tasks])
+    samples = 40 * len(LABELS)
+    mixed = samples // 8
+    assert tasks.shape == (3, samples)
+    assert set(tasks[0, :-mixed]) == {0}
+    assert set(tasks[0, -mixed:]) == {0, 1}
+    assert set(tasks[1, mixed:-mixed]) == {1}
+    assert set(tasks[1, :mixed]) == {0, 1}
+    assert set(tasks[1, -mixed:]) == {1, 2}
+    assert set(tasks[2, mixed:]) == {2}
+    share = (tasks[1, :mixed] == 0).mean()  # its mean over the ramp is one quarter
+    error = math.sqrt(0.25 * 0.75 / mixed)
+    assert abs(share - 0.25) < 4 * error
+    assert error < 0.03
+
+
+def test_measures_of_an_accuracy_matrix():
+    assert mean_accuracy(MATRIX) == pytest.approx(2.5 / 3)
+    assert forgetting(MATRIX) == pytest.approx((0.9 - 0.6 + 0.8 - 0.9) / 2)
+    assert learning_accuracy(MATRIX) == pytest.approx(0.9)
+
+
+def test_a_summary_keeps_methods_and_seeds_apart():
+    rows = np.stack([MATRIX, MATRIX + 0.01])[None]
+    data = xarray.Dataset(
+        {"accuracy": (("seed", "learner", "after", "task"), rows)},
+        {"learner": ["presynaptic", "SGD"]},
+    )
+    seen = summary(data)
+    np.testing.assert_allclose(seen["mean"], [[2.5 / 3, 2.5 / 3 + 0.01]])
+    np.testing.assert_allclose(seen.forgetting, [[0.1, 0.1]])
+    np.testing.assert_allclose(seen["first"].sel(learner="SGD")[0], [0.91, 0.71, 0.61])
+
+
+def test_a_divergent_network_counts_as_nothing_known():
+    task = stream_of(SMALL, SOURCE, KEY).tasks[0]
+    system, _, _ = build(SMALL, task, PIXELS, KEY)
+    whole = {"a": jnp.ones(2), "b": jnp.zeros((2, 2))}
+    broken = {"a": jnp.asarray([1.0, jnp.inf]), "b": jnp.zeros((2, 2))}
+
+    def after(synapses):
+        state = State(None, synapses)
+        return known(Learned(MATRIX, jnp.ones(3), jnp.zeros(3), system, state, None))
+
+    np.testing.assert_array_equal(after(whole), MATRIX)
+    assert bool(jnp.all(jnp.isnan(after(broken))))
+
+
+def penalised(**fields):
+    config = change(method="ewc", **fields)
+    stream = stream_of(config, SOURCE, KEY)
+    system, state, rest = build(config, stream.tasks[0], PIXELS, KEY)
+    anchors = [state.synapses, jax.tree.map(lambda w: w + 0.1, state.synapses)]
+    kept = []
+    for index, anchor in enumerate(anchors):
+        task, key = stream.tasks[index], jr.fold_in(KEY, index)
+        system = remember(config, system, anchor, rest, task, key)
+        kept.append(system.rules["memory"])
+    return config, stream, rest, anchors, kept
+
+
+def test_the_elastic_penalty_takes_up_every_task():
+    config, stream, rest, anchors, kept = penalised()
+    loss, diagonals = CrossEntropy(rest), []
+    for index, anchor in enumerate(anchors):
+        images, _ = task_sample(stream.tasks[index], 4, jr.fold_in(KEY, index))
+        total = jax.tree.map(jnp.zeros_like, anchor)
+        for image in images:  # the mean over the model's own labels, one by one
+            logits = -jnp.stack(
+                [loss(anchor, (image[None], jnp.asarray([y]))) for y in (0, 1)]
+            )
+            for y in (0, 1):
+                chance = jnp.exp(logits[y])
+                slope = jax.grad(loss)(anchor, (image[None], jnp.asarray([y])))
+                square = jax.tree.map(lambda g, p=chance: p * g**2 / 4, slope)
+                total = jax.tree.map(jnp.add, total, square)
+        diagonals.append(total)
+    first, second = diagonals
+    close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-14)
+    jax.tree.map(close, kept[0].precision, first)
+    jax.tree.map(close, kept[1].precision, jax.tree.map(jnp.add, first, second))
+    moment = jax.tree.map(
+        lambda f, w, g, v: f * w + g * v, first, anchors[0], second, anchors[1]
+    )
+    jax.tree.map(close, kept[1].moment, moment)
+    assert kept[1].penalty == config.penalty
+
+
+def test_online_the_older_tasks_fade_by_their_memory():
+    _, _, _, anchors, (only, faded) = penalised(online=True, memory=0.0)
+    _, _, _, _, (_, whole) = penalised(online=True, memory=1.0)
+    gone = jax.tree.map(
+        lambda a, f, o: a - f - o, whole.precision, faded.precision, only.precision
+    )
+    assert max(float(jnp.max(jnp.abs(x))) for x in jax.tree.leaves(gone)) < 1e-12
+    moment = jax.tree.map(jnp.multiply, faded.precision, anchors[1])
+    jax.tree.map(np.testing.assert_allclose, faded.moment, moment)
+
+
+def test_learning_tests_every_task_after_each_and_seeds_may_be_vmapped():
+    config = change(up=0.1, down=0.1, protocol="permuted", tasks=2, epochs=1, votes=1)
+
+    def run(key):
+        learned = learn(config, SOURCE, key)
+        return learned.accuracy, learned.probability, learned.frozen
+
+    keys = jr.split(KEY, 2)
+    together = jax.jit(jax.vmap(run))(keys)
+    assert together[0].shape == (2, 2, 2)
+    one = jax.jit(run)
+    for i in range(2):
+        for whole, alone in zip(together, one(keys[i]), strict=True):
+            np.testing.assert_allclose(whole[i], alone, rtol=1e-12)
+    per_test = np.asarray(together[0]) * 30
+    np.testing.assert_allclose(per_test, np.round(per_test), atol=1e-9)
+    assert bool(jnp.all((together[1] >= 0.25) & (together[1] <= 1)))
+
+
+def test_methods_and_variants_change_what_they_name():
+    assert with_method(SMALL, "presynaptic") == SMALL
+    assert {tuned(SMALL, name).method for name in METHODS} == {
+        "presynaptic",
+        "deterministic",
+        "ewc",
+        "bgd",
+    }
+    assert float(tuned(SMALL, "BGD").rate) == 1
+    assert float(tuned(SMALL, "BGD").deviation) == pytest.approx(
+        SETTINGS["digits"]["BGD"]["deviation"]
+    )
+    assert float(with_method(SMALL, "EWC").rate) == float(SMALL.rate)
+    images = change(data="mnist")
+    for name, (down, up, freeze) in RETUNED.items():
+        here = variant(images, name)
+        assert (float(here.down), float(here.up)) == pytest.approx((down, up))
+        assert float(here.freeze) == pytest.approx(freeze)
+        assert (float(here.freeze) == 1) == (VARIANTS[name].get("freeze") == 1)
+    plan = still(Plan(images, {}, 1))
+    assert float(variant(plan.config, "full").up) == 0
+
+
+def test_the_best_setting_is_read_off_a_sweep_without_what_diverged():
+    values = np.stack([np.asarray(values_of(SMALL, name)) for name in SWEPT])
+    mean = np.tile(np.linspace(0.5, 0.75, 6), (len(SWEPT), 1))
+    stable = np.ones((len(SWEPT), 6))
+    mean[2, 4:], stable[2, 4:] = 0.9, 0.0
+    data = xarray.Dataset(
+        {
+            "mean": (("seed", "learner", "candidate"), mean[None]),
+            "stable": (("seed", "learner", "candidate"), stable[None]),
+            "value": (("learner", "candidate"), values),
+        },
+        {"learner": list(SWEPT)},
+    )
+    found = best(data)
+    assert found["SGD"] == pytest.approx(0.03)
+    assert found["EWC"] == pytest.approx(3.0 / 0.01)
+    assert shortfall(data, "EWC", 100.0) == pytest.approx(0.05)
+    assert shortfall(data, "SGD", 0.03) == 0
+    assert math.isnan(shortfall(data, "EWC", 1e3))
