@@ -3,6 +3,7 @@
 import dataclasses
 import math
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -12,10 +13,13 @@ import xarray
 
 from plasticity_jax import State
 from plasticity_jax._config import Plan
+from plasticity_jax.circuits import StochasticNetwork
 from plasticity_jax.measure import forgetting, learning_accuracy, mean_accuracy
+from plasticity_jax.synapses import split_weights, Stochastic, uniform_probability
 from plasticity_jax.systems.presynaptic_stochasticity.config import (
     build,
     Config,
+    images_of,
     PAIRS,
     Source,
 )
@@ -277,3 +281,31 @@ def test_the_best_setting_is_read_off_a_sweep_without_what_diverged():
     assert shortfall(data, "EWC", 100.0) == pytest.approx(0.05)
     assert shortfall(data, "SGD", 0.03) == 0
     assert math.isnan(shortfall(data, "EWC", 1e3))
+
+
+# --- other networks -----------------------------------------------------------------
+
+
+def test_a_convolutional_network_learns_with_plastic_release():
+    config = Config(
+        network="convolutional", protocol="single", rate=0.05, epochs=20, votes=4
+    )
+    learned = jax.jit(learn)(config, images_of(config), jr.key(0))
+    shapes = [p.shape for p in jax.tree.leaves(learned.state.synapses.probability)]
+    assert shapes == [(8, 1, 3, 3), (16, 8, 3, 3), (10, 64)]
+    assert learned.accuracy[0, 0] > 0.6  # of ten classes
+    assert 0.25 < learned.probability[0] < 1
+
+
+def test_any_equinox_network_releases_its_weights_only():
+    network = eqx.nn.MLP(3, 2, 4, 1, key=jr.key(0))
+    weights, rest = split_weights(network)
+    assert [w.shape for w in jax.tree.leaves(weights)] == [(4, 3), (2, 4)]
+    circuit = StochasticNetwork(CrossEntropy(rest))
+    half = uniform_probability(weights, 0.5)
+    batch = (jnp.ones((5, 3)), jnp.zeros(5, jnp.int32))
+    _, signals = circuit(None, Stochastic(weights, half), batch, jr.key(1))
+    gates = jnp.concatenate([g.ravel() for g in jax.tree.leaves(signals.gates)])
+    slopes = jnp.concatenate([g.ravel() for g in jax.tree.leaves(signals.gradient)])
+    assert set(np.unique(np.asarray(gates))) == {0.0, 2.0}
+    assert not jnp.any(jnp.where(gates == 0, slopes, 0.0))

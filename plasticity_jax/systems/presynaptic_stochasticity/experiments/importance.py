@@ -225,18 +225,30 @@ def importance_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Cla
         gap = mean.lesion.sel(order=above) - mean.lesion.sel(order=below)
         return float(gap.min(skipna=False))
 
+    def gap(mean: xarray.Dataset, above: str, below: str) -> float:
+        each = mean.lesion.sel(order=above) - mean.lesion.sel(order=below)
+        return float(each.mean(skipna=False))
+
     def least(values: xarray.DataArray) -> float:
         return float(values.min(skipna=False))
 
     return [
         Claim(
             "lesions by probability: accuracy above that of random lesions (least gap "
-            "over fractions); control: random probabilities",
+            "over fractions)",
             "Fig. 2b: at every fraction; half a point for the noise of the test",
             lead(mean, "probability", "random"),
             0.005,
             math.inf,
-            control=lead(random, "probability", "random"),
+        ),
+        Claim(
+            "the same, mean gap over fractions; control: random probabilities",
+            "Fig. 2b; specification: 0.26 on MNIST, at least half of it (random "
+            "probabilities weaken what they make unreliable)",
+            gap(mean, "probability", "random"),
+            0.13,
+            math.inf,
+            control=gap(random, "probability", "random"),
         ),
         Claim(
             "lesions by strength do as well as by probability (least gap over "
