@@ -24,7 +24,7 @@ from plasticity_jax.systems.two_factor_consolidation.config import build, Config
 
 ROUNDS = 5
 SMALL = Config(size=200, patterns=40, rows=0, schedule="constant", cycles=1000)
-LARGE = Config(size=1000, patterns=200, rows=0, schedule="constant", cycles=25)
+LARGE = Config(size=1000, patterns=200, rows=0, schedule="constant", cycles=10)
 Observables = dict[str, jax.Array]
 
 
@@ -136,7 +136,7 @@ def main() -> None:
     for name, config in CASES.items():
         programs: dict[str, Program] = {"NumPy": numpy_run(config)}
         networks = {"NumPy": 1}
-        for lanes in (1, 16) if config.size == SMALL.size or config.rows else (1, 2):
+        for lanes in (1, 16):
             batch = _lanes.Lanes.of(cycles, config, [], jr.split(jr.key(0), lanes))
             batch.compile(lanes)
             arguments = batch.batch(np.arange(lanes))

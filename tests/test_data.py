@@ -302,6 +302,20 @@ def test_a_truncated_file_is_refused_and_reported(folder, file):
     assert f"{file} is cut short" in status.looked_in[-1]
 
 
+def test_a_changed_byte_in_a_whole_file_is_found(tmp_path, monkeypatch):
+    for count, source in ((60_000, "mnist"), (10_000, "fashion_mnist")):
+        images = np.zeros((count, 28, 28), np.uint8)
+        labels = (np.arange(count) % 10).astype(np.int32)
+        few = np.zeros((3, 28, 28), np.uint8), np.arange(3, dtype=np.int32)
+        if count == 60_000:
+            changed = data.Dataset(images, labels, *few)
+        else:
+            changed = data.Dataset(*few, images, labels)
+        write(tmp_path / source, changed)
+        with pytest.raises(ValueError, match=r"ubyte is corrupt.*MD5"):
+            data.load(source, tmp_path)
+
+
 def test_status_lists_every_data_set_and_downloads_nothing(folder):
     digits, mnist, fashion = data.status(folder)
     assert (digits.name, digits.found) == ("digits", True)

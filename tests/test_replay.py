@@ -22,6 +22,7 @@ from plasticity_jax.circuits import (
     TaughtReplay,
     WeakestReplay,
 )
+from plasticity_jax.measure import degenerate, margins
 from plasticity_jax.rules import FactorAscent, NoveltyHebb, Pruning, Scheduled
 from plasticity_jax.synapses import (
     Factored,
@@ -35,7 +36,13 @@ from plasticity_jax.synapses import (
     RandomPatternThreshold,
     SignedPower,
 )
-from plasticity_jax.systems.two_factor_consolidation.config import build, Config
+from plasticity_jax.systems.two_factor_consolidation.config import (
+    build,
+    Config,
+    fields_and_weights,
+    sleep,
+    start,
+)
 from plasticity_jax.tasks import draw_patterns, epoch_orders, Epochs
 
 
@@ -424,3 +431,35 @@ def test_bad_patterns_and_factors_are_refused():
     negative = Factored(synapses.factors - 0.6, synapses.threshold)
     with pytest.raises(ValueError, match="not negative"):
         Replay().start(negative, memories)
+
+
+@pytest.mark.parametrize("case", ["one pattern", "all alike", "contradiction", "load"])
+def test_what_cannot_be_separated_stays_finite_and_shows(case):
+    draw = np.random.default_rng(3)
+    patterns = (draw.random((20, 60)) < 0.5).astype(float)
+    stored = np.ones(60, bool)
+    if case == "one pattern":
+        stored[1:] = False
+    elif case == "all alike":
+        patterns[:] = patterns[:, :1]
+    elif case == "contradiction":  # one input, both targets
+        patterns[1:, 1] = patterns[1:, 0]
+        patterns[0, :2] = 0, 1
+        stored[2:] = False
+    memories = memories_of(jnp.asarray(patterns), 5, jnp.asarray(stored))
+    config = Config(size=20, rows=5, patterns=60, cycles=3000)
+    system, state = sleep(config, memories, start(config, KEY))
+    end, _ = simulate(system, state, KEY, steps=3000, every=3000)
+    fields, weights = fields_and_weights(system, end)
+    assert jnp.all(jnp.isfinite(fields))
+    assert jnp.all(weights >= 0)
+    margin = margins(fields, memories.targets, memories.stored)
+    hopeless = {
+        "one pattern": [],
+        "all alike": [],
+        "contradiction": [0],
+        "load": [0, 1, 2, 3, 4],
+    }[case]
+    assert [i for i in range(5) if margin[i] <= 0] == hopeless
+    alone = degenerate(memories.targets, memories.stored)
+    assert bool(jnp.all(alone)) == (case in ("one pattern", "all alike"))

@@ -1,5 +1,6 @@
 """Where the data sets are found, how they are checked, what to do without them."""
 
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,6 +40,7 @@ class _Source(NamedTuple):
     home: str
     sizes: tuple[int, int, int, int]  # of the gzipped files in `home`
     md5s: tuple[str, str, str, str]
+    contents: tuple[str, str, str, str]  # MD5 of the arrays' bytes, as they lie in them
     first_labels: tuple[int, ...]  # of the test samples; the file names are shared
     debian_package: str = ""
     debian_folder: str = ""
@@ -51,6 +53,7 @@ _FILES = (  # in the order of the fields of `Dataset`
     "t10k-images-idx3-ubyte",
     "t10k-labels-idx1-ubyte",
 )
+_COUNTS = (60_000, 60_000, 10_000, 10_000)  # images and labels, train and test
 _SOURCES = {
     "mnist": _Source(
         "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -60,6 +63,12 @@ _SOURCES = {
             "d53e105ee54ea40749a09fcbcd1e9432",
             "9fb629c4189551a2d022fa330f9573f3",
             "ec29112dd5afa0611ce80d1b7f02629c",
+        ),
+        (
+            "6510e85a72c3e9475c492d559d3770d2",
+            "e86ee40d66677c011a9abda399ec8c4d",
+            "240610fa99e73bfa49df8e7fc24d3206",
+            "073c3904dfbd3e141ff8aa01cfde6b15",
         ),
         (7, 2, 1, 0, 4, 1, 4, 9, 5, 9),
     ),
@@ -71,6 +80,12 @@ _SOURCES = {
             "25c81989df183df01b3e8a0aad5dffbe",
             "bef4ecab320f06d8554ea6380940ec79",
             "bb300cfdad3c16e7a12a480ee83cd310",
+        ),
+        (
+            "f209073e486d5113ebe2cc431d4df862",
+            "3236f6424fc25388b2834cb19942cf7e",
+            "b7656a891b218fc13e45205c48a92cae",
+            "8dea97a4e78c1bd1b5a6e8efbb870b6e",
         ),
         (9, 2, 1, 1, 6, 1, 4, 6, 5, 7),
         "dataset-fashion-mnist",
@@ -87,12 +102,14 @@ def load(name: str, dir: str | os.PathLike[str] | None = None) -> Dataset:
     test sample. The others are IDX files, plain or gzipped, looked for in `dir` and
     `$PLASTICITY_JAX_DATA` (in the subfolder `name` first), the user's cache, and the
     folder of Debian's package; found nowhere, they are downloaded to the cache.
+    Raises `ValueError` for files that are truncated or corrupt: downloads, and files as
+    long as the published ones, must match their checksums.
     """
     _check_name(name)
     if name == "digits":
         return _digits()
     folder, looked_in = _find(name, dir)
-    return _read(folder or _download(name, looked_in))
+    return _read(name, folder or _download(name, looked_in))
 
 
 def where(name: str, dir: str | os.PathLike[str] | None = None) -> Status:
@@ -104,7 +121,7 @@ def where(name: str, dir: str | os.PathLike[str] | None = None) -> Status:
     folder, looked_in = _find(name, dir)
     if folder is not None:
         try:
-            _read(folder)
+            _read(name, folder)
         except (ValueError, OSError) as error:
             folder, looked_in = None, (*looked_in[:-1], f"{folder}: {error}")
     location = "" if folder is None else str(folder)
@@ -184,9 +201,19 @@ def _path(folder: Path, file: str) -> Path:
     return plain if plain.is_file() else folder / f"{file}.gz"
 
 
-def _read(folder: Path) -> Dataset:
+def _read(name: str, folder: Path) -> Dataset:
+    """All four files; those as long as the published ones must hold the same bytes."""
     paths = [_path(folder, file) for file in _FILES]
-    return Dataset(*_split(*paths[:2]), *_split(*paths[2:]))
+    data = Dataset(*_split(*paths[:2]), *_split(*paths[2:]))
+    wanted = zip(paths, data, _COUNTS, _SOURCES[name].contents, strict=True)
+    for path, array, count, checksum in wanted:
+        whole = np.asarray(array, np.uint8).tobytes() if len(array) == count else b""
+        if whole and hashlib.md5(whole, usedforsecurity=False).hexdigest() != checksum:
+            raise ValueError(
+                f"{path} is corrupt: it has as many entries as the file of {name}, but "
+                f"the MD5 checksum of its contents is not {checksum}."
+            )
+    return data
 
 
 def _split(
