@@ -216,21 +216,17 @@ def meaningless(plan: Plan) -> Plan:
     return plan._replace(config=still)
 
 
-def importance_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """Reliable synapses carry the strength, the accuracy and the Fisher information."""
-    mean = data.mean("seed", skipna=False)
-    random = control.mean("seed", skipna=False)
+def lesion_claims(mean: xarray.Dataset, random: xarray.Dataset) -> list[Claim]:
+    """Which synapses can go: means over seeds, and of the negative control."""
+
+    def differences(mean: xarray.Dataset, above: str, below: str) -> xarray.DataArray:
+        return mean.lesion.sel(order=above) - mean.lesion.sel(order=below)
 
     def lead(mean: xarray.Dataset, above: str, below: str) -> float:
-        gap = mean.lesion.sel(order=above) - mean.lesion.sel(order=below)
-        return float(gap.min(skipna=False))
+        return float(differences(mean, above, below).min(skipna=False))
 
     def gap(mean: xarray.Dataset, above: str, below: str) -> float:
-        each = mean.lesion.sel(order=above) - mean.lesion.sel(order=below)
-        return float(each.mean(skipna=False))
-
-    def least(values: xarray.DataArray) -> float:
-        return float(values.min(skipna=False))
+        return float(differences(mean, above, below).mean(skipna=False))
 
     return [
         Claim(
@@ -259,6 +255,19 @@ def importance_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Cla
             math.inf,
             control=lead(mean, "random", "probability"),
         ),
+    ]
+
+
+def importance_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
+    """Reliable synapses carry the strength, the accuracy and the Fisher information."""
+    mean = data.mean("seed", skipna=False)
+    random = control.mean("seed", skipna=False)
+
+    def least(values: xarray.DataArray) -> float:
+        return float(values.min(skipna=False))
+
+    return [
+        *lesion_claims(mean, random),
         Claim(
             "mean strength of reliable synapses over that of the others; control: "
             "shuffled probabilities",
