@@ -20,7 +20,7 @@ import numpy as np
 from limits import again, TIMES
 from turns import cpu_ratio, in_turns, median, print_machine, Program
 
-from plasticity_jax import simulate
+from plasticity_jax import simulate, sweep
 from plasticity_jax._keys import unrolled
 from plasticity_jax.data import Dataset
 from plasticity_jax.systems.presynaptic_stochasticity import build, Config, source_of
@@ -39,23 +39,25 @@ def images() -> Dataset:
     return Dataset(pixels, labels, pixels[:100], labels[:100])
 
 
+def run(source: Any, config: Config, key: jax.Array) -> dict[str, jax.Array]:
+    """One epoch of one seed."""
+    for_stream, for_build, for_run = jr.split(key, 3)
+    task = stream_of(config, source, for_stream).tasks[0]
+    system, state, _ = build(config, task, 784, for_build)
+    end, _ = simulate(system, state, for_run, steps=STEPS, every=STEPS)
+    sums = [jnp.sum(x) for x in jax.tree.leaves(end.synapses)]
+    return {"sum": jnp.sum(jnp.stack(sums))}
+
+
 def epoch(config: Config, seeds: int) -> Program:
     """One epoch of every seed, compiled."""
     source = source_of(images())
-
-    def run(key: jax.Array, source: Any) -> jax.Array:
-        for_stream, for_build, for_run = jr.split(key, 3)
-        task = stream_of(config, source, for_stream).tasks[0]
-        system, state, _ = build(config, task, 784, for_build)
-        end, _ = simulate(system, state, for_run, steps=STEPS, every=STEPS)
-        return jnp.stack([jnp.sum(x) for x in jax.tree.leaves(end.synapses)])
-
     if seeds == 1:
         program = jax.jit(run)
-        return lambda: program(jr.key(0), source)
-    many = jax.jit(jax.vmap(run, in_axes=(0, None)))
+        return lambda: program(source, config, jr.key(0))
+    many = jax.jit(jax.vmap(run, in_axes=(None, None, 0)))
     keys = jr.split(jr.key(0), seeds)
-    return lambda: many(keys, source)
+    return lambda: many(source, config, keys)
 
 
 def torch_epoch(config: Config) -> Program | None:
@@ -154,6 +156,12 @@ def main() -> None:
             )
         drawn = 0.0 if "deterministic" in name else bits
         print(f"{100 * products / cpu:9.0f}%{100 * drawn / cpu:5.0f}%")
+    shared = jax.tree_util.Partial(run, source_of(images()))
+    keys = jr.split(jr.key(0), SEEDS)
+    data = sweep(shared, CONFIG, {}, keys, progress=False)
+    print(
+        f"\na sweep of {SEEDS} seeds runs {data.attrs['batch_size']} at once, by trial"
+    )
     print_machine()
 
 
