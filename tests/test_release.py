@@ -148,7 +148,8 @@ def _by_hand(config, strengths, probabilities, released, batch):
         step = step * (config.high - p) if config.scaled else step
         step = np.where(p < config.freeze, step, 0)
         plastic = p + step if config.method != "fixed" else p
-        later.append(np.clip(plastic, config.low, config.high))
+        top = min(float(config.high), 1 - 1e-6)  # rounding must not freeze them
+        later.append(np.clip(plastic, config.low, top))
     return gradients, moved, later
 
 
