@@ -22,9 +22,9 @@ from plasticity_jax import _lanes, simulate
 from plasticity_jax.systems.two_factor_consolidation.config import build, Config
 
 
-ROUNDS = 5
+ROUNDS = 3
 SMALL = Config(size=200, patterns=40, rows=0, schedule="constant", cycles=1000)
-LARGE = Config(size=1000, patterns=200, rows=0, schedule="constant", cycles=10)
+LARGE = Config(size=1000, patterns=200, rows=0, schedule="constant", cycles=50)
 Observables = dict[str, jax.Array]
 
 
