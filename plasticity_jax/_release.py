@@ -53,7 +53,11 @@ class Release(eqx.Module):
             require(self, fixed=(2.0**-16, 1.0))
 
     def gates(self, probability: Weights, key: Key[Array, ""]) -> Weights:
-        r"""$r/d$ of every synapse, one draw, a tree like `probability`."""
+        r"""$r/d$ of every synapse, one draw, a tree like `probability`.
+
+        Raises `ValueError` if a probability lies outside [0, 1]; traced values pass.
+        """
+        check_probabilities("probability", probability)
         leaves, shape = jax.tree.flatten(probability)
         keys = jr.split(key, len(leaves))
         gates = [self._gate(p, k) for p, k in zip(leaves, keys, strict=True)]

@@ -381,6 +381,8 @@ def test_probabilities_outside_their_range_are_refused(value):
 
 def test_probabilities_in_their_range_pass():
     check_probabilities("p", [jnp.asarray([0.0, 1.0])])
+    with pytest.raises(ValueError, match=r"`probability` must lie in \[0, 1\]"):
+        Release().gates([jnp.asarray([0.5, 1.5])], KEY)
     jax.jit(lambda p: check_probabilities("p", p))(jnp.asarray([2.0]))  # traced
 
 

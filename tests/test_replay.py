@@ -11,19 +11,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plasticity_jax import simulate
+from plasticity_jax import simulate, State, System
+from plasticity_jax._interfaces import advance
 from plasticity_jax.circuits import (
     memories_of,
     Novelty,
     RandomReplay,
     Replay,
+    Resting,
     retrieve,
     SoftReplay,
     TaughtReplay,
     WeakestReplay,
 )
 from plasticity_jax.measure import degenerate, margins
-from plasticity_jax.rules import FactorAscent, NoveltyHebb, Pruning, Scheduled
+from plasticity_jax.rules import (
+    FactorAscent,
+    NoveltyHebb,
+    Pruning,
+    Scheduled,
+    VolatileFactor,
+)
 from plasticity_jax.synapses import (
     Factored,
     Floored,
@@ -42,8 +50,9 @@ from plasticity_jax.systems.two_factor_consolidation.config import (
     fields_and_weights,
     sleep,
     start,
+    wake,
 )
-from plasticity_jax.tasks import draw_patterns, epoch_orders, Epochs
+from plasticity_jax.tasks import Constant, draw_patterns, epoch_orders, Epochs
 
 
 KEY = jr.key(0)
@@ -463,3 +472,35 @@ def test_what_cannot_be_separated_stays_finite_and_shows(case):
     assert [i for i in range(5) if margin[i] <= 0] == hopeless
     alone = degenerate(memories.targets, memories.stored)
     assert bool(jnp.all(alone)) == (case in ("one pattern", "all alike"))
+
+
+def awake():
+    config = Config(size=20, rows=0, patterns=6, epochs=1)
+    memories = memories_of(draw_patterns(20, 6, 0.5, KEY))
+    return wake(config, memories, KEY)
+
+
+def fluctuating():
+    rules = {"volatile": VolatileFactor(2.0)}
+    return System(Constant(None), Resting(0.005), rules), State(None, jnp.ones((2, 9)))
+
+
+SYSTEMS = {
+    **{
+        policy: lambda policy=policy: build(Config(size=20, rows=5, policy=policy), KEY)
+        for policy in ("weakest", "noisy", "taught")
+    },
+    "awake": awake,
+    "fluctuating": fluctuating,
+}
+
+
+@pytest.mark.parametrize("made", SYSTEMS.values(), ids=SYSTEMS.keys())
+def test_a_step_lowers_for_cuda_without_callbacks(made):
+    arrays, rest = eqx.partition(made(), eqx.is_array)
+
+    def step(arrays, key):
+        return advance(*eqx.combine(arrays, rest), key)[0].synapses
+
+    traced = jax.jit(step).trace(arrays, KEY)
+    assert "callback" not in traced.lower(lowering_platforms=("cuda",)).as_text()
