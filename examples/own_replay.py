@@ -29,9 +29,10 @@ class FewComeToMind(AbstractChoice):
 
     share: jax.Array
 
-    def choose(self, fields, targets, stored, average, key):
-        thought_of = stored[None] & (jr.uniform(key, fields.shape) < self.share)
-        return jnp.argmin(jnp.where(thought_of, targets * fields, jnp.inf), axis=1)
+    def choose(self, candidates, key):
+        margins = candidates.margins  # infinite where nothing is stored
+        thought_of = jr.uniform(key, margins.shape) < self.share
+        return jnp.argmin(jnp.where(thought_of, margins, jnp.inf), axis=1)
 
 
 def consolidate(system, state, key, cycles):

@@ -9,9 +9,9 @@ from typing import Any
 import jax
 
 
-CANDIDATES = (1, 2, 4, 8, 16, 64, 256)
+CANDIDATES = (1, 2, 4, 8, 16, 64, 256, 1024, 4096)
 PROBE = 16  # the size compiled to learn how much memory a lane needs
-CACHE_BYTES = 2**21  # per core: where all lanes' state should stay
+CACHE_BYTES = 2**21  # per core of a CPU: where all lanes' state should stay
 MEMORY_SHARE = 0.25  # of the device's memory, for all workers together
 TRIAL_SHARE = 0.1  # of the estimated time that is left, for a trial
 GAIN = 0.95  # of the time per lane, or less, for a size to be called faster
@@ -26,18 +26,20 @@ def choose_batch_size(
 ) -> int:
     """The number of lanes that makes a sweep of `total` runs fastest.
 
-    Starts where the temporary memory of the compiled program fits a core's cache and
-    climbs from there, up first, as long as a trial makes a lane faster, costs little
-    beside what is left, and the program fits the device's memory. `compile(size)`
-    compiles and tells the bytes of memory that a batch needs; `compute(size)` runs as
-    many batches as there are workers at once, as the sweep will.
+    Starts where the temporary memory of the compiled program fits a core's cache, or on
+    a GPU its share of the memory, and climbs from there, up first, as long as a trial
+    makes a lane faster, costs little beside what is left, and the program fits the
+    device's memory. `compile(size)` compiles and tells the bytes of memory that a batch
+    needs; `compute(size)` runs as many batches as there are workers at once, as the
+    sweep will.
     """
     sizes = candidates(total, workers)
     limit = MEMORY_SHARE * device_memory() / workers
+    room = CACHE_BYTES if jax.default_backend() == "cpu" else limit
     probe = max((size for size in sizes if size <= PROBE), default=sizes[0])
     compiling, needed = _timed(compile, probe)
     per_lane = needed / probe
-    fitting = [size for size in sizes if size * per_lane <= CACHE_BYTES]
+    fitting = [size for size in sizes if size * per_lane <= room]
     start = place = sizes.index(fitting[-1] if fitting else sizes[0])
     if sizes[place] != probe:
         compile(sizes[place])

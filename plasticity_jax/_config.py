@@ -14,17 +14,21 @@ from jaxtyping import Array
 
 C = TypeVar("C", bound=eqx.Module)
 
-HEADER = ("experiment", "x64")  # keys of a file above its tables
+HEADER = ("experiment", "preset", "x64")  # keys of a file above its tables
 
 Grid = dict[Any, Any]  # field or tuple of fields -> 1-D array or tuple of 1-D arrays
 
 
 class Plan(NamedTuple):
-    """A sweep read from a file: the config, the grid over it, how many seeds."""
+    """A sweep read from a file: the config, the grid over it, how many seeds.
+
+    `preset` names the table of the file that it came from.
+    """
 
     config: Any
     grid: Grid
     seeds: int
+    preset: str | None = None
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:
@@ -119,7 +123,9 @@ def load_plan(kind: type[eqx.Module], path: Path, preset: str | None) -> Plan:
     if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
         raise ValueError(f"{path.name}: `seeds` must be an integer >= 1; got {seeds}.")
     config = updated(kind(), table, path.name)
-    return Plan(config, {_fields(k): _values(k, v) for k, v in grid.items()}, seeds)
+    axes = {_fields(k): _values(k, v) for k, v in grid.items()}
+    label = preset or tables.get("preset")  # of the file that this one was written from
+    return Plan(config, axes, seeds, label and str(label))
 
 
 def presets(path: Path) -> list[str]:

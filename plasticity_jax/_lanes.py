@@ -253,15 +253,18 @@ _UNPACKING = threading.Lock()
 def packed(lanes: Lanes) -> bytes:
     """What another process needs to compute batches of these lanes.
 
-    Raises `ValueError` if the run function or its config cannot be pickled.
+    A run function of a script or a notebook travels with its code. Raises `ValueError`
+    if the run function or its config cannot be pickled.
     """
+    import cloudpickle
+
     fields = (lanes.run, lanes.config, lanes.points, lanes.keys, lanes.seeds)
     try:
-        return pickle.dumps((*fields, lanes.implementation, lanes.double))
+        return cloudpickle.dumps((*fields, lanes.implementation, lanes.double))
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise ValueError(
-            f"executor: the run cannot be sent to another process ({error}); define "
-            "the run function at the top of a module."
+            f"executor: the run cannot be sent to another process ({error}); give it "
+            "what it needs through its config."
         ) from error
 
 

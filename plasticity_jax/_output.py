@@ -46,6 +46,8 @@ def write_results(
     if grid:
         table["grid"] = grid
     document = {"experiment": name, "x64": x64, "common": table}
+    if plan.preset is not None:
+        document["preset"] = plan.preset
     out.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=out))
     result, old, final = work / "new", work / "old", out / name

@@ -60,8 +60,11 @@ class Store:
 
     def write(self, number: int, results: Results) -> None:
         """Keep a finished batch: all of it, or nothing."""
+        objects = [name for name, x in results.items() if x.dtype.hasobject]
+        if objects:
+            raise ValueError(f"store: '{objects[0]}' holds objects; none is pickled.")
         buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, **results)  # pyright: ignore[reportArgumentType]
+        np.savez(buffer, **results)  # pyright: ignore[reportArgumentType]
         payload = buffer.getvalue()
         _write(self._path(number), self._digest(number, payload) + payload)
 
@@ -193,14 +196,17 @@ def run_identity(run: Any) -> str:
     function = run
     while hasattr(function, "func"):
         function = function.func
+    code = inspect.unwrap(function)
+    if not inspect.isroutine(code):
+        code = type(code)
     try:
-        source = inspect.getsource(inspect.getmodule(function) or function)
+        source = Path(inspect.getsourcefile(code) or "").read_bytes()
     except (OSError, TypeError) as error:
         raise ValueError(
             f"store: the source of {function!r} cannot be found; define the run "
             "function in a file."
         ) from error
-    digest = hashlib.sha256(source.encode())
+    digest = hashlib.sha256(source)
     if function is not run:
         for path, leaf in jax.tree_util.tree_leaves_with_path(run):
             leaf = np.asarray(leaf)

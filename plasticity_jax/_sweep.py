@@ -57,11 +57,11 @@ def sweep(
     values compiles nothing if `run` is the same object: pass a module-level function,
     or `jax.tree_util.Partial(function, data)`, whose arrays are shared by all runs.
 
-    A batch is split over `devices`, by default all local ones. An `executor`
-    (`concurrent.futures`, Dask's `Client.get_executor()`, submitit, MPI) computes
-    batches elsewhere; each of its workers compiles once. With a `store`, a folder,
-    every finished batch is written, and a sweep that was stopped, however it was, goes
-    on where it stood and ends with the same bits.
+    A batch is split over `devices`, by default all local ones. An `executor`, any
+    `concurrent.futures.Executor` (processes, Dask's `Client.get_executor()`, MPI),
+    computes batches elsewhere; each of its workers compiles once. With a `store`, a
+    folder, every finished batch is written, and a sweep that was stopped, however it
+    was, goes on where it stood and ends with the same bits.
 
     Raises `ValueError` for unknown or structural fields, axes that are empty, not
     one-dimensional, not finite, of unequal length or outside the config's ranges, and

@@ -141,7 +141,8 @@ def run(
     resume
         Go on with a run of the same parameters that was stopped.
     dask
-        Address of a Dask scheduler whose workers compute the batches.
+        A Dask scheduler whose workers compute the batches: its address, or the file
+        that its `--scheduler-file` wrote.
     """
     named, path, double = _find(experiment)
     check_writable(out)
@@ -267,7 +268,7 @@ def report(folder: Path = Path("runs")) -> int:
 
 @contextlib.contextmanager
 def _executor(address: str | None) -> Iterator[Executor | None]:
-    """An executor on the workers of a Dask scheduler; `None` without an address."""
+    """An executor on the workers of a Dask scheduler; `None` if none is named."""
     if address is None:
         yield None
         return
@@ -278,7 +279,8 @@ def _executor(address: str | None) -> Iterator[Executor | None]:
             '--dask needs the extra: python -m pip install "plasticity-jax[dask]"'
         ) from error
     try:
-        client = Client(address, timeout=10)
+        file = address if Path(address).is_file() else None
+        client = Client(None if file else address, scheduler_file=file, timeout=10)
     except (OSError, ValueError, TimeoutError) as error:
         raise ValueError(f"--dask {address}: no scheduler answers: {error}") from error
     with client:
@@ -347,7 +349,7 @@ def _overridden(
     if seeds is not None and seeds < 1:
         raise ValueError(f"--seeds must be at least 1; got {seeds}.")
     config = updated(plan.config, changes, "--set")
-    return Plan(config, grid, plan.seeds if seeds is None else seeds)
+    return Plan(config, grid, plan.seeds if seeds is None else seeds, plan.preset)
 
 
 def _setting(text: str) -> tuple[str, Any]:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from plasticity_jax import simulate, State, System
 from plasticity_jax._interfaces import advance
 from plasticity_jax.circuits import (
+    Candidates,
     memories_of,
     Novelty,
     RandomReplay,
@@ -167,13 +168,13 @@ def test_taught_replay_switches_neuron_by_neuron_or_together():
     memories, _ = instance()
     fields = memories.targets * 2.0
     fields = fields.at[1, 2].multiply(-1)  # one error
-    arguments = (fields, memories.targets, memories.stored, jnp.ones(ROWS), KEY)
-    hard, soft = WeakestReplay()(*arguments), SoftReplay(3.0)(*arguments)
-    alone = TaughtReplay(WeakestReplay(), SoftReplay(3.0))(*arguments)
+    candidates = Candidates(fields, *memories[1:], jnp.ones(ROWS))
+    hard, soft = (p(candidates, KEY) for p in (WeakestReplay(), SoftReplay(3.0)))
+    alone = TaughtReplay(WeakestReplay(), SoftReplay(3.0))(candidates, KEY)
     together = TaughtReplay(WeakestReplay(), SoftReplay(3.0), together=True)
     assert jnp.array_equal(alone[1], hard[1])
     assert jnp.array_equal(alone[0], soft[0])
-    assert jnp.array_equal(together(*arguments), hard)
+    assert jnp.array_equal(together(candidates, KEY), hard)
 
 
 def test_a_neuron_with_margin_enough_rests():

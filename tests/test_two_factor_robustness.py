@@ -11,6 +11,7 @@ import pytest
 
 from plasticity_jax import simulate
 from plasticity_jax.circuits import (
+    Candidates,
     RandomReplay,
     SoftReplay,
     TaughtReplay,
@@ -57,6 +58,7 @@ TARGETS = 2 * PATTERNS[:5] - 1
 STORED = jnp.arange(M) < 7
 FIELDS = jr.normal(jr.key(4), (5, M))
 AVERAGE = jnp.mean(jnp.abs(FIELDS[:, :7]), axis=1)
+CANDIDATES = Candidates(FIELDS, TARGETS, STORED, AVERAGE)
 
 
 def slept(config, stored, synapses):
@@ -71,7 +73,7 @@ def slept(config, stored, synapses):
 
 
 def test_weakest_replay_takes_the_stored_pattern_of_least_margin():
-    shares = WeakestReplay()(FIELDS, TARGETS, STORED, AVERAGE, jr.key(0))
+    shares = WeakestReplay()(CANDIDATES, jr.key(0))
     for i in range(5):
         least = int(np.argmin((TARGETS * FIELDS)[i, :7]))
         want = np.zeros(M)
@@ -80,30 +82,30 @@ def test_weakest_replay_takes_the_stored_pattern_of_least_margin():
 
 
 def test_soft_replay_is_the_softmin_of_sizes_with_the_fields_own_sign():
-    shares = SoftReplay(3.0)(FIELDS, TARGETS, STORED, AVERAGE, jr.key(0))
+    shares = SoftReplay(3.0)(CANDIDATES, jr.key(0))
     size = np.where(STORED, np.abs(FIELDS), np.inf)
     weights = np.exp(-3.0 * size / np.asarray(AVERAGE)[:, None])
     want = np.sign(FIELDS) * weights / weights.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(shares, want, rtol=1e-12, atol=1e-14)
-    sharp = SoftReplay(1e6)(FIELDS, TARGETS, STORED, AVERAGE, jr.key(0))
+    sharp = SoftReplay(1e6)(CANDIDATES, jr.key(0))
     assert jnp.all(jnp.sum(jnp.abs(sharp) > 1e-6, axis=1) == 1)
 
 
 def test_taught_replay_switches_neuron_by_neuron_or_together():
     right = jnp.abs(FIELDS) * TARGETS
     fields = FIELDS.at[1:].set(right[1:]).at[0, 0].set(-TARGETS[0, 0])
-    arguments = (fields, TARGETS, STORED, AVERAGE, jr.key(0))
-    hard, soft = WeakestReplay()(*arguments), SoftReplay()(*arguments)
-    alone = TaughtReplay()(*arguments)
+    candidates, key = dataclasses.replace(CANDIDATES, fields=fields), jr.key(0)
+    hard, soft = (p(candidates, key) for p in (WeakestReplay(), SoftReplay()))
+    alone = TaughtReplay()(candidates, key)
     np.testing.assert_array_equal(alone[0], hard[0])
     np.testing.assert_array_equal(alone[1:], soft[1:])
-    together = TaughtReplay(together=True)(*arguments)
+    together = TaughtReplay(together=True)(candidates, key)
     np.testing.assert_array_equal(together, hard)
 
 
 def test_random_replay_is_uniform_over_stored_patterns():
     draws = 4000
-    pick = lambda key: RandomReplay().choose(FIELDS, TARGETS, STORED, AVERAGE, key)
+    pick = lambda key: RandomReplay().choose(CANDIDATES, key)
     chosen = np.asarray(jax.vmap(pick)(jr.split(jr.key(1), draws))).ravel()
     counts = np.bincount(chosen, minlength=M) / chosen.size
     error = (1 / 7 * 6 / 7 / chosen.size) ** 0.5
@@ -115,10 +117,10 @@ def test_random_replay_is_uniform_over_stored_patterns():
 @pytest.mark.parametrize("noise", [1e-9, 1e9])
 def test_noise_leads_from_the_weakest_to_a_random_pattern(noise):
     policy = WeakestReplay(noise)
-    pick = lambda key: policy.choose(FIELDS, TARGETS, STORED, AVERAGE, key)
+    pick = lambda key: policy.choose(CANDIDATES, key)
     chosen = jax.vmap(pick)(jr.split(jr.key(1), 300))
     assert jnp.all(chosen < 7)
-    weakest = WeakestReplay().choose(FIELDS, TARGETS, STORED, AVERAGE, jr.key(0))
+    weakest = WeakestReplay().choose(CANDIDATES, jr.key(0))
     same = float(jnp.mean((chosen == weakest[None]).astype(float)))
     assert same == 1.0 if noise < 1 else abs(same - 1 / 7) < 4 * (1 / 7 / 1500) ** 0.5
 

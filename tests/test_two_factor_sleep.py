@@ -10,7 +10,13 @@ import numpy as np
 import pytest
 
 from plasticity_jax import simulate
-from plasticity_jax.circuits import memories_of, Novelty, retrieve, SoftReplay
+from plasticity_jax.circuits import (
+    Candidates,
+    memories_of,
+    Novelty,
+    retrieve,
+    SoftReplay,
+)
 from plasticity_jax.measure import degenerate, lifetime_sparseness, margins
 from plasticity_jax.rules import NoveltyHebb, Pruning
 from plasticity_jax.synapses import Factored
@@ -180,7 +186,8 @@ def test_soft_replay_shares_by_the_average_field_of_the_cycle_before():
     fields = jnp.array([[0.5, -1.0, 2.0, 0.1]])
     wrong = jnp.full((1, 4), -1.0)
     stored = jnp.array([True, True, True, False])
-    replay = SoftReplay(2.0)(fields, wrong, stored, jnp.array([4.0]), KEY)
+    candidates = Candidates(fields, wrong, stored, jnp.array([4.0]))
+    replay = SoftReplay(2.0)(candidates, KEY)
     weight = np.exp([-0.25, -0.5, -1.0])
     share = np.array([1.0, -1.0, 1.0]) * weight / weight.sum()
     assert jnp.allclose(replay, jnp.array([[*share, 0.0]]), rtol=1e-12)
@@ -188,9 +195,9 @@ def test_soft_replay_shares_by_the_average_field_of_the_cycle_before():
 
 def test_soft_replay_of_strong_memories_does_not_underflow():
     fields = jnp.array([[1e6, 1e6, 2e6]])
-    replay = SoftReplay(20.0)(
-        fields, jnp.ones((1, 3)), jnp.ones(3, bool), jnp.array([1.0]), KEY
-    )
+    ones = jnp.ones((1, 3))
+    candidates = Candidates(fields, ones, jnp.ones(3, bool), jnp.ones(1))
+    replay = SoftReplay(20.0)(candidates, KEY)
     assert jnp.array_equal(replay, jnp.array([[0.5, 0.5, 0.0]]))
 
 

@@ -19,6 +19,7 @@ from ._release import PosteriorNetwork as PosteriorNetwork
 from ._release import StochasticNetwork as StochasticNetwork
 from ._replay import AbstractChoice as AbstractChoice
 from ._replay import AbstractPolicy as AbstractPolicy
+from ._replay import Candidates as Candidates
 from ._replay import Memories as Memories
 from ._replay import memories_of as memories_of
 from ._replay import RandomReplay as RandomReplay

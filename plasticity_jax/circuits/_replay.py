@@ -50,18 +50,29 @@ class Replaying(NamedTuple):
     average: Rows
 
 
+class Candidates(eqx.Module):
+    """The patterns that a policy chooses from, as every neuron stands to them.
+
+    `fields` (row, pattern) of this cycle; `targets` and `stored` as in `Memories`;
+    `average` (row,) absolute field of the stored patterns in the cycle before.
+    """
+
+    fields: Fields
+    targets: Fields
+    stored: Stored
+    average: Rows
+
+    @property
+    def margins(self) -> Fields:
+        r"""$\sigma_i^\mu H_i^\mu$, infinite for a pattern that is not stored."""
+        return jnp.where(self.stored[None], self.targets * self.fields, jnp.inf)
+
+
 class AbstractPolicy(eqx.Module):
     """Which patterns every neuron replays."""
 
     @abc.abstractmethod
-    def __call__(
-        self,
-        fields: Fields,
-        targets: Fields,
-        stored: Stored,
-        average: Rows,
-        key: Key[Array, ""],
-    ) -> Fields:
+    def __call__(self, candidates: Candidates, key: Key[Array, ""]) -> Fields:
         """The sign with which each neuron replays each pattern, times its share."""
 
 
@@ -69,27 +80,11 @@ class AbstractChoice(AbstractPolicy):
     """One pattern per neuron and cycle, replayed with its target sign."""
 
     @abc.abstractmethod
-    def choose(
-        self,
-        fields: Fields,
-        targets: Fields,
-        stored: Stored,
-        average: Rows,
-        key: Key[Array, ""],
-    ) -> Int[Array, " row"]:
+    def choose(self, candidates: Candidates, key: Key[Array, ""]) -> Int[Array, " row"]:
         """The index of the pattern that each neuron replays."""
 
-    def __call__(
-        self,
-        fields: Fields,
-        targets: Fields,
-        stored: Stored,
-        average: Rows,
-        key: Key[Array, ""],
-    ) -> Fields:
-        chosen = self.choose(fields, targets, stored, average, key)
-        here = jnp.arange(fields.shape[1])[None] == chosen[:, None]
-        return jnp.where(here, targets, jnp.zeros((), targets.dtype))
+    def __call__(self, candidates: Candidates, key: Key[Array, ""]) -> Fields:
+        return _with_sign(self.choose(candidates, key), candidates.targets)
 
 
 class WeakestReplay(AbstractChoice):
@@ -103,22 +98,15 @@ class WeakestReplay(AbstractChoice):
         default=None, converter=lambda x: None if x is None else real(x)
     )
 
-    def choose(
-        self,
-        fields: Fields,
-        targets: Fields,
-        stored: Stored,
-        average: Rows,
-        key: Key[Array, ""],
-    ) -> Int[Array, " row"]:
-        margins = targets * fields
+    def choose(self, candidates: Candidates, key: Key[Array, ""]) -> Int[Array, " row"]:
+        margins = candidates.margins
         if self.noise is not None:
             # else XLA repeats the generator in every reduction: minutes to compile
             errors = jax.lax.optimization_barrier(
                 jr.normal(key, margins.shape, margins.dtype)
             )
-            margins = margins + self.noise * average[:, None] * errors
-        return _least(jnp.where(stored[None], margins, jnp.inf))
+            margins = margins + self.noise * candidates.average[:, None] * errors
+        return _least(margins)
 
 
 class RandomReplay(AbstractChoice):
@@ -127,17 +115,9 @@ class RandomReplay(AbstractChoice):
     Nothing stops the weights from growing along what all patterns share.
     """
 
-    def choose(
-        self,
-        fields: Fields,
-        targets: Fields,
-        stored: Stored,
-        average: Rows,
-        key: Key[Array, ""],
-    ) -> Int[Array, " row"]:
-        del targets, average
-        chance = jnp.where(stored[None], jr.uniform(key, fields.shape), -1.0)
-        return jnp.argmax(chance, axis=1)
+    def choose(self, candidates: Candidates, key: Key[Array, ""]) -> Int[Array, " row"]:
+        chance = jr.uniform(key, candidates.fields.shape)
+        return jnp.argmax(jnp.where(candidates.stored[None], chance, -1.0), axis=1)
 
 
 class SoftReplay(AbstractPolicy):
@@ -154,16 +134,10 @@ class SoftReplay(AbstractPolicy):
     def __check_init__(self) -> None:
         require(self, sharpness=(0.0, np.inf))
 
-    def __call__(
-        self,
-        fields: Fields,
-        targets: Fields,
-        stored: Stored,
-        average: Rows,
-        key: Key[Array, ""],
-    ) -> Fields:
-        del targets, key
-        size = jnp.where(stored[None], jnp.abs(fields), jnp.inf)
+    def __call__(self, candidates: Candidates, key: Key[Array, ""]) -> Fields:
+        del key
+        fields, average = candidates.fields, candidates.average
+        size = jnp.where(candidates.stored[None], jnp.abs(fields), jnp.inf)
         above = size - jnp.min(size, axis=1, keepdims=True)
         share = jnp.exp(-self.sharpness * above / average[:, None])
         return share * jnp.sign(fields) / jnp.sum(share, axis=1, keepdims=True)
@@ -180,19 +154,12 @@ class TaughtReplay(AbstractPolicy):
     then: AbstractPolicy = SoftReplay()
     together: bool = eqx.field(default=False, static=True)
 
-    def __call__(
-        self,
-        fields: Fields,
-        targets: Fields,
-        stored: Stored,
-        average: Rows,
-        key: Key[Array, ""],
-    ) -> Fields:
-        right = jnp.all((targets * fields > 0) | ~stored[None], axis=1)
+    def __call__(self, candidates: Candidates, key: Key[Array, ""]) -> Fields:
+        right = jnp.all(candidates.margins > 0, axis=1)
         if self.together:
             right = jnp.broadcast_to(jnp.all(right), right.shape)
-        arguments = (fields, targets, stored, average, key)
-        return jnp.where(right[:, None], self.then(*arguments), self.first(*arguments))
+        first, then = self.first(candidates, key), self.then(candidates, key)
+        return jnp.where(right[:, None], then, first)
 
 
 class Replay(AbstractCircuit):
@@ -238,19 +205,18 @@ class Replay(AbstractCircuit):
         patterns, targets, stored = stimulus
         weights = self.parametrisation.weights(synapses.factors)
         fields = weights @ patterns - synapses.threshold[:, None]
-        arguments = (fields, targets, stored, activity.average, key)
+        candidates = Candidates(fields, targets, stored, activity.average)
         if isinstance(self.policy, AbstractChoice):  # a gather beats a product
-            chosen = self.policy.choose(*arguments)
+            chosen = self.policy.choose(candidates, key)
             bias = jnp.take_along_axis(targets, chosen[:, None], axis=1)[:, 0]
             drive = bias[:, None] * patterns.T[chosen]
-            here = jnp.arange(len(stored))[None] == chosen[:, None]
-            replay = jnp.where(here, targets, jnp.zeros((), targets.dtype))
+            replay = _with_sign(chosen, targets)
         else:
-            replay = self.policy(*arguments)
+            replay = self.policy(candidates, key)
             drive = replay @ patterns.T
             bias = jnp.sum(replay, axis=1)
         if self.enough is not None:
-            margin = jnp.min(jnp.where(stored[None], targets * fields, jnp.inf), axis=1)
+            margin = jnp.min(candidates.margins, axis=1)
             norm = jnp.sum(weights, axis=1) / weights.shape[1] ** 0.5
             wanting = jnp.where(margin < self.enough * norm, 1.0, 0.0)
             drive, bias = wanting[:, None] * drive, wanting * bias
@@ -260,6 +226,12 @@ class Replay(AbstractCircuit):
             dt, activity.cycle, weights, alive, fields, replay, drive, bias
         )
         return Replaying(activity.cycle + 1, _average(fields, stored)), signals
+
+
+def _with_sign(chosen: Int[Array, " row"], targets: Fields) -> Fields:
+    """The target of the chosen pattern of each row, 0 elsewhere."""
+    here = jnp.arange(targets.shape[1])[None] == chosen[:, None]
+    return jnp.where(here, targets, jnp.zeros((), targets.dtype))
 
 
 def _least(margins: Fields) -> Int[Array, " row"]:

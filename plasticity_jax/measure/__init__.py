@@ -39,4 +39,5 @@ from ._steady import drift as drift
 from ._steady import log_slope as log_slope
 from ._steady import log_vertex as log_vertex
 from ._steady import STATIONARY as STATIONARY
+from ._steady import vertex_of_mean as vertex_of_mean
 from ._times import autocorrelation_time as autocorrelation_time

@@ -1,5 +1,7 @@
 """Has a run settled, and where is the bottom of a curve."""
 
+import math
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -33,6 +35,19 @@ def log_vertex(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> float:
     near = slice(lowest - 1, lowest + 2)
     second, first, _ = np.polyfit(np.log(x[near]), np.log(y[near]), 2)
     return float(np.exp(-first / (2 * second)))
+
+
+def vertex_of_mean(
+    x: Float[np.ndarray, " n"], curves: Float[np.ndarray, "curve n"]
+) -> tuple[float, float]:
+    """Where the mean of positive curves is lowest, and the standard error of that.
+
+    By `log_vertex`; the error is that of the mean of each curve's own lowest point, NaN
+    for a single curve.
+    """
+    each = [log_vertex(x, curve) for curve in curves]
+    error = np.std(each, ddof=1) / len(each) ** 0.5 if len(each) > 1 else math.nan
+    return log_vertex(x, curves.mean(axis=0)), float(error)
 
 
 def log_slope(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> float:

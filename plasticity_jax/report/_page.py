@@ -79,7 +79,10 @@ def _facts(results: list[Result]) -> str:
     plural = "system" if systems == 1 else "systems"
     claims = [claim for result in results for claim in result.claims]
     controls = [claim.control_fails for claim in claims if claim.control is not None]
-    known = [result.environment or {} for result in results]
+    known = [
+        {**(result.parameters or {}), **(result.environment or {})}
+        for result in results
+    ]
 
     def each(name: str, label: str = "", length: int = 40) -> list[str]:
         texts = {_plain(table[name])[:length] for table in known if name in table}
@@ -95,6 +98,7 @@ def _facts(results: list[Result]) -> str:
         "Versions": ", ".join(
             [*each("plasticity_jax", "plasticity_jax "), *each("jax", "jax ")]
         ),
+        "Presets": ", ".join(each("preset")),
         "Device and precision": ", ".join([*each("device"), *each("precision")]),
         "Time to compute": _duration(seconds) if seconds else "",
     }

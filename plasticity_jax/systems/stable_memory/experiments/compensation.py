@@ -25,7 +25,7 @@ from ...._simulate import simulate
 from ...._sweep import sweep
 from ....circuits import LossCircuit, RateNetwork, Rates
 from ....curvature import best_ratio, hessian, steady_state
-from ....measure import drift, log_vertex
+from ....measure import drift, vertex_of_mean
 from ....rules import NoisyGradient, Normalised, Wiener
 from ....tasks import Constant
 from ..figures import beyond as figures
@@ -196,10 +196,7 @@ def predict(plan: Plan, keys: Key[Array, " seed"]) -> xarray.Dataset:
 def optimum(data: xarray.Dataset, corruption: float) -> tuple[float, float]:
     """Ratio of least error and its standard error over seeds."""
     curves = data.loss.sel(corruption=corruption).transpose("seed", "ratio").values
-    ratios = data.ratio.values
-    each = [log_vertex(ratios, curve) for curve in curves]
-    error = np.std(each, ddof=1) / len(each) ** 0.5 if len(each) > 1 else math.nan
-    return log_vertex(ratios, curves.mean(axis=0)), float(error)
+    return vertex_of_mean(data.ratio.values, curves)
 
 
 def compensation_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:

@@ -39,7 +39,7 @@ from ...._simulate import simulate
 from ...._sweep import sweep
 from ....circuits import LossCircuit
 from ....curvature import best_ratio, hessian, steady_state
-from ....measure import drift, log_vertex
+from ....measure import drift, vertex_of_mean
 from ....rules import NoisyGradient, Normalised, Wiener
 from ....synapses import Factored, HomeostaticScaling, Power
 from ....tasks import Constant, draw_patterns
@@ -230,10 +230,7 @@ def predict(plan: Plan, keys: Key[Array, " seed"]) -> xarray.Dataset:
 def optimum(data: xarray.Dataset, sharpness: float) -> tuple[float, float]:
     """Ratio of least loss and its standard error over seeds."""
     curves = data.loss.sel(sharpness=sharpness).transpose("seed", "ratio").values
-    ratios = data.ratio.values
-    each = [log_vertex(ratios, curve) for curve in curves]
-    error = np.std(each, ddof=1) / len(each) ** 0.5 if len(each) > 1 else math.nan
-    return log_vertex(ratios, curves.mean(axis=0)), float(error)
+    return vertex_of_mean(data.ratio.values, curves)
 
 
 def volatility_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
