@@ -1,7 +1,6 @@
 """What a run leaves on disk: all of it, or nothing."""
 
 import json
-import os
 import shutil
 import tempfile
 import warnings
@@ -17,9 +16,11 @@ from .verdict import Verdict
 
 def check_writable(out: Path) -> None:
     """Raise before anything is computed if nothing can be written under `out`."""
-    existing = next(p for p in (out, *out.absolute().parents) if p.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise ValueError(f"--out {out}: cannot write to {existing}")
+    try:
+        existing = next(p for p in (out, *out.absolute().parents) if p.exists())
+        tempfile.TemporaryFile(dir=existing).close()
+    except OSError as error:
+        raise ValueError(f"--out {out}: cannot write there ({error}).") from error
 
 
 def write_results(

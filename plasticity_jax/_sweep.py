@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import datetime
 import json
+import math
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
@@ -26,6 +27,9 @@ from ._store import code_digest, open_store, run_identity
 
 if TYPE_CHECKING:
     import xarray
+
+
+SHARED = 64  # batches at least for an executor, which may have many workers
 
 
 def sweep(
@@ -53,15 +57,18 @@ def sweep(
     `batch_size` runs (points x seeds) are computed at once by one compiled program,
     which serves all batches, the last one padded; on a CPU as many batches are in
     flight as there are cores. By default the size is chosen from the program's memory
-    and short trials. Random streams do not depend on it. A repeated sweep with other
-    values compiles nothing if `run` is the same object: pass a module-level function,
-    or `jax.tree_util.Partial(function, data)`, whose arrays are shared by all runs.
+    and short trials, and with an `executor` no larger than makes 64 batches. Random
+    streams do not depend on it. A repeated sweep with other values compiles nothing if
+    `run` is the same object: pass a module-level function, or
+    `jax.tree_util.Partial(function, data)`, whose arrays are shared by all runs.
 
     A batch is split over `devices`, by default all local ones. An `executor`, any
     `concurrent.futures.Executor` (processes, Dask's `Client.get_executor()`, MPI),
-    computes batches elsewhere; each of its workers compiles once. With a `store`, a
-    folder, every finished batch is written, and a sweep that was stopped, however it
-    was, goes on where it stood and ends with the same bits.
+    computes batches elsewhere; each of its workers compiles once. Workers that share a
+    machine want one core each (`NPROC=1` in their environment), or XLA's threads get in
+    each other's way, at half the speed. With a `store`, a folder, every finished batch
+    is written, and a sweep that was stopped, however it was, goes on where it stood and
+    ends with the same bits.
 
     Raises `ValueError` for unknown or structural fields, axes that are empty, not
     one-dimensional, not finite, of unequal length or outside the config's ranges, and
@@ -81,7 +88,10 @@ def sweep(
     workers = 1 if several else batches_in_flight()
 
     def size_of_batches() -> int:
-        return min(batch_size or chosen_size(lanes, workers), lanes.total)
+        size = min(batch_size or chosen_size(lanes, workers), lanes.total)
+        if executor is not None and batch_size is None:
+            size = min(size, math.ceil(lanes.total / SHARED))
+        return size
 
     with contextlib.ExitStack() as stack:
         kept = None

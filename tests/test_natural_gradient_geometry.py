@@ -85,7 +85,7 @@ def test_divergence_is_finite_where_a_probability_is_0_or_1(far, dt):
     for w, teacher in ((there, TEACHER), (TEACHER, there), (there, there)):
         value, gradient = _value_and_gradients(w, teacher, scalar(dt))
         assert jnp.isfinite(value)
-        assert value >= -1e-30  # rounding
+        assert value >= -1e-18  # rounding
         assert all(jnp.all(jnp.isfinite(g)) for g in gradient)
 
 

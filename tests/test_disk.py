@@ -1,0 +1,152 @@
+"""Folders that cannot be written and disks that run full."""
+
+import errno
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from test_cli import command
+
+from plasticity_jax import cli
+from plasticity_jax._store import Store
+
+
+NAME = "optimal_plasticity.fig5s1"
+RUN = ("run", NAME, "--preset", "smoke", "--set", "steps=100")
+NOBODY = 65534
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    return lambda *tokens: command(monkeypatch, capsys, *tokens)
+
+
+@pytest.fixture
+def written(monkeypatch):
+    """Parts and numbers of the batches that are written."""
+    numbers, write = [], Store.write
+
+    def kept(self, number, results):
+        write(self, number, results)
+        numbers.append((self.folder.name, number))
+
+    monkeypatch.setattr(Store, "write", kept)
+    return numbers
+
+
+@pytest.fixture
+def closed():
+    """A folder that this process may read and not write."""
+    cli._experiments()  # imports what another user may not be allowed to read
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o555)
+        user = os.geteuid()
+        if user == 0:  # may write anywhere
+            os.seteuid(NOBODY)
+        yield folder
+        os.seteuid(user)
+        folder.chmod(0o755)
+
+
+def is_one_line(err, *parts):
+    last = err.splitlines()[-1]
+    return last.startswith("error: ") and all(part in last for part in parts)
+
+
+@pytest.mark.parametrize("below", ["", "new/folder"])
+def test_a_read_only_folder_is_refused_before_anything_is_computed(
+    call, closed, below, monkeypatch
+):
+    monkeypatch.setattr(cli, "perform", None)
+    code, _, err = call(*RUN, "--out", closed / below)
+    assert code == 2
+    assert is_one_line(err, "cannot write there", str(closed))
+    assert err.count("\n") == 1
+    assert not list(closed.iterdir())
+
+
+def test_a_folder_that_becomes_read_only_costs_no_finished_batch(
+    call, tmp_path, written, monkeypatch
+):
+    """No error of one batch is taken for another's: what is there stays whole."""
+    write, user = Store.write, os.geteuid()
+
+    def closing(self, number, results):
+        if len(written) == 2:
+            self.folder.chmod(0o555)
+            os.seteuid(NOBODY if user == 0 else user)
+        try:
+            write(self, number, results)
+        finally:
+            os.seteuid(user)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "write", closing)
+        code, _, err = call(*RUN, "--out", tmp_path)
+    assert (code, len(written)) == (2, 2), err
+    assert is_one_line(err, "Permission denied")
+    for part in (tmp_path / f".{NAME}.store").iterdir():
+        part.chmod(0o755)
+    resumed(call, tmp_path, written)
+
+
+def resumed(call, out, written):
+    """Goes on to its end; nothing is computed twice or left behind."""
+    code, _, err = call(*RUN, "--out", out, "--resume")
+    assert code in (0, 1), err
+    assert len(written) == len(set(written))
+    assert [p.name for p in out.iterdir()] == [NAME]
+
+
+def test_a_disk_that_is_full_leaves_a_store_to_resume(
+    call, tmp_path, written, monkeypatch
+):
+    sync = os.fsync
+
+    def full(handle):
+        if len(written) == 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        sync(handle)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        code, _, err = call(*RUN, "--out", tmp_path)
+    assert (code, len(written)) == (2, 3), err
+    assert is_one_line(err, "No space left on device")
+    assert not list(tmp_path.rglob(".new-*"))
+    resumed(call, tmp_path, written)
+
+
+LIMITED = """
+import resource, sys
+from plasticity_jax import cli
+resource.setrlimit(resource.RLIMIT_FSIZE, (16_000, resource.RLIM_INFINITY))
+sys.argv = ["plasticity-jax", *sys.argv[1:]]
+cli.main()
+"""
+
+
+def test_a_result_that_does_not_fit_leaves_the_older_one_whole(call, tmp_path, written):
+    """Batches fit the system's limit on a file, the picture does not."""
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
+    call(*RUN, "--out", tmp_path)
+    result = tmp_path / NAME
+    before = {p: p.read_bytes() for p in result.rglob("*") if p.is_file()}
+    written.clear()
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, *RUN, "--out", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "JAX_ENABLE_X64": "1"},
+    )
+    assert done.returncode == 2, done.stderr
+    assert is_one_line(done.stderr, "File too large")
+    assert {p: p.read_bytes() for p in result.rglob("*") if p.is_file()} == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == [f".{NAME}.store", NAME]
+    resumed(call, tmp_path, written)
+    assert not written

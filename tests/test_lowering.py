@@ -1,0 +1,51 @@
+"""Every sweep lowers for a GPU, on a machine that need not have one."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from plasticity_jax.cli import _experiments, _systems
+
+
+LOWER = """
+import sys
+import equinox as eqx, jax, jax.random as jr, numpy as np
+from plasticity_jax._config import load_plan
+from plasticity_jax._lanes import Lanes, map_lanes
+from plasticity_jax._sweep import _axes
+from plasticity_jax.cli import _experiments
+
+for named in _experiments():
+    if named.system != sys.argv[1]:
+        continue
+    experiment = named.experiment
+    with jax.enable_x64(experiment.float64):
+        plan = load_plan(experiment.config, named.path, "smoke")
+        run = experiment.run
+        if experiment.data is not None:
+            run = jax.tree_util.Partial(run, experiment.data(plan.config))
+        axes = _axes(plan.config, plan.grid)
+        lanes = Lanes.of(run, plan.config, axes, jr.split(jr.key(0), 2))
+        arrays, rest = eqx.partition(lanes.batch(np.zeros(3, int)), eqx.is_array)
+        whole = lambda arrays: map_lanes.__wrapped__(*eqx.combine(arrays, rest))
+        traced = jax.jit(whole).trace(arrays)
+        text = traced.lower(lowering_platforms=("cuda",)).as_text()
+    assert "stablehlo" in text
+    print("callback" if "callback" in text else "lowers", named.name)
+"""
+
+
+@pytest.mark.parametrize("system", _systems())
+def test_every_sweep_lowers_for_cuda_without_callbacks(system):
+    # diffrax else checks its times through a callback, once before a solution
+    environment = {**os.environ, "EQX_ON_ERROR": "nan"}
+    done = subprocess.run(
+        [sys.executable, "-c", LOWER, system],
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    names = [named.name for named in _experiments() if named.system == system]
+    assert done.stdout.splitlines() == [f"lowers {x}" for x in names], done.stderr

@@ -1,0 +1,81 @@
+"""The recipes for Slurm, on this machine: an array of jobs is an array of processes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax.random as jr
+import numpy as np
+import pytest
+import xarray
+
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+pytestmark = pytest.mark.slow
+
+
+def test_jobs_of_submitit_join_to_one_sweep_and_resume(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    import submitit_sweep as example
+
+    from plasticity_jax import sweep
+
+    # jobs compute in float32, as their own process does by default
+    monkeypatch.delenv("JAX_ENABLE_X64", raising=False)
+    monkeypatch.setenv("PYTHONPATH", str(EXAMPLES))
+    joined = example.main(tmp_path)
+    parts = [sorted(x.glob("batch-*")) for x in sorted(tmp_path.glob("part-*"))]
+    assert len(parts) == example.JOBS
+    assert all(parts)
+    before = {path: path.stat().st_mtime_ns for part in parts for path in part}
+    parts[1][0].unlink()
+    del before[parts[1][0]]
+    again = example.main(tmp_path)
+    assert joined.equals(again)
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+
+    import jax
+
+    with jax.enable_x64(False), jax.numpy_dtype_promotion("standard"):
+        whole = sweep(
+            example.steady_error,
+            type(example.CONFIG)(sizes=(12, 10), steps=2000, window=1000),
+            {"ratio": example.RATIOS},
+            jr.split(jr.key(0), 16),
+            progress=False,
+        )
+    assert joined.error.dims == whole.error.dims
+    assert np.allclose(joined.ratio, whole.ratio)
+    assert np.allclose(joined.error, whole.error, rtol=1e-3)
+
+
+def test_all_tasks_of_a_job_array_work_on_one_experiment(tmp_path):
+    name = "optimal_plasticity.fig5s1"
+    tasks = []
+    for number in (1, 2, 0):
+        environment = {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "SLURM_ARRAY_JOB_ID": "7",
+            "SLURM_ARRAY_TASK_ID": str(number),
+            "TMPDIR": str(tmp_path),
+        }
+        tasks.append(
+            subprocess.Popen(
+                ["bash", EXAMPLES / "slurm_array.sh", name, "--preset", "smoke"],
+                cwd=tmp_path,
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        )
+    told = [task.communicate(timeout=300)[0] for task in tasks]
+    assert [task.returncode in (0, 1) for task in tasks] == [True] * 3, told
+    assert f"written to runs/{name}" in told[2]
+    data = xarray.open_zarr(tmp_path / "runs" / name / "data.zarr", consolidated=False)
+    assert not data.diverged.any()
+    assert data.attrs["batch_size"] == 1  # 60 runs are shared among all tasks
+    assert not list(tmp_path.glob(".scheduler-*"))  # it cleans up
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == [name]
