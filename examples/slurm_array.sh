@@ -4,32 +4,41 @@
 #
 #   sbatch --array=0-15 examples/slurm_array.sh natural_gradient.fig3f --preset paper
 #
-# Tasks may start late, and all but 0 may fail: their batches go to others. If 0 ends
-# before its time, submit the same line again: finished batches are kept. For a GPU in
-# each task add --gres=gpu:1. Needs the extra [slurm], and a folder that all tasks see.
+# All tasks but 0 may start late or fail: their batches go to others. If 0 ends before
+# its time, submit the same line again: finished batches are kept. Needs the extra [slurm], and a folder that all tasks see.
 #SBATCH --cpus-per-task=1 --mem=4G --time=08:00:00 --output=slurm-%A_%a.out
 set -euo pipefail
 scheduler=$PWD/.scheduler-$SLURM_ARRAY_JOB_ID.json
 
+wait_for_scheduler() {
+  for _ in {1..600}; do
+    if [ -s "$scheduler" ]; then return; fi
+    sleep 1
+  done
+  echo "no scheduler within ten minutes" >&2
+  exit 1
+}
+
 work() {
-  until [ -s "$scheduler" ]; do sleep 1; done
   NPROC=1 dask worker --scheduler-file "$scheduler" --nthreads 1 --no-nanny \
     --death-timeout 60 --local-directory "${TMPDIR:-/tmp}"
 }
 
 finish() {
   python -c "import sys; from distributed import Client
-Client(scheduler_file=sys.argv[1]).shutdown()" "$scheduler"
-  wait
+Client(scheduler_file=sys.argv[1], timeout=10).shutdown()" "$scheduler" || true
   rm -f "$scheduler"
+  wait
 }
 
 if [ "$SLURM_ARRAY_TASK_ID" != 0 ]; then
+  wait_for_scheduler
   work
   exit
 fi
-dask scheduler --port 0 --no-dashboard --scheduler-file "$scheduler" &
-work &
+rm -f "$scheduler" # of an attempt that was lost
 trap finish EXIT
-until [ -s "$scheduler" ]; do sleep 1; done
+dask scheduler --port 0 --no-dashboard --scheduler-file "$scheduler" &
+wait_for_scheduler
+work &
 plasticity-jax run "$@" --resume --dask "$scheduler"

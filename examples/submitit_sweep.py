@@ -1,8 +1,9 @@
 """A sweep as an array of Slurm jobs: each computes some points of an axis, and resumes.
 
-`python examples/submitit_sweep.py [FOLDER]`, with the extra `[slurm]`. Submits to Slurm
+`python examples/submitit_sweep.py FOLDER`, with the extra `[slurm]`. Submits to Slurm
 where there is one, else to processes of this machine. The folder, which all jobs must
 see, keeps what was finished: after a time limit or a lost node the same line goes on.
+Without one a temporary folder serves, on this machine only.
 """
 
 import sys
@@ -45,9 +46,9 @@ def some(ratios, store):
     return sweep(steady_error, CONFIG, {"ratio": ratios}, keys, store=store)
 
 
-def main(folder):
+def main(folder, cluster=None):
     """Submit the jobs, wait for them, and join their parts."""
-    executor = submitit.AutoExecutor(folder / "jobs")
+    executor = submitit.AutoExecutor(folder / "jobs", cluster)
     executor.update_parameters(timeout_min=60, cpus_per_task=1, mem_gb=4)
     parts = np.array_split(RATIOS, JOBS)
     stores = [folder / f"part-{number}" for number in range(JOBS)]
@@ -56,6 +57,9 @@ def main(folder):
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as nothing_to_keep:
-        data = main(Path(sys.argv[1] if sys.argv[1:] else nothing_to_keep))
+    if sys.argv[1:]:
+        data = main(Path(sys.argv[1]))
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            data = main(Path(folder), "local")
     print(data.error.mean("seed").to_dataframe().round(4))

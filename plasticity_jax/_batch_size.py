@@ -10,6 +10,7 @@ import jax
 
 
 CANDIDATES = (1, 2, 4, 8, 16, 64, 256, 1024, 4096)
+FIRST = 256  # the largest size that needs no trial
 PROBE = 16  # the size compiled to learn how much memory a lane needs
 CACHE_BYTES = 2**21  # per core of a CPU: where all lanes' state should stay
 MEMORY_SHARE = 0.25  # of the device's memory, for all workers together
@@ -39,7 +40,7 @@ def choose_batch_size(
     probe = max((size for size in sizes if size <= PROBE), default=sizes[0])
     compiling, needed = _timed(compile, probe)
     per_lane = needed / probe
-    fitting = [size for size in sizes if size * per_lane <= room]
+    fitting = [size for size in sizes if size * per_lane <= room and size <= FIRST]
     start = place = sizes.index(fitting[-1] if fitting else sizes[0])
     if sizes[place] != probe:
         compile(sizes[place])

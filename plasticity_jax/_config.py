@@ -14,7 +14,7 @@ from jaxtyping import Array
 
 C = TypeVar("C", bound=eqx.Module)
 
-HEADER = ("experiment", "preset", "x64")  # keys of a file above its tables
+HEADER = ("experiment", "from_preset", "x64")  # keys of a file above its tables
 
 Grid = dict[Any, Any]  # field or tuple of fields -> 1-D array or tuple of 1-D arrays
 
@@ -22,7 +22,7 @@ Grid = dict[Any, Any]  # field or tuple of fields -> 1-D array or tuple of 1-D a
 class Plan(NamedTuple):
     """A sweep read from a file: the config, the grid over it, how many seeds.
 
-    `preset` names the table of the file that it came from.
+    `preset` names the table that it was read from, and says so if it was changed.
     """
 
     config: Any
@@ -124,8 +124,10 @@ def load_plan(kind: type[eqx.Module], path: Path, preset: str | None) -> Plan:
         raise ValueError(f"{path.name}: `seeds` must be an integer >= 1; got {seeds}.")
     config = updated(kind(), table, path.name)
     axes = {_fields(k): _values(k, v) for k, v in grid.items()}
-    label = preset or tables.get("preset")  # of the file that this one was written from
-    return Plan(config, axes, seeds, label and str(label))
+    origin = tables.get("from_preset")  # of the file that this one was written from
+    if not isinstance(origin, str | None):
+        raise ValueError(f"{path.name}: `from_preset` must be a name; got {origin!r}.")
+    return Plan(config, axes, seeds, preset or origin)
 
 
 def presets(path: Path) -> list[str]:

@@ -253,28 +253,35 @@ _UNPACKING = threading.Lock()
 def packed(lanes: Lanes) -> bytes:
     """What another process needs to compute batches of these lanes.
 
-    A run function of a script or a notebook travels with its code. Raises `ValueError`
-    if the run function or its config cannot be pickled.
+    Raises `ValueError` if the run function or its config cannot be pickled.
     """
-    import cloudpickle
-
     fields = (lanes.run, lanes.config, lanes.points, lanes.keys, lanes.seeds)
     try:
-        return cloudpickle.dumps((*fields, lanes.implementation, lanes.double))
+        return pickle.dumps((*fields, lanes.implementation, lanes.double))
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise ValueError(
-            f"executor: the run cannot be sent to another process ({error}); give it "
-            "what it needs through its config."
+            f"executor: the run cannot be sent to another process ({error}); define "
+            "the run function and its config at the top of a module."
         ) from error
 
 
 def compute_elsewhere(parcel: bytes, digest: str, start: int, size: int) -> Results:
-    """A batch, computed by a worker that unpacks and compiles each sweep once."""
+    """A batch, computed by a worker that unpacks and compiles each sweep once.
+
+    Raises `ValueError` if the worker cannot import the run function or its config.
+    """
     with _UNPACKING:
         if digest not in _UNPACKED:
             _UNPACKED.clear()  # one sweep at a time: programs take memory
-            with jax.enable_x64(True):  # else arrays lose half of their bits here
-                _UNPACKED[digest] = Lanes(*pickle.loads(parcel))
+            try:
+                with jax.enable_x64(True):  # else arrays lose half of their bits here
+                    _UNPACKED[digest] = Lanes(*pickle.loads(parcel))
+            except (AttributeError, ImportError) as error:
+                raise ValueError(
+                    f"executor: a worker cannot import what it is to run ({error}); "
+                    "define the run function and its config in a module that workers "
+                    "have too, not in a script or a notebook."
+                ) from error
         lanes = _UNPACKED[digest]
         if size not in lanes.programs:
             with jax.enable_x64(lanes.double):

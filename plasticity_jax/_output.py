@@ -20,7 +20,8 @@ def check_writable(out: Path) -> None:
         existing = next(p for p in (out, *out.absolute().parents) if p.exists())
         tempfile.TemporaryFile(dir=existing).close()
     except OSError as error:
-        raise ValueError(f"--out {out}: cannot write there ({error}).") from error
+        why = error.strerror or error
+        raise ValueError(f"--out {out}: cannot write there ({why}).") from error
 
 
 def write_results(
@@ -48,7 +49,7 @@ def write_results(
         table["grid"] = grid
     document = {"experiment": name, "x64": x64, "common": table}
     if plan.preset is not None:
-        document["preset"] = plan.preset
+        document["from_preset"] = plan.preset
     out.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=out))
     result, old, final = work / "new", work / "old", out / name

@@ -7,6 +7,7 @@ pickled: reading a store runs no code.
 """
 
 import contextlib
+import functools
 import hashlib
 import inspect
 import io
@@ -190,15 +191,12 @@ def code_digest() -> str:
 def run_identity(run: Any) -> str:
     """Name and source of a run function, and a digest of the arrays bound to it.
 
-    Raises `ValueError` for a function whose source cannot be found: a store could not
-    tell it from another.
+    Raises `ValueError` for a function whose source cannot be found, or that holds data
+    in another way than `jax.tree_util.Partial` and fields of a module do: a store could
+    not tell it from another.
     """
-    function = run
-    while hasattr(function, "func"):
-        function = function.func
-    code = inspect.unwrap(function)
-    if not inspect.isroutine(code):
-        code = type(code)
+    function = _innermost(run)
+    code = function if inspect.isroutine(function) else type(function)
     try:
         source = Path(inspect.getsourcefile(code) or "").read_bytes()
     except (OSError, TypeError) as error:
@@ -207,10 +205,25 @@ def run_identity(run: Any) -> str:
             "function in a file."
         ) from error
     digest = hashlib.sha256(source)
-    if function is not run:
-        for path, leaf in jax.tree_util.tree_leaves_with_path(run):
-            leaf = np.asarray(leaf)
-            where = f"{jax.tree_util.keystr(path)}{leaf.dtype}{leaf.shape}"
-            digest.update(where.encode() + leaf.tobytes())
+    for path, leaf in jax.tree_util.tree_leaves_with_path(run):
+        array = np.asarray(0 if _innermost(leaf) is function else leaf)
+        if array.dtype.hasobject:
+            raise ValueError(f"store: {leaf!r}, bound to the run, is not an array.")
+        where = f"{jax.tree_util.keystr(path)}{array.dtype}{array.shape}"
+        digest.update(where.encode() + array.tobytes())
     name = getattr(function, "__qualname__", type(function).__name__)
     return f"{function.__module__}.{name} {digest.hexdigest()[:16]}"
+
+
+def _innermost(run: Any) -> Any:
+    """The function inside partial and compiled ones, which holds no data of its own."""
+    hides = inspect.ismethod(run) or type(run) is functools.partial
+    for name in ("func", "__wrapped__"):
+        if hasattr(run, name) and not hides:
+            return _innermost(getattr(run, name))
+    if hides or getattr(run, "__closure__", None):
+        raise ValueError(
+            f"store: {run!r} holds data that a store cannot tell from other data; bind "
+            "them with jax.tree_util.Partial."
+        )
+    return run

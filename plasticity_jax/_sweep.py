@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import datetime
 import json
-import math
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     import xarray
 
 
-SHARED = 64  # batches at least for an executor, which may have many workers
+SHARED = 16  # batches at least for an executor, which may have many workers
 
 
 def sweep(
@@ -57,7 +56,7 @@ def sweep(
     `batch_size` runs (points x seeds) are computed at once by one compiled program,
     which serves all batches, the last one padded; on a CPU as many batches are in
     flight as there are cores. By default the size is chosen from the program's memory
-    and short trials, and with an `executor` no larger than makes 64 batches. Random
+    and short trials, and with an `executor` it makes 16 batches or more. Random
     streams do not depend on it. A repeated sweep with other values compiles nothing if
     `run` is the same object: pass a module-level function, or
     `jax.tree_util.Partial(function, data)`, whose arrays are shared by all runs.
@@ -90,7 +89,7 @@ def sweep(
     def size_of_batches() -> int:
         size = min(batch_size or chosen_size(lanes, workers), lanes.total)
         if executor is not None and batch_size is None:
-            size = min(size, math.ceil(lanes.total / SHARED))
+            size = min(size, max(1, lanes.total // SHARED))
         return size
 
     with contextlib.ExitStack() as stack:

@@ -34,6 +34,7 @@ app = cyclopts.App(
     suppress_keyboard_interrupt=False,
 )
 DEBUG = "--debug"
+CHANGED = ", changed"  # a preset of which the command line changed something
 PAGE_WIDTH = 132
 
 
@@ -349,7 +350,10 @@ def _overridden(
     if seeds is not None and seeds < 1:
         raise ValueError(f"--seeds must be at least 1; got {seeds}.")
     config = updated(plan.config, changes, "--set")
-    return Plan(config, grid, plan.seeds if seeds is None else seeds, plan.preset)
+    preset = plan.preset
+    if preset and (changes or axes or seeds is not None):
+        preset = preset.removesuffix(CHANGED) + CHANGED
+    return Plan(config, grid, plan.seeds if seeds is None else seeds, preset)
 
 
 def _setting(text: str) -> tuple[str, Any]:

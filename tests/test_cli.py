@@ -85,6 +85,9 @@ def test_a_written_config_runs_again_to_the_same_numbers(call, tmp_path):
     )
     assert a.sizes["step"] == 60
     assert np.array_equal(a.loss, b.loss)
+    tables = [(x / name / "config.toml").read_text() for x in (first, again)]
+    origins = [tomllib.loads(table)["from_preset"] for table in tables]
+    assert origins == ["smoke, changed"] * 2
 
 
 def test_overrides_reach_the_run(call, tmp_path):

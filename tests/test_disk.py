@@ -1,5 +1,6 @@
 """Folders that cannot be written and disks that run full."""
 
+import contextlib
 import errno
 import os
 import resource
@@ -39,16 +40,23 @@ def written(monkeypatch):
 
 
 @pytest.fixture
-def closed():
-    """A folder that this process may read and not write."""
-    cli._experiments()  # imports what another user may not be allowed to read
+def folder():
+    """One that every user may enter."""
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o555)
-        user = os.geteuid()
-        if user == 0:  # may write anywhere
-            os.seteuid(NOBODY)
-        yield folder
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@contextlib.contextmanager
+def closed(folder):
+    """No writing in this folder."""
+    user = os.geteuid()
+    folder.chmod(0o555)
+    if user == 0:  # may write anywhere
+        os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
         os.seteuid(user)
         folder.chmod(0o755)
 
@@ -60,39 +68,34 @@ def is_one_line(err, *parts):
 
 @pytest.mark.parametrize("below", ["", "new/folder"])
 def test_a_read_only_folder_is_refused_before_anything_is_computed(
-    call, closed, below, monkeypatch
+    call, folder, below, monkeypatch
 ):
     monkeypatch.setattr(cli, "perform", None)
-    code, _, err = call(*RUN, "--out", closed / below)
+    cli._experiments()  # imports what another user may not be allowed to read
+    with closed(folder):
+        code, _, err = call(*RUN, "--out", folder / below)
     assert code == 2
-    assert is_one_line(err, "cannot write there", str(closed))
+    assert is_one_line(err, f"--out {folder / below}: cannot write there", "denied")
     assert err.count("\n") == 1
-    assert not list(closed.iterdir())
+    assert not list(folder.iterdir())
 
 
 def test_a_folder_that_becomes_read_only_costs_no_finished_batch(
-    call, tmp_path, written, monkeypatch
+    call, folder, written, monkeypatch
 ):
-    """No error of one batch is taken for another's: what is there stays whole."""
-    write, user = Store.write, os.geteuid()
+    write = Store.write
 
     def closing(self, number, results):
-        if len(written) == 2:
-            self.folder.chmod(0o555)
-            os.seteuid(NOBODY if user == 0 else user)
-        try:
+        shut = closed(self.folder) if len(written) == 2 else contextlib.nullcontext()
+        with shut:
             write(self, number, results)
-        finally:
-            os.seteuid(user)
 
     with monkeypatch.context() as patch:
         patch.setattr(Store, "write", closing)
-        code, _, err = call(*RUN, "--out", tmp_path)
+        code, _, err = call(*RUN, "--out", folder)
     assert (code, len(written)) == (2, 2), err
     assert is_one_line(err, "Permission denied")
-    for part in (tmp_path / f".{NAME}.store").iterdir():
-        part.chmod(0o755)
-    resumed(call, tmp_path, written)
+    resumed(call, folder, written)
 
 
 def resumed(call, out, written):

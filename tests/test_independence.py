@@ -71,7 +71,10 @@ class Shuffled(Executor):
         return future
 
     def _do(self, future, function, arguments):
-        future.set_result(function(*arguments))
+        try:
+            future.set_result(function(*arguments))
+        except BaseException as error:
+            future.set_exception(error)
 
 
 def swept(grid=None, config=None, **options):

@@ -42,6 +42,7 @@ CLAIMS = {
 }
 CONFIG = f"""
 experiment = "x"
+from_preset = "small"
 x64 = false
 [common]
 rule = "{EVIL}"
@@ -147,6 +148,7 @@ def test_every_claim_of_every_experiment_is_on_the_page(runs):
     text = page.all("main")[0][2]
     assert "… and 20 more]" in text  # a long list is cut
     assert "grid.ratio[0.1, 0.2]" in text
+    assert "Presetssmall" in page.all("body")[0][2]
     assert "wall time2 min" in text
     assert "not shown twice" not in text
     order = [element[2] for element in page.all("h3")]

@@ -24,14 +24,14 @@ def test_jobs_of_submitit_join_to_one_sweep_and_resume(tmp_path, monkeypatch):
     # jobs compute in float32, as their own process does by default
     monkeypatch.delenv("JAX_ENABLE_X64", raising=False)
     monkeypatch.setenv("PYTHONPATH", str(EXAMPLES))
-    joined = example.main(tmp_path)
+    joined = example.main(tmp_path, "local")
     parts = [sorted(x.glob("batch-*")) for x in sorted(tmp_path.glob("part-*"))]
     assert len(parts) == example.JOBS
     assert all(parts)
     before = {path: path.stat().st_mtime_ns for part in parts for path in part}
     parts[1][0].unlink()
     del before[parts[1][0]]
-    again = example.main(tmp_path)
+    again = example.main(tmp_path, "local")
     assert joined.equals(again)
     assert before == {path: path.stat().st_mtime_ns for path in before}
 
@@ -72,10 +72,12 @@ def test_all_tasks_of_a_job_array_work_on_one_experiment(tmp_path):
             )
         )
     told = [task.communicate(timeout=300)[0] for task in tasks]
-    assert [task.returncode in (0, 1) for task in tasks] == [True] * 3, told
+    assert [task.returncode for task in tasks[:2]] == [0, 0], told
+    assert all("Registered to" in text for text in told[:2])  # and were let go
+    assert tasks[2].returncode in (0, 1), told  # 1: a claim fails at `smoke`
     assert f"written to runs/{name}" in told[2]
     data = xarray.open_zarr(tmp_path / "runs" / name / "data.zarr", consolidated=False)
     assert not data.diverged.any()
-    assert data.attrs["batch_size"] == 1  # 60 runs are shared among all tasks
+    assert data.attrs["batch_size"] <= 60 // 16  # shared among all tasks
     assert not list(tmp_path.glob(".scheduler-*"))  # it cleans up
     assert [path.name for path in (tmp_path / "runs").iterdir()] == [name]

@@ -1,6 +1,7 @@
 """Sweeps that are stopped, damaged, sent elsewhere or split, and what comes of them."""
 
 import dataclasses
+import functools
 import multiprocessing
 import os
 import random
@@ -18,6 +19,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
+from jaxtyping import Array
 
 from plasticity_jax import _lanes, _store
 from plasticity_jax._interfaces import real, Scalar
@@ -167,6 +169,49 @@ def test_another_precision_or_code_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("plasticity_jax._sweep.code_digest", lambda: "changed")
     with pytest.raises(ValueError, match=r"code was '[0-9a-f]{16}' and is 'changed'"):
         stored(tmp_path)
+
+
+class Shifted(eqx.Module):
+    """A run with data of its own."""
+
+    shift: Array
+
+    def __call__(self, config, key):
+        return {"last": self.shift + config.gain * jr.normal(key)}
+
+
+def closed_over(shift):
+    return lambda config, key: shifted(shift, config, key)
+
+
+def test_fields_of_a_callable_module_are_part_of_the_run(tmp_path):
+    stored(tmp_path, run=Shifted(jnp.ones(())))
+    stored(tmp_path, run=Shifted(jnp.ones(())))
+    with pytest.raises(ValueError, match="run was"):
+        stored(tmp_path, run=Shifted(jnp.zeros(())))
+
+
+def test_a_compiled_run_is_its_function(tmp_path):
+    first = stored(tmp_path / "a", run=jax.jit(walk))
+    assert same_bits(first, stored(tmp_path / "a", run=jax.jit(walk)))
+    with pytest.raises(ValueError, match="run was"):
+        stored(tmp_path / "a", run=jax.jit(other_walk))
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        closed_over(jnp.ones(2)),
+        functools.partial(lambda s, c, k: shifted(s, c, k), jnp.ones(2)),
+        jax.jit(functools.partial(lambda s, c, k: shifted(s, c, k), jnp.ones(2))),
+        Shifted(jnp.ones(())).__call__,
+    ],
+    ids=["closure", "partial", "compiled partial", "method"],
+)
+def test_data_that_a_store_cannot_see_are_refused(run, tmp_path):
+    with pytest.raises(ValueError, match=r"bind them with jax\.tree_util\.Partial"):
+        stored(tmp_path, run=run)
+    assert not batches(tmp_path)
 
 
 def test_bound_data_are_part_of_the_run(tmp_path):
@@ -344,11 +389,16 @@ def test_a_dask_worker_that_is_killed_loses_no_run_and_counts_none_twice(
 
 
 def test_a_run_that_cannot_be_sent_is_refused():
-    with (
-        ProcessPoolExecutor(1) as pool,
-        pytest.raises(ValueError, match="cannot be sent to another process"),
-    ):
-        stored(None, run=lambda config, key: walk(config, key), executor=pool)
+    local = lambda config, key: walk(config, key)
+    with pytest.raises(ValueError, match="cannot be sent to another process"):
+        _lanes.packed(_lanes.Lanes.of(local, Walk(), [], KEYS))
+
+
+def test_a_run_that_a_worker_cannot_import_is_refused():
+    parcel = _lanes.packed(_lanes.Lanes.of(walk, Walk(), [], KEYS))
+    strange = parcel.replace(walk.__module__.encode(), b"test_stort")
+    with pytest.raises(ValueError, match=r"a worker cannot import .*test_stort"):
+        _lanes.compute_elsewhere(strange, "strange", 0, 5)
 
 
 DEVICES = """

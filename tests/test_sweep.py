@@ -238,11 +238,11 @@ def test_other_bad_arguments_are_refused():
 def test_candidates_waste_few_lanes(total, workers):
     for size in candidates(total, workers):
         batches = math.ceil(total / size)
-        assert 1 <= size <= 256
+        assert 1 <= size <= 4096
         assert batches * size - total < max(batches, workers)
 
 
-@pytest.mark.parametrize("best", [1, 4, 16, 64, 256])
+@pytest.mark.parametrize("best", [1, 4, 16, 64, 256, 1024])
 def test_the_batch_size_climbs_to_the_fastest(best, monkeypatch):
     """A machine whose time per lane is least at one size, on a clock of its own."""
     clock = [0.0]

@@ -98,7 +98,7 @@ def _facts(results: list[Result]) -> str:
         "Versions": ", ".join(
             [*each("plasticity_jax", "plasticity_jax "), *each("jax", "jax ")]
         ),
-        "Presets": ", ".join(each("preset")),
+        "Presets": ", ".join(each("from_preset")),
         "Device and precision": ", ".join([*each("device"), *each("precision")]),
         "Time to compute": _duration(seconds) if seconds else "",
     }
