@@ -5,7 +5,8 @@
 #   sbatch --array=0-15 examples/slurm_array.sh natural_gradient.fig3f --preset paper
 #
 # All tasks but 0 may start late or fail: their batches go to others. If 0 ends before
-# its time, submit the same line again: finished batches are kept. Needs the extra [slurm], and a folder that all tasks see.
+# its time, submit the same line again: finished batches are kept. Needs the extra
+# [slurm], and a folder that all tasks see.
 #SBATCH --cpus-per-task=1 --mem=4G --time=08:00:00 --output=slurm-%A_%a.out
 set -euo pipefail
 scheduler=$PWD/.scheduler-$SLURM_ARRAY_JOB_ID.json

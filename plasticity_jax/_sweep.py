@@ -72,7 +72,8 @@ def sweep(
     Raises `ValueError` for unknown or structural fields, axes that are empty, not
     one-dimensional, not finite, of unequal length or outside the config's ranges, and
     for a store that is damaged, in use, or of another sweep (config, grid, keys, code,
-    precision, device or batch size), naming what differs.
+    precision, device or batch size), naming what differs, or a run that holds data a
+    store cannot see (a closure).
     """
     started = time.perf_counter()
     axes = _axes(config, grid)
