@@ -211,6 +211,7 @@ SHORT = {  # an experiment of each system, its length, what drives a run out of 
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SHORT)
 def test_every_system_is_independent_of_batches_and_of_runs_that_diverge(name):
     named = {x.name: x for x in _experiments()}[name]

@@ -47,6 +47,7 @@ for named in _experiments():
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("system", _systems())
 def test_every_experiment_lowers_for_cuda_without_callbacks(system):
     # diffrax else checks its times through a callback, once before a solution
