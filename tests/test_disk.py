@@ -139,6 +139,7 @@ cli.main()
 """
 
 
+@pytest.mark.slow
 def test_a_result_that_does_not_fit_leaves_the_older_one_whole(call, tmp_path, written):
     """Batches fit the system's limit on a file, the picture does not."""
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY

@@ -163,6 +163,7 @@ for count in (1, 2, 3, 4):
 """
 
 
+@pytest.mark.slow
 def test_devices_and_their_order_change_no_stream():
     flags = "--xla_force_host_platform_device_count=4"
     environment = {**os.environ, "XLA_FLAGS": flags, "JAX_ENABLE_X64": "1"}
