@@ -23,6 +23,12 @@ def command(monkeypatch, capsys, *tokens):
     return stop.value.code, out, err
 
 
+@pytest.fixture(autouse=True)
+def four_at_once(monkeypatch):
+    """One compilation a sweep: how a batch size is chosen has tests of its own."""
+    monkeypatch.setattr("plasticity_jax._sweep.chosen_size", lambda lanes, workers: 4)
+
+
 @pytest.fixture
 def call(monkeypatch, capsys):
     return lambda *tokens: command(monkeypatch, capsys, *tokens)

@@ -21,6 +21,12 @@ RUN = ("run", NAME, "--preset", "smoke", "--set", "steps=100")
 NOBODY = 65534
 
 
+@pytest.fixture(autouse=True)
+def four_at_once(monkeypatch):
+    """One compilation a sweep: how a batch size is chosen has tests of its own."""
+    monkeypatch.setattr("plasticity_jax._sweep.chosen_size", lambda lanes, workers: 4)
+
+
 @pytest.fixture
 def call(monkeypatch, capsys):
     return lambda *tokens: command(monkeypatch, capsys, *tokens)
