@@ -130,6 +130,12 @@ class Experiment(NamedTuple):
     float64: bool = False
     data: Callable[[Any], Any] | None = None
 
+    def runs_of(self, config: eqx.Module) -> Callable[..., Any]:
+        """What a sweep runs: `run`, with its data if the runs share some."""
+        if self.data is None:
+            return self.run
+        return jax.tree_util.Partial(self.run, self.data(config))
+
 
 def labelled(
     experiment: Experiment,
@@ -143,11 +149,8 @@ def labelled(
 ) -> "xarray.Dataset":
     """The labelled data of an experiment, theory included; options as in `sweep`."""
     keys = jr.split(jr.key(seed), plan.seeds)
-    run: Any = experiment.run
-    if experiment.data is not None:
-        run = jax.tree_util.Partial(run, experiment.data(plan.config))
     data = sweep(
-        run,
+        experiment.runs_of(plan.config),
         plan.config,
         plan.grid,
         keys,

@@ -221,9 +221,7 @@ def test_every_system_is_independent_of_batches_and_of_runs_that_diverge(name):
     config = updated(plan.config, short)
     ((field, bad),) = wild.items()
     calm = float(getattr(config, field))
-    run = experiment.run
-    if experiment.data is not None:
-        run = jax.tree_util.Partial(run, experiment.data(config))
+    run = experiment.runs_of(config)
 
     def of(values, size):
         keys = jr.split(jr.key(1), 2)

@@ -21,10 +21,7 @@ def structure(plan):
     return jax.tree.structure(plan.config), list(plan.grid)
 
 def lower(experiment, plan):
-    run = experiment.run
-    if experiment.data is not None:
-        run = jax.tree_util.Partial(run, experiment.data(plan.config))
-    axes = _axes(plan.config, plan.grid)
+    run, axes = experiment.runs_of(plan.config), _axes(plan.config, plan.grid)
     lanes = Lanes.of(run, plan.config, axes, jr.split(jr.key(0), 2))
     arrays, rest = eqx.partition(lanes.batch(np.zeros(3, int)), eqx.is_array)
     whole = lambda arrays: map_lanes.__wrapped__(*eqx.combine(arrays, rest))

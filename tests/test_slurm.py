@@ -5,10 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import jax.random as jr
 import numpy as np
 import pytest
 import xarray
+
+from plasticity_jax import sweep
 
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -16,14 +19,12 @@ pytestmark = pytest.mark.slow
 
 
 def test_jobs_of_submitit_join_to_one_sweep_and_resume(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(EXAMPLES)
-    import submitit_sweep as example
-
-    from plasticity_jax import sweep
-
-    # jobs compute in float32, as their own process does by default
+    # jobs compute in float32, as their own processes do by default
     monkeypatch.delenv("JAX_ENABLE_X64", raising=False)
     monkeypatch.setenv("PYTHONPATH", str(EXAMPLES))
+    monkeypatch.syspath_prepend(EXAMPLES)
+    with jax.enable_x64(False):
+        import submitit_sweep as example
     joined = example.main(tmp_path, "local")
     parts = [sorted(x.glob("batch-*")) for x in sorted(tmp_path.glob("part-*"))]
     assert len(parts) == example.JOBS
@@ -35,12 +36,10 @@ def test_jobs_of_submitit_join_to_one_sweep_and_resume(tmp_path, monkeypatch):
     assert joined.equals(again)
     assert before == {path: path.stat().st_mtime_ns for path in before}
 
-    import jax
-
     with jax.enable_x64(False), jax.numpy_dtype_promotion("standard"):
         whole = sweep(
             example.steady_error,
-            type(example.CONFIG)(sizes=(12, 10), steps=2000, window=1000),
+            example.CONFIG,
             {"ratio": example.RATIOS},
             jr.split(jr.key(0), 16),
             progress=False,
