@@ -1,22 +1,48 @@
 """Configs: to and from TOML, and errors that name the nearest valid name."""
 
 import dataclasses
-import difflib
+import numbers
 import tomllib
-from collections.abc import Iterable
+import types
+import typing
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jax.core import Tracer
+from jaxtyping import AbstractArray, Array
+
+from ._arguments import folder, whole
+from ._arguments import nearest as nearest
 
 
-C = TypeVar("C", bound=eqx.Module)
+C = TypeVar("C")
 
-HEADER = ("experiment", "from_preset", "x64")  # keys of a file above its tables
+HEADER = {"experiment": str, "from_preset": str, "x64": bool}  # keys above the tables
+WORDS = {str: "a text", bool: "true or false"}
+MOST = 1_000_000  # seeds, and points of a span: more is a slip of the pen
+LINE = 80  # characters of a config that is printed in one line
+LISTED = 20  # entries of an array that are printed, all of them
+SHOWN = 60  # characters of a value in a message
 
 Grid = dict[Any, Any]  # field or tuple of fields -> 1-D array or tuple of 1-D arrays
+
+
+class AbstractConfig(eqx.Module):
+    """Parameters of a run. Printed, it shows their values."""
+
+    def __repr__(self) -> str:
+        fields = dataclasses.fields(self)
+        parts = [f"{f.name}={_printed(getattr(self, f.name))}" for f in fields]
+        line = f"{type(self).__name__}({', '.join(parts)})"
+        if len(line) <= LINE:
+            return line
+        inside = "".join(f"  {part},\n" for part in parts)
+        return f"{type(self).__name__}(\n{inside})"
 
 
 class Plan(NamedTuple):
@@ -31,109 +57,415 @@ class Plan(NamedTuple):
     preset: str | None = None
 
 
-def nearest(name: str, allowed: Iterable[str]) -> str:
-    """` Did you mean ...? Choose from: ...`, the tail of an error about a name."""
-    allowed = list(allowed)
-    close = difflib.get_close_matches(name, allowed, n=1, cutoff=0.5)
-    hint = f" Did you mean '{close[0]}'?" if close else ""
-    return f"{hint} Choose from: {', '.join(allowed) or 'none'}."
-
-
 def structural(field: dataclasses.Field) -> bool:
     """Whether a config field is static: part of the compiled program, not swept."""
     return bool(field.metadata.get("static", False))
 
 
-def updated(config: C, changes: dict[str, Any], where: str = "config") -> C:
+# --- values ---------------------------------------------------------------------------
+
+
+def updated(config: C, changes: Mapping[str, Any], where: str = "config") -> C:
     """`config` with some fields replaced and every range checked again.
 
-    Raises `ValueError` naming an unknown field with the nearest valid one, or the
-    field whose value cannot be read.
+    Integers stand for floats, and NumPy's numbers for Python's. Raises `ValueError`
+    naming an unknown field with the nearest valid one, or the field whose value is of
+    another kind or shape, not a number, or beyond what its precision holds.
     """
-    fields = {field.name: field for field in dataclasses.fields(config)}
+    fields = _fields_of(where, config)
     for name in changes:
         if name not in fields:
             raise ValueError(f"{where}: unknown '{name}'.{nearest(name, fields)}")
     values = {
-        name: _read(where, fields[name], getattr(config, name), value)
+        name: _read(f"{where}: `{name}`", fields[name], getattr(config, name), value)
         for name, value in changes.items()
     }
+    found = _replaced(where, config, values)
+    for name, value in values.items():
+        _check_kept(f"{where}: `{name}`", value, getattr(found, name))
+    return found
+
+
+def _fields_of(where: str, config: Any) -> dict[str, dataclasses.Field]:
+    if isinstance(config, type) or not dataclasses.is_dataclass(config):
+        raise ValueError(
+            f"{where}: a config is an instance of a class with fields, an "
+            f"`equinox.Module`; got {shown(config)}."
+        )
+    return {field.name: field for field in dataclasses.fields(config)}
+
+
+def _replaced(where: str, config: Any, values: Mapping[str, Any]) -> Any:
     try:
-        return dataclasses.replace(config, **values)
-    except (TypeError, ValueError) as error:
+        with np.errstate(over="ignore"):  # `_check_kept` tells what is lost
+            return dataclasses.replace(config, **values)
+    except (OverflowError, TypeError, ValueError) as error:
         raise ValueError(f"{where}: {error}") from error
 
 
 def _read(where: str, field: dataclasses.Field, default: Any, value: Any) -> Any:
-    """A value of a file or a command line, of the kind that the field's default has."""
-    if structural(field):
-        return _kind(where, field.name, default, value)
-    try:
-        array = np.asarray(value, dtype=float)
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"{where}: `{field.name}` must be a number; got {value!r}."
-        ) from error
-    if default is not None and array.shape != np.shape(default):
-        raise ValueError(
-            f"{where}: `{field.name}` must have shape {np.shape(default)}; "
-            f"got {value!r}."
-        )
+    """A value of a file, a command line or a user, of the kind that the field has."""
+    kinds = _kinds(field.type)
+    if value is None and (default is None or type(None) in kinds):
+        return None
+    if isinstance(value, Tracer):
+        return value
+    if structural(field) or not _is_numeric(field, default):
+        return _cast(where, kinds, default, value)
+    array = as_numbers(value)
+    if array is None:
+        raise ValueError(f"{where} must be a number; got {shown(value)}.")
+    shape: Any = None if default is None else np.shape(default)
+    fixed = shape is not None and field.default is not None
+    count = _dimensions(field)
+    if fixed and array.shape != shape:
+        raise ValueError(f"{where} must have shape {shape}; got {shown(value)}.")
+    if not fixed and count is not None and array.ndim != count:
+        raise ValueError(f"{where} must have {count} axes; got {shown(value)}.")
+    if int in kinds or getattr(default, "dtype", array.dtype).kind in "iu":
+        if not np.all(array == np.rint(array)):
+            raise ValueError(f"{where} must be integer; got {shown(value)}.")
+        return array.astype(np.asarray(default).dtype)
     return array
 
 
-def _kind(where: str, name: str, default: Any, value: Any) -> Any:
-    """A structural value; an integer stands for a float, but not a bool for either."""
-    if isinstance(default, tuple) and isinstance(value, list | tuple):
-        return tuple(_kind(where, name, default[0], x) for x in value)
-    if isinstance(default, float) and type(value) is int:
-        return float(value)
-    if type(value) is not type(default):
-        kind = type(default).__name__
-        raise ValueError(f"{where}: `{name}` must be of type {kind}; got {value!r}.")
+def _is_numeric(field: dataclasses.Field, default: Any) -> bool:
+    """Whether a field that is not static holds numbers that may be swept."""
+    kinds = _kinds(field.type)
+    if any(isinstance(k, type) and issubclass(k, AbstractArray | Array) for k in kinds):
+        return True
+    numeric = numbers.Real | np.ndarray | Array | None
+    return isinstance(default, numeric) and not isinstance(default, bool)
+
+
+def _kinds(annotation: Any) -> tuple[Any, ...]:
+    """The members of a union, or what is none alone."""
+    if isinstance(annotation, types.UnionType) or (
+        typing.get_origin(annotation) is typing.Union
+    ):
+        return typing.get_args(annotation)
+    return (annotation,)
+
+
+def _dimensions(field: dataclasses.Field) -> int | None:
+    """How many axes a field has by its annotation; `None` if that does not say."""
+    for kind in _kinds(field.type):
+        if isinstance(kind, type) and issubclass(kind, AbstractArray):
+            dims: Any = kind.dims
+            several = any("Variadic" in type(dim).__name__ for dim in dims)
+            return None if several else len(dims)
+    return None
+
+
+def _cast(where: str, kinds: tuple[Any, ...], default: Any, value: Any) -> Any:
+    """A value of one of the kinds; an integer stands for a float, no bool for either.
+
+    Annotations that are no plain kind (texts, functions) leave it to the default's.
+    """
+    plain = [k for k in kinds if k in (bool, int, float, str)]
+    several = [k for k in kinds if typing.get_origin(k) is tuple]
+    example = default[0] if isinstance(default, tuple) and default else None
+    if not plain and not several:
+        if default is None:
+            return value
+        several = [] if example is None else [tuple[type(example), ...]]
+        plain = [] if several else [type(default)]
+    if several and isinstance(value, list | tuple | np.ndarray):
+        inner = typing.get_args(several[0])
+        repeated = inner[-1:] == (Ellipsis,)
+        if not repeated and len(inner) != len(value):
+            raise ValueError(
+                f"{where} must have {len(inner)} entries; got {shown(value)}."
+            )
+        each = inner[:1] * len(value) if repeated else inner
+        pairs = zip(each, value, strict=True)
+        return tuple(_cast(where, _kinds(kind), example, x) for kind, x in pairs)
+    if isinstance(value, np.ndarray | np.generic | Array) and np.shape(value) == ():
+        value = np.asarray(value).item()
+    for kind in plain:
+        if type(value) is kind or (kind is float and type(value) is int):
+            return _bounded(where, kind, value)
+        if callable(value) and callable(default):
+            return value
+    names = " or ".join(k.__name__ for k in plain) if plain else "tuple"
+    raise ValueError(f"{where} must be of type {names}; got {shown(value)}.")
+
+
+def _bounded(where: str, kind: Any, value: Any) -> Any:
+    """A float that is a number, an integer of 64 bits."""
+    if kind is int and not -(2**63) <= value < 2**63:
+        raise ValueError(f"{where} must fit 64 bits; got {shown(value)}.")
+    if kind is float:
+        try:
+            value = float(value)
+        except OverflowError as error:
+            raise ValueError(
+                f"{where} must be a number that a float holds; got {shown(value)}."
+            ) from error
+        if value != value:
+            raise ValueError(f"{where} must be a number; got nan.")
     return value
 
 
-def load_plan(kind: type[eqx.Module], path: Path, preset: str | None) -> Plan:
+def as_numbers(values: Any) -> np.ndarray | None:
+    """An array of floats; `None` where an entry is a text, a boolean or no number."""
+    if any(isinstance(x, bool | np.bool_) for x in _entries(values)):
+        return None
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind == "O" and not all(
+            isinstance(x, numbers.Real) for x in array.flat
+        ):
+            return None
+        if array.dtype.kind in "iufO" or jnp.issubdtype(array.dtype, jnp.floating):
+            return array.astype(float)
+    except (OverflowError, TypeError, ValueError):
+        pass
+    return None
+
+
+def _entries(values: Any) -> Iterator[Any]:
+    if isinstance(values, list | tuple):
+        for value in values:
+            yield from _entries(value)
+    else:
+        yield values
+
+
+def _check_kept(where: str, given: Any, kept: Any) -> None:
+    """Raise where a number is none, or was lost as it took its field's precision."""
+    if not isinstance(given, np.ndarray) or isinstance(kept, Tracer):
+        return
+    if np.any(np.isnan(given)):
+        raise ValueError(f"{where} must be a number; got {shown(given)}.")
+    kind = np.asarray(kept).dtype
+    now = np.asarray(kept, float)
+    if not jnp.issubdtype(kind, jnp.floating) or now.shape != given.shape:
+        return
+    if np.any(np.isfinite(given) & ~np.isfinite(now) | (given != 0) & (now == 0)):
+        raise ValueError(
+            f"{where} is beyond the range of {kind}: {shown(given)} becomes "
+            f"{shown(now)}."
+        )
+
+
+def shown(value: Any) -> str:
+    """A value in a message, cut where it is long."""
+    if isinstance(value, Tracer):
+        return "a traced value"
+    try:
+        plain = isinstance(value, np.ndarray | np.generic | Array)
+        text = repr(np.asarray(value).tolist() if plain else value)
+    except (TypeError, ValueError):  # an integer of more digits than Python prints
+        return f"a value of type {type(value).__name__}"
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+
+
+def _printed(value: Any) -> str:
+    if isinstance(value, Tracer):
+        return "traced"
+    if not isinstance(value, np.ndarray | np.generic | Array):
+        return repr(value)
+    if jnp.issubdtype(value.dtype, jax.dtypes.extended):  # a key
+        return str(value)
+    if value.size > LISTED:
+        return np.array2string(np.asarray(value), separator=", ", threshold=LISTED)
+    return repr(_plain(value))
+
+
+# --- grids ----------------------------------------------------------------------------
+
+
+def checked_grid(
+    where: str, config: Any, grid: Any
+) -> list[tuple[tuple[str, ...], tuple[np.ndarray, ...]]]:
+    """The axes of a grid, each its fields and their values, checked against a config.
+
+    Raises `ValueError`, beginning with `where`, for fields that are unknown, structural
+    or no single number, or stand in two axes, for values that `axis_values` refuses,
+    for shared axes of unequal length, and for points outside the config's ranges.
+    """
+    known = _fields_of(where, config)
+    choices = [name for name, field in known.items() if not structural(field)]
+    if not isinstance(grid, Mapping):
+        raise ValueError(f"{where}: a grid is a table of axes; got {shown(grid)}.")
+    axes = []
+    for key, values in grid.items():
+        fields = (key,) if isinstance(key, str) else key
+        rows = (values,) if isinstance(key, str) else values
+        named = isinstance(fields, tuple) and all(isinstance(f, str) for f in fields)
+        if not named or not fields:
+            raise ValueError(
+                f"{where}: an axis is the name of a field or a tuple of names; "
+                f"got {shown(key)}."
+            )
+        if not isinstance(rows, tuple | list | np.ndarray) or len(fields) != len(rows):
+            raise ValueError(
+                f"{where}: {len(fields)} fields {fields} share an axis; give one array "
+                f"for each; got {shown(rows)}."
+            )
+        for name in fields:
+            if name not in known:
+                hint = nearest(name, choices)
+                raise ValueError(f"{where}: unknown field '{name}'.{hint}")
+            _check_axis(where, known[name], getattr(config, name), choices)
+        pairs = zip(fields, rows, strict=True)
+        checked = [axis_values(f"{where}: '{f}'", row) for f, row in pairs]
+        if len({len(x) for x in checked}) > 1:
+            lengths = {f: len(x) for f, x in zip(fields, checked, strict=True)}
+            raise ValueError(f"{where}: zipped axes differ in length: {lengths}.")
+        axes.append((fields, tuple(checked)))
+    used = [name for fields, _ in axes for name in fields]
+    if repeated := {name for name in used if used.count(name) > 1}:
+        raise ValueError(f"{where}: {sorted(repeated)} appear in more than one axis.")
+    for fields, rows in axes:
+        for point in zip(*rows, strict=True):  # the config's own range checks
+            values = dict(zip(fields, point, strict=True))
+            found = _replaced(where, config, values)
+            for name, value in values.items():
+                kept = getattr(found, name)
+                _check_kept(f"{where}: '{name}'", np.asarray(value), kept)
+    return axes
+
+
+def _check_axis(
+    where: str, field: dataclasses.Field, default: Any, choices: list[str]
+) -> None:
+    """Raise unless a field may be an axis: one number that is not structural."""
+    if structural(field):
+        raise ValueError(
+            f"{where}: '{field.name}' is structural (a size, a count or a kind) and "
+            f"cannot be an axis; sweep each value on its own.{nearest('', choices)}"
+        )
+    single = np.shape(default) == () if default is not None else not _dimensions(field)
+    if not single or not _is_numeric(field, default):
+        raise ValueError(
+            f"{where}: '{field.name}' is not one number and cannot be an axis; sweep "
+            "each value on its own."
+        )
+
+
+def axis_values(where: str, values: Any) -> np.ndarray:
+    """What an axis may be: a non-empty row of finite numbers, as floats.
+
+    Raises `ValueError`, beginning with `where`, for texts, booleans, other shapes and
+    what is not finite.
+    """
+    array = as_numbers(values)
+    if array is None:
+        raise ValueError(f"{where}: its values must be numbers; got {shown(values)}.")
+    if array.ndim != 1 or not array.size:
+        raise ValueError(
+            f"{where} needs a non-empty 1-D array of numbers; got {shown(values)}."
+        )
+    if not np.all(np.isfinite(array)):
+        raise ValueError(f"{where} holds values that are not finite: {shown(values)}.")
+    return array
+
+
+def plan_grid(where: str, config: Any, grid: Any) -> Grid:
+    """A grid, checked, as a plan holds it: see `checked_grid`."""
+    axes: Grid = {}
+    for fields, rows in checked_grid(where, config, grid):
+        if len(fields) == 1:
+            axes[fields[0]] = rows[0]
+        else:
+            axes[fields] = rows
+    return axes
+
+
+def seed_count(where: str, value: Any) -> int:
+    """A number of seeds; `ValueError`, beginning with `where`, for anything else."""
+    try:
+        count = whole("seeds", value, 1)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
+    if count > MOST:
+        raise ValueError(f"{where}: `seeds` must be at most {MOST}; got {count}.")
+    return count
+
+
+# --- files ----------------------------------------------------------------------------
+
+
+def read_tables(path: str | Path) -> dict[str, Any]:
+    """The content of a parameter file: TOML in UTF-8, a byte order mark or none.
+
+    Raises `ValueError` with the file's name for what is no TOML, for values that stand
+    above the tables, and for a header of another kind (`x64 = "true"`).
+    """
+    path = folder(path)
+    try:
+        tables = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except (RecursionError, ValueError) as error:
+        raise ValueError(f"{path.name}: not valid TOML: {error}.") from error
+    for key, value in tables.items():
+        kind = HEADER.get(key, dict)
+        if type(value) is kind:
+            continue
+        if kind is dict:
+            raise ValueError(
+                f"{path.name}: '{key}' is no table, and values stand in one, such as "
+                f"[common]; got {shown(value)}."
+            )
+        raise ValueError(
+            f"{path.name}: `{key}` must be {WORDS[kind]}; got {shown(value)}."
+        )
+    return tables
+
+
+def load_plan(kind: Any, path: str | Path, preset: str | None) -> Plan:
     """The sweep of a TOML file: table `[common]` overridden by the table `[preset]`.
 
     A table holds fields of `kind`, `seeds`, and a sub-table `grid` whose keys are
     fields (several, joined by `,`, share one axis) and whose values are lists. Without
-    `preset` only `[common]` is read. Raises `ValueError` on unknown keys and presets.
+    `preset` only `[common]` is read. Raises `ValueError` on unknown keys and presets,
+    on values and axes that `updated` and `checked_grid` refuse, and on a file for
+    double precision (`x64 = true`) while JAX computes in single.
     """
-    try:
-        tables = tomllib.loads(path.read_text())
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{path.name}: not valid TOML: {error}.") from error
-    for key, value in tables.items():
-        if not isinstance(value, dict) and key not in HEADER:
-            raise ValueError(
-                f"{path.name}: '{key}' stands above the tables; put it into [common]."
-            )
+    path = folder(path)
+    tables = read_tables(path)
     others = [key for key in tables if key not in (*HEADER, "common")]
     wanted = preset or "common"
     if wanted not in tables or wanted in HEADER:
         raise ValueError(
             f"{path.name}: there is no preset '{wanted}'.{nearest(wanted, others)}"
         )
+    if tables.get("x64") and jnp.result_type(float) != np.float64:
+        raise ValueError(
+            f"{path.name}: it is for double precision (x64 = true); switch it on: "
+            'jax.config.update("jax_enable_x64", True).'
+        )
     table = {**tables.get("common", {}), **tables[wanted]}
     grid, seeds = table.pop("grid", {}), table.pop("seeds", 1)
     if not isinstance(grid, dict):
-        raise ValueError(f"{path.name}: `grid` must be a table of axes; got {grid!r}.")
-    if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
-        raise ValueError(f"{path.name}: `seeds` must be an integer >= 1; got {seeds}.")
-    config = updated(kind(), table, path.name)
-    axes = {_fields(k): _values(k, v) for k, v in grid.items()}
+        raise ValueError(
+            f"{path.name}: `grid` must be a table of axes; got {shown(grid)}."
+        )
+    seeds = seed_count(path.name, seeds)
+    config = updated(_made(kind, path.name), table, path.name)
+    named = {_fields(key): values for key, values in grid.items()}
+    if len(named) < len(grid):
+        raise ValueError(f"{path.name}: grid: an axis stands twice: {list(grid)}.")
+    axes = plan_grid(f"{path.name}: grid", config, named)
     origin = tables.get("from_preset")  # of the file that this one was written from
-    if not isinstance(origin, str | None):
-        raise ValueError(f"{path.name}: `from_preset` must be a name; got {origin!r}.")
     return Plan(config, axes, seeds, preset or origin)
 
 
-def presets(path: Path) -> list[str]:
+def _made(kind: Any, where: str) -> Any:
+    """A config of defaults."""
+    try:
+        return kind()
+    except TypeError as error:
+        raise ValueError(
+            f"{where}: a config must be a class whose fields all have defaults; "
+            f"got {kind!r} ({error})."
+        ) from error
+
+
+def presets(path: str | Path) -> list[str]:
     """Names of the presets of a TOML file."""
-    tables = tomllib.loads(path.read_text())
-    return [k for k, v in tables.items() if isinstance(v, dict) and k != "common"]
+    return [k for k in read_tables(path) if k not in (*HEADER, "common")]
 
 
 def _fields(key: str) -> str | tuple[str, ...]:
@@ -141,22 +473,20 @@ def _fields(key: str) -> str | tuple[str, ...]:
     return tuple(names) if len(names) > 1 else names[0]
 
 
-def _values(key: str, values: Any) -> Any:
-    try:
-        if "," in key:
-            return tuple(np.asarray(axis, dtype=float) for axis in values)
-        return np.asarray(values, dtype=float)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"grid: the values of '{key}' must be numbers.") from error
+def to_table(config: Any) -> dict[str, Any]:
+    """The fields of `config` as plain numbers, strings and lists.
+
+    `None` is left out where it is the default: TOML has no word for it.
+    """
+    fields = {f: getattr(config, f.name) for f in dataclasses.fields(config)}
+    return {
+        f.name: _plain(x)
+        for f, x in fields.items()
+        if x is not None or f.default is not None
+    }
 
 
-def to_table(config: eqx.Module) -> dict[str, Any]:
-    """The fields of `config` as plain numbers, strings and lists; `None` left out."""
-    fields = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
-    return {name: _plain(x) for name, x in fields.items() if x is not None}
-
-
-def to_toml(config: eqx.Module) -> str:
+def to_toml(config: Any) -> str:
     """The fields of `config` as TOML text that `updated` reads back."""
     import tomli_w
 
@@ -166,10 +496,9 @@ def to_toml(config: eqx.Module) -> str:
 def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(x) for x in value]
-    if isinstance(value, bool | int | str | float):
-        return value
     if not isinstance(value, np.ndarray | np.generic | Array):
-        return repr(value)  # a function or a module: told, but not read back
+        plain = isinstance(value, bool | int | str | float)
+        return value if plain else repr(value)  # a function: told, but not read back
     array = np.asarray(value)
     if array.ndim:
         return [_plain(x) for x in array]

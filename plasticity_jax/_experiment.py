@@ -13,7 +13,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array
 
-from ._config import Plan
+from ._config import Plan, seed_count
 from ._sweep import sweep
 
 
@@ -39,8 +39,9 @@ class Claim(NamedTuple):
 
     @property
     def holds(self) -> bool:
-        """Whether the value lies in the interval; False for NaN."""
-        return bool(self.low <= self.value <= self.high)
+        """Whether the value is a finite number that lies in the interval."""
+        inside = self.low <= self.value <= self.high
+        return bool(inside and math.isfinite(self.value))
 
     @property
     def control_fails(self) -> bool:
@@ -76,36 +77,53 @@ class Check(NamedTuple):
 def exact(
     quantity: str, source: str, got: Any, want: Any, tolerance: float = 1e-10
 ) -> Check:
-    """An identity: largest difference over the largest entry."""
-    a, b = np.ravel(np.asarray(got)), np.ravel(np.asarray(want))
-    error = np.max(np.abs(a - b)) / max(float(np.max(np.abs(b))), 1e-300)
+    """An identity: largest difference over the largest entry.
+
+    Raises `ValueError` where `got` and `want` differ in shape or are empty; a single
+    number as `want` is that of every entry.
+    """
+    a, b = np.asarray(got), np.asarray(want)
+    if not a.size or b.shape not in (a.shape, ()):
+        raise ValueError(
+            f"'{quantity}' has shape {a.shape}, what it must be has shape {b.shape}."
+        )
+    a, b = np.ravel(a), np.ravel(b)
+    with np.errstate(invalid="ignore"):  # of what is infinite: NaN, which never holds
+        error = np.max(np.abs(a - b)) / max(float(np.max(np.abs(b))), 1e-300)
     value, reference = (float(np.linalg.norm(x)) for x in (a, b))
     return Check(quantity, source, "exact", value, reference, float(error), tolerance)
 
 
 def expectation(quantity: str, source: str, samples: Array, want: Any) -> Check:
-    """A mean over draws: distance in standard errors, at most 4."""
-    mean = float(jnp.mean(samples))
-    error = float(jnp.std(samples)) / len(samples) ** 0.5
-    distance = abs(mean - float(want)) / error
-    if want and error > 0.05 * abs(float(want)):
-        distance = math.inf  # too few draws to tell
-    return Check(quantity, source, "expectation", mean, float(want), distance, 4.0)
+    """A mean over draws: distance in standard errors, at most 4.
+
+    Too few draws to tell never hold: a standard error of more than 5 % of `want` (of
+    the spread of the draws where `want` is 0), or of nothing. Raises `ValueError`
+    unless the samples are a row.
+    """
+    if jnp.ndim(samples) != 1:
+        shape = jnp.shape(samples)
+        raise ValueError(f"'{quantity}' needs a row of samples; got shape {shape}.")
+    want, mean, spread = float(want), float(jnp.mean(samples)), float(jnp.std(samples))
+    error = spread / len(samples) ** 0.5
+    told = error <= 0.05 * (abs(want) if want else spread) and error > 0
+    distance = abs(mean - want) / error if told else math.inf
+    return Check(quantity, source, "expectation", mean, want, distance, 4.0)
 
 
 def simulated(
     quantity: str, source: str, got: Any, want: Any, tolerance: float
 ) -> Check:
-    """A run against a law: relative distance."""
+    """A run against a law: relative distance, infinite where the law says 0."""
     got, want = float(got), float(want)
-    error = abs(got / want - 1)
+    error = abs(got / want - 1) if want else math.inf
     return Check(quantity, source, "simulation", got, want, error, tolerance)
 
 
 def holds(quantity: str, source: str, share: Any) -> Check:
     """A statement that must be true of every case: the share in which it is."""
     share = float(share)
-    return Check(quantity, source, "exact", share, 1.0, 1.0 - share, 0.0)
+    return Check(quantity, source, "exact", share, 1.0, abs(1.0 - share), 0.0)
 
 
 class Experiment(NamedTuple):
@@ -147,8 +165,17 @@ def labelled(
     store: Path | None = None,
     progress: bool = True,
 ) -> "xarray.Dataset":
-    """The labelled data of an experiment, theory included; options as in `sweep`."""
-    keys = jr.split(jr.key(seed), plan.seeds)
+    """The labelled data of an experiment, theory included; options as in `sweep`.
+
+    Raises `ValueError` for an experiment that has no meaning in single precision while
+    JAX computes in it.
+    """
+    if experiment.float64 and jnp.result_type(float) != np.float64:
+        raise ValueError(
+            f"{experiment.name} has no meaning in single precision; switch on double: "
+            'jax.config.update("jax_enable_x64", True).'
+        )
+    keys = jr.split(jr.key(seed), seed_count(experiment.name, plan.seeds))
     data = sweep(
         experiment.runs_of(plan.config),
         plan.config,

@@ -11,9 +11,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 from jaxtyping import Array, Float
 
+from ._arguments import fill_array_fields
+from ._guards import power
 from ._interfaces import real, require, Scalar
 
 
@@ -27,10 +28,19 @@ class Factored(eqx.Module):
 
     `factors` (factor, row, n) are not negative; row i holds what neuron i receives from
     n others. `threshold` (row,) is the inhibition that the neuron has to overcome.
+    Raises `ValueError` unless there is one for each row.
     """
 
     factors: Stack
     threshold: Rows
+
+    def __check_init__(self) -> None:
+        factors, threshold = np.shape(self.factors), np.shape(self.threshold)
+        if len(factors) != 3 or not factors[0] or threshold != factors[1:2]:
+            raise ValueError(
+                "`factors` (factor, row, n) need a `threshold` (row,) for each row; "
+                f"got {factors} and {threshold}."
+            )
 
 
 class AbstractFactors(eqx.Module):
@@ -52,6 +62,9 @@ class AbstractFactors(eqx.Module):
     def squares(self, factors: Stack) -> Rows:
         r"""What homeostasis holds: $\frac1z\sum_{jk}u_{jk}^2$ of every neuron."""
 
+    def __check_init__(self) -> None:
+        fill_array_fields(self)
+
 
 class Product(AbstractFactors):
     r"""$w = \prod_k u_k$: as many factors as the stack is high."""
@@ -63,7 +76,7 @@ class Product(AbstractFactors):
         return functools.reduce(jnp.multiply, list(factors))
 
     def ascent(self, factors: Stack, drive: Matrix) -> Stack:
-        return jax.vjp(self.weights, factors)[1](drive)[0]
+        return jax.vjp(self.weights, factors)[1](drive.astype(factors.dtype))[0]
 
     def squares(self, factors: Stack) -> Rows:
         return jnp.sum(factors**2, axis=(0, 2)) / len(factors)
@@ -72,7 +85,7 @@ class Product(AbstractFactors):
 class Power(AbstractFactors):
     r"""$w = u^z$: `exponent` equal factors held as one, so $z \ge 1$ may be any number.
 
-    The stack holds one factor. Differentiable in the exponent.
+    The stack holds one factor, else `ValueError`. Differentiable in the exponent.
     """
 
     exponent: Scalar = eqx.field(converter=real)
@@ -84,17 +97,20 @@ class Power(AbstractFactors):
         return self.exponent
 
     def weights(self, factors: Stack) -> Matrix:
-        return _power(factors[0], self.exponent)
+        _check_height(self, factors, 1)
+        return power(factors[0], self.exponent)
 
     def ascent(self, factors: Stack, drive: Matrix) -> Stack:
-        return drive[None] * _power(factors, self.exponent - 1)
+        _check_height(self, factors, 1)
+        return drive[None] * power(factors, self.exponent - 1)
 
     def squares(self, factors: Stack) -> Rows:
+        _check_height(self, factors, 1)
         return jnp.sum(factors[0] ** 2, axis=1)
 
 
 class SignedPower(AbstractFactors):
-    r"""$w = u_+^z - u_-^z$: the stack holds $u_+$ and $u_-$."""
+    r"""$w = u_+^z - u_-^z$: the stack holds $u_+$ and $u_-$, else `ValueError`."""
 
     exponent: Scalar = eqx.field(converter=real)
 
@@ -105,36 +121,23 @@ class SignedPower(AbstractFactors):
         return self.exponent
 
     def weights(self, factors: Stack) -> Matrix:
-        return _power(factors[0], self.exponent) - _power(factors[1], self.exponent)
+        _check_height(self, factors, 2)
+        return power(factors[0], self.exponent) - power(factors[1], self.exponent)
 
     def ascent(self, factors: Stack, drive: Matrix) -> Stack:
+        _check_height(self, factors, 2)
         signed = jnp.stack([drive, -drive])
-        return self.exponent * signed * _power(factors, self.exponent - 1)
+        return self.exponent * signed * power(factors, self.exponent - 1)
 
     def squares(self, factors: Stack) -> Rows:
+        _check_height(self, factors, 2)
         return jnp.sum(factors**2, axis=(0, 2))
 
 
-def _power(base: Array, exponent: Scalar) -> Array:
-    """`base ** exponent` where positive, else 0 without a gradient."""
-    some = base > 0
-    return jnp.where(some, jnp.where(some, base, 1.0) ** exponent, 0.0)
-
-
-def check_binary(name: str, patterns: Array) -> None:
-    """Raise `ValueError` unless every entry is 0 or 1; traced values pass."""
-    if isinstance(patterns, Tracer):
-        return
-    values = np.asarray(patterns)
-    wrong = values[(values != 0) & (values != 1)]
-    if wrong.size:
-        raise ValueError(f"`{name}` must be 0 or 1 everywhere; got {wrong.flat[0]}.")
-
-
-def check_not_negative(name: str, values: Array) -> None:
-    """Raise `ValueError` if an entry is negative or not finite; traced values pass."""
-    if isinstance(values, Tracer):
-        return
-    least = np.min(np.asarray(values))
-    if not least >= 0 or not np.all(np.isfinite(np.asarray(values))):
-        raise ValueError(f"`{name}` must be finite and not negative; got {least}.")
+def _check_height(factors_of: AbstractFactors, factors: Stack, height: int) -> None:
+    """Raise `ValueError` unless the stack holds so many factors."""
+    if len(factors) != height:
+        raise ValueError(
+            f"`factors` of a {type(factors_of).__name__} must be a stack of {height}; "
+            f"got {len(factors)}."
+        )

@@ -1,6 +1,8 @@
 """What every system is made of, and one step of it."""
 
 import abc
+import dataclasses
+import typing
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -9,38 +11,26 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
-import numpy as np
-from jax.core import Tracer
-from jaxtyping import Array, ArrayLike, Float, Int, Key, PyTree
+from jaxtyping import Array, Float, Int, Key, PyTree
+
+from ._arguments import fill_array_fields, shape_of
+from ._arguments import real as real
+from ._arguments import require as require
 
 
 Scalar = Float[Array, ""]
 Synapses = PyTree[Float[Array, "..."]]
 
 
-def real(x: ArrayLike) -> Array:
-    """Converter of every hyper-parameter field: an array leaf, never a Python float."""
-    return jnp.asarray(x, jnp.result_type(float))
-
-
-def require(module: eqx.Module, **ranges: tuple[float, float]) -> None:
-    """Raise `ValueError` unless the named fields lie in their ranges.
-
-    Traced values pass: a sweep or a gradient is not checked inside the compiled
-    program (`sweep` checks every point of every axis before it compiles).
-    """
-    for name, (low, high) in ranges.items():
-        value = getattr(module, name)
-        if isinstance(value, Tracer):
-            continue
-        if not np.all((low <= np.asarray(value)) & (np.asarray(value) <= high)):
-            raise ValueError(f"`{name}` must lie in [{low}, {high}]; got {value}.")
-
-
 class AbstractSignals(eqx.Module):
-    """What a circuit lets its rules read at one step; `dt` is the step's length."""
+    """What a circuit lets its rules read at one step; `dt` is the step's length.
+
+    `step` counts the steps before this one: those of the run (`State.step`), unless
+    the circuit keeps a count of its own.
+    """
 
     dt: eqx.AbstractVar[Scalar]
+    step: Int[Array, ""] | None = eqx.field(default=None, kw_only=True)
 
 
 class AbstractTask(eqx.Module):
@@ -49,6 +39,12 @@ class AbstractTask(eqx.Module):
     @abc.abstractmethod
     def __call__(self, step: Int[Array, ""], key: Key[Array, ""]) -> PyTree:
         """The stimulus of step `step`."""
+
+    def check(self, first: int, steps: int) -> None:
+        """Raise `ValueError` unless there is a stimulus for `steps` from `first` on."""
+
+    def __check_init__(self) -> None:
+        fill_array_fields(self)
 
 
 class AbstractCircuit(eqx.Module):
@@ -60,6 +56,9 @@ class AbstractCircuit(eqx.Module):
     ) -> tuple[Any, AbstractSignals]:
         """The activity after one step, and what the rules may read of it."""
 
+    def __check_init__(self) -> None:
+        fill_array_fields(self)
+
 
 class AbstractRule(eqx.Module):
     """One term of a plasticity equation."""
@@ -67,6 +66,12 @@ class AbstractRule(eqx.Module):
     @abc.abstractmethod
     def __call__(self, synapses: Any, signals: Any, key: Key[Array, ""]) -> Any:
         """The change of every synaptic variable over one step (not a rate)."""
+
+    def check(self, circuit: Any) -> None:
+        """Raise `ValueError` unless the rule is stable at the circuit's step."""
+
+    def __check_init__(self) -> None:
+        fill_array_fields(self)
 
 
 class AbstractProjection(eqx.Module):
@@ -76,14 +81,44 @@ class AbstractProjection(eqx.Module):
     def __call__(self, synapses: Any) -> Any:
         """`synapses` brought back into the allowed set."""
 
+    def __check_init__(self) -> None:
+        fill_array_fields(self)
+
 
 class System(eqx.Module):
-    """A task, a circuit, a named sum of rules, projections applied in order."""
+    """A task, a circuit, a named sum of rules, projections applied in order.
+
+    Raises `ValueError` where a part is not of its kind, or where a rule is unstable at
+    the circuit's step.
+    """
 
     task: AbstractTask
     circuit: AbstractCircuit
     rules: Mapping[str, AbstractRule]
     projections: tuple[AbstractProjection, ...] = ()
+
+    def __check_init__(self) -> None:
+        _check_kind("`task`", self.task, AbstractTask)
+        _check_kind("`circuit`", self.circuit, AbstractCircuit)
+        if not isinstance(self.rules, Mapping):
+            raise ValueError(
+                f"`rules` must map names to rules; got {type(self.rules).__name__}."
+            )
+        if not isinstance(self.projections, tuple):
+            raise ValueError(
+                "`projections` must be a tuple, also of one: (projection,); got "
+                f"{type(self.projections).__name__}."
+            )
+        for i, projection in enumerate(self.projections):
+            _check_kind(f"`projections`[{i}]", projection, AbstractProjection)
+        for name, rule in self.rules.items():
+            _check_kind(f"rules: '{name}'", rule, AbstractRule)
+            rule.check(self.circuit)
+
+
+def _check_kind(name: str, part: Any, kind: type) -> None:
+    if not isinstance(part, kind):
+        raise ValueError(f"{name} must be an {kind.__name__}; got {shape_of(part)}.")
 
 
 class State(eqx.Module):
@@ -105,20 +140,97 @@ def advance(
     that each rule made, by name. All random numbers are derived from `key` and the
     step, those of a rule also from its name, so a run may be cut and resumed anywhere
     and dropping one rule leaves the noise of the others as it was.
+
+    Activity and synapses keep their precision: what a circuit, a rule or a projection
+    computes in another one is rounded to it. Raises `ValueError`, naming the part, for
+    a change that is not shaped like the synapses (nothing broadcasts), activity or
+    projected synapses that are not shaped like those before, or a signal that the
+    circuit does not offer.
     """
     task_key, circuit_key, rule_key = jr.split(jr.fold_in(key, state.step), 3)
     stimulus = system.task(state.step, task_key)
-    activity, signals = system.circuit(
-        state.activity, state.synapses, stimulus, circuit_key
-    )
+    activity, signals = _acted(system.circuit, state, stimulus, circuit_key)
     changes = {
-        name: rule(state.synapses, signals, jr.fold_in(rule_key, stream(name)))
+        name: _changed(name, rule, state, signals, jr.fold_in(rule_key, stream(name)))
         for name, rule in system.rules.items()
     }
     synapses = jax.tree.map(lambda w, *d: w + sum(d), state.synapses, *changes.values())
     for project in system.projections:
-        synapses = project(synapses)
+        who = f"the projection {type(project).__name__}"
+        synapses = _like(who, "synapses", project(synapses), synapses)
     return State(activity, synapses, state.step + 1), signals, changes
+
+
+def _acted(
+    circuit: AbstractCircuit, state: State, stimulus: Any, key: Key[Array, ""]
+) -> tuple[Any, AbstractSignals]:
+    """What a circuit returns, checked, with the run's step if it counts none itself."""
+    who = f"the circuit {type(circuit).__name__}"
+    found = circuit(state.activity, state.synapses, stimulus, key)
+    if not isinstance(found, tuple) or len(found) != 2:
+        raise ValueError(
+            f"{who} must return (activity, signals); got {shape_of(found)}."
+        )
+    activity, signals = found
+    activity = _like(who, "activity", activity, state.activity)
+    if isinstance(signals, AbstractSignals) and signals.step is None:
+        signals = dataclasses.replace(signals, step=state.step)
+    return activity, signals
+
+
+def _changed(
+    name: str, rule: Any, state: State, signals: Any, key: Key[Array, ""]
+) -> Any:
+    """The change that a rule makes, shaped like the synapses and as precise."""
+    who = f"rule '{name}' ({type(rule).__name__})"
+    try:
+        change = rule(state.synapses, signals, key)
+    except AttributeError as error:
+        if not isinstance(error.obj, AbstractSignals):
+            raise
+        raise ValueError(
+            f"{who} reads the signal `{error.name}`, which {type(error.obj).__name__} "
+            f"does not hold{_offers(str(error.name))}."
+        ) from error
+    return _like(who, "synapses", change, state.synapses)
+
+
+def _offers(signal: str) -> str:
+    """Which circuits offer a signal, as the end of a message."""
+    offering = sorted(
+        circuit.__name__
+        for circuit in _subclasses(AbstractCircuit)
+        for kind in typing.get_args(circuit.__call__.__annotations__.get("return"))
+        if signal in getattr(kind, "__dataclass_fields__", {})
+    )
+    return f"; circuits that offer it: {', '.join(offering)}" if offering else ""
+
+
+def _subclasses(kind: type) -> set[Any]:
+    return {kind}.union(*map(_subclasses, kind.__subclasses__()))
+
+
+def _like(who: str, what: str, got: PyTree, want: PyTree) -> PyTree:
+    """`got` in the precision of `want`; `ValueError` unless trees and shapes agree."""
+    same = jax.tree.structure(got) == jax.tree.structure(want)
+    before, after = jax.tree.leaves(want), jax.tree.leaves(got)
+    if not same or any(
+        jnp.shape(x) != jnp.shape(w) or _kind(x) != _kind(w)
+        for x, w in zip(after, before, strict=True)
+    ):
+        raise ValueError(
+            f"{who} must return what is shaped like the {what}, {shape_of(want)}; got "
+            f"{shape_of(got)}."
+        )
+    rounded = lambda x, w: x if x.dtype == w.dtype else jnp.asarray(x, w.dtype)
+    return jax.tree.map(rounded, *jax.tree.map(jnp.asarray, (got, want)))
+
+
+def _kind(x: Any) -> Any:
+    """Real, complex, whole or else: what rounding does not change."""
+    dtype = jnp.result_type(x)
+    kinds = (jnp.floating, jnp.complexfloating, jnp.integer)
+    return next((kind for kind in kinds if jnp.issubdtype(dtype, kind)), dtype)
 
 
 def stream(name: str) -> int:

@@ -15,14 +15,29 @@ from jax.extend.random import define_prng_impl
 from jaxtyping import Array, Key
 
 
+TAG = "fryu"  # how JAX names the unrolled kind
 ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 
 
 def unrolled(key: Key[Array, "..."]) -> Key[Array, "..."]:
-    """The same stream under an implementation that fuses; other kinds are kept."""
+    """The same stream under an implementation that fuses.
+
+    Raises `ValueError` for keys that are not threefry's: what `rbg` draws depends on
+    the batch that a run is in.
+    """
+    check_threefry(key)
     partitionable = jax.config.jax_threefry_partitionable  # pyright: ignore[reportAttributeAccessIssue]
-    same = partitionable and jr.key_impl(key) == "threefry2x32"
-    return jr.wrap_key_data(jr.key_data(key), impl=THREEFRY) if same else key
+    return jr.wrap_key_data(jr.key_data(key), impl=THREEFRY) if partitionable else key
+
+
+def check_threefry(keys: Key[Array, "..."]) -> None:
+    """Raise `ValueError` unless the keys are threefry's."""
+    kind = str(jr.key_impl(keys))
+    if kind not in ("threefry2x32", TAG):
+        raise ValueError(
+            f"`key` is of the kind '{kind}', whose draws depend on the batch that a "
+            "run is in; make threefry keys: jax.random.key(0, impl='threefry2x32')."
+        )
 
 
 def _rounds(key: Array, low: Any) -> tuple[Array, Array]:
@@ -75,5 +90,5 @@ THREEFRY = define_prng_impl(
     random_bits=_bits,
     fold_in=_fold_in,
     name="threefry2x32_unrolled",
-    tag="fryu",
+    tag=TAG,
 )

@@ -3,14 +3,23 @@
 import contextlib
 import dataclasses
 import hashlib
+import itertools
 import math
 import os
 import pickle
 import re
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import as_completed, Executor, Future, ThreadPoolExecutor
+from concurrent.futures import (
+    as_completed,
+    Executor,
+    FIRST_COMPLETED,
+    Future,
+    ThreadPoolExecutor,
+    wait,
+)
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -21,7 +30,9 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Key
 
+from ._arguments import shape_of
 from ._batch_size import choose_batch_size
+from ._keys import check_threefry
 from ._progress import Progress
 from ._store import Results, Store
 
@@ -53,11 +64,7 @@ def map_lanes(
     def lane(
         run: Run, config: eqx.Module, point: dict[str, Array], key: Key[Array, ""]
     ) -> dict[str, Array]:
-        observables = run(dataclasses.replace(config, **point), key)
-        if not isinstance(observables, Mapping):
-            kind = type(observables).__name__
-            raise ValueError(f"`run` must return a dict of arrays by name; got {kind}.")
-        return {name: jnp.asarray(x) for name, x in observables.items()}
+        return _observables(run(dataclasses.replace(config, **point), key))
 
     if len(keys) == 1:  # a batch of one would still make every product a batched one
         alone = lane(run, config, {k: x[0] for k, x in points.items()}, keys[0])
@@ -82,6 +89,26 @@ def map_lanes(
         out_specs=split,
         check_vma=False,
     )(shared, points, jr.key_data(keys))
+
+
+def _observables(found: Any) -> dict[str, Array]:
+    """What a run returns, as arrays; `ValueError` naming what is none."""
+    if not isinstance(found, Mapping) or not found:
+        got = "an empty one" if isinstance(found, Mapping) else type(found).__name__
+        raise ValueError(f"`run` must return a dict of arrays by name; got {got}.")
+    for name, x in found.items():
+        if not isinstance(name, str):
+            raise ValueError(f"`run` must return names that are text; got {name!r}.")
+        if jax.tree.structure(x) != jax.tree.structure(0):
+            raise ValueError(
+                f"`run` must return arrays by name; '{name}' is {shape_of(x)}: return "
+                "each part under a name of its own."
+            )
+        if not eqx.is_array_like(x):
+            raise ValueError(
+                f"`run` must return arrays by name; '{name}' is {type(x).__name__}."
+            )
+    return {name: jnp.asarray(x) for name, x in found.items()}
 
 
 @dataclasses.dataclass
@@ -116,6 +143,7 @@ class Lanes:
                 "`keys` must be a 1-D array of keys, at least one, such as "
                 f"jax.random.split(jax.random.key(0), 8); got {keys.dtype}{keys.shape}."
             )
+        check_threefry(keys)
         shape = tuple(len(axis.values[0]) for axis in axes)
         count = math.prod(shape)
         index = np.unravel_index(np.arange(count), shape) if shape else ()
@@ -223,31 +251,85 @@ def _computed(
     executor: Executor | None,
 ) -> Iterator[tuple[int, Results]]:
     """Batches as they are finished; those not begun are given up if one fails."""
-    pool = ThreadPoolExecutor(workers) if executor is None else executor
-    futures: dict[Future[Results], int] = {}
-    try:
-        if executor is None:
-            futures = {pool.submit(lanes, start, size): start for start in starts}
-        elif starts:
-            parcel = packed(lanes)
-            digest = hashlib.sha256(parcel).hexdigest()
-            futures = {
-                pool.submit(compute_elsewhere, parcel, digest, start, size): start
-                for start in starts
-            }
-        for future in as_completed(futures):
-            yield futures.pop(future), future.result()
-    finally:
-        for future in futures:
-            future.cancel()
-        if executor is None:
-            pool.shutdown(wait=True)
+    if executor is not None:
+        yield from _computed_elsewhere(lanes, starts, size, executor)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        futures = {pool.submit(lanes, start, size): start for start in starts}
+        try:
+            for future in as_completed(futures):
+                yield futures.pop(future), future.result()
+        finally:
+            for future in futures:
+                future.cancel()
 
 
 # --- other processes and machines -----------------------------------------------------
 
+SMALL = 2**16  # bytes that may travel with every batch
 _UNPACKED: dict[str, Lanes] = {}
 _UNPACKING = threading.Lock()
+_FORKED: list[int] = []  # the process, if it was forked from one that had loaded this
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: _FORKED.append(os.getpid()))
+
+
+class Answer(NamedTuple):
+    """What a worker says: its name, and the batch unless it lacks the run's parcel."""
+
+    worker: str
+    results: Results | None
+
+
+def _computed_elsewhere(
+    lanes: Lanes, starts: Sequence[int], size: int, executor: Executor
+) -> Iterator[tuple[int, Results]]:
+    """Batches of an executor's workers, each of which is sent the run once.
+
+    Which worker takes a batch is not known before. So a batch travels alone; a worker
+    that lacks the run says so, and as many batches bring it along as workers have said
+    so and not computed one since. The others wait until a worker can take them.
+    """
+    if not starts:
+        return
+    parcel = packed(lanes)
+    digest = hashlib.sha256(parcel).hexdigest()
+    futures: dict[Future[Answer], tuple[int, bool]] = {}
+    lacking: set[str] = set()
+    waiting: list[int] = []
+    count = itertools.count()  # no two calls are equal, where results are cached
+
+    def submit(start: int, sent: bool) -> None:
+        parts = (digest, parcel if sent else None, start, size, next(count))
+        futures[executor.submit(compute_elsewhere, *parts)] = start, sent
+
+    try:
+        for start in starts:
+            submit(start, len(parcel) <= SMALL)
+        while futures:
+            for future in wait(futures, return_when=FIRST_COMPLETED).done:
+                start, _ = futures.pop(future)
+                worker, results = future.result()
+                if results is None:
+                    lacking.add(worker)
+                    waiting.append(start)
+                    continue
+                lacking.discard(worker)
+                if waiting:  # it can take the next one
+                    submit(waiting.pop(), False)
+                yield start, results
+            under_way = sum(sent for _, sent in futures.values())
+            for start in [
+                waiting.pop() for _ in range(len(lacking) - under_way) if waiting
+            ]:
+                submit(start, True)
+            if not futures:
+                for start in [waiting.pop() for _ in range(len(waiting))]:
+                    submit(start, False)
+    finally:
+        for future in futures:
+            future.cancel()
 
 
 def packed(lanes: Lanes) -> bytes:
@@ -265,13 +347,26 @@ def packed(lanes: Lanes) -> bytes:
         ) from error
 
 
-def compute_elsewhere(parcel: bytes, digest: str, start: int, size: int) -> Results:
+def compute_elsewhere(
+    digest: str, parcel: bytes | None, start: int, size: int, call: int
+) -> Answer:
     """A batch, computed by a worker that unpacks and compiles each sweep once.
 
-    Raises `ValueError` if the worker cannot import the run function or its config.
+    Raises `ValueError` if the worker cannot import the run function or its config, or
+    was forked from a process that had loaded JAX, whose threads it lacks.
     """
+    del call
+    worker = f"{socket.gethostname()}:{os.getpid()}"
+    if os.getpid() in _FORKED:
+        raise ValueError(
+            "executor: its workers are forked, and JAX hangs in a fork of a process "
+            "that uses it; start them anew: concurrent.futures.ProcessPoolExecutor(n, "
+            "mp_context=multiprocessing.get_context('spawn'))."
+        )
     with _UNPACKING:
         if digest not in _UNPACKED:
+            if parcel is None:
+                return Answer(worker, None)
             _UNPACKED.clear()  # one sweep at a time: programs take memory
             try:
                 with jax.enable_x64(True):  # else arrays lose half of their bits here
@@ -286,18 +381,23 @@ def compute_elsewhere(parcel: bytes, digest: str, start: int, size: int) -> Resu
         if size not in lanes.programs:
             with jax.enable_x64(lanes.double):
                 lanes.compile(size)
-    return lanes(start, size)
+    return Answer(worker, lanes(start, size))
 
 
 def _diverged(results: Results) -> np.ndarray:
     """Whether any observable of a run holds a NaN or an infinity."""
     finite = [
-        np.isfinite(x).reshape(len(x), -1).all(axis=1)
+        np.isfinite(_as_numpy(x)).reshape(len(x), -1).all(axis=1)
         for x in results.values()
-        if x.dtype.kind in "fc"
+        if jnp.issubdtype(x.dtype, jnp.inexact)
     ]
     count = len(next(iter(results.values())))
     return ~np.logical_and.reduce([np.ones(count, bool), *finite], axis=0)
+
+
+def _as_numpy(x: np.ndarray) -> np.ndarray:
+    """The same numbers in a type of NumPy's own: bfloat16 and its like as float32."""
+    return x if x.dtype.isbuiltin else x.astype(np.float32)
 
 
 _CHOICES: dict[Any, int] = {}  # as a compiled program is kept, so is its batch size

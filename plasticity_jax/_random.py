@@ -3,14 +3,16 @@
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Key, UInt32
 
+from ._arguments import check_range, concrete, one_of
 from ._interfaces import Scalar
 
 
 LAWS = ("bernoulli", "poisson")
 MOST = 10  # spikes in a bin; with a mean of at most 1 more come once in 10^8 bins
+LEAST = 2.0**-17  # what 16 bits round to 0: up to this, never
+SLACK = 1e-6  # above 1, by the rounding of rate times bin
 
 
 def spike_counts(
@@ -22,18 +24,32 @@ def spike_counts(
 ) -> Float[Array, "*shape"]:
     r"""Independent counts of the given `mean`, at most 1: 0 or 1, or Poisson.
 
-    Bernoulli variables compare random integers of 32 or 16 `bits` with a threshold,
-    Poisson counts invert their distribution, up to 10 spikes.
+    Bernoulli variables compare random integers with a threshold: of 32 `bits`, with the
+    next multiple of $2^{-24}$ above the mean, or of 16, with the nearest one of
+    $2^{-16}$. Poisson counts invert their distribution, up to 10 spikes. Raises
+    `ValueError` for a mean outside [0, 1], or one that 16 bits round to 0; where it is
+    traced, counts of such a mean, and of NaN, are NaN.
     """
-    mean = jnp.broadcast_to(mean, shape)
+    one_of("law", law, LAWS)
+    check_range("mean", mean, 0.0, 1.0 + SLACK)
+    if bits == 16:
+        check_fires("mean", mean)
+    known = (mean >= 0) & (mean <= 1 + SLACK)
+    if bits == 16:
+        known = known & ((mean == 0) | (mean > LEAST))
+    one = jnp.where(known, 1.0, jnp.nan).astype(mean.dtype)
+    mean, one = jnp.broadcast_to(mean, shape), jnp.broadcast_to(one, shape)
     if law == "poisson":
-        return _poisson(jr.uniform(key, shape, mean.dtype), mean)
+        return one * _poisson(jr.uniform(key, shape, mean.dtype), mean)
+    always = jnp.where(
+        jnp.isnan(one), 1.0, mean.astype(jnp.float32)
+    )  # so that NaN shows
     if bits == 32:
-        threshold = jnp.ceil(mean.astype(jnp.float32) * 2.0**24).astype(jnp.uint32)
+        threshold = jnp.ceil(always * 2.0**24).astype(jnp.uint32)
         spikes = _words(key, shape) >> 8 < threshold
-        return jnp.where(spikes, 1.0, 0.0).astype(mean.dtype)
-    spikes = _below(key, mean, shape)
-    return jnp.where(spikes, 1.0, 0.0).astype(mean.dtype)
+    else:
+        spikes = _below(key, always, shape)
+    return jnp.where(spikes, one, 0.0)
 
 
 def bernoulli(
@@ -41,9 +57,25 @@ def bernoulli(
 ) -> Bool[Array, "*shape"]:
     """True with each probability, to the nearest multiple of 1/65,536.
 
-    1 is always true and 0 never.
+    1 is always true and 0 never. Raises `ValueError` for a probability outside [0, 1],
+    or one that is rounded to 0 though it is not; traced values pass.
     """
+    check_range("probability", probability, 0.0, 1.0)
+    check_fires("probability", probability)
     return _below(key, probability, probability.shape)
+
+
+def check_fires(name: str, probability: Array) -> None:
+    """Raise `ValueError` where 16 random bits never reach a probability above 0."""
+    if not concrete(probability):
+        return
+    entries = np.asarray(probability)
+    lost = entries[(entries > 0) & (entries <= LEAST)]
+    if lost.size:
+        raise ValueError(
+            f"`{name}` of {lost.flat[0]:.3g} would never come true: 16 random bits "
+            f"round it to 0; it must be 0 or above 2^-17 = {LEAST:.3g}."
+        )
 
 
 def _below(
@@ -80,12 +112,12 @@ def _poisson(uniform: Array, mean: Array) -> Array:
     return count
 
 
-def check_bins(rates: Array, bin_width: Scalar, name: str) -> None:
+def check_bins(rates: Array, bin_width: Scalar | float, name: str) -> None:
     """Raise `ValueError` if a rate expects more than one spike in a bin."""
-    if isinstance(rates, Tracer) or isinstance(bin_width, Tracer):
+    if not concrete(rates, bin_width) or not np.size(rates):
         return
     most = float(np.max(np.asarray(rates) * np.asarray(bin_width)))
-    if most > 1 + 1e-6:
+    if not most <= 1 + SLACK:
         raise ValueError(
             f"`{name}` up to {float(np.max(np.asarray(rates))):.4g} Hz in bins of "
             f"{float(bin_width):.3g} s give a probability per bin of {most:.3g}; "

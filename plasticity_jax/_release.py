@@ -9,11 +9,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
-import numpy as np
-from jax.core import Tracer
 from jaxtyping import Array, Float, Key, PyTree
 
-from ._interfaces import real, require, Scalar
+from ._arguments import check_probabilities as check_probabilities
+from ._arguments import check_range, fitted, one_of, optional
+from ._interfaces import require, Scalar
 from ._random import bernoulli
 
 
@@ -24,10 +24,14 @@ class Stochastic(eqx.Module):
     r"""Synapses that release: two trees alike, of arrays of any shape.
 
     `strength` is the expected one, $\bar w = pm$, `probability` $p$ that of release.
+    Raises `ValueError` unless the two are shaped alike.
     """
 
     strength: Weights
     probability: Weights
+
+    def __check_init__(self) -> None:
+        fitted("`probability`", self.probability, self.strength, "`strength`")
 
 
 class Release(eqx.Module):
@@ -39,23 +43,19 @@ class Release(eqx.Module):
     with a threshold: probabilities are multiples of $2^{-16}$.
     """
 
-    fixed: Scalar | None = eqx.field(
-        default=None, converter=lambda x: None if x is None else real(x)
-    )
+    fixed: Scalar | None = eqx.field(default=None, converter=optional)
     divisor: str = eqx.field(default="used", static=True)
 
     def __check_init__(self) -> None:
-        if self.divisor not in ("used", "own", "none"):
-            raise ValueError(
-                f"`divisor` must be 'used', 'own' or 'none'; got '{self.divisor}'."
-            )
+        one_of("divisor", self.divisor, ("used", "own", "none"))
         if self.fixed is not None:
             require(self, fixed=(2.0**-16, 1.0))
 
     def gates(self, probability: Weights, key: Key[Array, ""]) -> Weights:
         r"""$r/d$ of every synapse, one draw, a tree like `probability`.
 
-        Raises `ValueError` if a probability lies outside [0, 1]; traced values pass.
+        Raises `ValueError` if a probability lies outside [0, 1], or rounds to 0 but is
+        above; where traced, gates are NaN outside.
         """
         check_probabilities("probability", probability)
         leaves, shape = jax.tree.flatten(probability)
@@ -68,10 +68,11 @@ class Release(eqx.Module):
     ) -> Float[Array, "*shape"]:
         used = p if self.fixed is None else jnp.full(p.shape, self.fixed, p.dtype)
         released = bernoulli(key, used)
-        if self.divisor == "none":
-            return jnp.where(released, jnp.ones((), p.dtype), 0.0)
-        divisor = used if self.divisor == "used" else p
-        return jnp.where(released, 1 / divisor, 0.0)
+        sent = jnp.ones((), p.dtype)
+        if self.divisor != "none":
+            sent = 1 / (used if self.divisor == "used" else p)
+        gate = jnp.where(released, sent, 0.0)
+        return jnp.where((p >= 0) & (p <= 1), gate, jnp.nan)
 
 
 def split_weights(network: Any) -> tuple[Any, Any]:
@@ -93,16 +94,9 @@ def split_weights(network: Any) -> tuple[Any, Any]:
 
 
 def uniform_probability(weights: Weights, value: Scalar | float) -> Weights:
-    """The same release probability everywhere, a tree like `weights`."""
+    """The same release probability everywhere, a tree like `weights`.
+
+    Raises `ValueError` unless it lies in [0, 1].
+    """
+    check_range("value", value, 0, 1)
     return jax.tree.map(lambda w: jnp.full(w.shape, value, w.dtype), weights)
-
-
-def check_probabilities(name: str, probability: Weights) -> None:
-    """Raise `ValueError` unless all lie between 0 and 1; traced values pass."""
-    for leaf in jax.tree.leaves(probability):
-        if isinstance(leaf, Tracer):
-            continue
-        values = np.asarray(leaf)
-        wrong = values[~((values >= 0) & (values <= 1))]
-        if wrong.size:
-            raise ValueError(f"`{name}` must lie in [0, 1]; got {wrong.flat[0]}.")

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 import equinox as eqx
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
 from ._interfaces import AbstractSignals, Scalar, Synapses
 from .curvature import Coefficients
@@ -71,11 +71,10 @@ class RateSignals(AbstractSignals):
     `rate` is $\phi(x)$ of the old potential; `potential` $x$, its filtered version
     `average` and the low-passed rates are new. `early_trace` is that of the
     presynaptic side (potentiation: pre before post), `late_trace` that of the
-    postsynaptic side (depression). `step` counts the steps from 0.
+    postsynaptic side (depression). `step` counts the network's own steps.
     """
 
     dt: Scalar
-    step: Int[Array, ""]
     rate: Float[Array, " n"]
     potential: Float[Array, " n"]
     average: Float[Array, " n"]
@@ -93,7 +92,6 @@ class ReplaySignals(AbstractSignals):
     """
 
     dt: Scalar
-    step: Int[Array, ""]
     weights: Float[Array, "row n"]
     alive: Bool[Array, "row n"]
     fields: Float[Array, "row pattern"]

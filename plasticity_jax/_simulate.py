@@ -1,12 +1,13 @@
 """A run in time."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, SupportsIndex
 
 import equinox as eqx
 import jax
 from jaxtyping import Array, Key, PyTree
 
+from ._arguments import concrete, whole
 from ._interfaces import advance, State, System
 from ._keys import unrolled
 
@@ -18,15 +19,14 @@ def _nothing(state: State, signals: Any, changes: dict[str, Any]) -> None:
     """Record nothing: the last state is all that counts."""
 
 
-@eqx.filter_jit
 def simulate(
     system: System,
     state: State,
     key: Key[Array, ""],
     *,
-    steps: int,
+    steps: SupportsIndex,
     record: Record = _nothing,
-    every: int = 1,
+    every: SupportsIndex = 1,
 ) -> tuple[State, PyTree]:
     """Run `steps` steps; stack what `record` returns at every `every`-th one.
 
@@ -40,15 +40,30 @@ def simulate(
 
     `record` is part of the compiled program: pass a module-level function, since a
     new lambda compiles anew. Raises `ValueError` unless `steps` is a positive multiple
-    of `every`.
+    of `every`, the keys are threefry keys, the task has a stimulus for all steps and
+    every part does what `advance` asks of it.
     """
-    if every < 1 or steps < 1 or steps % every:
+    count, thin = whole("steps", steps), whole("every", every)
+    if thin < 1 or count < 1 or count % thin:
         raise ValueError(
-            f"`steps` ({steps}) must be a positive multiple of `every` ({every}), "
+            f"`steps` ({count}) must be a positive multiple of `every` ({thin}), "
             "and `every` at least 1."
         )
+    if concrete(state.step):
+        system.task.check(int(state.step), count)
+    return _run(system, state, unrolled(key), count, record, thin)
 
-    key = unrolled(key)
+
+@eqx.filter_jit
+def _run(
+    system: System,
+    state: State,
+    key: Key[Array, ""],
+    steps: int,
+    record: Record,
+    every: int,
+) -> tuple[State, PyTree]:
+    """The compiled run of `simulate`."""
 
     def unseen(state: State, _: None) -> tuple[State, None]:
         return advance(system, state, key)[0], None

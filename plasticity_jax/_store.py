@@ -7,24 +7,23 @@ pickled: reading a store runs no code.
 """
 
 import contextlib
-import functools
 import hashlib
-import inspect
 import io
 import json
 import os
+import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
+import jax.numpy as jnp
 import numpy as np
 
 
 Results = dict[str, np.ndarray]
-MANIFEST, LOCK, FORMAT = "manifest.json", "lock", 1
+MANIFEST, LOCK, FORMAT = "manifest.json", "lock", 2
 DIGEST = hashlib.sha256().digest_size
 
 
@@ -57,7 +56,7 @@ class Store:
             )
             return None
         with np.load(io.BytesIO(payload), allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+            return dict(_unpacked(name, archive[name]) for name in archive.files)
 
     def write(self, number: int, results: Results) -> None:
         """Keep a finished batch: all of it, or nothing."""
@@ -65,9 +64,23 @@ class Store:
         if objects:
             raise ValueError(f"store: '{objects[0]}' holds objects; none is pickled.")
         buffer = io.BytesIO()
-        np.savez(buffer, **results)  # pyright: ignore[reportArgumentType]
+        np.savez(buffer, **dict(_packed(*item) for item in results.items()))  # pyright: ignore[reportArgumentType]
         payload = buffer.getvalue()
         _write(self._path(number), self._digest(number, payload) + payload)
+
+
+def _packed(name: str, x: np.ndarray) -> tuple[str, np.ndarray]:
+    """An entry of an archive: its type before its name, and bits that NumPy can save.
+
+    NumPy itself would forget what bfloat16 and its like are.
+    """
+    kept = x if x.dtype.isbuiltin else x.view(f"u{x.dtype.itemsize}")
+    return f"{x.dtype.name}|{name}", kept
+
+
+def _unpacked(entry: str, x: np.ndarray) -> tuple[str, np.ndarray]:
+    kind, _, name = entry.partition("|")
+    return name, x.view(jnp.dtype(kind))
 
 
 @contextlib.contextmanager
@@ -82,7 +95,7 @@ def open_store(
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / MANIFEST
-    with _locked(folder):
+    with locked(folder):
         if not path.exists():
             strangers = {p.name for p in folder.iterdir()} - {LOCK}
             strangers = {name for name in strangers if not name.startswith(".new-")}
@@ -159,71 +172,47 @@ def _write(path: Path, content: bytes) -> None:
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Held by one process at a time, given up when it ends however it ends."""
+def locked(folder: Path) -> Iterator[None]:
+    """A folder, made if need be, held by one process until it ends, however it ends.
+
+    Raises `ValueError` if another process holds it.
+    """
     try:
         import fcntl
     except ImportError:  # no such lock on this system
+        folder.mkdir(parents=True, exist_ok=True)
         yield
         return
-    with (folder / LOCK).open("a") as file:
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ValueError(
-                f"store: {folder} is in use by another process."
-            ) from error
-        yield
+            file = (folder / LOCK).open("a")
+        except FileNotFoundError:  # the folder was removed just now
+            continue
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise ValueError(
+                    f"store: {folder} is in use by another process."
+                ) from error
+            if _is_there(file, folder / LOCK):
+                yield
+                return
 
 
-# --- what a sweep is ------------------------------------------------------------------
-
-
-def code_digest() -> str:
-    """A digest of the source of this package."""
-    root = Path(__file__).parent
-    digest = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
-        digest.update(str(path.relative_to(root)).encode() + path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def run_identity(run: Any) -> str:
-    """Name and source of a run function, and a digest of the arrays bound to it.
-
-    Raises `ValueError` for a function whose source cannot be found, or that holds data
-    in another way than `jax.tree_util.Partial` and fields of a module do: a store could
-    not tell it from another.
-    """
-    function = _innermost(run)
-    code = function if inspect.isroutine(function) else type(function)
+def _is_there(file: Any, path: Path) -> bool:
+    """Whether an open file is still the one at `path`, not one removed meanwhile."""
     try:
-        source = Path(inspect.getsourcefile(code) or "").read_bytes()
-    except (OSError, TypeError) as error:
-        raise ValueError(
-            f"store: the source of {function!r} cannot be found; define the run "
-            "function in a file."
-        ) from error
-    digest = hashlib.sha256(source)
-    for path, leaf in jax.tree_util.tree_leaves_with_path(run):
-        array = np.asarray(0 if _innermost(leaf) is function else leaf)
-        if array.dtype.hasobject:
-            raise ValueError(f"store: {leaf!r}, bound to the run, is not an array.")
-        where = f"{jax.tree_util.keystr(path)}{array.dtype}{array.shape}"
-        digest.update(where.encode() + array.tobytes())
-    name = getattr(function, "__qualname__", type(function).__name__)
-    return f"{function.__module__}.{name} {digest.hexdigest()[:16]}"
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
-def _innermost(run: Any) -> Any:
-    """The function inside partial and compiled ones, which holds no data of its own."""
-    hides = inspect.ismethod(run) or type(run) is functools.partial
-    for name in ("func", "__wrapped__"):
-        if hasattr(run, name) and not hides:
-            return _innermost(getattr(run, name))
-    if hides or getattr(run, "__closure__", None):
-        raise ValueError(
-            f"store: {run!r} holds data that a store cannot tell from other data; bind "
-            "them with jax.tree_util.Partial."
-        )
-    return run
+def emptied(folder: Path) -> None:
+    """Remove all of a folder but its lock, which the caller holds."""
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != LOCK:
+            path.unlink()

@@ -1,14 +1,13 @@
 """A labelled grid of runs."""
 
 import contextlib
-import dataclasses
 import datetime
 import json
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
-from typing import Any, TYPE_CHECKING
+from typing import Any, SupportsIndex, TYPE_CHECKING
 
 import equinox as eqx
 import jax
@@ -17,11 +16,13 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Key
 
-from ._config import nearest, structural, to_toml
+from ._arguments import folder, nearest, whole, with_array_leaves
+from ._config import checked_grid, to_toml
+from ._identity import identity_of
 from ._lanes import Axis, batches_in_flight, chosen_size, compute, Lanes, map_lanes
 from ._lanes import Run as Run
 from ._progress import Progress
-from ._store import code_digest, open_store, run_identity
+from ._store import open_store
 
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def sweep(
     keys: Key[Array, "..."],
     *,
     dims: Mapping[str, Sequence[str]] | None = None,
-    batch_size: int | None = None,
+    batch_size: SupportsIndex | None = None,
     devices: Sequence[Any] | None = None,
     executor: Executor | None = None,
     store: str | Path | None = None,
@@ -69,38 +70,51 @@ def sweep(
     is written, and a sweep that was stopped, however it was, goes on where it stood and
     ends with the same bits.
 
-    Raises `ValueError` for unknown or structural fields, axes that are empty, not
-    one-dimensional, not finite, of unequal length or outside the config's ranges, and
-    for a store that is damaged, in use, or of another sweep (config, grid, keys, code,
-    precision, device or batch size), naming what differs, or a run that holds data a
-    store cannot see (a closure).
+    Raises `ValueError` for a config that is not an Equinox module or of another
+    precision, keys that are not threefry's (what others draw depends on the batch),
+    unknown or structural fields, fields that hold arrays, axes that are empty, not
+    one-dimensional, not finite, of unequal length or outside the config's ranges,
+    workers that are forked, what a run returns besides arrays by name, and for a store
+    that is damaged, in use, or of another sweep, naming what differs: config, grid,
+    keys, precision, device, batch size, versions, or code that the run reaches (its
+    functions, what they read and what is bound to them, as far as the user's files and
+    this package go). What a store cannot look into it refuses.
     """
     started = time.perf_counter()
+    config = _checked(config)
+    asked = None if batch_size is None else whole("batch_size", batch_size, 1)
+    if executor is not None and not hasattr(executor, "submit"):
+        raise ValueError(
+            "`executor` must be a concurrent.futures.Executor; got "
+            f"{type(executor).__name__}."
+        )
     axes = _axes(config, grid)
     shape = tuple(len(axis.values[0]) for axis in axes)
     several = _several(devices)
     lanes = Lanes.of(run, config, axes, keys, several)
+    identity = None
+    if store is not None:  # before tracing: a run may leave traces in its module
+        parts = {"run": run, "config": config}
+        identity = identity_of(parts, roots=(map_lanes,))
     structure = eqx.filter_eval_shape(map_lanes, *lanes.batch(np.zeros(1, int))[:4])
     labels = _labels(structure, axes, dims or {})
-    if batch_size is not None and batch_size < 1:
-        raise ValueError(f"`batch_size` must be at least 1; got {batch_size}.")
     attributes = _attributes(config, keys)
     workers = 1 if several else batches_in_flight()
 
     def size_of_batches() -> int:
-        size = min(batch_size or chosen_size(lanes, workers), lanes.total)
-        if executor is not None and batch_size is None:
+        size = min(asked or chosen_size(lanes, workers), lanes.total)
+        if executor is not None and asked is None:
             size = min(size, max(1, lanes.total // SHARED))
         return size
 
     with contextlib.ExitStack() as stack:
         kept = None
-        if store is None:
+        if store is None or identity is None:
             size = size_of_batches()
         else:
-            identity = _identity(run, axes, attributes, batch_size, len(several))
+            identity |= _settings(axes, attributes, asked, len(several))
             kept = stack.enter_context(
-                open_store(Path(store), identity, size_of_batches)
+                open_store(folder(store), identity, size_of_batches)
             )
             size = kept.batch_size
         bar = stack.enter_context(Progress(lanes.total, shown=progress))
@@ -126,54 +140,35 @@ def sweep(
     return xarray.Dataset(shaped, coords, attributes)
 
 
-def _axes(config: eqx.Module, grid: Mapping[Any, Any]) -> list[Axis]:
-    """The grid, checked against the config before anything is compiled."""
-    static = {field.name: structural(field) for field in dataclasses.fields(config)}
-    open_fields = [name for name, closed in static.items() if not closed]
-    axes = []
-    for key, values in grid.items():
-        fields = (key,) if isinstance(key, str) else tuple(key)
-        arrays = (values,) if isinstance(key, str) else tuple(values)
-        if len(fields) != len(arrays):
-            raise ValueError(
-                f"grid: {len(fields)} fields {fields} share an axis of {len(arrays)} "
-                "arrays; give one array for each."
-            )
-        for name in fields:
-            if name not in static:
-                hint = nearest(name, open_fields)
-                raise ValueError(f"grid: unknown field '{name}'.{hint}")
-            if static[name]:
-                raise ValueError(
-                    f"grid: '{name}' is structural (a size, a count or a kind) and "
-                    f"cannot be an axis; sweep each value on its own."
-                    f"{nearest('', open_fields)}"
-                )
-        checked = [_values(f, x) for f, x in zip(fields, arrays, strict=True)]
-        if len({len(x) for x in checked}) > 1:
-            lengths = {f: len(x) for f, x in zip(fields, checked, strict=True)}
-            raise ValueError(f"grid: zipped axes differ in length: {lengths}.")
-        axes.append(Axis("_".join(fields), fields, tuple(checked)))
-    used = [name for axis in axes for name in axis.fields]
-    if repeated := {name for name in used if used.count(name) > 1}:
-        raise ValueError(f"grid: {sorted(repeated)} appear in more than one axis.")
-    for axis in axes:
-        for point in zip(*axis.values, strict=True):  # the config's own range checks
-            dataclasses.replace(config, **dict(zip(axis.fields, point, strict=True)))
-    return axes
+def _checked(config: Any) -> eqx.Module:
+    """The config, Python floats in it as array leaves.
 
-
-def _values(field: str, values: Any) -> np.ndarray:
-    array = np.asarray(values)
-    if array.ndim != 1 or not array.size or array.dtype.kind not in "biuf":
+    Raises `ValueError` if it is not an Equinox module, or holds numbers of another
+    precision than the sweep's.
+    """
+    if not isinstance(config, eqx.Module):
         raise ValueError(
-            f"grid: '{field}' needs a non-empty 1-D array of numbers; got shape "
-            f"{array.shape} of {array.dtype}."
+            "`config` must be an equinox.Module, with a field for each hyper-parameter "
+            f"(class Config(eqx.Module): ...); got {type(config).__name__}."
         )
-    array = array.astype(float)
-    if not np.all(np.isfinite(array)):
-        raise ValueError(f"grid: '{field}' holds values that are not finite: {values}.")
-    return array
+    double = jnp.result_type(float) == jnp.float64
+    other = ("float32", "complex64") if double else ("float64", "complex128")
+    for path, leaf in jax.tree_util.tree_leaves_with_path(config):
+        if isinstance(leaf, jax.Array) and leaf.dtype.name in other:
+            raise ValueError(
+                f"config: `{jax.tree_util.keystr(path).lstrip('.')}` is of "
+                f"{leaf.dtype} and the sweep of {jnp.result_type(float)}; make the "
+                "config after choosing the precision (jax_enable_x64)."
+            )
+    return with_array_leaves(config)
+
+
+def _axes(config: Any, grid: Mapping[Any, Any]) -> list[Axis]:
+    """The grid, checked against the config before anything is compiled."""
+    return [
+        Axis("_".join(fields), fields, values)
+        for fields, values in checked_grid("grid", config, grid)
+    ]
 
 
 def _labels(
@@ -219,28 +214,25 @@ def _several(devices: Sequence[Any] | None) -> tuple[Any, ...]:
     return found if len(found) > 1 or devices is not None else ()
 
 
-def _identity(
-    run: Run,
+def _settings(
     axes: list[Axis],
     attributes: Mapping[str, Any],
     batch_size: int | None,
     devices: int,
 ) -> dict[str, str]:
-    """What must be equal for batches of two sweeps to be the same bits."""
+    """What else must be equal for batches of two sweeps to be the same bits."""
     grid = {
         field: [float(x).hex() for x in values]
         for axis in axes
         for field, values in zip(axis.fields, axis.values, strict=True)
     }
-    names = ("plasticity_jax", "jax", "config", "keys", "key_kind", "precision")
-    identity = {name: str(attributes[name]) for name in (*names, "device")}
-    identity["code"] = code_digest()
-    identity["run"] = run_identity(run)
-    identity["grid"] = json.dumps([[axis.name for axis in axes], grid])
-    identity["devices"] = str(max(1, devices))
+    names = ("plasticity_jax", "jax", "keys", "key_kind", "precision", "device")
+    settings = {name: str(attributes[name]) for name in names}
+    settings["grid"] = json.dumps([[axis.name for axis in axes], grid])
+    settings["devices"] = str(max(1, devices))
     if batch_size is not None:
-        identity["batch_size"] = str(batch_size)
-    return identity
+        settings["batch_size"] = str(batch_size)
+    return settings
 
 
 def _attributes(config: eqx.Module, keys: Key[Array, " seed"]) -> dict[str, Any]:

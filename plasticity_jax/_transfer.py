@@ -13,10 +13,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from ._interfaces import real, require, Scalar
+from ._arguments import concrete, floating, real, require
+from ._interfaces import Scalar
 
 
 Transfer = Callable[[Any], Any]
@@ -37,6 +37,7 @@ class Sigmoid(eqx.Module):
         require(self, maximum=(1e-12, np.inf), slope=(1e-12, np.inf))
         require(self, threshold=(-1e30, 1e30))
 
+    @floating
     def __call__(self, voltage: Values) -> Values:
         return self.maximum * jax.nn.sigmoid(self._scaled(voltage))
 
@@ -56,16 +57,18 @@ class RectifiedQuadratic(eqx.Module):
     def __check_init__(self) -> None:
         require(self, threshold=(-1e30, 1e30))
 
+    @floating
     def __call__(self, voltage: Values) -> Values:
         return jnp.maximum(voltage - self.threshold, 0.0) ** 2 / 4
 
 
+@floating
 @functools.singledispatch
 def score(transfer: Transfer, voltage: Values) -> Values:
     r"""$\phi'(V)/\phi(V)$ in 1/mV, by autodiff; 0 where the rate vanishes."""
     rate, slope = jax.jvp(transfer, (voltage,), (jnp.ones_like(voltage),))
-    fires = rate > 0
-    return jnp.where(fires, slope * _inverse(jnp.where(fires, rate, 1.0)), 0.0)
+    silent = rate <= 0  # not of NaN
+    return jnp.where(silent, 0.0, slope * _inverse(jnp.where(silent, 1.0, rate)))
 
 
 @jax.custom_jvp
@@ -88,9 +91,11 @@ def _(transfer: Sigmoid, voltage: Any) -> Any:
 @score.register
 def _(transfer: RectifiedQuadratic, voltage: Any) -> Any:
     above = voltage - transfer.threshold
-    return jnp.where(above > 0, 2 / jnp.where(above > 0, above, 1.0), 0.0)
+    silent = above <= 0
+    return jnp.where(silent, 0.0, 2 / jnp.where(silent, 1.0, above))
 
 
+@floating
 @functools.singledispatch
 def fisher_density(
     transfer: Transfer, voltage: Values, order: int = 0
@@ -102,9 +107,9 @@ def fisher_density(
 
     def density(voltage: Values) -> Values:
         rate, slope = jax.jvp(transfer, (voltage,), (jnp.ones_like(voltage),))
-        fires = rate > 0
-        inverse = _inverse(jnp.where(fires, rate, 1.0))
-        return jnp.where(fires, slope * (slope * inverse), 0.0)
+        silent = rate <= 0  # not of NaN
+        inverse = _inverse(jnp.where(silent, 1.0, rate))
+        return jnp.where(silent, 0.0, slope * (slope * inverse))
 
     derivatives: list[Transfer] = [density]
     for _ in range(order):
@@ -141,7 +146,8 @@ def _(transfer: Sigmoid, voltage: Any, order: int = 0) -> Any:
 @fisher_density.register
 def _(transfer: RectifiedQuadratic, voltage: Any, order: int = 0) -> Any:
     above = jnp.where(voltage > transfer.threshold, 1.0, 0.0).astype(voltage.dtype)
-    return (above, *(jnp.zeros_like(above) for _ in range(order)))
+    above = jnp.where(jnp.isnan(voltage), voltage, above)
+    return (above, *(0 * above for _ in range(order)))
 
 
 def check_transfer(
@@ -153,9 +159,7 @@ def check_transfer(
     density changes by what its derivative integrates to (a jump or a kink does not).
     The functions of this module pass by construction; traced parameters pass.
     """
-    if isinstance(transfer, Sigmoid | RectifiedQuadratic):
-        return
-    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(transfer)):
+    if isinstance(transfer, Sigmoid | RectifiedQuadratic) or not concrete(transfer):
         return
     with jax.ensure_compile_time_eval():  # also where the caller is being compiled
         _check_on_grid(transfer, low, high, points)
@@ -191,7 +195,7 @@ def _check_on_grid(transfer: Transfer, low: float, high: float, points: int) -> 
     around = np.pad(density, points // 100, mode="edge")
     around = np.lib.stride_tricks.sliding_window_view(around, points // 50).max(axis=1)
     worst = int(np.argmax(jump / around[1:points]))
-    if jump[worst] > 1e-3 * around[worst + 1]:
+    if not jump[worst] <= 1e-3 * around[worst + 1]:  # nor where the slope is NaN
         raise ValueError(
             f"`transfer` is not smooth at {float(voltage[worst]):.3g} mV: its Fisher "
             "density phi'^2/phi or the slope of that jumps there."

@@ -1,5 +1,6 @@
 """Vector algebra on pytrees of weights, taken as one flat vector."""
 
+import functools
 from typing import TypeVar
 
 import jax
@@ -8,6 +9,7 @@ import jax.random as jr
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Key
 
+from ._guards import root
 from ._interfaces import Scalar, Synapses
 
 
@@ -20,28 +22,36 @@ def tree_size(tree: Synapses) -> int:
 
 
 def tree_vdot(a: Synapses, b: Synapses) -> Scalar:
-    """Inner product over all leaves together."""
-    products = jax.tree.map(lambda x, y: jnp.sum(x * y), a, b)
-    return sum(jax.tree.leaves(products), start=jnp.zeros(()))
+    """Inner product over all leaves together; `ValueError` if their shapes differ."""
+
+    def product(x: Array, y: Array) -> Scalar:
+        if x.shape != y.shape:
+            raise ValueError(f"leaves must be shaped alike; got {x.shape}, {y.shape}.")
+        return jnp.sum(x * y)
+
+    products = jax.tree.leaves(jax.tree.map(product, a, b))
+    return functools.reduce(jnp.add, products) if products else jnp.zeros(())
 
 
 def tree_norm(tree: Synapses) -> Scalar:
-    """Euclidean norm over all leaves, its gradient zero (not NaN) at the origin."""
-    square = tree_vdot(tree, tree)
-    safe = jnp.where(square > 0, square, 1.0)
-    return jnp.where(square > 0, jnp.sqrt(safe), 0.0)
+    """Euclidean norm over all leaves, its gradient zero (not NaN) at the origin.
+
+    NaN where an entry is.
+    """
+    return root(tree_vdot(tree, tree))
 
 
 def tree_scale(scale: Scalar | float, tree: T) -> T:
-    """Every leaf times one number."""
-    return jax.tree.map(lambda leaf: scale * leaf, tree)
+    """Every leaf times one number, in the leaf's own precision."""
+    return jax.tree.map(lambda leaf: jnp.asarray(scale, leaf.dtype) * leaf, tree)
 
 
 def tree_unit(tree: T) -> T:
-    """The tree at unit length; a zero tree stays zero."""
+    """The tree at unit length; a zero tree stays zero, NaN where its length is lost."""
     flat, unravel = ravel_pytree(tree)  # one vector: fuses with a flat draw
     length = tree_norm(flat)
-    return unravel(flat / jnp.where(length > 0, length, 1.0))
+    length = jnp.where(jnp.isinf(length), jnp.nan, length)  # else all would be 0
+    return unravel(flat / jnp.where(length == 0, 1.0, length))
 
 
 def normal_like(key: Key[Array, ""], tree: T) -> T:

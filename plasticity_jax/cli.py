@@ -2,13 +2,15 @@
 
 import contextlib
 import importlib
+import io
 import json
+import math
 import pkgutil
 import shutil
 import sys
 import tomllib
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from types import ModuleType
@@ -19,10 +21,22 @@ import numpy as np
 from cyclopts import Parameter
 
 from . import __version__, systems
-from ._config import load_plan, nearest, Plan, presets, updated
+from ._arguments import folder as expanded
+from ._config import (
+    load_plan,
+    MOST,
+    nearest,
+    Plan,
+    plan_grid,
+    presets,
+    read_tables,
+    seed_count,
+    updated,
+)
 from ._experiment import Experiment, perform
 from ._output import check_writable, write_results
 from ._replay import replayed
+from ._store import emptied, locked
 from .verdict import check_json, check_table, judge
 
 
@@ -50,8 +64,16 @@ class Named(NamedTuple):
         return f"{self.system}.{self.experiment.name}"
 
 
+def _integer(_: Any, tokens: Sequence[cyclopts.Token]) -> int:
+    """As it is written: Cyclopts' own reading rounds 1.5 to 2."""
+    return int(tokens[0].value)
+
+
 def main() -> None:
     """Entry point: exit code 0 if all holds, 1 if a claim fails, 2 on bad input."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what a terminal lacks becomes `?`
+            stream.reconfigure(errors="replace")
     tokens = sys.argv[1:]
     debug = DEBUG in tokens
     try:
@@ -115,7 +137,7 @@ def run(
     preset: str | None = None,
     set: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     grid: Annotated[tuple[str, ...], Parameter(negative="")] = (),
-    seeds: int | None = None,
+    seeds: Annotated[int | None, Parameter(converter=_integer)] = None,
     x64: Annotated[bool, Parameter(negative="")] = False,
     out: Path = Path("runs"),
     resume: Annotated[bool, Parameter(negative="")] = False,
@@ -146,6 +168,7 @@ def run(
         that its `--scheduler-file` wrote.
     """
     named, path, double = _find(experiment)
+    out = expanded(out)
     check_writable(out)
     import jax
 
@@ -157,22 +180,27 @@ def run(
     plan = load_plan(named.experiment.config, path, preset)
     plan = _overridden(plan, set, grid, seeds)
     store = out / f".{named.name}.store"
-    if not resume:
-        shutil.rmtree(store, ignore_errors=True)
-    with _executor(dask) as executor:
-        options = {"executor": executor, "store": store}
-        data, control = perform(named.experiment, plan, **options)
-    verdict = judge(named.name, named.experiment, data, control)
-    folder, drawn = write_results(
-        named.name, named.experiment, plan, data, control, verdict, out, x64
-    )
-    shutil.rmtree(store, ignore_errors=True)
+    with locked(store):
+        if not resume:
+            emptied(store)
+        try:
+            with _executor(dask) as executor:
+                options = {"executor": executor, "store": store}
+                data, control = perform(named.experiment, plan, **options)
+            verdict = judge(named.name, named.experiment, data, control)
+            folder, undrawn = write_results(
+                named.name, named.experiment, plan, data, control, verdict, out, x64
+            )
+            emptied(store)
+        finally:
+            if not any(store.rglob("batch-*")):  # nothing to go on from
+                shutil.rmtree(store, ignore_errors=True)
     console = _console()
     console.print(verdict.table())
-    if not drawn:
-        console.print("no figure: it needs the axes of the preset's grid")
-    console.print(f"written to {folder}")
-    return 0 if verdict.holds and drawn else 1
+    if undrawn:
+        console.print(f"no figure: {undrawn}", markup=False)
+    console.print(f"written to {folder}", markup=False)
+    return 1 if undrawn or not verdict.holds else 0
 
 
 @app.command
@@ -237,15 +265,18 @@ def replay(folder: Path) -> int:
     """
     import jax
 
+    folder = expanded(folder)
     named, path, x64 = _find(str(folder / "config.toml"))
     if x64:
         jax.config.update("jax_enable_x64", True)
     plan = load_plan(named.experiment.config, path, None)
     rows = list(replayed(named.experiment, plan, folder))
     for row in rows:
-        says = (
-            "the same bits" if row.difference == 0 else f"off by {row.difference:.2g}"
-        )
+        says = f"off by {row.difference:.2g}"
+        if row.difference == 0:
+            says = "the same bits"
+        elif math.isnan(row.difference):
+            says = "another shape, kind, text or NaN"
         mark = "" if row.holds else f"  FAILS: at most {row.limit:g} is allowed"
         print(f"{row.name}: {says}{mark}")
     return 0 if all(row.holds for row in rows) else 1
@@ -280,7 +311,8 @@ def _executor(address: str | None) -> Iterator[Executor | None]:
             '--dask needs the extra: python -m pip install "plasticity-jax[dask]"'
         ) from error
     try:
-        file = address if Path(address).is_file() else None
+        place = expanded(address)
+        file = str(place) if place.is_file() else None
         client = Client(None if file else address, scheduler_file=file, timeout=10)
     except (OSError, ValueError, TimeoutError) as error:
         raise ValueError(f"--dask {address}: no scheduler answers: {error}") from error
@@ -320,20 +352,17 @@ def _experiments() -> list[Named]:
 def _find(experiment: str) -> tuple[Named, Path, bool]:
     """An experiment by name, or by a TOML file that names it; whether it wants x64."""
     path, name, x64 = None, experiment, False
-    if experiment.endswith(".toml"):
-        path = Path(experiment)
+    if experiment.lower().endswith(".toml"):
+        path = expanded(experiment)
         if not path.is_file():
-            raise ValueError(f"no such file: {experiment}")
-        try:
-            header = tomllib.loads(path.read_text())
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ValueError(f"{experiment}: not valid TOML: {error}") from error
-        name, x64 = header.get("experiment", ""), header.get("x64") is True
+            raise ValueError(f"no such file: {path}")
+        header = read_tables(path)
+        name, x64 = header.get("experiment", ""), header.get("x64", False)
     known = {named.name: named for named in _experiments()}
-    if not isinstance(name, str) or name not in known:
+    if name not in known:
         if path is not None:
-            hint = f'{experiment} needs a line `experiment = "..."`.'
-            raise ValueError(f"{hint}{nearest(str(name), known)}")
+            hint = f'{path} needs a line `experiment = "..."`.'
+            raise ValueError(f"{hint}{nearest(name, known)}")
         raise ValueError(f"unknown experiment '{name}'.{nearest(name, known)}")
     return known[name], path or known[name].path, x64
 
@@ -342,18 +371,30 @@ def _overridden(
     plan: Plan, settings: Iterable[str], axes: Iterable[str], seeds: int | None
 ) -> Plan:
     """The plan with the command line's `--set`, `--grid` and `--seeds`."""
-    changes = dict(_setting(text) for text in settings)
-    grid = {**plan.grid, **dict(_axis(text) for text in axes)}
+    changes = _once("--set", map(_setting, settings))
+    grid = {**plan.grid, **_once("--grid", map(_axis, axes))}
+    swept = [name for key in grid for name in ([key] if isinstance(key, str) else key)]
     for name in changes:
-        if name in grid:
+        if name in swept:
             raise ValueError(f"--set {name}: it is an axis of the grid; use --grid.")
-    if seeds is not None and seeds < 1:
-        raise ValueError(f"--seeds must be at least 1; got {seeds}.")
+    count = plan.seeds if seeds is None else seed_count("--seeds", seeds)
     config = updated(plan.config, changes, "--set")
+    if changes or axes:
+        grid = plan_grid("--grid" if axes else "--set: grid", config, grid)
     preset = plan.preset
     if preset and (changes or axes or seeds is not None):
         preset = preset.removesuffix(CHANGED) + CHANGED
-    return Plan(config, grid, plan.seeds if seeds is None else seeds, preset)
+    return Plan(config, grid, count, preset)
+
+
+def _once(option: str, pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Names and values; `ValueError` for a name that is given twice."""
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"{option} {name}: it is given twice.")
+        found[name] = value
+    return found
 
 
 def _setting(text: str) -> tuple[str, Any]:
@@ -361,9 +402,10 @@ def _setting(text: str) -> tuple[str, Any]:
     if not equals or not name:
         raise ValueError(f"--set {text}: write name=value.")
     try:
-        return name, tomllib.loads(f"x = {value}")["x"]
-    except tomllib.TOMLDecodeError:
+        table = tomllib.loads(f"x = {value}")
+    except (RecursionError, ValueError):  # a word without quotes
         return name, value
+    return name, table["x"] if len(table) == 1 else value
 
 
 def _axis(text: str) -> tuple[str, np.ndarray]:
@@ -371,18 +413,23 @@ def _axis(text: str) -> tuple[str, np.ndarray]:
     try:
         if ":" in span:
             start, stop, count = span.split(":")
-            return name, np.linspace(float(start), float(stop), int(count))
-        return name, np.asarray([float(x) for x in span.split(",")])
+            start, stop, count = float(start), float(stop), int(count)
+        else:
+            return name, np.asarray([float(x) for x in span.split(",")])
     except ValueError as error:
         raise ValueError(
             f"--grid {text}: write name=start:stop:count or name=a,b,c."
         ) from error
+    if not 0 <= count <= MOST:
+        raise ValueError(f"--grid {text}: count must lie in [1, {MOST}]; got {count}.")
+    with np.errstate(all="ignore"):  # what is not finite is refused by name
+        return name, np.linspace(start, stop, count)
 
 
 def _costs(path: Path) -> dict[str, str]:
     """Presets with the comment beside their header."""
     costs = {}
-    for line in path.read_text().splitlines():
+    for line in path.read_text("utf-8-sig").splitlines():
         if line.startswith("[") and "." not in line.partition("]")[0]:
             name, _, comment = line[1:].partition("]")
             if name != "common":

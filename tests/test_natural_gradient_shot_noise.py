@@ -214,7 +214,7 @@ def test_measures_of_known_matrices():
         relative_spectrum(jnp.eye(2), jnp.diag(RATES[:2])), 1 / RATES[1::-1]
     )
     assert jnp.isinf(fisher_error(jnp.eye(2), -closed))
-    turned = jnp.asarray([[1.0, 0.0], [1.0, 1.0]])
+    turned = jnp.asarray([[1.0, 1.0], [1.0, 1.0]])
     direction = jnp.asarray([1.0, 0.0])
     assert jnp.allclose(update_angle(turned, jnp.eye(2), direction), 45.0)
 
@@ -222,7 +222,7 @@ def test_measures_of_known_matrices():
 @pytest.mark.parametrize(
     ("weights", "rates", "says"),
     [
-        (WEIGHTS, -RATES, "`rates` must not be negative"),
+        (WEIGHTS, -RATES, "`rates` must be finite and not negative"),
         (WEIGHTS, RATES / 0.0, "`rates` must be finite"),
         (WEIGHTS * jnp.nan, RATES, "`weights` must be finite"),
         (WEIGHTS[:0], RATES[:0], "at least 1"),

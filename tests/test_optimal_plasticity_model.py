@@ -139,7 +139,7 @@ def test_degenerate_networks():
         ({"probes": 0}, "`probes`"),
         ({"fluctuating_share": 0.5}, "linear network"),
         ({"input_samples": np.ones((3, 4))}, r"shape \(12, samples\)"),
-        ({"input_samples": np.full((12, 4), np.nan)}, "not finite"),
+        ({"input_samples": np.full((12, 4), np.nan)}, "must be finite; 48"),
         ({"second_moment": np.eye(12)}, "linear network"),
         ({"sizes": (3, 2), "second_moment": np.ones((2, 3))}, "`second_moment`"),
         (

@@ -14,6 +14,7 @@ import xarray
 from plasticity_jax import State
 from plasticity_jax._config import Plan
 from plasticity_jax.circuits import StochasticNetwork
+from plasticity_jax.data import Dataset
 from plasticity_jax.measure import forgetting, learning_accuracy, mean_accuracy
 from plasticity_jax.synapses import split_weights, Stochastic, uniform_probability
 from plasticity_jax.systems.presynaptic_stochasticity.config import (
@@ -22,6 +23,7 @@ from plasticity_jax.systems.presynaptic_stochasticity.config import (
     images_of,
     PAIRS,
     Source,
+    source_of,
 )
 from plasticity_jax.systems.presynaptic_stochasticity.experiments.ablations import (
     RETUNED,
@@ -43,14 +45,20 @@ from plasticity_jax.systems.presynaptic_stochasticity.experiments.tuning import 
     SWEPT,
     values_of,
 )
-from plasticity_jax.systems.presynaptic_stochasticity.networks import CrossEntropy
+from plasticity_jax.systems.presynaptic_stochasticity.networks import (
+    CrossEntropy,
+    Perceptron,
+)
 from plasticity_jax.systems.presynaptic_stochasticity.training import (
+    accuracies,
     learn,
     Learned,
+    release_levels,
     remember,
     stream_of,
     task_sample,
 )
+from plasticity_jax.tasks import Constant, ImageBatches
 
 
 PIXELS, EACH = 9, 6  # images of a class
@@ -170,7 +178,7 @@ def test_a_divergent_network_counts_as_nothing_known():
 
 
 def penalised(**fields):
-    config = change(method="ewc", **fields)
+    config = change(method="ewc", penalty=100.0, **fields)
     stream = stream_of(config, SOURCE, KEY)
     system, state, rest = build(config, stream.tasks[0], PIXELS, KEY)
     anchors = [state.synapses, jax.tree.map(lambda w: w + 0.1, state.synapses)]
@@ -309,3 +317,55 @@ def test_any_equinox_network_releases_its_weights_only():
     slopes = jnp.concatenate([g.ravel() for g in jax.tree.leaves(signals.gradient)])
     assert set(np.unique(np.asarray(gates))) == {0.0, 2.0}
     assert not jnp.any(jnp.where(gates == 0, slopes, 0.0))
+
+
+# --- labels, and networks that are lost ---------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("labels", "says"),
+    [
+        ([0, 1, 2, 1], r"`labels` must lie in \[0, 1\], of 2 outputs.*; got 2"),
+        ([0, -1, 1, 1], "got -1"),
+        ([0.0, 1.0, 1.0, 0.0], "`labels` must be integers; got float64"),
+    ],
+)
+def test_labels_without_an_output_are_refused(labels, says):
+    task = Constant((jnp.ones((4, PIXELS)), jnp.asarray(labels)))
+    with pytest.raises(ValueError, match=says):
+        build(SMALL, task, PIXELS, KEY)
+
+
+def test_labels_count_that_are_shown():
+    shown = lambda order: ImageBatches(
+        SOURCE.train_images, SOURCE.train_labels, jnp.asarray(order)
+    )
+    build(SMALL, shown([[0, 7]]), PIXELS, KEY)  # of the classes 0 and 1
+    with pytest.raises(ValueError, match="of 2 outputs of the network; got 2"):
+        build(SMALL, shown([[0, 7], [1, 13]]), PIXELS, KEY)
+    with pytest.raises(ValueError, match="must have 8 pixels"):
+        build(SMALL, shown([[0, 7]]), 8, KEY)
+    beyond = Dataset(IMAGES, LABELS + 1, IMAGES, LABELS)
+    with pytest.raises(ValueError, match="`train_labels` must lie in"):
+        source_of(beyond)
+
+
+def test_traced_labels_without_an_output_spoil_loss_and_gradient():
+    weights, rest = split_weights(Perceptron((PIXELS, 3, 2), KEY))
+    images = jr.normal(KEY, (3, PIXELS))
+    loss = lambda weights, labels: CrossEntropy(rest)(weights, (images, labels))
+    at = jax.jit(jax.value_and_grad(loss))
+    good, bad = at(weights, jnp.asarray([0, 1, 1])), at(weights, jnp.asarray([0, 2, 1]))
+    assert all(jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(good))
+    assert all(jnp.all(jnp.isnan(x)) for x in jax.tree.leaves(bad))
+
+
+def test_a_lost_network_has_no_accuracy():
+    config = change(method="deterministic", protocol="single")
+    stream = stream_of(config, SOURCE, KEY)
+    _, state, rest = build(config, stream.tasks[0], PIXELS, KEY)
+    lost = jax.tree.map(lambda w: jnp.nan * w, state.synapses)
+    seen = accuracies(config, stream, SOURCE, rest, lost, KEY)
+    assert jnp.all(jnp.isnan(seen))
+    releasing = Stochastic(lost, lost)
+    assert all(jnp.isnan(x) for x in release_levels(SMALL, releasing))

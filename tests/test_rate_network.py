@@ -135,13 +135,27 @@ def test_bad_input_is_refused(bad, says):
         bad()
 
 
-def test_a_drive_plays_its_course_and_then_falls_silent():
+def test_a_drive_plays_its_course_and_is_refused_beyond_or_silent():
     axes = jr.normal(jr.key(3), (2, N))
     course = jnp.asarray([[1.0, 0.0], [0.5, -2.0]])
     drive = Drive(axes, course)
     assert jnp.allclose(drive(jnp.asarray(0), KEY), axes[0])
     assert jnp.allclose(drive(jnp.asarray(1), KEY), 0.5 * axes[0] - 2 * axes[1])
-    assert jnp.all(drive(jnp.asarray(2), KEY) == 0)
+    silent = Drive(axes, course, "silence")
+    for step in (2, -1):  # known to the compiled program only
+        assert jnp.all(jnp.isnan(drive(jnp.asarray(step), KEY)))
+        assert jnp.all(silent(jnp.asarray(step), KEY) == 0)
+    network = RateNetwork(0.1)
+    synapses = jnp.zeros((N, N))
+    for step, steps in ((0, 3), (2, 1), (-1, 1)):
+        state = State(network.start(X), synapses, step)
+        run = lambda task, state=state, steps=steps: simulate(
+            System(task, network, {}), state, KEY, steps=steps
+        )[0]
+        beyond = f"`course` has 2 steps; a run of {steps} from step {step} on"
+        with pytest.raises(ValueError, match=beyond):
+            run(drive)
+    assert jnp.all(jnp.isfinite(run(silent).activity.potential))
     with pytest.raises(ValueError, match="one column for each of the 2 axes"):
         Drive(axes, course[:, :1])
     with pytest.raises(ValueError, match="must be matrices"):

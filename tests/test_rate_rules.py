@@ -22,7 +22,8 @@ W = jr.normal(jr.key(1), (N, N))
 X, AVERAGE, EARLY, LATE = jr.normal(jr.key(2), (4, N))
 R = jnp.tanh(jr.normal(jr.key(3), (N,)))
 TARGETS = jnp.linspace(-0.9, 0.7, N)
-SIGNALS = RateSignals(jnp.asarray(DT), jnp.asarray(0), R, X, AVERAGE, EARLY, LATE)
+FIRST = jnp.asarray(0)
+SIGNALS = RateSignals(jnp.asarray(DT), R, X, AVERAGE, EARLY, LATE, step=FIRST)
 
 
 def by_hand(entry):

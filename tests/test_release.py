@@ -325,7 +325,7 @@ def test_a_probability_is_rounded_to_sixteen_bits():
 # --- bad input ----------------------------------------------------------------------
 
 BAD = {
-    "divisor": (lambda: Release(divisor="mine"), "must be 'used', 'own' or 'none'"),
+    "divisor": (lambda: Release(divisor="mine"), "Choose from: used, own, none"),
     "fixed at 0": (lambda: Release(0.0), "`fixed` must lie in"),
     "fixed above 1": (lambda: Release(1.5), "`fixed` must lie in"),
     "low": (lambda: ReleaseBounds(low=-0.1), "`low` must lie in"),

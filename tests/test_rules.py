@@ -116,12 +116,12 @@ WEIGHTS = jr.normal(jr.key(5), (6, 6))
 POTENTIAL, AVERAGE, EARLY, LATE = jr.normal(jr.key(6), (4, 6))
 RATES = RateSignals(
     jnp.asarray(0.1),
-    jnp.asarray(3),
     jnp.tanh(0.9 * POTENTIAL),
     POTENTIAL,
     AVERAGE,
     EARLY,
     LATE,
+    step=jnp.asarray(3),
 )
 TARGETS = jnp.linspace(-0.5, 0.8, 6)
 ON_RATES = {

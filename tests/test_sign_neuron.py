@@ -160,7 +160,7 @@ def test_patterns_are_balanced_and_shown_in_order_unless_shuffled():
     ("change", "message"),
     [
         ({"patterns": 7}, "multiples of `batch`, 5; got 7"),
-        ({"method": "ghost"}, "`method` must be one of"),
+        ({"method": "ghost"}, "`method` is unknown: 'ghost'"),
         ({"step": 1.5}, "`step` must lie in"),
         ({"votes": 0}, "`votes` must be at least 1; got 0"),
     ],
@@ -227,3 +227,33 @@ def test_bad_recordings_are_refused(place, value, message):
 def test_tables_of_other_shapes_are_refused(shape):
     with pytest.raises(ValueError, match="`table` must have"):
         stability(np.ones(shape))
+
+
+# --- what is lost or does not fit ---------------------------------------------------
+
+
+def test_a_lost_neuron_has_neither_loss_nor_accuracy():
+    system, state = build(SMALL, DRAWN)
+    synapses: Any = state.synapses
+    lost = Stochastic(synapses.strength.at[0].set(jnp.nan), synapses.probability)
+    state = eqx.tree_at(lambda s: s.synapses, state, lost)
+    assert jnp.isnan(advance(system, state, jr.key(0))[1].loss)
+    assert jnp.all(jnp.isnan(recalled(SMALL, system, lost, DRAWN, jr.key(0))))
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"labels": (DRAWN.labels + 1) // 2}, "`labels` must be -1 or 1 everywhere"),
+        ({"bits": 2 * DRAWN.bits}, "`bits` must be 0 or 1 everywhere; got 2"),
+        ({"bits": DRAWN.bits[:, :, :9]}, r"need bits \(2, 20, 30\)"),
+    ],
+)
+def test_patterns_that_do_not_fit_are_refused(changes, says):
+    with pytest.raises(ValueError, match=says):
+        build(SMALL, DRAWN._replace(**changes))
+
+
+def test_a_negative_pace_is_refused():
+    with pytest.raises(ValueError, match="`pace` must be finite and not negative"):
+        build(SMALL, DRAWN, -jnp.ones(3))

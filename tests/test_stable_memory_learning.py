@@ -101,7 +101,7 @@ def test_windows_write_what_clamped_activity_predicts():
     for angle in phase:
         rate = turning_at(angle, jnp.zeros(()))
         traces = (turning_at(angle, x) for x in (early, 1.7 * early))
-        signals = RateSignals(jnp.ones(()), jnp.asarray(0), rate, rate, rate, *traces)
+        signals = RateSignals(jnp.ones(()), rate, rate, rate, *traces)
         changes.append(rule(jnp.zeros((8, 8)), signals, jr.key(0)))
     mean = jnp.mean(jnp.stack(changes), axis=0)
     turn, grow = timing.window_weights(config)

@@ -74,7 +74,7 @@ def test_every_closed_form_holds(checks):
 @given(vectors, vectors, vectors, st.floats(1e-3, 1.0))
 def test_learning_is_antisymmetric_and_decorrelation_symmetric(x, rate, trace, dt):
     step = jnp.asarray(0, jnp.int32)
-    signals = RateSignals(jnp.asarray(dt), step, rate, x, x, trace, trace)
+    signals = RateSignals(jnp.asarray(dt), rate, x, x, trace, trace, step=step)
     synapses = jnp.ones((N, N))
     learned = rules.AntisymmetricHebb()(synapses, signals, KEY)
     assert jnp.array_equal(learned, -learned.T)
@@ -332,7 +332,7 @@ def test_bad_configs_say_what_is_wrong(settings, message):
             lambda: measure.memory_eigenvalue(jnp.inf * jnp.ones((N, N)), U[:, None]),
             "`weights` must be finite",
         ),
-        (lambda: random_mask((3, 3), -0.1, KEY), "`density` must lie in [0, 1]"),
+        (lambda: random_mask((3, 3), -0.1, KEY), "`density` must lie in [0"),
         (lambda: RateNetwork(integrator="rk"), "Did you mean 'rk4'?"),
         (lambda: RateNetwork(2.8), "too large for stability"),
         (lambda: RateNetwork(trace_time=0.01), "`trace_time` = 0.01 must not be below"),

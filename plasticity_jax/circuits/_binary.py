@@ -9,11 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
+from .._arguments import check_binary, concrete, fitting, floating, whole
 from .._factors import AbstractFactors, Factored, Product
 from .._interfaces import AbstractCircuit, real, require, Scalar
 from .._signals import NoveltySignals
 
 
+@floating
+@fitting
 def retrieve(
     weights: Float[Array, "n n"],
     threshold: Float[Array, " n"],
@@ -22,12 +25,16 @@ def retrieve(
 ) -> Float[Array, "n cue"]:
     r"""$S \leftarrow \Theta(WS - I)$, all neurons at once, `steps` times from each cue.
 
-    $\Theta(0) = 0$. States are 0 or 1, a column each.
+    $\Theta(0) = 0$. States are 0 or 1, a column each, and NaN where a field is. Raises
+    `ValueError` unless the shapes fit and cues are 0 or 1.
     """
+    steps = whole("steps", steps, 0)
+    check_binary("cues", cues)
 
     def update(states: Float[Array, "n cue"], _: None) -> tuple[Array, None]:
         fields = weights @ states - threshold[:, None]
-        return (fields > 0).astype(states.dtype), None
+        active = jnp.where(jnp.isnan(fields), jnp.nan, jnp.where(fields > 0, 1.0, 0.0))
+        return active.astype(states.dtype), None
 
     return jax.lax.scan(update, cues, length=steps)[0]
 
@@ -36,9 +43,11 @@ class Novelty(AbstractCircuit):
     r"""A pattern is shown once, and common inhibition shifts until it fits.
 
     The stimulus is a pair (presynaptic, postsynaptic) of patterns, equal unless a
-    sequence is stored. $H = W\xi - I$; the novelty is 0 if a share `coding_level` $f$
-    of the neurons is active already, else the $(N - fN)$-th smallest field, $fN$
-    rounded. Synapses are `Factored`, one row for each neuron.
+    sequence is stored. $H = W\xi - I$; the novelty is 0 if $fN$ neurons are active
+    already, $f$ the `coding_level` and $fN$ rounded, else the $(N - fN)$-th smallest
+    field. Synapses are `Factored`, one row for each neuron. Raises `ValueError` where
+    patterns do not fit them, or where $fN$ rounds to no neuron or to all; where that is
+    traced the novelty is NaN, as where a field is.
     """
 
     coding_level: Scalar = eqx.field(converter=real)
@@ -58,17 +67,30 @@ class Novelty(AbstractCircuit):
         del activity, key
         presynaptic, postsynaptic = stimulus
         weights = self.parametrisation.weights(synapses.factors)
+        shapes = jnp.shape(postsynaptic), jnp.shape(presynaptic)
+        if shapes != (weights.shape[:1], weights.shape[1:]):
+            raise ValueError(
+                "the patterns (presynaptic, postsynaptic) must fit the synapses "
+                f"{weights.shape} (row, n); got {shapes[1]} and {shapes[0]}."
+            )
         fields = weights @ presynaptic - synapses.threshold
         n = len(fields)
-        silent = n - jnp.round(self.coding_level * n).astype(jnp.int32)
-        shift = jnp.sort(fields)[jnp.maximum(silent, 1) - 1]
-        active = jnp.mean((fields > 0).astype(fields.dtype))
-        familiar = jnp.isclose(active, self.coding_level)
-        novelty = jnp.where(familiar, jnp.zeros((), shift.dtype), shift)
+        wanted = jnp.round(self.coding_level * n).astype(jnp.int32)
+        possible = (wanted >= 1) & (wanted < n)
+        if concrete(possible) and not possible:
+            raise ValueError(
+                f"`coding_level` = {self.coding_level} of {n} neurons rounds to "
+                f"{wanted}: at least 1 and at most {n - 1} must be active."
+            )
+        shift = jnp.sort(fields)[jnp.maximum(n - wanted, 1) - 1]
+        active = jnp.sum(fields > 0, dtype=jnp.int32)
+        novelty = jnp.where(active == wanted, jnp.zeros((), shift.dtype), shift)
+        known = possible & ~jnp.any(jnp.isnan(fields))
+        novelty = jnp.where(known, novelty, jnp.nan)
         return None, NoveltySignals(
             jnp.ones((), weights.dtype),
             presynaptic,
             postsynaptic,
-            weights > self.pruned_below,
+            ~(weights <= self.pruned_below),  # also where it is NaN
             novelty,
         )

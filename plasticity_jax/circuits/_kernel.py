@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._interfaces import real, require, Scalar
+from .._arguments import floating, real, require
+from .._interfaces import Scalar
 
 
 Values = Float[Array, "*shape"]
@@ -28,6 +29,7 @@ class SynapticKernel(eqx.Module):
         positive = (1e-9, np.inf)
         require(self, membrane_time=positive, synaptic_time=positive, area=positive)
 
+    @floating
     def __call__(self, time: Values) -> Values:
         slow = jnp.maximum(self.membrane_time, self.synaptic_time)
         fast = jnp.minimum(self.membrane_time, self.synaptic_time)
@@ -54,6 +56,7 @@ class SynapticKernel(eqx.Module):
         excess = jnp.where(close, 1.0, (m - s) / s)
         return jnp.where(close, jnp.sqrt(m * s), m * jnp.log1p(excess) / excess)
 
+    @floating
     def propagator(self, dt: Scalar) -> tuple[Scalar, Scalar, Scalar]:
         r"""What moves a potential $x$ and its current $h$ over `dt`, exactly.
 
@@ -67,6 +70,7 @@ class SynapticKernel(eqx.Module):
         return jnp.exp(-dt / m), drive, jnp.exp(-dt / s)
 
 
+@floating
 def relative_exponential(x: Values) -> Values:
     r"""$(e^x - 1)/x$, 1 at the origin, with finite gradients there."""
     small = jnp.abs(x) < 1e-3

@@ -1,14 +1,22 @@
 """Circuits whose only activity is a loss of the weights."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, get_args, Literal
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float, Key
 
+from .._arguments import (
+    check_positive_semidefinite,
+    fill_array_fields,
+    floating,
+    one_of,
+    shape_of,
+)
 from .._interfaces import AbstractCircuit, real, Scalar, Synapses
 from .._signals import LossSignals
 
@@ -16,14 +24,16 @@ from .._signals import LossSignals
 Weights = tuple[Float[Array, "_ _"], ...]
 Output = Literal["identity", "sigmoid"]
 Reduction = Literal["mean", "sum_outputs"]
+OUTPUTS, REDUCTIONS = get_args(Output), get_args(Reduction)
 
 
 class LossCircuit(AbstractCircuit):
     """`loss(synapses, stimulus)` and its gradient, at every step.
 
     With an Optax `optimiser` the activity is its state (`optimiser.init(synapses)` to
-    begin with) and the rule `Update` makes the step that it proposes; else the
-    activity is `None`.
+    begin with) and the rule `Update` makes the step that it proposes: any optimiser,
+    also one that reads the loss (`value`, `grad`, `value_fn`). Else the activity is
+    `None`. Raises `ValueError` for another activity, or a loss that is not one number.
     """
 
     loss: Callable[[Synapses, Any], Scalar]
@@ -36,15 +46,46 @@ class LossCircuit(AbstractCircuit):
         self, activity: Any, synapses: Synapses, stimulus: Any, key: Key[Array, ""]
     ) -> tuple[Any, LossSignals]:
         del key
-        loss_at = lambda synapses: self.loss(synapses, stimulus)
+        loss_at = lambda synapses: one_number(self.loss(synapses, stimulus))
+        self._check(activity, synapses)
         loss, gradient = jax.value_and_grad(loss_at)(synapses)
         if self.optimiser is None:
             update = jax.tree.map(jnp.negative, gradient)
         else:
-            update, activity = self.optimiser.update(gradient, activity, synapses)
+            optimiser = optax.with_extra_args_support(self.optimiser)
+            extra = {"value": loss, "grad": gradient, "value_fn": loss_at}
+            update, activity = optimiser.update(gradient, activity, synapses, **extra)
         return activity, LossSignals(self.dt, loss, gradient, loss_at, update)
 
+    def _check(self, activity: Any, synapses: Synapses) -> None:
+        """Raise `ValueError` unless the activity is the optimiser's state."""
+        if self.optimiser is None:
+            if activity is not None:
+                raise ValueError(
+                    "`activity` must be `None`: the circuit has no optimiser; got "
+                    f"{shape_of(activity)}."
+                )
+            return
+        fresh = jax.eval_shape(self.optimiser.init, synapses)
+        if jax.tree.structure(activity) != jax.tree.structure(fresh):
+            raise ValueError(
+                "`activity` must be the state of the circuit's optimiser: "
+                "State(optimiser.init(synapses), synapses); got "
+                f"{shape_of(activity)}."
+            )
 
+
+def one_number(loss: Any) -> Scalar:
+    """What a user's `loss` returned; `ValueError` unless it is one real number."""
+    number = isinstance(loss, float | np.ndarray | jax.Array) and not jnp.shape(loss)
+    if not number or not jnp.issubdtype(jnp.result_type(loss), jnp.floating):
+        raise ValueError(
+            f"`loss` must return one floating-point number; got {shape_of(loss)}."
+        )
+    return jnp.asarray(loss)
+
+
+@floating
 def feedforward(
     weights: Weights,
     inputs: Float[Array, "feature sample"],
@@ -53,8 +94,22 @@ def feedforward(
     """Layers of logistic units without biases; one matrix alone is a linear network.
 
     `weights` are (post, pre) matrices, samples lie along the last axis. `output` is the
-    nonlinearity of the last layer.
+    nonlinearity of the last layer. Raises `ValueError` where a layer does not fit.
     """
+    one_of("output", output, OUTPUTS)
+    if not isinstance(weights, tuple | list) or not weights:
+        raise ValueError(
+            "`weights` must be a tuple of matrices (post, pre), one at least; got "
+            f"{shape_of(weights)}."
+        )
+    sizes = inputs.shape[:1] if inputs.ndim == 2 else ()
+    for matrix in weights:
+        if matrix.ndim != 2 or matrix.shape[1:] != sizes:
+            raise ValueError(
+                "`weights` (post, pre) and `inputs` (feature, sample) must fit, layer "
+                f"by layer; got {shape_of(weights)} and {inputs.shape}."
+            )
+        sizes = matrix.shape[:1]
     for matrix in weights[:-1]:
         inputs = jax.nn.sigmoid(matrix @ inputs)
     outputs = weights[-1] @ inputs
@@ -65,15 +120,26 @@ class SquaredError(eqx.Module):
     """Squared error of a feedforward network, averaged over samples and outputs.
 
     The stimulus is a pair of inputs (feature, sample) and targets (output, sample).
-    `reduction="sum_outputs"` sums over the outputs instead.
+    `reduction="sum_outputs"` sums over the outputs instead. Raises `ValueError` unless
+    targets are shaped like the outputs.
     """
 
     output: Output = eqx.field(default="identity", static=True)
     reduction: Reduction = eqx.field(default="mean", static=True)
 
+    def __check_init__(self) -> None:
+        one_of("output", self.output, OUTPUTS)
+        one_of("reduction", self.reduction, REDUCTIONS)
+
     def __call__(self, weights: Weights, batch: tuple[Array, Array]) -> Scalar:
         inputs, targets = batch
-        error = jnp.mean((feedforward(weights, inputs, self.output) - targets) ** 2)
+        outputs = feedforward(weights, inputs, self.output)
+        if jnp.shape(targets) != outputs.shape:
+            raise ValueError(
+                f"targets must be shaped like the outputs, {outputs.shape}; got "
+                f"{jnp.shape(targets)}."
+            )
+        error = jnp.mean((outputs - targets) ** 2)
         return error if self.reduction == "mean" else len(targets) * error
 
 
@@ -82,15 +148,32 @@ class SecondMomentError(eqx.Module):
 
     $F = \mathrm{Tr}(D C D^\top) / n_{out}$, $D = W - W^*$, $C = XX^\top/n$: what
     `SquaredError` gives on the inputs $X$ with targets $W^* X$, at a cost that does not
-    grow with the number of samples. Takes no stimulus.
+    grow with the number of samples. Takes no stimulus. Raises `ValueError` unless the
+    second moment is one, and shapes fit: one matrix of weights, like the teacher's.
     """
 
     second_moment: Float[Array, "feature feature"]
     teacher: Float[Array, "output feature"]
     reduction: Reduction = eqx.field(default="mean", static=True)
 
+    def __check_init__(self) -> None:
+        fill_array_fields(self)
+        one_of("reduction", self.reduction, REDUCTIONS)
+        check_positive_semidefinite("second_moment", self.second_moment)
+        shape, count = np.shape(self.teacher), len(self.second_moment)
+        if len(shape) != 2 or shape[1] != count:
+            raise ValueError(
+                f"`teacher` must be a matrix (output, feature) of {count} features; "
+                f"got {shape}."
+            )
+
     def __call__(self, weights: Weights, stimulus: None = None) -> Scalar:
         del stimulus
+        if len(weights) != 1 or weights[0].shape != self.teacher.shape:
+            raise ValueError(
+                f"`weights` must be a tuple of one matrix {self.teacher.shape}; got "
+                f"{shape_of(weights)}."
+            )
         difference = weights[0] - self.teacher
         error = jnp.sum((difference @ self.second_moment) * difference)
         return error / len(difference) if self.reduction == "mean" else error

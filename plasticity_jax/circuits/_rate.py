@@ -8,10 +8,9 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float, Int, Key
 
-from .._config import nearest
+from .._arguments import check_finite, concrete, floating, one_of, optional
 from .._interfaces import AbstractCircuit, real, require, Scalar
 from .._signals import RateSignals
 
@@ -22,11 +21,13 @@ Matrix = Float[Array, "n n"]
 LONGEST_STEP = {"rk4": 2.785, "euler": 2.0}  # at which the leak alone is stable
 
 
+@floating
 def error_function(x: Values) -> Values:
     r"""$\mathrm{erf}(\sqrt\pi x/2)$: odd, slope 1 at the origin, saturates at 1."""
     return jax.lax.erf(x * (np.pi**0.5 / 2))
 
 
+@floating
 def logistic(x: Values) -> Values:
     r"""$1/(1 + e^{-4x})$: rates between 0 and 1, slope 1 at the origin."""
     return jax.nn.sigmoid(4 * x)
@@ -59,27 +60,23 @@ class RateNetwork(AbstractCircuit):
     -y + \phi(x)$ with $\tau$ = `trace_time`, that of the postsynaptic side with
     `late_trace_time` where it differs. The filtered potential obeys $\bar x \leftarrow$
     `keep` $\bar x$ + `inflow` $x$ at every step. With a `floor`, independent noise of
-    standard deviation `floor` $\sqrt{dt}$ keeps activity from dying out exactly.
+    standard deviation `floor` $\sqrt{dt}$ keeps activity from dying out exactly. Raises
+    `ValueError` where a step is too long, or for parts that do not fit in shape.
     """
 
     dt: Scalar = eqx.field(default=0.1, converter=real)
     trace_time: Scalar = eqx.field(default=50.0, converter=real)
-    late_trace_time: Scalar | None = eqx.field(
-        default=None, converter=lambda x: None if x is None else real(x)
-    )
+    late_trace_time: Scalar | None = eqx.field(default=None, converter=optional)
     keep: Scalar = eqx.field(default=0.0, converter=real)
     inflow: Scalar = eqx.field(default=0.0, converter=real)
-    floor: Scalar | None = eqx.field(
-        default=None, converter=lambda x: None if x is None else real(x)
-    )
+    floor: Scalar | None = eqx.field(default=None, converter=optional)
     transfer: Callable[[Vector], Vector] = jnp.tanh
     integrator: str = eqx.field(default="rk4", static=True)
 
     def __check_init__(self) -> None:
-        if self.integrator not in LONGEST_STEP:
-            hint = nearest(self.integrator, list(LONGEST_STEP))
-            raise ValueError(f"`integrator` is unknown: '{self.integrator}'.{hint}")
-        require(self, dt=(1e-9, np.inf), keep=(-1.0, 1.0), inflow=(-np.inf, np.inf))
+        one_of("integrator", self.integrator, list(LONGEST_STEP))
+        require(self, dt=(1e-9, np.inf), keep=(-1.0, 1.0))
+        check_finite("inflow", self.inflow)
         check_step(self.dt, self.integrator)
         for name in ("trace_time", "late_trace_time"):
             if getattr(self, name) is not None:
@@ -88,8 +85,16 @@ class RateNetwork(AbstractCircuit):
         if self.floor is not None:
             require(self, floor=(0.0, np.inf))
 
+    @floating
     def start(self, potential: Vector, trace: Vector | None = None) -> Rates:
         """Activity before the first step; traces and filter at zero if not given."""
+        if potential.ndim != 1 or (
+            trace is not None and trace.shape != potential.shape
+        ):
+            raise ValueError(
+                "`potential` (n,) and `trace` must be vectors of one length; got "
+                f"{potential.shape} and {None if trace is None else trace.shape}."
+            )
         still = jnp.zeros_like(potential)
         trace = still if trace is None else trace
         return Rates(potential, still, trace, trace, jnp.asarray(0, jnp.int32))
@@ -111,7 +116,17 @@ class RateNetwork(AbstractCircuit):
                 f"`synapses` must be square, one row for each of {len(x)} neurons; got "
                 f"{synapses.shape}."
             )
+        if jnp.shape(stimulus) != x.shape:
+            raise ValueError(
+                f"the stimulus must have one entry for each of {len(x)} neurons; got "
+                f"the shape {jnp.shape(stimulus)}."
+            )
         rate = self.transfer(x)
+        if jnp.shape(rate) != x.shape:
+            raise ValueError(
+                f"`transfer` must return a rate for each of {len(x)} neurons; got the "
+                f"shape {jnp.shape(rate)}."
+            )
         early = activity.early_trace
         early = early + dt / self.trace_time * (rate - early)
         late = early
@@ -130,7 +145,7 @@ class RateNetwork(AbstractCircuit):
         x = x + dt * change
         if self.floor is not None:
             x = x + self.floor * jnp.sqrt(dt) * jr.normal(key, x.shape, x.dtype)
-        signals = RateSignals(dt, activity.age, rate, x, average, early, late)
+        signals = RateSignals(dt, rate, x, average, early, late, step=activity.age)
         return Rates(x, average, early, late, activity.age + 1), signals
 
 
@@ -139,9 +154,11 @@ def amplification(eigenvalue: Any, dt: float, integrator: str) -> Any:
 
     For `euler`; $1 + z + z^2/2 + z^3/6 + z^4/24$ for `rk4`. A silent memory of strength
     $\rho$ has $\lambda = -1 + i\rho$; where the factor is longer than 1 the step makes
-    activity grow that decays in the equation.
+    activity grow that decays in the equation. Raises `ValueError` for another
+    integrator.
     """
-    z = dt * eigenvalue
+    one_of("integrator", integrator, list(LONGEST_STEP))
+    z = dt * (np.asarray(eigenvalue) if isinstance(eigenvalue, list) else eigenvalue)
     if integrator == "euler":
         return 1 + z
     return 1 + z * (1 + z / 2 * (1 + z / 3 * (1 + z / 4)))
@@ -149,10 +166,8 @@ def amplification(eigenvalue: Any, dt: float, integrator: str) -> Any:
 
 def check_step(dt: ArrayLike, integrator: str) -> None:
     """Raise `ValueError` where a step is too long for the leak alone to be stable."""
-    if isinstance(dt, Tracer):
-        return
     most = LONGEST_STEP[integrator]
-    if np.any(np.asarray(dt) >= most):
+    if concrete(dt) and np.any(np.asarray(dt) >= most):
         raise ValueError(
             f"`dt` = {np.max(np.asarray(dt)):.4g} is too large for stability: steps of "
             f"'{integrator}' must be below {most} neural time constants."
@@ -161,9 +176,7 @@ def check_step(dt: ArrayLike, integrator: str) -> None:
 
 def _slower(name: str, time: Scalar, dt: Scalar) -> None:
     """Raise unless a low-pass of this time constant is stable at steps of `dt`."""
-    if isinstance(time, Tracer) or isinstance(dt, Tracer):
-        return
-    if np.any(np.asarray(time) < np.asarray(dt)):
+    if concrete(time, dt) and np.any(np.asarray(time) < np.asarray(dt)):
         raise ValueError(
             f"`{name}` = {float(np.min(np.asarray(time))):.4g} must not be below `dt` "
             f"= {float(np.max(np.asarray(dt))):.4g}."

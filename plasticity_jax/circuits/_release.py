@@ -9,10 +9,13 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Key
 
-from .._interfaces import AbstractCircuit, real, Scalar
+from .._arguments import counted, fitted, shape_of
+from .._guards import masked
+from .._interfaces import AbstractCircuit, real, require, Scalar
 from .._release import Release, Stochastic
 from .._signals import PosteriorSignals, ReleaseSignals
-from .._trees import normal_like
+from .._trees import normal_like, tree_scale
+from ._loss import one_number
 
 
 Loss = Callable[[Any, Any], Scalar]
@@ -23,7 +26,8 @@ class StochasticNetwork(AbstractCircuit):
 
     `loss(weights, stimulus)` is that of the realised weights $w = r\bar w/d$, a mean
     over the stimulus' samples, all of which see the same draw (Schug et al. 2021,
-    Eqs. 1 and 2). Synapses are `Stochastic`.
+    Eqs. 1 and 2). Synapses are `Stochastic`; a closed gate sends nothing and learns
+    nothing. Raises `ValueError` for a loss that is not one number.
     """
 
     loss: Loss
@@ -34,9 +38,10 @@ class StochasticNetwork(AbstractCircuit):
         self, activity: None, synapses: Stochastic, stimulus: Any, key: Key[Array, ""]
     ) -> tuple[None, ReleaseSignals]:
         gates = self.release.gates(synapses.probability, key)
-        weights = jax.tree.map(jnp.multiply, synapses.strength, gates)
-        loss, slope = jax.value_and_grad(self.loss)(weights, stimulus)
-        gradient = jax.tree.map(jnp.multiply, slope, gates)
+        weights = jax.tree.map(masked, gates, synapses.strength)
+        loss_at = lambda weights: one_number(self.loss(weights, stimulus))
+        loss, slope = jax.value_and_grad(loss_at)(weights)
+        gradient = jax.tree.map(masked, gates, slope)
         return activity, ReleaseSignals(self.dt, loss, gradient, gates)
 
 
@@ -46,16 +51,16 @@ class PosteriorNetwork(AbstractCircuit):
     Synapses are a mapping of `mean` and `deviation`, two trees alike. `loss(weights,
     stimulus)` is a mean over samples; signals are those of its sum over the `samples`
     of a stimulus, averaged over `draws` networks (Zeno et al. 2018, arXiv 1803.10123).
+    Raises `ValueError` unless the two trees are alike and the loss is one number.
     """
 
     loss: Loss
     samples: Scalar = eqx.field(converter=real)
-    draws: int = eqx.field(default=10, static=True)
+    draws: int = eqx.field(default=10, static=True, converter=counted("draws"))
     dt: Scalar = eqx.field(default=1.0, converter=real)
 
     def __check_init__(self) -> None:
-        if self.draws < 1:
-            raise ValueError(f"`draws` must be at least 1; got {self.draws}.")
+        require(self, samples=(0.0, jnp.inf))
 
     def __call__(
         self,
@@ -64,18 +69,25 @@ class PosteriorNetwork(AbstractCircuit):
         stimulus: Any,
         key: Key[Array, ""],
     ) -> tuple[None, PosteriorSignals]:
-        mean, deviation = synapses["mean"], synapses["deviation"]
+        if set(synapses) != {"mean", "deviation"}:
+            raise ValueError(
+                "`synapses` must map `mean` and `deviation` to weights; got "
+                f"{shape_of(synapses)}."
+            )
+        mean = synapses["mean"]
+        deviation = fitted("`deviation`", synapses["deviation"], mean, "`mean`")
+        loss_at = lambda weights: one_number(self.loss(weights, stimulus))
 
         def draw(totals: tuple[Any, Any, Any], key: Key[Array, ""]) -> tuple[Any, None]:
             noise = normal_like(key, mean)
             weights = jax.tree.map(lambda m, s, e: m + s * e, mean, deviation, noise)
-            loss, gradient = jax.value_and_grad(self.loss)(weights, stimulus)
+            loss, gradient = jax.value_and_grad(loss_at)(weights)
             product = jax.tree.map(jnp.multiply, gradient, noise)
+            loss = jnp.asarray(loss, self.samples.dtype)
             return jax.tree.map(jnp.add, totals, (loss, gradient, product)), None
 
         still = jax.tree.map(jnp.zeros_like, mean)
         start = (jnp.zeros_like(self.samples), still, still)
         totals, _ = jax.lax.scan(draw, start, jr.split(key, self.draws))
-        scale = self.samples / self.draws
-        loss, first, second = jax.tree.map(lambda total: scale * total, totals)
+        loss, first, second = tree_scale(self.samples / self.draws, totals)
         return activity, PosteriorSignals(self.dt, loss, first, second)

@@ -14,13 +14,17 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from .._factors import (
-    AbstractFactors,
+from .._arguments import (
     check_binary,
     check_not_negative,
-    Factored,
-    Product,
+    check_signs,
+    check_stored,
+    fill_array_fields,
+    floating,
+    optional,
+    whole,
 )
+from .._factors import AbstractFactors, Factored, Product
 from .._interfaces import AbstractCircuit, real, require, Scalar
 from .._signals import ReplaySignals
 
@@ -75,16 +79,24 @@ class AbstractPolicy(eqx.Module):
     def __call__(self, candidates: Candidates, key: Key[Array, ""]) -> Fields:
         """The sign with which each neuron replays each pattern, times its share."""
 
+    def __check_init__(self) -> None:
+        fill_array_fields(self)
+
 
 class AbstractChoice(AbstractPolicy):
-    """One pattern per neuron and cycle, replayed with its target sign."""
+    """One pattern per neuron and cycle, replayed with its target sign.
+
+    The sign is NaN where the field of that pattern is.
+    """
 
     @abc.abstractmethod
     def choose(self, candidates: Candidates, key: Key[Array, ""]) -> Int[Array, " row"]:
         """The index of the pattern that each neuron replays."""
 
     def __call__(self, candidates: Candidates, key: Key[Array, ""]) -> Fields:
-        return _with_sign(self.choose(candidates, key), candidates.targets)
+        chosen = self.choose(candidates, key)
+        sign = _sign(candidates.fields, candidates.targets, chosen)
+        return _at(chosen, sign, candidates.fields.shape[1])
 
 
 class WeakestReplay(AbstractChoice):
@@ -94,9 +106,11 @@ class WeakestReplay(AbstractChoice):
     errors $\nu\bar H_i\epsilon$, $\epsilon \sim N(0, 1)$.
     """
 
-    noise: Scalar | None = eqx.field(
-        default=None, converter=lambda x: None if x is None else real(x)
-    )
+    noise: Scalar | None = eqx.field(default=None, converter=optional)
+
+    def __check_init__(self) -> None:
+        if self.noise is not None:
+            require(self, noise=(0.0, np.inf))
 
     def choose(self, candidates: Candidates, key: Key[Array, ""]) -> Int[Array, " row"]:
         margins = candidates.margins
@@ -168,31 +182,37 @@ class Replay(AbstractCircuit):
     The stimulus is a `Memories`; synapses are `Factored`, with weights that follow by
     `parametrisation`. Synapses of weight at most `pruned_below` are dead. Neurons whose
     $\sqrt N m_i/\|w_i\|_1$ has reached `enough` get no drive (the perceptron with a
-    margin); $m_i$ is the margin of their weakest pattern.
+    margin); $m_i$ is the margin of their weakest pattern. Raises `ValueError` where the
+    parts of the memories do not fit the synapses.
     """
 
     policy: AbstractPolicy = WeakestReplay()
     parametrisation: AbstractFactors = Product()
     pruned_below: Scalar = eqx.field(default=1e-10, converter=real)
-    enough: Scalar | None = eqx.field(
-        default=None, converter=lambda x: None if x is None else real(x)
-    )
+    enough: Scalar | None = eqx.field(default=None, converter=optional)
 
     def __check_init__(self) -> None:
         require(self, pruned_below=(0.0, np.inf))
+        if self.enough is not None:
+            require(self, enough=(-np.inf, np.inf))
 
     def start(self, synapses: Factored, memories: Memories) -> Replaying:
         """Before the first cycle: fields as the synapses make them.
 
-        Raises `ValueError` if a factor is negative or not finite.
+        Raises `ValueError` if a factor is negative or not finite, a pattern not 0 or 1
+        or a target not -1 or 1, or if none is stored.
         """
         check_not_negative("factors", synapses.factors)
         fields = self.fields(synapses, memories)
+        check_binary("patterns", memories.patterns)
+        check_stored(memories.stored, memories.patterns.shape[1])
+        check_signs("targets", memories.targets)
         return Replaying(jnp.asarray(0, jnp.int32), _average(fields, memories.stored))
 
     def fields(self, synapses: Factored, memories: Memories) -> Fields:
         r"""$w_i \cdot \xi^\mu - I_i$."""
         weights = self.parametrisation.weights(synapses.factors)
+        _check_memories(memories, weights)
         return weights @ memories.patterns - synapses.threshold[:, None]
 
     def __call__(
@@ -204,13 +224,14 @@ class Replay(AbstractCircuit):
     ) -> tuple[Replaying, ReplaySignals]:
         patterns, targets, stored = stimulus
         weights = self.parametrisation.weights(synapses.factors)
+        _check_memories(stimulus, weights)
         fields = weights @ patterns - synapses.threshold[:, None]
         candidates = Candidates(fields, targets, stored, activity.average)
         if isinstance(self.policy, AbstractChoice):  # a gather beats a product
             chosen = self.policy.choose(candidates, key)
-            bias = jnp.take_along_axis(targets, chosen[:, None], axis=1)[:, 0]
+            bias = _sign(fields, targets, chosen)
             drive = bias[:, None] * patterns.T[chosen]
-            replay = _with_sign(chosen, targets)
+            replay = _at(chosen, bias, fields.shape[1])
         else:
             replay = self.policy(candidates, key)
             drive = replay @ patterns.T
@@ -218,29 +239,50 @@ class Replay(AbstractCircuit):
         if self.enough is not None:
             margin = jnp.min(candidates.margins, axis=1)
             norm = jnp.sum(weights, axis=1) / weights.shape[1] ** 0.5
-            wanting = jnp.where(margin < self.enough * norm, 1.0, 0.0)
+            wanting = jnp.where(margin >= self.enough * norm, 0.0, 1.0)
             drive, bias = wanting[:, None] * drive, wanting * bias
-        alive = weights > self.pruned_below
+        alive = ~(weights <= self.pruned_below)  # also where it is NaN
         dt = jnp.ones((), weights.dtype)
         signals = ReplaySignals(
-            dt, activity.cycle, weights, alive, fields, replay, drive, bias
+            dt, weights, alive, fields, replay, drive, bias, step=activity.cycle
         )
         return Replaying(activity.cycle + 1, _average(fields, stored)), signals
 
 
-def _with_sign(chosen: Int[Array, " row"], targets: Fields) -> Fields:
-    """The target of the chosen pattern of each row, 0 elsewhere."""
-    here = jnp.arange(targets.shape[1])[None] == chosen[:, None]
-    return jnp.where(here, targets, jnp.zeros((), targets.dtype))
+def _check_memories(memories: Memories, weights: Float[Array, "row n"]) -> None:
+    """Raise `ValueError` unless patterns, targets and marks fit the synapses."""
+    patterns, targets, stored = map(jnp.shape, memories)
+    rows, n = weights.shape
+    count = patterns[-1:]
+    if patterns != (n, *count) or targets != (rows, *count) or stored != count:
+        raise ValueError(
+            f"memories of synapses {weights.shape} (row, n) must have `patterns` "
+            "(n, pattern), `targets` (row, pattern) and `stored` (pattern,); got "
+            f"{patterns}, {targets} and {stored}."
+        )
+
+
+def _sign(fields: Fields, targets: Fields, chosen: Int[Array, " row"]) -> Rows:
+    """The target of the pattern that each row replays, NaN where its field is."""
+    here = lambda x: jnp.take_along_axis(x, chosen[:, None], axis=1)[:, 0]
+    sign, seen = here(targets), here(fields)
+    return jnp.where(jnp.isnan(seen), jnp.nan, sign)
+
+
+def _at(chosen: Int[Array, " row"], sign: Rows, count: int) -> Fields:
+    """The sign at the pattern that each row replays, 0 elsewhere."""
+    here = jnp.arange(count)[None] == chosen[:, None]
+    return jnp.where(here, sign[:, None], jnp.zeros((), sign.dtype))
 
 
 def _least(margins: Fields) -> Int[Array, " row"]:
-    """Index of the least margin of each row, the lowest of equal ones.
+    """Index of the least margin of each row, the lowest of equal ones; NaN before all.
 
     Two reductions that vectorise, instead of `argmin`, which does not.
     """
     last = margins.shape[1] - 1
     least = margins == jnp.min(margins, axis=1, keepdims=True)
+    least = least | jnp.isnan(margins)
     return jnp.min(jnp.where(least, jnp.arange(last + 1)[None], last), axis=1)
 
 
@@ -251,6 +293,7 @@ def _average(fields: Fields, stored: Stored) -> Rows:
     return jnp.abs(fields) @ share
 
 
+@floating
 def memories_of(
     patterns: Float[Array, "n pattern"],
     rows: int | None = None,
@@ -260,16 +303,24 @@ def memories_of(
     r"""An auto-associative memory: the first `rows` neurons (all) restore `patterns`.
 
     With a `shift` of 1 they predict the next pattern of a cyclic sequence. `stored`
-    marks the patterns that count (all). Raises `ValueError` unless the entries are 0 or
-    1 and `rows` lies between 1 and the number of neurons.
+    marks the patterns that count (all). Patterns of integers or booleans are converted.
+    Raises `ValueError` unless the entries are 0 or 1, `rows` lies between 1 and the
+    number of neurons, and `stored` marks some of the patterns.
     """
+    if patterns.ndim != 2 or not patterns.size:
+        raise ValueError(
+            f"`patterns` must be a matrix (n, pattern); got {patterns.shape}."
+        )
     check_binary("patterns", patterns)
-    rows = len(patterns) if rows is None else rows
+    rows = len(patterns) if rows is None else whole("rows", rows)
+    shift = whole("shift", shift)
     if not 1 <= rows <= len(patterns):
         raise ValueError(
             f"`rows` must lie between 1 and {len(patterns)} neurons; got {rows}."
         )
     if stored is None:
         stored = jnp.ones(patterns.shape[1], bool)
+    check_stored(stored, patterns.shape[1])
+    stored = jnp.asarray(stored, bool)
     targets = 2 * jnp.roll(patterns[:rows], -shift, axis=1) - 1
     return Memories(patterns, targets, stored)

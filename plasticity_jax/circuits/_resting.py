@@ -1,9 +1,10 @@
 """Synapses without activity."""
 
 import equinox as eqx
+import jax.numpy as jnp
 from jaxtyping import Array, Key
 
-from .._interfaces import AbstractCircuit, real, Scalar
+from .._interfaces import AbstractCircuit, real, require, Scalar
 from .._signals import Elapsed
 
 
@@ -11,6 +12,9 @@ class Resting(AbstractCircuit):
     """No activity: only time passes, `dt` a step."""
 
     dt: Scalar = eqx.field(converter=real)
+
+    def __check_init__(self) -> None:
+        require(self, dt=(0.0, jnp.inf))
 
     def __call__(
         self, activity: None, synapses: object, stimulus: object, key: Key[Array, ""]

@@ -9,16 +9,30 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from .._config import nearest
-from .._interfaces import AbstractCircuit, real, require, Scalar, Synapses
-from .._random import LAWS, spike_counts
+from .._arguments import (
+    check_finite,
+    check_not_negative,
+    floating,
+    one_of,
+    optional,
+    real,
+    require,
+    shape_of,
+    whole,
+)
+from .._interfaces import AbstractCircuit, Scalar, Synapses
+from .._random import check_bins, LAWS, spike_counts
 from .._signals import InputMoments, SharedSignals, SpikingSignals
 from .._transfer import check_transfer, score, Sigmoid, Transfer
 from ..curvature import Coefficients, glm_coefficients, voltage_moments
+from ..curvature._glm import enough_nodes, NODES
 from ._kernel import SynapticKernel
 
 
 Vector = Float[Array, " n"]
+ROOM = (
+    4.0  # for learning: variance that nodes serve, over that at the teacher's weights
+)
 
 
 class Afferents(NamedTuple):
@@ -34,6 +48,7 @@ class Afferents(NamedTuple):
     age: Int[Array, ""]
 
 
+@floating
 def input_moments(
     rates: Vector, kernel: SynapticKernel, floor: Scalar | float = 1e-4
 ) -> InputMoments:
@@ -41,12 +56,24 @@ def input_moments(
 
     $\epsilon_0 r$, $r/c_\epsilon$ and $r\int\epsilon^3$. Silent inputs (rate 0) count
     as firing at `floor` Hz, so that their limit is finite, and are marked inactive.
+    Raises `ValueError` unless rates are a vector, finite and not negative; where they
+    are traced, moments of negative ones are NaN.
     """
-    active = jnp.where(rates > 0, 1.0, 0.0).astype(rates.dtype)
+    _check_vector("rates", rates)
+    check_not_negative("rates", rates)
+    rates = jnp.where(rates < 0, jnp.nan, rates)
+    active = jnp.sign(rates)  # of NaN it is NaN
     kept = jnp.maximum(rates, jnp.asarray(floor, rates.dtype))
     return InputMoments(
         kept * kernel.area, kept * kernel.energy, kept * kernel.skew, active
     )
+
+
+def _check_vector(name: str, values: Array) -> None:
+    if values.ndim != 1:
+        raise ValueError(
+            f"`{name}` must be a vector, one per input; got {values.shape}."
+        )
 
 
 def _inner(a: Vector, b: Vector) -> Scalar:
@@ -68,14 +95,19 @@ class SpikingNeuron(AbstractCircuit):
     unless the stimulus brings its own target spikes. `attenuation` maps the plastic
     synapses to somatic amplitudes (Eq. 4), entry by entry. Coefficients of the Fisher
     matrix are refreshed every `refresh` steps, 0 for never after the first, by
-    `metric(transfer, mean, variance, q, nodes=nodes)`.
+    `metric(transfer, mean, variance, q, nodes=nodes)`. Of these `nodes` of quadrature
+    there are, unless you give a number, 49, or as many as a potential takes whose
+    variance is four times that of the teacher's. Where they are too few for the weights
+    of a run, its coefficients are NaN.
+
+    Raises `ValueError` for a teacher that could be expected to spike more than once in
+    a step: `dt` is too long for the sigmoid's `maximum`. Spikes of one at another
+    transfer function are NaN there.
     """
 
     rates: Vector = eqx.field(converter=real)
     dt: Scalar = eqx.field(converter=real)
-    teacher: Vector | None = eqx.field(
-        default=None, converter=lambda x: None if x is None else real(x)
-    )
+    teacher: Vector | None = eqx.field(default=None, converter=optional)
     kernel: SynapticKernel = eqx.field(default_factory=SynapticKernel)
     transfer: Transfer = eqx.field(default_factory=Sigmoid)
     attenuation: Callable[[Vector], Vector] | None = None
@@ -85,30 +117,46 @@ class SpikingNeuron(AbstractCircuit):
     )
     law: str = eqx.field(default="bernoulli", static=True)
     refresh: int = eqx.field(default=1, static=True)
-    nodes: int = eqx.field(default=49, static=True)
+    nodes: int | None = eqx.field(default=None, static=True)
 
     def __check_init__(self) -> None:
-        if self.law not in LAWS:
-            raise ValueError(
-                f"`law` is unknown: '{self.law}'.{nearest(self.law, LAWS)}"
-            )
-        if self.refresh < 0:
-            raise ValueError(f"`refresh` must not be negative; got {self.refresh}.")
-        if self.nodes < 9:
-            raise ValueError(f"`nodes` must be at least 9; got {self.nodes}.")
+        one_of("law", self.law, LAWS)
+        whole("refresh", self.refresh, 0)
+        if self.nodes is not None:
+            whole("nodes", self.nodes, 9)
+        _check_vector("rates", self.rates)
         require(self, rates=(0.0, np.inf), dt=(1e-9, np.inf), floor=(1e-12, np.inf))
         if self.teacher is not None and self.teacher.shape != self.rates.shape:
             raise ValueError(
                 f"`teacher` needs one weight per input {self.rates.shape}; got "
                 f"{self.teacher.shape}."
             )
+        if self.teacher is not None:
+            check_finite("teacher", self.teacher)
+            if isinstance(self.transfer, Sigmoid):
+                check_bins(self.transfer.maximum, self.dt, "maximum")
         check_transfer(self.transfer)
+
+    @property
+    def quadrature(self) -> int:
+        """How many nodes of quadrature the coefficients take."""
+        if self.nodes is not None:
+            return self.nodes
+        if self.teacher is None:
+            return NODES
+        with jax.ensure_compile_time_eval():  # what is known is known in a program too
+            moments = self.moments
+            mean, variance, _ = voltage_moments(
+                self.teacher, moments.mean, moments.variance
+            )
+            return enough_nodes(self.transfer, mean, ROOM * variance)
 
     @property
     def moments(self) -> InputMoments:
         """The stationary law of the synaptic potentials."""
         return input_moments(self.rates, self.kernel, self.floor)
 
+    @floating
     def somatic(self, synapses: Vector) -> Vector:
         """Amplitudes at the soma."""
         if synapses.shape != self.rates.shape:
@@ -118,11 +166,12 @@ class SpikingNeuron(AbstractCircuit):
             )
         return synapses if self.attenuation is None else self.attenuation(synapses)
 
+    @floating
     def coefficients(self, weights: Vector) -> Coefficients:
         """Those of the Fisher matrix at these somatic weights."""
         moments = self.moments
         seen = voltage_moments(weights, moments.mean, moments.variance)
-        return self.metric(self.transfer, *seen, nodes=self.nodes)
+        return self.metric(self.transfer, *seen, nodes=self.quadrature)
 
     def at_rest(self, synapses: Synapses) -> Afferents:
         """Activity before the first spike; `synapses` may hold several vectors."""
@@ -137,10 +186,11 @@ class SpikingNeuron(AbstractCircuit):
 
         A spike contributes nothing within its own bin; exact between bins.
         """
-        if stimulus.inputs.shape[1:] != self.rates.shape:
+        shape = jnp.shape(stimulus.inputs)
+        if len(shape) != 2 or not shape[0] or shape[1:] != self.rates.shape:
             raise ValueError(
-                f"the stimulus must have spikes for inputs {self.rates.shape}; got "
-                f"{stimulus.inputs.shape[1:]}."
+                "the stimulus must have spikes (substep, n) of "
+                f"{len(self.rates)} inputs; got {shape}."
             )
         keep, drive, fade = self.kernel.propagator(self.dt / len(stimulus.inputs))
         current, potential = activity.current, activity.potential
@@ -163,6 +213,11 @@ class SpikingNeuron(AbstractCircuit):
     def taught(self, potential: Vector, stimulus: Any, key: Key[Array, ""]) -> Scalar:
         """The teacher's spikes of this step."""
         if stimulus.target is not None:
+            if jnp.ndim(stimulus.target):
+                raise ValueError(
+                    "the stimulus must have one `target` a step; got "
+                    f"{jnp.shape(stimulus.target)}."
+                )
             return stimulus.target
         if self.teacher is None:
             raise ValueError(
@@ -172,6 +227,7 @@ class SpikingNeuron(AbstractCircuit):
         rate = self.transfer(_inner(self.teacher, potential))
         return spike_counts(key, rate * self.dt, (), self.law)
 
+    @floating
     def seen(
         self,
         synapses: Vector,
@@ -207,6 +263,7 @@ class SharedInput(AbstractCircuit):
     """Several students of one `neuron`: same input spikes, same teacher spikes.
 
     The synapses are a dictionary of weight vectors; use it with the rule `Separate`.
+    Raises `ValueError` for other synapses, or where the activity lacks a student.
     """
 
     neuron: SpikingNeuron
@@ -219,6 +276,18 @@ class SharedInput(AbstractCircuit):
         key: Key[Array, ""],
     ) -> tuple[Afferents, SharedSignals]:
         neuron = self.neuron
+        if not isinstance(synapses, Mapping) or not synapses:
+            raise ValueError(
+                "`synapses` of several students must be a dictionary of their weight "
+                f"vectors; got {shape_of(synapses)}."
+            )
+        started = activity.coefficients
+        if not isinstance(started, Mapping) or set(started) != set(synapses):
+            names = sorted(started) if isinstance(started, Mapping) else "one student"
+            raise ValueError(
+                f"the activity is that of {names}, the synapses are those of "
+                f"{sorted(synapses)}: start from `neuron.at_rest(synapses)`."
+            )
         activity = neuron.heard(activity, synapses, stimulus)
         target = neuron.taught(activity.potential, stimulus, key)
         students = {

@@ -11,9 +11,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+import numpy as np
+from jaxtyping import Array, Bool, Float
 
+from .._arguments import concrete, floating, PLAIN
+from .._guards import ratio as quotient
 from .._interfaces import Scalar
+from ._flat import not_negative, number
 
 
 Vector = Float[Array, " w"]
@@ -30,14 +34,23 @@ class SteadyState(NamedTuple):
     variances: Vector  # <c_i^2> of every eigen-direction; 0 where it is undriven
 
 
+@floating
 def gradient_parts(
     ratio: Scalar, fluctuation: Scalar, corruption: Scalar
 ) -> tuple[Scalar, Scalar]:
-    r"""$(\gamma_1, \gamma_2)$ of the noisy gradient."""
+    r"""$(\gamma_1, \gamma_2)$ of the noisy gradient.
+
+    Here and below ratio, fluctuation and corruption are not negative: `ValueError`, or
+    NaN where they are traced.
+    """
+    ratio = not_negative("ratio", ratio)
+    fluctuation = not_negative("fluctuation", fluctuation)
+    corruption = not_negative("corruption", corruption)
     clean = ratio * fluctuation / jnp.sqrt(1 + corruption**2)
     return clean, corruption * clean
 
 
+@floating
 def stationary_balance(
     mean_gradient_norm: Scalar,
     mean_gradient_curvature: Scalar,
@@ -51,29 +64,43 @@ def stationary_balance(
     $\gamma_1\langle\|g\|\rangle = \frac12[\gamma_1^2\langle Q[g]\rangle + (\gamma_2^2 +
     \delta^2)\,\mathrm{Tr}H/N]$.
     """
+    mean_gradient_norm = not_negative("mean_gradient_norm", mean_gradient_norm)
     clean, noise = gradient_parts(ratio, fluctuation, corruption)
     driven = (noise**2 + fluctuation**2) * mean_curvature
     return clean * mean_gradient_norm, (clean**2 * mean_gradient_curvature + driven) / 2
 
 
+@floating
 def isotropic_loss(
     ratio: Scalar, fluctuation: Scalar, mean_curvature: Scalar, corruption: Scalar
 ) -> Scalar:
     r"""$\frac12\frac{\mathrm{Tr}H}N\delta^2(1+\rho^2)((r+1/r)/2)^2$: best at $r=1$.
 
     For an isotropic Hessian, and with $\rho=0$ for the beeline and Newton's step on any
-    quadratic; corrections are $O(1/N)$. Symmetric under $r \to 1/r$.
+    quadratic; corrections are $O(1/N)$. Symmetric under $r \to 1/r$. Without repair
+    ($r = 0$) there is no steady state: `ValueError`, or infinite where `ratio` is
+    traced.
     """
+    ratio, idle = _repairing(not_negative("ratio", ratio))
+    fluctuation = not_negative("fluctuation", fluctuation)
+    corruption = not_negative("corruption", corruption)
+    mean_curvature = not_negative("mean_curvature", mean_curvature)
     length = fluctuation * (ratio + 1 / ratio) / 2
-    return 0.5 * mean_curvature * (1 + corruption**2) * length**2
+    loss = 0.5 * mean_curvature * (1 + corruption**2) * length**2
+    return jnp.where(idle & (loss > 0), jnp.inf, loss)
 
 
+@floating
 def relaxation_rate(ratio: Scalar, fluctuation: Scalar, corruption: Scalar) -> Scalar:
-    r"""$2\gamma_1^2/(\gamma_1^2+s^2)$ per step, isotropic: how fast it settles."""
+    r"""$2\gamma_1^2/(\gamma_1^2+s^2)$ per step, isotropic: how fast it settles.
+
+    0 where nothing moves.
+    """
     clean, noise = gradient_parts(ratio, fluctuation, corruption)
-    return 2 * clean**2 / (clean**2 + noise**2 + fluctuation**2)
+    return quotient(2 * clean**2, clean**2 + noise**2 + fluctuation**2)
 
 
+@floating
 def steady_state(
     eigenvalues: Vector,
     ratio: Scalar,
@@ -90,90 +117,232 @@ def steady_state(
     shares $e_i$ of the fluctuation's square in each direction (they sum to 1; default
     $1/N$): $s_i^2 = \delta^2 e_i + \gamma_2^2/N$. Where the stiffest direction is
     undriven, $\mu$ stops at $2/\lambda_{max}$ and that direction, marginally unstable,
-    takes up the rest of the gradient's length. Eigenvalues are clipped at zero;
-    directions with none do not count. Needs $r > 0$; use float64.
+    takes up the rest of the gradient's length. Eigenvalues that rounding made negative
+    count as zero; directions with none do not count. Use float64 where the step comes
+    near its limit: in float32 the loss is 0.4 % off at $r = 10$ and $N = 1000$.
+
+    Without fluctuation, and on a flat loss, the loss is 0. There is no steady state
+    without repair ($r = 0$) or with a plainly negative eigenvalue: `ValueError`; where
+    values are traced, an infinite loss and NaN. Shares that are negative, or do not sum
+    to 1, are refused or NaN as well.
     """
-    eigenvalues = jnp.maximum(eigenvalues, 0.0)
+    count = _count(eigenvalues)
+    ratio, idle = _repairing(number("ratio", ratio, eigenvalues.dtype))
+    fluctuation = number("fluctuation", fluctuation, eigenvalues.dtype)
+    corruption = number("corruption", corruption, eigenvalues.dtype)
+    eigenvalues = _not_a_saddle(eigenvalues)
+    shares = jnp.full_like(eigenvalues, 1 / count)
+    if driven is not None:
+        shares = _shares(driven, count).astype(shares.dtype)
+    return _settled(eigenvalues, ratio, idle, fluctuation, corruption, shares)
+
+
+@jax.jit
+def _settled(
+    eigenvalues: Vector,
+    ratio: Scalar,
+    idle: Bool[Array, ""],
+    fluctuation: Scalar,
+    corruption: Scalar,
+    shares: Vector,
+) -> SteadyState:
+    """`steady_state` of arguments that were checked."""
     count = len(eigenvalues)
-    shares = jnp.full(count, 1 / count) if driven is None else driven
+    flat, calm = jnp.max(eigenvalues) == 0, fluctuation == 0
+    eigenvalues = jnp.where(flat, 1, eigenvalues)
+    fluctuation = jnp.where(calm, 1, fluctuation)
     clean, noise = gradient_parts(ratio, fluctuation, corruption)
     variances = fluctuation**2 * shares + noise**2 / count
-    active = jnp.where(variances > 0, eigenvalues, 0.0)
+    active = jnp.where(variances == 0, 0, eigenvalues)
     stiffest, limit = jnp.max(eigenvalues), jnp.max(active)
+    undriven = limit == 0
 
     def excess(step: Scalar) -> Scalar:
         return step * jnp.sum(active * variances / (2 - step * active)) - clean**2
 
-    step = _root(excess, 2 / limit)
-    marginal = step * stiffest > 2
+    step = _root(
+        excess, jnp.zeros_like(limit), 2 / jnp.where(undriven, stiffest, limit)
+    )
+    marginal = undriven | (step * stiffest > 2)
     step = jnp.where(marginal, 2 / stiffest, step)
     gradient_norm = clean / step
-    moving = active > 0
-    safe = jnp.where(moving, active, 1.0)
-    spread = variances / (step * safe * (2 - step * safe))
-    spread = jnp.where(moving, spread, 0.0)
-    rest = jnp.where(marginal, gradient_norm**2 - jnp.sum(active**2 * spread), 0.0)
+    still = active == 0
+    decay = jnp.where(still, 1, step * active)
+    spread = jnp.where(still, 0, variances / (decay * (2 - decay)))
+    rest = jnp.where(marginal, gradient_norm**2 - jnp.sum(active**2 * spread), 0)
     loss = (jnp.sum(active * spread) + rest / stiffest) / 2
-    return SteadyState(loss, step, gradient_norm, spread)
-
-
-def _root(function: Callable[[Scalar], Scalar], high: Scalar) -> Scalar:
-    """Root in (0, high) of an increasing function, differentiable in its closure."""
-    return jax.lax.custom_root(
-        function,
-        high / 2,
-        lambda function, _: _bisect(function, jnp.zeros_like(high), high),
-        lambda linear, y: y / linear(jnp.ones_like(y)),
+    # What was replaced by 1 is nothing; times, so that NaN stays.
+    moves = jnp.where(flat | calm, 0, jnp.ones_like(loss))
+    lost = idle & (moves * loss > 0)
+    return SteadyState(
+        jnp.where(lost, jnp.inf, moves * loss),
+        jnp.where(flat, jnp.inf, jnp.where(lost, 0, step)),
+        jnp.where(lost, jnp.inf, moves * gradient_norm),
+        jnp.where(lost & ~still, jnp.inf, moves * spread),
     )
 
 
+def _count(eigenvalues: Vector) -> int:
+    """How many there are; `ValueError` for none."""
+    if eigenvalues.ndim != 1 or not eigenvalues.size:
+        raise ValueError(
+            "`eigenvalues` must be a row of at least one; got shape "
+            f"{eigenvalues.shape}."
+        )
+    return len(eigenvalues)
+
+
+def _repairing(ratio: Scalar) -> tuple[Scalar, Array]:
+    """`ratio`, 1 in place of a traced 0, and where that is; a concrete 0 is refused."""
+    if concrete(ratio) and np.any(np.asarray(ratio) == 0):
+        raise ValueError(
+            "`ratio` must be above 0: without repair there is no steady state."
+        )
+    idle = ratio == 0
+    return jnp.where(idle, 1, ratio), idle
+
+
+def _not_a_saddle(eigenvalues: Vector) -> Vector:
+    """Zero in place of what rounding made negative; a plain one is refused or NaN."""
+    if concrete(eigenvalues):
+        entries = np.asarray(eigenvalues)
+        if np.any(entries < -PLAIN * np.max(np.abs(entries))):
+            raise ValueError(
+                "`eigenvalues` must not be negative: a saddle has no steady state; got "
+                f"{np.min(entries):.4g}. Leave such directions out, or count them as "
+                "flat: `jnp.maximum(eigenvalues, 0)`."
+            )
+    lowest = -PLAIN * jnp.max(jnp.abs(eigenvalues))
+    return jnp.where(eigenvalues < lowest, jnp.nan, jnp.maximum(eigenvalues, 0))
+
+
+def _shares(driven: Vector, count: int) -> Vector:
+    """`driven`, refused or NaN unless it is a share for each eigenvalue."""
+    if driven.shape != (count,):
+        raise ValueError(
+            f"`driven` must hold one share for each of the {count} eigenvalues; got "
+            f"shape {driven.shape}."
+        )
+    driven, total = not_negative("driven", driven), jnp.sum(driven)
+    apart = jnp.abs(total - 1) > PLAIN
+    if concrete(apart) and apart:
+        raise ValueError(f"`driven` must sum to 1; got {total:.4g}.")
+    return jnp.where(apart, jnp.nan, driven)
+
+
+def _root(function: Callable[[Scalar], Scalar], low: Scalar, high: Scalar) -> Scalar:
+    """Root in (low, high) of an increasing function, differentiable in its closure."""
+    return jax.lax.custom_root(
+        function,
+        (low + high) / 2,
+        lambda function, _: _bisect(function, low, high),
+        lambda linear, y: y / _or_one(linear(jnp.ones_like(y))),
+    )
+
+
+def _or_one(slope: Scalar) -> Scalar:
+    """1 in place of a slope of zero, where the root does not move."""
+    return jnp.where(slope == 0, 1, slope)
+
+
 def _bisect(function: Callable[[Scalar], Scalar], low: Scalar, high: Scalar) -> Scalar:
-    """Where `function` crosses zero from below between `low` and `high`."""
+    """Where `function` crosses zero from below between `low` and `high`; NaN if NaN."""
 
     def halve(_: Any, ends: tuple[Scalar, Scalar]) -> tuple[Scalar, Scalar]:
         low, high = ends
         middle = (low + high) / 2
-        below = function(middle) < 0
-        return jnp.where(below, middle, low), jnp.where(below, high, middle)
+        value = function(middle)
+        lost = jnp.where(jnp.isnan(value), value, middle)
+        return jnp.where(value < 0, middle, low), jnp.where(value < 0, high, lost)
 
     low, high = jax.lax.fori_loop(0, BISECTIONS, halve, (low, high))
     return (low + high) / 2
 
 
-def _ratio_where(increasing: Callable[[Scalar], Scalar]) -> Scalar:
-    """The ratio in [0.001, 10] where a function of the ratio crosses zero."""
-    low, high = (jnp.log(jnp.asarray(x, jnp.result_type(float))) for x in RATIOS)
-    return jnp.exp(_bisect(lambda log: increasing(jnp.exp(log)), low, high))
+def _ratio_where(
+    increasing: Callable[[Scalar], Scalar], dtype: jnp.dtype
+) -> tuple[Scalar, Scalar, Scalar]:
+    """The ratio in [0.001, 10] where a function of the ratio crosses zero, or NaN.
+
+    Also the function at both ends.
+    """
+    of_log = lambda log: increasing(jnp.exp(log))
+    low, high = (jnp.log(jnp.asarray(x, dtype)) for x in RATIOS)
+    start, end = of_log(low), of_log(high)
+    inside = (start < 0) & (end > 0)
+    found = jnp.exp(_root(of_log, low, high))
+    return jnp.where(inside, found, jnp.nan), start, end
 
 
+def _inside(found: Scalar, start: Scalar, end: Scalar) -> Scalar:
+    """`found`; `ValueError` where the function does not cross zero between the ends."""
+    if concrete(found) and jnp.isnan(found) and not jnp.isnan(start + end):
+        raise ValueError(
+            f"the ratio must lie within {RATIOS}; for these `eigenvalues` and shares "
+            f"it is at or beyond the {'upper' if end <= 0 else 'lower'} end."
+        )
+    return found
+
+
+def _check_curved(eigenvalues: Vector) -> None:
+    """Raise `ValueError` unless a concrete eigenvalue differs from zero."""
+    _count(eigenvalues)
+    if concrete(eigenvalues) and not np.any(np.asarray(eigenvalues)):
+        raise ValueError(
+            "`eigenvalues` must not all be 0: on a flat loss no ratio is best."
+        )
+
+
+@floating
 def best_ratio(
     eigenvalues: Vector, corruption: Scalar, driven: Vector | None = None
 ) -> Scalar:
-    """The fixed ratio of least steady-state error, between 0.001 and 10."""
+    """The fixed ratio of least steady-state error, between 0.001 and 10.
+
+    Raises `ValueError` where there is none inside, as on a flat loss, and for what
+    `steady_state` refuses; NaN where values are traced.
+    """
+    _check_curved(eigenvalues)
+    steady_state(eigenvalues, 1.0, 1.0, corruption, driven)  # its errors
+    return _inside(*_best(eigenvalues, corruption, driven))
+
+
+@jax.jit
+def _best(
+    eigenvalues: Vector, corruption: Scalar, driven: Vector | None
+) -> tuple[Scalar, Scalar, Scalar]:
+    one = jnp.ones_like(eigenvalues[0])
 
     def slope(ratio: Scalar) -> Scalar:
         loss = lambda log: (
-            steady_state(
-                eigenvalues, jnp.exp(log), jnp.ones(()), corruption, driven
-            ).loss
+            steady_state(eigenvalues, jnp.exp(log), one, corruption, driven).loss
         )
         return jax.grad(loss)(jnp.log(ratio))
 
-    return _ratio_where(slope)
+    return _ratio_where(slope, eigenvalues.dtype)
 
 
+@floating
 def greedy_ratio(eigenvalues: Vector, corruption: Scalar) -> Scalar:
     r"""Eq. 9 at its own steady state: $r^2\langle Q[\Delta c]\rangle = \mathrm{Tr}H/N$.
 
     Not above `best_ratio`: the greedy optimum compensates less than the best fixed one.
+    Raises as `best_ratio`.
     """
-    mean = jnp.mean(eigenvalues)
+    _check_curved(eigenvalues)
+    steady_state(eigenvalues, 1.0, 1.0, corruption)  # its errors
+    return _inside(*_greedy(eigenvalues, corruption))
+
+
+@jax.jit
+def _greedy(eigenvalues: Vector, corruption: Scalar) -> tuple[Scalar, Scalar, Scalar]:
+    mean, one = jnp.mean(eigenvalues), jnp.ones_like(eigenvalues[0])
 
     def excess(ratio: Scalar) -> Scalar:
-        state = steady_state(eigenvalues, ratio, jnp.ones(()), corruption)
+        state = steady_state(eigenvalues, ratio, one, corruption)
         power = eigenvalues**2 * state.variances
         steep = jnp.sum(eigenvalues * power) / jnp.sum(power)
-        clean, noise = gradient_parts(ratio, jnp.ones(()), corruption)
+        clean, noise = gradient_parts(ratio, one, corruption)
         return clean**2 * steep + noise**2 * mean - mean
 
-    return _ratio_where(excess)
+    return _ratio_where(excess, eigenvalues.dtype)

@@ -14,23 +14,26 @@ $s_{xy} = \nabla \log p(y \mid x)$ (Martens 2020). Three matrices go by the name
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, SupportsIndex
 
 import jax
 import jax.numpy as jnp
 import jax.random as jr
 import lineax as lx
+import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Key, PyTree
 
+from .._arguments import check_lengths, concrete, one_of, PLAIN, whole
 from .._interfaces import Scalar
-from ._flat import arrays_of, at_least, choose, Matrix, structure_of, Vector
+from ._flat import arrays_of, Matrix, structure_of, Vector
 
 
 LogProb = Callable[[Any, Any, Any], Scalar]
 Sample = Callable[[Any, Any, Key[Array, ""]], PyTree]
 
 KINDS = ("exact", "empirical", "sampled")
+CHECKED = 64  # inputs at which probabilities are summed
 BLOCK_ENTRIES = 2**20  # scores held at once: 4 MiB in float32 stay in cache
 
 
@@ -44,7 +47,7 @@ def fisher(
     targets: PyTree = None,
     sample: Sample | None = None,
     key: Key[Array, ""] | None = None,
-    samples: int = 1,
+    samples: SupportsIndex = 1,
 ) -> Matrix:
     """Dense Fisher information over the raveled parameters.
 
@@ -70,7 +73,7 @@ def fisher_diagonal(
     targets: PyTree = None,
     sample: Sample | None = None,
     key: Key[Array, ""] | None = None,
-    samples: int = 1,
+    samples: SupportsIndex = 1,
 ) -> Vector:
     """Exact diagonal of `fisher` with the same arguments, without its matrix."""
     terms = _terms(
@@ -90,7 +93,7 @@ def fisher_operator(
     targets: PyTree = None,
     sample: Sample | None = None,
     key: Key[Array, ""] | None = None,
-    samples: int = 1,
+    samples: SupportsIndex = 1,
 ) -> lx.FunctionLinearOperator:
     """`fisher` as a positive semidefinite operator on pytrees shaped like `params`.
 
@@ -135,36 +138,79 @@ def _terms(
     targets: PyTree,
     sample: Sample | None,
     key: Key[Array, ""] | None,
-    samples: int,
+    samples: SupportsIndex,
 ) -> _Terms:
-    choose("kind", kind, KINDS)
-    count = _leading("inputs", inputs)
-    log_probs = jax.vmap(log_prob, in_axes=(None, None, 0))
+    one_of("kind", kind, KINDS)
+    count = check_lengths("inputs", inputs)
+    inputs, outcomes, targets = jax.tree.map(jnp.asarray, (inputs, outcomes, targets))
+    log_probs = jax.vmap(_scalar(log_prob), in_axes=(None, None, 0))
     if kind == "exact":
         _need(kind, outcomes=outcomes)
-        _leading("outcomes", outcomes)
+        _check_outcomes(log_probs, params, inputs, outcomes)
         ys = jax.tree.map(lambda y: jnp.broadcast_to(y, (count, *y.shape)), outcomes)
         return _Terms(log_probs, inputs, ys, lambda log_p: jnp.exp(log_p / 2))
     if kind == "empirical":
         _need(kind, targets=targets)
-        if (length := _leading("targets", targets)) != count:
+        if (length := check_lengths("targets", targets)) != count:
             raise ValueError(f"`targets` must match the {count} inputs; got {length}.")
         ys = jax.tree.map(lambda y: y[:, None], targets)
         return _Terms(log_probs, inputs, ys, jnp.ones_like)
     if key is None:
         raise ValueError("`kind='sampled'` needs `key`; got None.")
-    at_least("samples", samples, 1)
+    draws = whole("samples", samples, 1)
     if (outcomes is None) == (sample is None):
         raise ValueError("`kind='sampled'` needs either `outcomes` or `sample`.")
-    keys = jr.split(key, (count, samples))
+    keys = jr.split(key, (count, draws))
     if sample is None:
+        _check_outcomes(log_probs, params, inputs, outcomes)
         sample = lambda params, x, key: jax.tree.map(
             lambda y: y[jr.categorical(key, log_probs(params, x, outcomes))], outcomes
         )
     draw = jax.vmap(jax.vmap(sample, (None, None, 0)), (None, 0, 0))
     ys = jax.lax.stop_gradient(draw(params, inputs, keys))
-    root = samples**-0.5
+    root = draws**-0.5
     return _Terms(log_probs, inputs, ys, lambda log_p: jnp.full_like(log_p, root))
+
+
+def _scalar(log_prob: LogProb) -> LogProb:
+    """`log_prob`; `ValueError` unless it returns one number."""
+
+    def checked(params: Any, x: Any, y: Any) -> Scalar:
+        log_p = log_prob(params, x, y)
+        if jnp.shape(log_p):
+            raise ValueError(
+                "`log_prob` must return one number for one input and one outcome; got "
+                f"shape {jnp.shape(log_p)}."
+            )
+        return log_p
+
+    return checked
+
+
+def _check_outcomes(
+    log_probs: Callable[[Any, Any, PyTree], Array],
+    params: PyTree,
+    inputs: PyTree,
+    outcomes: PyTree,
+) -> None:
+    """Raise `ValueError` unless the outcomes have probability 1 together.
+
+    At the first inputs, where values are concrete. One that is NaN passes.
+    """
+    check_lengths("outcomes", outcomes)
+    first = jax.tree.map(lambda x: x[:CHECKED], inputs)
+    if not concrete(params, first, outcomes):
+        return
+    log_p = jax.vmap(log_probs, (None, 0, None))(params, first, outcomes)
+    if not concrete(log_p):
+        return
+    total = np.sum(np.exp(np.asarray(log_p, float)), axis=1)
+    wrong = total[np.abs(total - 1) > max(PLAIN, 8 * float(jnp.finfo(log_p.dtype).eps))]
+    if wrong.size:
+        raise ValueError(
+            "`outcomes` must list all outcomes, and `log_prob` be the logarithm of a "
+            f"probability; the probabilities of one input sum to {wrong[0]:.4g}."
+        )
 
 
 def _sum_over_inputs(
@@ -194,18 +240,6 @@ def _sum_over_inputs(
     starts = jnp.arange(0, count, size)
     total, _ = jax.lax.scan(block, jnp.zeros(empty.shape, empty.dtype), starts)
     return total / count
-
-
-def _leading(name: str, tree: PyTree) -> int:
-    """The common length of the leading axes of all leaves."""
-    shapes = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(tree)}
-    if len(shapes) != 1 or shapes <= {(), (0,)}:
-        found = [jnp.shape(leaf) for leaf in jax.tree.leaves(tree)]
-        raise ValueError(
-            f"Leaves of `{name}` must share a leading axis that is not empty; "
-            f"got shapes {found}."
-        )
-    return shapes.pop()[0]
 
 
 def _need(kind: str, **arguments: Any) -> None:

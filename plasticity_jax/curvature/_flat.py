@@ -1,16 +1,17 @@
 """Pytrees as vectors, operators as matrices: what the other files share."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, SupportsIndex
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import lineax as lx
+import numpy as np
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, ArrayLike, Float, PyTree
 
-from .._config import nearest
+from .._arguments import check_symmetric, concrete, shape_of, whole
 
 
 Vector = Float[Array, " w"]
@@ -40,11 +41,60 @@ def arrays_of(
     function: Callable[[Any], Any], params: PyTree
 ) -> tuple[PyTree, Callable[[PyTree], Any]]:
     """The inexact arrays in `params`, and `function` of them alone."""
-    arrays, rest = eqx.partition(params, eqx.is_inexact_array)
-    if not jax.tree.leaves(arrays):
-        kinds = sorted({type(leaf).__name__ for leaf in jax.tree.leaves(params)})
-        raise ValueError(f"`params` must hold an array of floats; got {kinds}.")
+    arrays, rest = split("params", params)
     return arrays, lambda arrays: function(eqx.combine(arrays, rest))
+
+
+def split(name: str, tree: PyTree) -> tuple[PyTree, PyTree]:
+    """The inexact arrays in `tree`, and the rest of it, which is held fixed.
+
+    A Python float is an array of the precision of its neighbours. Not in an
+    `equinox.Module`, where it is a setting (the rate of a dropout).
+    """
+    known = [x.dtype for x in jax.tree.leaves(tree) if eqx.is_inexact_array(x)]
+    kind = known[0] if known else jnp.result_type(float)
+    fill = lambda x: jnp.asarray(x, kind) if isinstance(x, float) else x
+    is_module = lambda x: isinstance(x, eqx.Module)
+    filled = jax.tree.map(fill, tree, is_leaf=is_module)
+    arrays, rest = eqx.partition(filled, eqx.is_inexact_array)
+    if not jax.tree.leaves(arrays):
+        kinds = sorted({type(leaf).__name__ for leaf in jax.tree.leaves(tree)})
+        raise ValueError(f"`{name}` must hold an array of floats; got {kinds}.")
+    return arrays, rest
+
+
+def like(name: str, tree: PyTree, arrays: PyTree) -> PyTree:
+    """`tree` in the precision of `arrays`; `ValueError` unless it is shaped so."""
+
+    def leaf(array: Any, x: Any) -> Any:
+        if array is None:
+            return None
+        if np.shape(x) != array.shape:
+            raise ValueError
+        return jnp.asarray(x, array.dtype)
+
+    try:
+        return jax.tree.map(leaf, arrays, tree, is_leaf=lambda x: x is None)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"`{name}` must be shaped like `params`, {shape_of(arrays)}; "
+            f"got {shape_of(tree)}."
+        ) from error
+
+
+def not_negative(name: str, value: ArrayLike) -> Array:
+    """`value`; one below zero is refused, or NaN where it is traced. NaN stays NaN."""
+    if concrete(value) and np.any(np.asarray(value) < 0):
+        raise ValueError(f"`{name}` must not be negative; got {value}.")
+    array = jnp.asarray(value)
+    return array if concrete(value) else jnp.where(array < 0, jnp.nan, array)
+
+
+def number(name: str, value: ArrayLike, dtype: jnp.dtype) -> Array:
+    """One number that is not negative (see `not_negative`), of this precision."""
+    if np.shape(value):
+        raise ValueError(f"`{name}` must be one number; got shape {np.shape(value)}.")
+    return not_negative(name, value).astype(dtype)
 
 
 def structure_of(arrays: PyTree) -> PyTree:
@@ -53,9 +103,9 @@ def structure_of(arrays: PyTree) -> PyTree:
 
 
 def flatten(operator: Operator) -> FlatOperator:
-    """`operator`, a lineax operator or a symmetric matrix, as a product of vectors."""
+    """`operator`, a lineax operator or a matrix, as a product of vectors."""
     if not isinstance(operator, lx.AbstractLinearOperator):
-        operator = lx.MatrixLinearOperator(operator)
+        operator = lx.MatrixLinearOperator(square(operator))
     structure = operator.in_structure()
     if structure != operator.out_structure():
         sizes = f"{operator.out_size()} x {operator.in_size()}"
@@ -66,17 +116,34 @@ def flatten(operator: Operator) -> FlatOperator:
     return FlatOperator(product, flat.size, flat.dtype, unravel)
 
 
+def square(matrix: Any) -> Matrix:
+    """`matrix`; `ValueError` unless it is square."""
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise ValueError(f"`operator` must be square; got {matrix.shape}.")
+    return matrix
+
+
+def eigh(matrix: Matrix) -> tuple[Vector, Matrix]:
+    """Eigenvalues and eigenvectors, NaN where the matrix is not finite.
+
+    LAPACK may make ordinary numbers of one that holds NaN.
+    """
+    finite = jnp.all(jnp.isfinite(matrix))
+    values, vectors = jnp.linalg.eigh(matrix)
+    return jnp.where(finite, values, jnp.nan), jnp.where(finite, vectors, jnp.nan)
+
+
 def frozen(operator: Operator) -> Operator:
     """The same operator, constant under differentiation."""
     arrays, rest = eqx.partition(operator, eqx.is_inexact_array)
     return eqx.combine(jax.lax.stop_gradient(arrays), rest)
 
 
-def require_symmetric(operator: Operator) -> None:
-    """Raise unless a lineax operator is tagged symmetric; a matrix is trusted."""
-    if isinstance(operator, lx.AbstractLinearOperator) and not lx.is_symmetric(
-        operator
-    ):
+def require_symmetric(operator: Any) -> None:
+    """Raise unless a lineax operator is tagged symmetric, or a matrix is."""
+    if not isinstance(operator, lx.AbstractLinearOperator):
+        check_symmetric("operator", operator)
+    elif not lx.is_symmetric(operator):
         raise ValueError(
             "`operator` must be symmetric; if it is, say so with "
             "`lineax.TaggedLinearOperator(operator, lineax.symmetric_tag)`."
@@ -87,7 +154,7 @@ def over_basis(
     function: Callable[[Vector, Array], Any],
     size: int,
     dtype: jnp.dtype,
-    block_size: int | None = None,
+    block_size: SupportsIndex | None = None,
 ) -> Any:
     """`function(unit vector, its index)` at every index, a block at a time."""
     at = lambda i: function(jnp.zeros(size, dtype).at[i].set(1), i)
@@ -95,13 +162,14 @@ def over_basis(
 
 
 def by_block(
-    function: Callable[[Any], Any], over: PyTree, block_size: int | None = None
+    function: Callable[[Any], Any],
+    over: PyTree,
+    block_size: SupportsIndex | None = None,
 ) -> Any:
     """`function` at every index of the leading axis of `over`, a block at a time."""
-    block_size = BLOCK_SIZE if block_size is None else block_size
-    at_least("block_size", block_size, 1)
+    block = whole("block_size", BLOCK_SIZE if block_size is None else block_size, 1)
     count = len(jax.tree.leaves(over)[0])
-    size = min(block_size, count)
+    size = min(block, count)
     blocks = jnp.arange(-(-count // size) * size).reshape(-1, size) % count
     at = lambda i: function(jax.tree.map(lambda leaf: leaf[i], over))
     if size == 1:  # a batch of one would still make every product a batched one
@@ -110,31 +178,19 @@ def by_block(
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:count], rows)
 
 
-def to_matrix(operator: Operator, block_size: int | None = None) -> Matrix:
+def to_matrix(operator: Any, block_size: SupportsIndex | None = None) -> Matrix:
     """The dense matrix of a symmetric operator, whose columns are its rows."""
     if not isinstance(operator, lx.AbstractLinearOperator):
-        return operator
+        return square(operator)
     flat = flatten(operator)
     row = lambda unit, _: flat.product(unit)
     return over_basis(row, flat.size, flat.dtype, block_size)
 
 
-def to_diagonal(operator: Operator, block_size: int | None = None) -> Vector:
+def to_diagonal(operator: Any, block_size: SupportsIndex | None = None) -> Vector:
     """The diagonal of an operator, without its matrix."""
     if not isinstance(operator, lx.AbstractLinearOperator):
-        return jnp.diagonal(operator)
+        return jnp.diagonal(square(operator))
     flat = flatten(operator)
     entry = lambda unit, i: flat.product(unit)[i]
     return over_basis(entry, flat.size, flat.dtype, block_size)
-
-
-def choose(name: str, value: str, allowed: Sequence[str]) -> None:
-    """Raise unless `value` is one of `allowed`; the message names the nearest."""
-    if value not in allowed:
-        raise ValueError(f"`{name}` is unknown: {value!r}.{nearest(value, allowed)}")
-
-
-def at_least(name: str, value: int, low: int) -> None:
-    """Raise `ValueError` if `value` is below `low`."""
-    if value < low:
-        raise ValueError(f"`{name}` must be at least {low}; got {value}.")

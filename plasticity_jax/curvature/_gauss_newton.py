@@ -4,7 +4,7 @@ $J$ is the Jacobian of the predictions, $H_L$ the Hessian of the loss in them.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, SupportsIndex
 
 import jax
 import jax.numpy as jnp
@@ -49,7 +49,7 @@ def gauss_newton(
     params: PyTree,
     output_loss: OutputLoss,
     *,
-    block_size: int | None = None,
+    block_size: SupportsIndex | None = None,
 ) -> Matrix:
     """Dense Gauss-Newton matrix over the raveled parameters, a block at a time."""
     return to_matrix(gauss_newton_operator(predict, params, output_loss), block_size)
@@ -60,7 +60,7 @@ def gauss_newton_diagonal(
     params: PyTree,
     output_loss: OutputLoss,
     *,
-    block_size: int | None = None,
+    block_size: SupportsIndex | None = None,
 ) -> Vector:
     """Exact diagonal of the Gauss-Newton matrix: forward passes only, in blocks."""
     arrays, function = arrays_of(predict, params)

@@ -1,18 +1,19 @@
 """The Hessian of a scalar loss."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, SupportsIndex
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import lineax as lx
 from jax.flatten_util import ravel_pytree
 from jaxtyping import PyTree
 
+from .._guards import ratio
 from .._interfaces import Scalar
 from ._flat import (
     arrays_of,
+    like,
     Matrix,
     structure_of,
     to_diagonal,
@@ -28,10 +29,11 @@ def hvp(loss: Loss, params: PyTree, direction: PyTree) -> PyTree:
     r"""The product $\nabla^2 L\, v$, forward over reverse (Pearlmutter 1994).
 
     It costs about two gradients. For many products at the same `params` use
-    `hessian_operator`, which computes the gradient once.
+    `hessian_operator`, which computes the gradient once. Raises `ValueError` unless
+    `direction` is shaped like `params`.
     """
     arrays, function = arrays_of(loss, params)
-    direction = eqx.filter(direction, eqx.is_inexact_array)
+    direction = like("direction", direction, arrays)
     return jax.jvp(jax.grad(function), (arrays,), (direction,))[1]
 
 
@@ -47,7 +49,9 @@ def hessian_operator(loss: Loss, params: PyTree) -> lx.FunctionLinearOperator:
     return lx.FunctionLinearOperator(product, structure_of(arrays), lx.symmetric_tag)
 
 
-def hessian(loss: Loss, params: PyTree, *, block_size: int | None = None) -> Matrix:
+def hessian(
+    loss: Loss, params: PyTree, *, block_size: SupportsIndex | None = None
+) -> Matrix:
     """Dense Hessian over the raveled parameters.
 
     Its columns are products of one linearised gradient, `block_size` at a time (16 if
@@ -58,7 +62,7 @@ def hessian(loss: Loss, params: PyTree, *, block_size: int | None = None) -> Mat
 
 
 def hessian_diagonal(
-    loss: Loss, params: PyTree, *, block_size: int | None = None
+    loss: Loss, params: PyTree, *, block_size: SupportsIndex | None = None
 ) -> Vector:
     """Exact diagonal of the Hessian over the raveled parameters.
 
@@ -71,13 +75,12 @@ def quadratic_form(loss: Loss, params: PyTree, direction: PyTree) -> Scalar:
     r"""Curvature along a direction, $Q_w[v] = v^\top \nabla^2 L\, v / \|v\|^2$.
 
     Raman & O'Leary 2021 (eLife 10:e62912). It does not depend on the length of `v`,
-    however small or large, and is 0 with zero gradient at $v = 0$.
+    however small or large, and is 0 with zero gradient at $v = 0$. Raises `ValueError`
+    unless `direction` is shaped like `params`.
     """
-    direction = eqx.filter(direction, eqx.is_inexact_array)
-    v, unravel = ravel_pytree(direction)
+    arrays, _ = arrays_of(loss, params)
+    v, unravel = ravel_pytree(like("direction", direction, arrays))
     largest = jax.lax.stop_gradient(jnp.max(jnp.abs(v)))
-    v = v / jnp.where(largest > 0, largest, 1)
+    v = v / jnp.where(largest == 0, 1, largest)
     curved, _ = ravel_pytree(hvp(loss, params, unravel(v)))
-    square = jnp.vdot(v, v)
-    ratio = jnp.vdot(v, curved) / jnp.where(square > 0, square, 1)
-    return jnp.where(square > 0, ratio, 0)
+    return ratio(jnp.vdot(v, curved), jnp.vdot(v, v))

@@ -1,16 +1,16 @@
 """Traces, exact or estimated from random probes."""
 
-from typing import NamedTuple
+from typing import NamedTuple, SupportsIndex
 
 import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, Key
 
+from .._arguments import floating, one_of, whole
+from .._guards import root
 from .._interfaces import Scalar
 from ._flat import (
-    at_least,
     by_block,
-    choose,
     flatten,
     frozen,
     Operator,
@@ -28,11 +28,12 @@ class Estimate(NamedTuple):
     standard_error: Scalar
 
 
+@floating
 def trace(
     operator: Operator,
     *,
     method: str = "exact",
-    samples: int = 30,
+    samples: SupportsIndex = 30,
     key: Key[Array, ""] | None = None,
 ) -> Estimate:
     r"""The trace of a lineax operator or of a matrix.
@@ -46,17 +47,15 @@ def trace(
       standard error is that of the mean over the residual probes. For symmetric
       matrices with few large eigenvalues it is far smaller than Hutchinson's.
     """
-    choose("method", method, METHODS)
+    one_of("method", method, METHODS)
     if method == "exact":
         value = jnp.sum(to_diagonal(operator))
-        return Estimate(value, jnp.zeros_like(value))
+        return Estimate(value, jnp.where(jnp.isnan(value), value, 0))
     if key is None:
         raise ValueError(f"`method={method!r}` needs `key`; got None.")
     if method == "hutchinson":
-        at_least("samples", samples, 2)
-        return _hutchinson(operator, samples, key)
-    at_least("samples", samples, 6)
-    return _hutch_plus_plus(operator, samples, key)
+        return _hutchinson(operator, whole("samples", samples, 2), key)
+    return _hutch_plus_plus(operator, whole("samples", samples, 6), key)
 
 
 def _hutchinson(operator: Operator, samples: int, key: Key[Array, ""]) -> Estimate:
@@ -88,5 +87,4 @@ def _hutch_plus_plus(operator: Operator, samples: int, key: Key[Array, ""]) -> E
 def _mean(values: Float[Array, " sample"]) -> Estimate:
     """Mean and its standard error; no error has a zero (not NaN) gradient."""
     variance = jnp.var(values, ddof=1) / len(values)
-    root = jnp.sqrt(jnp.where(variance > 0, variance, 1))
-    return Estimate(jnp.mean(values), jnp.where(variance > 0, root, 0))
+    return Estimate(jnp.mean(values), root(variance))

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Array, Int32, UInt8
 
-from .._config import nearest
+from .._arguments import folder as expanded
+from .._arguments import nearest
 from ._idx import read_idx
 
 
@@ -135,7 +136,7 @@ def status(dir: str | os.PathLike[str] | None = None) -> list[Status]:
 
 def _check_name(name: str) -> None:
     if name not in _NAMES:
-        raise ValueError(f"Unknown data set '{name}'.{nearest(name, _NAMES)}")
+        raise ValueError(f"Unknown data set '{name}'.{nearest(str(name), _NAMES)}")
 
 
 def _digits() -> Dataset:
@@ -156,7 +157,7 @@ def _cache(name: str) -> Path:
 def _folders(name: str, dir: str | os.PathLike[str] | None) -> Iterator[Path]:
     for root in (dir, os.environ.get(_VARIABLE)):
         if root:
-            root = Path(root).expanduser()
+            root = expanded(root)
             yield from (root / name, root)
     yield _cache(name)
     if _SOURCES[name].debian_folder:

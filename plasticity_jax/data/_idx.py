@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Shaped
 
+from .._arguments import folder
+
 
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 
@@ -19,7 +21,7 @@ def read_idx(path: str | os.PathLike[str]) -> Shaped[np.ndarray, "..."]:
     Raise a `ValueError` that names the file unless it is whole: right first bytes and
     exactly as many more as its shape asks for.
     """
-    path = Path(path)
+    path = folder(path)
     content = _unpacked(path)
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in _TYPES:
         codes = ", ".join(f"{code:02x}" for code in _TYPES)

@@ -1,5 +1,6 @@
 """Statistics of runs: steady states, optima, growth, planes and spectra of weights."""
 
+from .._arguments import check_finite as check_finite
 from ._lifelong import forgetting as forgetting
 from ._lifelong import learning_accuracy as learning_accuracy
 from ._lifelong import mean_accuracy as mean_accuracy
@@ -17,7 +18,6 @@ from ._margins import volatile_noise_ratio as volatile_noise_ratio
 from ._optimum import largest_l1_margin as largest_l1_margin
 from ._optimum import largest_l2_margin as largest_l2_margin
 from ._optimum import LargestMargin as LargestMargin
-from ._planes import check_finite as check_finite
 from ._planes import expansion as expansion
 from ._planes import is_complex as is_complex
 from ._planes import plane_activity as plane_activity

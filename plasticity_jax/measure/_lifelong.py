@@ -1,35 +1,56 @@
 """What a network still knows: accuracies over a stream of tasks, and information."""
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
+from .._arguments import admit, check_indices, concrete, floating, PLAIN
 from .._interfaces import Scalar
 
 
 Accuracies = Float[Array, "*batch after task"]
 
 
+@floating
 def mean_accuracy(accuracies: Accuracies) -> Float[Array, "*batch"]:
     """Mean over tasks after the last one; entry (t, j) is task j after learning t."""
+    _check_accuracies(accuracies)
     return jnp.mean(accuracies[..., -1, :], axis=-1)
 
 
+@floating
 def forgetting(accuracies: Accuracies) -> Float[Array, "*batch"]:
     """Best accuracy before the last task less that after it, mean over older tasks.
 
-    Raises `ValueError` for a single task.
+    Raises `ValueError` for a single task, and unless each is learned once, in turn.
     """
+    _check_accuracies(accuracies, square=True)
     if accuracies.shape[-1] < 2:
         raise ValueError("forgetting needs at least 2 tasks; got 1.")
     before = jnp.max(accuracies[..., :-1, :-1], axis=-2)
     return jnp.mean(before - accuracies[..., -1, :-1], axis=-1)
 
 
+@floating
 def learning_accuracy(accuracies: Accuracies) -> Float[Array, "*batch"]:
-    """Accuracy of each task right after it was learned, mean over tasks."""
+    """Accuracy of each task right after it was learned, mean over tasks.
+
+    Raises `ValueError` unless each is learned once, in turn.
+    """
+    _check_accuracies(accuracies, square=True)
     return jnp.mean(jnp.diagonal(accuracies, axis1=-2, axis2=-1), axis=-1)
 
 
+def _check_accuracies(accuracies: Accuracies, square: bool = False) -> None:
+    shape = accuracies.shape
+    if len(shape) < 2 or 0 in shape or (square and shape[-2] != shape[-1]):
+        raise ValueError(
+            f"`accuracies` need the axes (after, task){', as many of both' * square}; "
+            f"got shape {shape}."
+        )
+
+
+@floating
 def mutual_information(
     outputs: Float[Array, "sample label"], labels: Int[Array, " sample"]
 ) -> Scalar:
@@ -37,9 +58,21 @@ def mutual_information(
 
     `outputs` are probabilities of each label (soft), or one-hot decisions (hard);
     $P(y|x)$ is their mean over the samples of class x. Absent classes and impossible
-    outputs count nothing.
+    outputs count nothing. `labels` count from 0. Raises `ValueError` for labels without
+    an output, rows of outputs that are not probabilities with the sum 1 (NaN stays
+    NaN), and another number of labels than of samples; traced ones give NaN.
     """
+    labels = jnp.asarray(labels)
+    if outputs.ndim != 2 or labels.shape != outputs.shape[:1] or not labels.size:
+        raise ValueError(
+            "`outputs` (sample, label) need a label for each sample; got shapes "
+            f"{outputs.shape} and {labels.shape}."
+        )
     count = outputs.shape[1]
+    if not jnp.issubdtype(labels.dtype, jnp.integer):
+        raise ValueError(f"`labels` must be integers; got {labels.dtype}.")
+    check_indices("labels", labels, count, "outputs")
+    _check_rows(outputs)
     classes = jnp.arange(count, dtype=labels.dtype)
     members = (labels[None] == classes[:, None]).astype(outputs.dtype)
     sizes = jnp.sum(members, axis=1)
@@ -47,6 +80,24 @@ def mutual_information(
     prior = sizes / len(labels)
     marginal = jnp.sum(joint, axis=0)
     product = prior[:, None] * marginal[None]
-    some = (joint > 0) & (product > 0)
-    ratio = jnp.where(some, joint, 1.0) / jnp.where(some, product, 1.0)
-    return jnp.sum(jnp.where(some, joint * jnp.log2(ratio), 0.0))
+    none = (joint == 0) | (product == 0)  # false of NaN
+    ratio = jnp.where(none, 1.0, joint) / jnp.where(none, 1.0, product)
+    bits = jnp.sum(jnp.where(none, 0.0, joint * jnp.log2(ratio)))
+    outside = jnp.any((labels < 0) | (labels >= count))
+    return admit("labels", bits, outside, f"lie in [0, {count - 1}]")
+
+
+def _check_rows(outputs: Float[Array, "sample label"]) -> None:
+    """Raise `ValueError` where a concrete row is plainly not one of probabilities."""
+    if not concrete(outputs):
+        return
+    rows = np.asarray(outputs)
+    total = np.sum(rows, axis=1, dtype=float)
+    wrong = np.any((rows < -PLAIN) | (rows > 1 + PLAIN), axis=1)
+    wrong |= np.abs(total - 1) > PLAIN
+    if np.any(wrong):
+        row = int(np.argmax(wrong))
+        raise ValueError(
+            "`outputs` must be probabilities, with the sum 1 for each sample; sample "
+            f"{row} has {rows[row].tolist()}."
+        )

@@ -3,11 +3,25 @@ r"""How robust a stored pattern is: margins over norms of the weights.
 Iatropoulos, Gerstner & Brea 2025, PNAS, doi 10.1073/pnas.2422602122. Rows are neurons:
 `weights` (row, n), `fields` (row, pattern) $w_i\cdot\xi^\mu - I_i$, `targets` (row,
 pattern) of +1 and -1, `stored` (pattern,) the patterns that count (all by default).
+
+NaN stays NaN. Shapes that do not fit each other raise `ValueError` (nothing is spread
+over rows or patterns), and so do concrete targets other than +1 and -1.
 """
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from .._arguments import (
+    admit,
+    check_binary,
+    check_range,
+    check_signs,
+    concrete,
+    floating,
+    not_negative,
+    positive,
+)
+from .._guards import power, ratio, root
 from .._interfaces import Scalar
 
 
@@ -16,85 +30,111 @@ Rows = Float[Array, "*batch"]
 Fields = Float[Array, "row pattern"]
 Stored = Bool[Array, " pattern"]
 ALIVE = 1e-3  # of the largest weight of the neuron: what counts as a synapse
+SLACK = 1e-6  # relative rounding of a number of neurons
 
 
+@floating
 def margins(
     fields: Fields, targets: Fields, stored: Stored | None = None
 ) -> Float[Array, " row"]:
     r"""$m_i = \min_\mu\sigma_i^\mu(w_i\cdot\xi^\mu - I_i)$; negative with an error."""
+    _check_patterns(targets, stored, fields)
     signed = targets * fields
     if stored is not None:
         signed = jnp.where(stored[None], signed, jnp.inf)
     return jnp.min(signed, axis=1)
 
 
+@floating
 def norm(weights: Weights, q: Scalar | float | int) -> Rows:
-    r"""$(\sum_jw_j^q)^{1/q}$ of weights that are not negative, also for $q < 1$.
+    r"""$(\sum_j|w_j|^q)^{1/q}$, also for $q < 1$.
 
-    Zeros count nothing, and their gradient is zero.
+    Zeros count nothing, and their gradient is zero. Raises `ValueError` unless q is
+    positive; NaN for a traced one.
     """
-    some = weights > 0
-    powers = jnp.where(some, jnp.where(some, weights, 1.0) ** q, 0.0)
-    total = jnp.sum(powers, axis=-1)
-    positive = total > 0
-    return jnp.where(positive, jnp.where(positive, total, 1.0) ** (1 / q), 0.0)
+    q = positive("q", q)  # pyright: ignore[reportArgumentType]
+    total = jnp.sum(power(jnp.abs(weights), q), axis=-1)
+    return jnp.where(jnp.isnan(q), jnp.nan, power(total, 1 / q))
 
 
+@floating
 def noise_ratio(margin: Rows, weights: Weights, q: Scalar | float | int) -> Rows:
     r"""$\mathrm{SNR}_q = m/\|w\|_q$; NaN for a neuron without synapses.
 
     $q = 2$: neural noise (over $\sqrt{f(1-f)}$: Gardner's $\kappa$); $q = 1$: the
     synaptic noise of one volatile factor of two (times $\sqrt{N/(f(1-f))}$: Brunel's
-    $\rho$).
+    $\rho$). Raises `ValueError` unless q is positive.
     """
-    size = norm(weights, q)
-    return jnp.where(size > 0, margin / jnp.where(size > 0, size, 1.0), jnp.nan)
+    _check_rows("margin", margin, weights)
+    return ratio(margin, norm(weights, q), jnp.nan)
 
 
+@floating
 def volatile_noise_ratio(
     margin: Rows,
     weights: Weights,
     order: Scalar | float | int,
     above: Scalar | float = 0.0,
 ) -> Rows:
-    r"""$m/\sqrt{\sum_jw_j^{2-2/z}}$: to the noise of one volatile factor of `order`.
+    r"""$m/\sqrt{\sum_j|w_j|^{2-2/z}}$: to the noise of one volatile factor of `order`.
 
-    Only weights larger than `above` count, one each where $z = 1$.
+    Only weights larger than `above` count, one each where $z = 1$. NaN for a neuron
+    without any. Raises `ValueError` if `order` is below 1 or `above` is negative; NaN
+    for traced ones.
     """
-    some = weights > above
-    noise = jnp.where(some, jnp.where(some, weights, 1.0) ** (2 - 2 / order), 0.0)
-    variance = jnp.sum(noise, axis=-1)
-    positive = variance > 0
-    deviation = jnp.sqrt(jnp.where(positive, variance, 1.0))
-    return jnp.where(positive, margin / deviation, jnp.nan)
+    _check_rows("margin", margin, weights)
+    order, above = jnp.asarray(order), not_negative("above", above)  # pyright: ignore[reportArgumentType]
+    order = admit("order", order, order < 1, "be at least 1")
+    size = jnp.abs(weights)
+    few = size <= above  # false of NaN
+    noise = power(jnp.where(few, 1.0, size), 2 - 2 / order)
+    variance = jnp.sum(jnp.where(few, 0.0, noise), axis=-1)
+    variance = jnp.where(jnp.isnan(order + above), jnp.nan, variance)
+    return ratio(margin, root(variance), jnp.nan)
 
 
+@floating
 def memory_ratios(
     fields: Fields, targets: Fields, weights: Float[Array, "row n"]
 ) -> Float[Array, " pattern"]:
-    r"""$\min_i\sigma_i^\mu H_i^\mu/\|w_i\|_2$: the robustness of each memory."""
-    size = jnp.sqrt(jnp.sum(weights**2, axis=1))
-    return jnp.min(targets * fields / jnp.where(size > 0, size, 1.0)[:, None], axis=0)
+    r"""$\min_i\sigma_i^\mu H_i^\mu/\|w_i\|_2$: the robustness of each memory.
 
-
-def density(weights: Weights, relative: float | None = ALIVE) -> Rows:
-    """Share of all n inputs with a synapse.
-
-    A weight counts above `relative` times the neuron's largest; with `None` above the
-    pruning threshold of the published code, 1e-10.
+    A neuron without synapses counts by its field itself.
     """
+    _check_patterns(targets, None, fields)
+    _check_rows("fields", fields[:, 0], weights)
+    size = root(jnp.sum(weights**2, axis=1))
+    safe = jnp.where(size == 0, 1.0, size)
+    return jnp.min(targets * fields / safe[:, None], axis=0)
+
+
+@floating
+def density(weights: Weights, relative: float | None = ALIVE) -> Rows:
+    """Share of all n inputs with a synapse, of either sign.
+
+    A weight counts above `relative` times the neuron's largest, if single precision
+    tells it from 0; with `None` above the pruning threshold of the published code,
+    1e-10. Raises `ValueError` unless `relative` lies in [0, 1].
+    """
+    size = jnp.abs(weights)
+    largest = jnp.max(size, axis=-1, keepdims=True)  # NaN if one is
     if relative is None:
-        alive = weights > 1e-10
+        alive = size > 1e-10
     else:
-        alive = weights > relative * jnp.max(weights, axis=-1, keepdims=True)
-    return jnp.mean(alive.astype(weights.dtype), axis=-1)
+        check_range("relative", relative, 0.0, 1.0)
+        alive = size > jnp.maximum(relative * largest, jnp.finfo(jnp.float32).tiny)
+    share = jnp.mean(alive.astype(weights.dtype), axis=-1)
+    return jnp.where(jnp.isnan(largest[..., 0]), jnp.nan, share)
 
 
+@floating
 def degenerate(targets: Fields, stored: Stored | None = None) -> Bool[Array, " row"]:
     """Neurons that are active in all patterns, or in none: their margin is unbounded.
 
-    The threshold of such a neuron drifts for ever; leave it out of statistics.
+    The threshold of such a neuron drifts for ever; leave it out of statistics. A traced
+    target that is NaN is neither: its neuron stays in, with a margin that is NaN.
     """
+    _check_patterns(targets, stored)
     if stored is None:
         stored = jnp.ones(targets.shape[1], bool)
     always = jnp.all((targets > 0) | ~stored[None], axis=1)
@@ -102,20 +142,24 @@ def degenerate(targets: Fields, stored: Stored | None = None) -> Bool[Array, " r
     return always | never
 
 
+@floating
 def lifetime_sparseness(
     responses: Float[Array, "*batch pattern"],
 ) -> Float[Array, "*batch"]:
     r"""$(1 - \bar r^2/\overline{r^2})/(1 - 1/M)$ over M patterns: 0 if all are alike.
 
-    1 for a neuron that responds to one pattern only; NaN if it never does.
+    1 for a neuron that responds to one pattern only; NaN if it never does. Raises
+    `ValueError` for fewer than two patterns.
     """
-    count = responses.shape[-1]
+    count = responses.shape[-1] if responses.ndim else 0
+    if count < 2:
+        raise ValueError(f"`responses` need at least 2 patterns; got {count}.")
     square = jnp.mean(responses**2, axis=-1)
-    some = square > 0
-    share = jnp.mean(responses, axis=-1) ** 2 / jnp.where(some, square, 1.0)
-    return jnp.where(some, (1 - share) / (1 - 1 / count), jnp.nan)
+    share = ratio(jnp.mean(responses, axis=-1) ** 2, square, jnp.nan)
+    return (1 - share) / (1 - 1 / count)
 
 
+@floating
 def recalled(
     states: Float[Array, "n cue"],
     patterns: Float[Array, "n cue"],
@@ -124,7 +168,55 @@ def recalled(
 ) -> Bool[Array, " cue"]:
     r"""Whether at most `tolerance` $fN$ neurons differ from the pattern that was cued.
 
-    States and patterns are 0 or 1, a column for each cue; `coding_level` is $f$.
+    States and patterns are 0 or 1, a column for each cue; `coding_level` is $f$. A
+    traced state that is NaN is not recalled. Raises `ValueError` for other shapes and
+    values, a coding level outside [0, 1], a negative tolerance, and where `tolerance`
+    $fN$ is below one neuron, unless `tolerance` is 0.
     """
+    if states.ndim != 2 or states.shape != patterns.shape:
+        raise ValueError(
+            "`states` (n, cue) must be shaped like `patterns`; got "
+            f"{states.shape} and {patterns.shape}."
+        )
+    check_binary("states", states)
+    check_binary("patterns", patterns)
+    check_range("coding_level", coding_level, 0.0, 1.0)
+    check_range("tolerance", tolerance, 0.0, jnp.inf)
+    allowed = tolerance * coding_level * len(states) * (1 + SLACK)
+    if tolerance and concrete(allowed) and allowed < 1:
+        raise ValueError(
+            f"`tolerance` {tolerance} of `coding_level` {coding_level} of "
+            f"{len(states)} neurons is none: set it to 0, or allow for one at least."
+        )
     wrong = jnp.sum(jnp.abs(states - patterns), axis=0)
-    return wrong <= tolerance * coding_level * len(states)
+    return wrong <= allowed
+
+
+def _check_rows(name: str, values: Rows, weights: Weights) -> None:
+    """Raise `ValueError` unless there is one value for each neuron."""
+    if values.shape != weights.shape[:-1]:
+        raise ValueError(
+            f"`{name}` needs one row for each neuron of `weights` {weights.shape}; got "
+            f"{values.shape}."
+        )
+
+
+def _check_patterns(
+    targets: Fields, stored: Stored | None, fields: Fields | None = None
+) -> None:
+    """Raise `ValueError` unless all fit each other and targets are +1 or -1."""
+    shape = targets.shape
+    if len(shape) != 2 or (fields is not None and fields.shape != shape):
+        seen = "" if fields is None else f" for `fields` {fields.shape}"
+        raise ValueError(
+            "`targets` (row, pattern) must be shaped like the fields; got "
+            f"{shape}{seen}."
+        )
+    if stored is not None and stored.shape != shape[1:]:
+        raise ValueError(
+            f"`stored` (pattern,) needs one entry for each of the {shape[1]} patterns; "
+            f"got shape {stored.shape}."
+        )
+    if stored is not None and stored.dtype != bool:
+        raise ValueError(f"`stored` must be true or false; got {stored.dtype}.")
+    check_signs("targets", targets)

@@ -12,6 +12,8 @@ from jaxtyping import Float
 from numpy import ndarray
 from numpy.typing import ArrayLike
 
+from .._arguments import check_binary, check_signs, whole
+
 
 class LargestMargin(NamedTuple):
     r"""Optimal weights of norm 1, their threshold and margin.
@@ -40,11 +42,11 @@ def largest_l1_margin(
     `patterns` (n, pattern) of 0 and 1, `targets` (pattern,) of +1 and -1, `own` the
     neuron's own index, without a synapse. A linear programme (HiGHS). Patterns that are
     not separable have a margin of at most 0. Raises `ValueError` where the margin is
-    unbounded (one class only) and on input that is not binary.
+    unbounded (one class only), on input that is not binary and an `own` without a row.
     """
     from scipy.optimize import linprog
 
-    inputs, signs = _problem(patterns, targets)
+    inputs, signs = _problem(patterns, targets, own)
     n, count = inputs.shape
     fields = signs[:, None] * inputs.T
     constraints = np.hstack([-fields, signs[:, None], np.ones((count, 1))])
@@ -85,7 +87,7 @@ def largest_l2_margin(
     """
     from scipy.optimize import nnls
 
-    inputs, signs = _problem(patterns, targets)
+    inputs, signs = _problem(patterns, targets, own)
     n, count = inputs.shape
     fields = signs * inputs
     if own is not None:
@@ -113,7 +115,9 @@ def largest_l2_margin(
     )
 
 
-def _problem(patterns: ArrayLike, targets: ArrayLike) -> tuple[ndarray, ndarray]:
+def _problem(
+    patterns: ArrayLike, targets: ArrayLike, own: int | None
+) -> tuple[ndarray, ndarray]:
     """Both as float64 arrays, checked."""
     inputs, signs = np.asarray(patterns, float), np.asarray(targets, float)
     if inputs.ndim != 2 or signs.shape != inputs.shape[1:]:
@@ -121,12 +125,10 @@ def _problem(patterns: ArrayLike, targets: ArrayLike) -> tuple[ndarray, ndarray]
             "`patterns` (n, pattern) need `targets` (pattern,); got shapes "
             f"{inputs.shape} and {signs.shape}."
         )
-    wrong = inputs[(inputs != 0) & (inputs != 1)]
-    if wrong.size:
-        raise ValueError(f"`patterns` must be 0 or 1 everywhere; got {wrong[0]}.")
-    wrong = signs[np.abs(signs) != 1]
-    if wrong.size:
-        raise ValueError(f"`targets` must be -1 or 1 everywhere; got {wrong[0]}.")
+    check_binary("patterns", inputs)
+    check_signs("targets", signs)
+    if own is not None and not 0 <= whole("own", own) < len(inputs):
+        raise ValueError(f"`own` must lie in [0, {len(inputs) - 1}]; got {own}.")
     if np.all(signs == signs[0]):
         raise ValueError(
             f"all `targets` are {signs[0]:+.0f}: one class has no largest margin."

@@ -1,15 +1,18 @@
 """What a weight matrix and an activity do in the plane of a memory.
 
-A plane is given by two orthonormal vectors (u, v), shaped (n,).
+A plane is given by two orthonormal vectors (u, v), shaped (n,). Weights, vectors and
+potentials that do not fit each other raise `ValueError`, and so do concrete ones that
+are not finite or not orthonormal.
 """
 
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 from jaxtyping import Array, Float
 
+from .._arguments import check_finite, concrete, floating
+from .._guards import root
 from .._interfaces import Scalar
 
 
@@ -17,6 +20,7 @@ Vector = Float[Array, " n"]
 Weights = Float[Array, "post pre"]
 
 
+@floating
 def rotation(weights: Weights, u: Vector, v: Vector) -> Scalar:
     r"""$A = \frac12(u^\top Wv - v^\top Wu)$: strength of an imaginary-coded memory.
 
@@ -26,16 +30,19 @@ def rotation(weights: Weights, u: Vector, v: Vector) -> Scalar:
     return (u @ weights @ v - v @ weights @ u) / 2
 
 
+@floating
 def expansion(weights: Weights, u: Vector, v: Vector) -> Scalar:
     r"""$S = \frac12(u^\top Wu + v^\top Wv)$: the real part that comes with it."""
     _check(weights, u, v)
     return (u @ weights @ u + v @ weights @ v) / 2
 
 
+@floating
 def is_complex(weights: Weights, u: Vector, v: Vector) -> Array:
     r"""Whether the 2 x 2 block of the plane has a complex pair of eigenvalues.
 
     $A^2 > \frac14(S_{uu} - S_{vv})^2 + S_{uv}^2$: a large $A$ need not show as one.
+    Not so where a traced argument is NaN.
     """
     _check(weights, u, v)
     between = (u @ weights @ v + v @ weights @ u) / 2
@@ -43,16 +50,22 @@ def is_complex(weights: Weights, u: Vector, v: Vector) -> Array:
     return rotation(weights, u, v) ** 2 > apart**2 + between**2
 
 
+@floating
 def plane_basis(u: Vector, v: Vector) -> tuple[Vector, Vector]:
     """The orthonormal pair that spans the plane of `u` and `v`, `u` first.
 
     Of two parallel vectors the second becomes zero: such a plane holds no rotation.
+    Both are NaN where `u` holds one, the second where `v` does.
     """
+    if u.ndim != 1 or u.shape != v.shape:
+        raise ValueError(
+            f"`u` and `v` must be vectors of one length; got {u.shape} and {v.shape}."
+        )
     first = u / _length(u)
     rest = v - (first @ v) * first
     rest = rest - (first @ rest) * first  # once more: orthogonal to rounding
-    known = _length(rest) > 1e-5 * _length(v)
-    return first, jnp.where(known, rest / _length(rest), 0.0)
+    parallel = _length(rest) <= 1e-5 * _length(v)  # false of NaN
+    return first, jnp.where(parallel, 0.0, rest / _length(rest))
 
 
 class PlaneActivity(NamedTuple):
@@ -63,18 +76,23 @@ class PlaneActivity(NamedTuple):
     radius: Scalar
 
 
+@floating
 def plane_activity(potential: Vector, u: Vector, v: Vector) -> PlaneActivity:
     r"""$p_u = u^\top x/\sqrt N$, $p_v$ and $r = \sqrt{p_u^2 + p_v^2}$."""
-    root = len(potential) ** 0.5
-    p, q = u @ potential / root, v @ potential / root
-    square = p**2 + q**2
-    safe = jnp.where(square > 0, square, 1.0)
-    return PlaneActivity(p, q, jnp.where(square > 0, jnp.sqrt(safe), 0.0))
+    if potential.ndim != 1 or not potential.shape == u.shape == v.shape:
+        raise ValueError(
+            "`potential`, `u` and `v` must be vectors of one length; got "
+            f"{potential.shape}, {u.shape} and {v.shape}."
+        )
+    scale = len(potential) ** 0.5
+    p, q = u @ potential / scale, v @ potential / scale
+    return PlaneActivity(p, q, root(p**2 + q**2))
 
 
 def _length(x: Vector) -> Scalar:
-    square = x @ x
-    return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1.0)), 1.0)
+    """1 for zeros."""
+    length = root(x @ x)
+    return jnp.where(length == 0, 1.0, length)
 
 
 def _check(weights: Weights, u: Vector, v: Vector) -> None:
@@ -86,20 +104,20 @@ def _check(weights: Weights, u: Vector, v: Vector) -> None:
             f"got {weights.shape} for vectors of {u.shape} and {v.shape}."
         )
     check_finite("weights", weights)
-    if any(isinstance(x, Tracer) for x in (u, v)):
-        return
-    pair = np.stack([np.asarray(u), np.asarray(v)])
-    gram = pair @ pair.T
-    tolerance = 1e-3 if pair.dtype == np.float32 else 1e-6
-    if np.max(np.abs(gram - np.eye(2))) > tolerance:
+    gram = products(jnp.stack([u, v], axis=1))
+    if gram is not None:
         raise ValueError(
             "`u` and `v` must be orthonormal (see `plane_basis`); their products are "
             f"u.u = {gram[0, 0]:.4g}, v.v = {gram[1, 1]:.4g}, u.v = {gram[0, 1]:.4g}."
         )
 
 
-def check_finite(name: str, array: Array) -> None:
-    """Raise `ValueError` where a concrete array holds a NaN or an infinity."""
-    if not isinstance(array, Tracer) and not np.all(np.isfinite(array)):
-        count = int(np.sum(~np.isfinite(np.asarray(array))))
-        raise ValueError(f"`{name}` must be finite; {count} of its entries are not.")
+def products(columns: Float[Array, "n k"]) -> np.ndarray | None:
+    """Products of concrete columns that are not orthonormal; `None` where they are."""
+    if not concrete(columns):
+        return None
+    matrix = np.asarray(columns)
+    gram = matrix.T @ matrix
+    tolerance = 1e-6 if matrix.dtype == np.float64 else 1e-3
+    apart = np.max(np.abs(gram - np.eye(len(gram))), initial=0.0)
+    return None if apart <= tolerance else gram  # NaN is not orthonormal

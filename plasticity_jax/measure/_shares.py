@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key, PyTree
 
+from .._arguments import concrete, shape_of, whole
 from .._interfaces import advance, Scalar, State, Synapses, System
 from .._keys import unrolled
 from .._trees import tree_norm, tree_size
@@ -28,13 +29,19 @@ def change_shares(changes: Changes, spontaneous: Sequence[str] = ("noise",)) -> 
     `changes` by rule are those of one step, which gives instantaneous shares, or
     summed over a window (`integrated_changes`). Changes of one kind are added before
     the square is taken, so what homeostasis undoes of learning does not count. Raises
-    `ValueError` for a name that is not among the changes.
+    `ValueError` for a name that is not among the changes, and for changes that are not
+    shaped alike.
     """
+    if isinstance(spontaneous, str):
+        raise ValueError(f"`spontaneous` must be names, such as ('{spontaneous}',).")
     if missing := set(spontaneous) - set(changes):
         raise ValueError(
             f"`spontaneous` names {sorted(missing)}; the changes are those of "
             f"{sorted(changes)}."
         )
+    shapes = {name: shape_of(change) for name, change in changes.items()}
+    if len(set(shapes.values())) > 1:
+        raise ValueError(f"`changes` must be shaped alike; got {shapes}.")
     own = [change for name, change in changes.items() if name in spontaneous]
     rest = [change for name, change in changes.items() if name not in spontaneous]
     return Shares(_rms(own), _rms(rest))
@@ -46,10 +53,11 @@ def integrated_changes(
     """The state after `steps` steps, and what each rule has changed on the way.
 
     The same bits as `simulate` with this key. Without projections the changes add up
-    to the difference of the synapses.
+    to the difference of the synapses. Raises `ValueError` as `simulate` does.
     """
-
-    key = unrolled(key)
+    steps, key = whole("steps", steps, 1), unrolled(key)
+    if concrete(state.step):
+        system.task.check(int(state.step), steps)
 
     def step(carry: tuple[State, Any], _: None) -> tuple[tuple[State, Any], None]:
         state, total = carry

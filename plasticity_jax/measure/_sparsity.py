@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 from numpy import ndarray
 
+from .._arguments import check_binary, floating
 from .._interfaces import Scalar
 
 
@@ -25,7 +26,15 @@ class Counts(NamedTuple):
 
 
 def important_counts(important: Bool[Array, "post pre"]) -> Counts:
-    """The shares of important inputs and outputs of every neuron of a layer."""
+    """The shares of important inputs and outputs of every neuron of a layer.
+
+    Raises `ValueError` unless the marks are a matrix of true and false, or 1 and 0.
+    """
+    if important.ndim != 2:
+        raise ValueError(
+            f"`important` must be a matrix (post, pre); got shape {important.shape}."
+        )
+    check_binary("important", important)
     marks = important.astype(jnp.result_type(float))
     return Counts(jnp.mean(marks, axis=1), jnp.mean(marks, axis=0))
 
@@ -36,35 +45,51 @@ def shuffled_counts(important: Bool[Array, "post pre"], key: Key[Array, ""]) -> 
     return important_counts(flat.reshape(important.shape))
 
 
+@floating
 def kolmogorov_smirnov(
     first: Float[ndarray, " m"], second: Float[ndarray, " n"]
 ) -> tuple[float, float]:
     """Largest distance of two empirical distributions, and its two-sided p-value.
 
-    On the host, for recorded samples; NaN for both if a sample holds one.
+    On the host, for recorded samples; NaN for both if a sample is not finite. Raises
+    `ValueError` for samples that are empty or not vectors.
     """
     from scipy.stats import ks_2samp
 
-    first, second = np.asarray(first), np.asarray(second)
+    for name, sample in (("first", first), ("second", second)):
+        if sample.ndim != 1 or not sample.size:
+            raise ValueError(
+                f"`{name}` must be a vector of at least one; got shape {sample.shape}."
+            )
     if not (np.all(np.isfinite(first)) and np.all(np.isfinite(second))):
         return np.nan, np.nan
     found = ks_2samp(first, second, method="auto")
     return float(found.statistic), float(found.pvalue)  # pyright: ignore[reportAttributeAccessIssue]
 
 
+@floating
 def rank_correlation(x: Float[Array, " n"], y: Float[Array, " n"]) -> Scalar:
     """Spearman's correlation, ties at their mean rank; NaN if x or y is constant.
 
-    Piecewise constant: its gradient is zero.
+    NaN also if an entry is. Piecewise constant: its gradient is zero. Raises
+    `ValueError` unless both are vectors of one length.
     """
+    if x.ndim != 1 or x.shape != y.shape:
+        raise ValueError(
+            f"`x` and `y` must be vectors of one length; got {x.shape} and {y.shape}."
+        )
     a, b = (_ranks(values) for values in (x, y))
     a, b = a - jnp.mean(a), b - jnp.mean(b)
     return jnp.sum(a * b) / jnp.sqrt(jnp.sum(a**2) * jnp.sum(b**2))
 
 
 def _ranks(values: Float[Array, " n"]) -> Float[Array, " n"]:
-    """Mean ranks, scaled to the unit interval to keep sums exact in float32."""
+    """Mean ranks, scaled to the unit interval to keep sums exact in float32.
+
+    All NaN if an entry is: it has no rank.
+    """
     ordered = jnp.sort(values)
     below = jnp.searchsorted(ordered, values, side="left")
     upto = jnp.searchsorted(ordered, values, side="right")
-    return (below + upto).astype(values.dtype) / (2 * len(values))
+    ranks = (below + upto).astype(values.dtype) / (2 * len(values))
+    return jnp.where(jnp.isnan(ordered[-1:]), jnp.nan, ranks)  # NaN is sorted last

@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Complex, Float
 
+from .._arguments import check_finite, floating
 from .._interfaces import Scalar
-from ._planes import check_finite
+from ._planes import products
 
 
 class Eigenpair(NamedTuple):
@@ -22,6 +23,7 @@ class Eigenpair(NamedTuple):
     overlap: Scalar
 
 
+@floating
 def memory_eigenvalue(
     weights: Float[Array, "post pre"], basis: Float[Array, "n k"]
 ) -> Eigenpair:
@@ -29,22 +31,30 @@ def memory_eigenvalue(
 
     `basis` is orthonormal, shaped (n, k): a plane, or one direction. The overlap
     $\|Q^\top w\|$ lies in [0, 1] and does not depend on the phase of $w$. Raises
-    `ValueError` for weights that are not square or not finite.
+    `ValueError` for weights that are not square or not finite, and a basis that does
+    not fit them or is not orthonormal.
     """
+    _check_basis("basis", basis, weights)
     values, vectors = _eig(weights)
     overlap = _overlaps(basis, vectors)
-    overlap = jnp.where(jnp.imag(values) >= 0, overlap, -1.0)
+    overlap = jnp.where(jnp.imag(values) < 0, -1.0, overlap)  # NaN stays
     best = jnp.argmax(overlap)
     return Eigenpair(values[best], overlap[best])
 
 
+@floating
 def leading_overlaps(
     weights: Float[Array, "post pre"], bases: Float[Array, "plane n k"]
 ) -> Float[Array, " plane"]:
     r"""Overlaps $o_k = \|Q_k^\top w\|$ of the eigenvector of largest imaginary part.
 
-    For orthonormal bases that together span the space $\sum_k o_k^2 = 1$.
+    For orthonormal bases that together span the space $\sum_k o_k^2 = 1$. Raises
+    `ValueError` as `memory_eigenvalue` does.
     """
+    if bases.ndim != 3:
+        raise ValueError(f"`bases` must be shaped (plane, n, k); got {bases.shape}.")
+    for basis in bases:
+        _check_basis("bases", basis, weights)
     values, vectors = _eig(weights)
     leading = vectors[:, jnp.argmax(jnp.imag(values))]
     products = jnp.matmul(jnp.swapaxes(bases, 1, 2).astype(leading.dtype), leading)
@@ -58,27 +68,53 @@ def track_eigenvalues(
 
     Between consecutive frames the permutation minimises $\sum_i |\lambda_i -
     \lambda'_{\pi(i)}|\,(1 - |w_i^H w'_{\pi(i)}|)$, an assignment problem. `vectors` are
-    unit eigenvectors in columns; the first frame keeps its order.
+    unit eigenvectors in columns; the first frame keeps its order. From a frame that
+    holds NaN on all is NaN: nothing can be followed through it. Raises `ValueError`
+    unless there are n vectors of length n for the n values of each of the frames.
     """
+    if values.ndim != 2 or vectors.shape != (*values.shape, values.shape[1]):
+        raise ValueError(
+            "`values` (time, n) need `vectors` (time, n, n); got shapes "
+            f"{values.shape} and {vectors.shape}."
+        )
+    if not len(values):
+        raise ValueError("`values` need at least one frame; got none.")
 
     def follow(last: Any, frame: Any) -> tuple[Any, Complex[Array, " n"]]:
         (old, before), (new, after) = last, frame
         likeness = jnp.minimum(jnp.abs(before.conj().T @ after), 1.0)
         distance = jnp.abs(old[:, None] - new[None, :])
         cost = distance * (1 - likeness)
+        lost = jnp.any(jnp.isnan(cost))
+        cost = jnp.where(lost, 0.0, cost)  # the assignment needs numbers
         rows, columns = optax.assignment.hungarian_algorithm(cost)
         order = columns[jnp.argsort(rows)]
-        return (new[order], after[:, order]), new[order]
+        kept = jnp.where(lost, jnp.nan, new[order])
+        return (kept, after[:, order]), kept
 
-    first = values[0], vectors[0]
+    lost = jnp.any(jnp.isnan(values[0])) | jnp.any(jnp.isnan(vectors[0]))
+    first = jnp.where(lost, jnp.nan, values[0]), vectors[0]
     _, rest = jax.lax.scan(follow, first, (values[1:], vectors[1:]))
-    return jnp.concatenate([values[:1], rest])
+    return jnp.concatenate([first[0][None], rest])
 
 
 def _overlaps(
     basis: Float[Array, "n k"], vectors: Complex[Array, "n n"]
 ) -> Float[Array, " n"]:
     return jnp.linalg.norm(jnp.matmul(basis.T.astype(vectors.dtype), vectors), axis=0)
+
+
+def _check_basis(
+    name: str, basis: Float[Array, "n k"], weights: Float[Array, "post pre"]
+) -> None:
+    """Raise `ValueError` unless columns fit the weights and are orthonormal."""
+    if basis.ndim != 2 or len(basis) != len(weights):
+        raise ValueError(
+            f"`{name}` needs columns of the length of the weights, {len(weights)}; got "
+            f"shape {basis.shape}."
+        )
+    if products(basis) is not None:
+        raise ValueError(f"the columns of `{name}` must be orthonormal.")
 
 
 def _eig(

@@ -3,13 +3,21 @@
 import numpy as np
 from jaxtyping import Float
 
+from .._arguments import floating
 
+
+@floating
 def autocorrelation_time(series: Float[np.ndarray, " time"], interval: float) -> float:
     """Time after which the autocorrelation of a series first falls below 1/e.
 
     `interval` is the time between samples; linear between lags. NaN if the series is
     constant or not finite, infinite if it does not fall within half of the series.
+    Raises `ValueError` for an empty series and an interval that is not positive.
     """
+    if series.ndim != 1 or not series.size:
+        raise ValueError(f"`series` must be a vector; got shape {series.shape}.")
+    if not interval > 0:
+        raise ValueError(f"`interval` must be positive; got {interval}.")
     centred = np.asarray(series, float) - np.mean(series)
     power = float(np.mean(centred**2))
     if not np.isfinite(power) or power == 0:

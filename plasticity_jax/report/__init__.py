@@ -4,12 +4,13 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from .._arguments import folder as expanded
 from .._experiment import Experiment
 from ._page import page
 from ._results import results
 
 
-def report(folder: Path, about: Mapping[str, Experiment] | None = None) -> Path:
+def report(folder: str | Path, about: Mapping[str, Experiment] | None = None) -> Path:
     """Write `folder/report.html` from the results under `folder`; its path.
 
     `about` are the experiments by name (`system.experiment`): what each shows and its
@@ -17,6 +18,7 @@ def report(folder: Path, about: Mapping[str, Experiment] | None = None) -> Path:
     else; text from the results stays text. The same results give the same bytes.
     Raises `ValueError` without results and on a damaged one, named.
     """
+    folder = expanded(folder)
     found, left_out = results(folder)
     text = page(found, left_out, about or {})
     final = folder / "report.html"

@@ -194,7 +194,7 @@ def _sortable(value: float | None) -> str:
 def _digits(value: float, digits: int = 4) -> str:
     """A number as it is printed: a true minus, powers of ten raised."""
     if not math.isfinite(value):
-        return "no number" if math.isnan(value) else "infinite"
+        return {math.inf: "infinite", -math.inf: "−infinite"}.get(value, "no number")
     text, _, power = f"{value:.{digits}g}".replace("-", "−").partition("e")
     raised = power.replace("+", "").replace("−0", "−").lstrip("0")
     return f"{text}\xa0×\xa010<sup>{raised}</sup>" if power else text

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from .._experiment import Claim
 
 
-PARTS = ("verdict.json", "config.toml", "data.zarr")
+PARTS = ("verdict.json", "config.toml", "data.zarr", "control.zarr")
 PNG_START, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND"
 
 
@@ -79,16 +79,18 @@ def _natural(run: Path) -> list[Any]:
 
 
 def _result(run: Path) -> Result:
-    verdict, store = run / "verdict.json", run / "data.zarr" / "zarr.json"
+    verdict, store = run / "verdict.json", run / "data.zarr" / ".zattrs"
     try:
         claims = tuple(_claim(row) for row in _parsed(verdict, json.loads, list))
     except (LookupError, OverflowError, TypeError) as error:
         why = " ".join(f"{type(error).__name__}: {error}".split())
         raise ValueError(f"{verdict} is damaged ({why}).") from error
-    group = _parsed(store, json.loads, dict)
-    attributes = None if group is None else group.get("attributes", {})
-    if not isinstance(attributes, dict | None):
-        raise ValueError(f"{store} is damaged: `attributes` must be a table.")
+    attributes = _parsed(store, json.loads, dict)
+    older = store.with_name("zarr.json")  # as version 0.1.0 wrote it: Zarr's format 3
+    if older.is_file():
+        attributes = _parsed(older, json.loads, dict).get("attributes", {})
+        if not isinstance(attributes, dict):
+            raise ValueError(f"{older} is damaged: `attributes` must be a table.")
     parameters = _parsed(run / "config.toml", tomllib.loads, dict)
     return Result(run.name, claims, parameters, attributes, _figure(run / "figure.png"))
 
@@ -98,7 +100,7 @@ def _parsed(path: Path, parse: Callable[[str], Any], kind: type) -> Any:
     if not path.is_file():
         return None
     try:
-        content = parse(path.read_text(encoding="utf-8"))
+        content = parse(path.read_bytes().decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         why = " ".join(str(error).split())
         raise ValueError(f"{path} is damaged ({why}).") from error

@@ -9,7 +9,6 @@ from ._descent import Update as Update
 from ._factors import FactorAscent as FactorAscent
 from ._factors import NoveltyHebb as NoveltyHebb
 from ._factors import Pruning as Pruning
-from ._factors import Scheduled as Scheduled
 from ._factors import VolatileFactor as VolatileFactor
 from ._hebb import AntisymmetricHebb as AntisymmetricHebb
 from ._hebb import PairSTDP as PairSTDP
@@ -43,4 +42,5 @@ from ._wrappers import Normalised as Normalised
 from ._wrappers import Projected as Projected
 from ._wrappers import Reparametrised as Reparametrised
 from ._wrappers import Scaled as Scaled
+from ._wrappers import Scheduled as Scheduled
 from ._wrappers import Separate as Separate

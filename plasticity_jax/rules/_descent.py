@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
+from .._arguments import fitted, with_array_leaves
 from .._interfaces import AbstractRule, real, require, Scalar, Synapses
 from .._signals import LossSignals
 from .._trees import normal_like, tree_scale, tree_unit, tree_vdot
@@ -63,22 +64,27 @@ class NoisyGradient(AbstractRule):
 
 
 class Beeline(AbstractRule):
-    """The straight way to `target` (the teacher's weights)."""
+    """The straight way to `target` (the teacher's weights).
 
-    target: Synapses
+    Raises `ValueError` unless it is shaped like the synapses.
+    """
+
+    target: Synapses = eqx.field(converter=with_array_leaves)
 
     def __call__(
         self, synapses: Synapses, signals: LossSignals, key: Key[Array, ""]
     ) -> Synapses:
         del signals, key
-        return jax.tree.map(jnp.subtract, self.target, synapses)
+        target = fitted("`target`", self.target, synapses)
+        return jax.tree.map(jnp.subtract, target, synapses)
 
 
 class Newton(AbstractRule):
     r"""Newton's step $-H^{-1} g$ from the exact dense Hessian; for small circuits.
 
     `damping` adds $\tau I$ to $H$ and `saddle_free` replaces $H$ by $|H|$: without
-    them an indefinite Hessian can send the step uphill. Use float64.
+    them an indefinite Hessian can send the step uphill. Use float64; synapses of 16 bits
+    are refused (`ValueError`).
     """
 
     damping: Scalar = eqx.field(default=0.0, converter=real)
@@ -91,6 +97,12 @@ class Newton(AbstractRule):
         self, synapses: Synapses, signals: LossSignals, key: Key[Array, ""]
     ) -> Synapses:
         del key
+        for leaf in jax.tree.leaves(synapses):
+            if leaf.dtype.itemsize < 4:
+                raise ValueError(
+                    "`Newton` solves a dense system: synapses must be float32 or "
+                    f"float64; got {leaf.dtype}."
+                )
         return newton_direction(
             signals.loss_at,
             synapses,
@@ -120,7 +132,9 @@ class OptimalMagnitude(AbstractRule):
         direction = tree_unit(change)
         descent = jnp.maximum(0.0, -tree_vdot(direction, signals.gradient))
         curvature = quadratic_form(signals.loss_at, synapses, direction)
-        curved = curvature > 0
-        length = descent / jnp.where(curved, curvature, 1.0)
-        length = jnp.where(curved, jnp.minimum(length, self.cap), self.cap)
-        return tree_scale(jnp.where(descent > 0, length, 0.0), direction)
+        flat = curvature <= 0
+        length = descent / jnp.where(flat, 1.0, curvature)
+        capped = jnp.minimum(length, self.cap)
+        longest = jnp.where(jnp.isnan(descent), descent, self.cap)
+        length = jnp.where(flat, longest, capped)
+        return tree_scale(jnp.where(descent == 0, 0.0, length), direction)

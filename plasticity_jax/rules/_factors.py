@@ -3,19 +3,18 @@
 Iatropoulos, Gerstner & Brea 2025, PNAS, doi 10.1073/pnas.2422602122.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Key
 
+from .._arguments import check_stable, stable
 from .._factors import AbstractFactors, Factored, Product
-from .._interfaces import AbstractRule, real, require, Scalar
-from .._signals import AbstractSignals, NoveltySignals, ReplaySignals
-from .._trees import tree_scale
+from .._interfaces import AbstractRule, AbstractSignals, real, require, Scalar
+from .._signals import NoveltySignals, ReplaySignals
 
 
 class FactorAscent(AbstractRule):
@@ -89,21 +88,6 @@ class Pruning(AbstractRule):
         return Factored(lost, jnp.zeros_like(synapses.threshold))
 
 
-class Scheduled(AbstractRule):
-    """`rule` times `schedule(step)`; signals must count the `step`.
-
-    A schedule is a module-level function or an Equinox module: a new closure compiles
-    anew.
-    """
-
-    rule: AbstractRule
-    schedule: Callable[[Int[Array, ""]], Any]
-
-    def __call__(self, synapses: Any, signals: Any, key: Key[Array, ""]) -> Any:
-        scale = jnp.asarray(self.schedule(signals.step), signals.dt.dtype)
-        return tree_scale(scale, self.rule(synapses, signals, key))
-
-
 class VolatileFactor(AbstractRule):
     r"""One volatile factor $v$, $z - 1$ equal slow ones $s$: $w = vs^{z-1}$.
 
@@ -111,7 +95,8 @@ class VolatileFactor(AbstractRule):
     with the new $v$; $h = 1 - \langle w^{2/z}\rangle/w_0$ over living synapses. With a
     `coupling` $k$ a share $k$ of noise and bias is independent and multiplied by
     $s^{z-1}$. Synapses are (2, n): $v$, $s$. A synapse of weight 0 is dead: its changes
-    bring both factors to 0. `order` is $z \ge 1$, any number.
+    bring both factors to 0. `order` is $z \ge 1$, any number. Steps of 2 `slowness` or
+    more are unstable: `ValueError`, or NaN inside a compiled program.
     """
 
     order: Scalar = eqx.field(converter=real)
@@ -126,7 +111,10 @@ class VolatileFactor(AbstractRule):
     def __check_init__(self) -> None:
         require(self, order=(1.0, np.inf), noise=(0.0, np.inf), coupling=(0.0, 1.0))
         require(self, slowness=(1e-9, np.inf), homeostasis=(0.0, np.inf))
-        require(self, target=(1e-9, np.inf))
+        require(self, target=(1e-9, np.inf), bias=(-np.inf, np.inf))
+
+    def check(self, circuit: Any) -> None:
+        check_stable("1 / slowness", 1 / self.slowness, getattr(circuit, "dt", None))
 
     def __call__(
         self,
@@ -136,11 +124,11 @@ class VolatileFactor(AbstractRule):
     ) -> Float[Array, "2 n"]:
         volatile, slow = synapses
         dt = signals.dt
-        some = slow > 0  # exp and log: several times faster than a power
-        power = jnp.exp((self.order - 1) * jnp.log(jnp.where(some, slow, 1.0)))
-        power = jnp.where(some | (self.order == 1), power, 0.0)
+        none = slow <= 0  # exp and log: several times faster than a power
+        power = jnp.exp((self.order - 1) * jnp.log(jnp.where(none, 1.0, slow)))
+        power = jnp.where(none & (self.order != 1), 0.0, power)
         weights = volatile * power
-        alive = weights > 0
+        alive = ~(weights <= 0)  # also where it is NaN
         lack = self.lack(weights)
 
         direct, indirect = 1 - self.coupling, self.coupling * power
@@ -150,14 +138,14 @@ class VolatileFactor(AbstractRule):
             kicks = kicks + indirect * jr.normal(other, slow.shape, slow.dtype)
         kicks = jnp.sqrt(dt) * kicks + self.bias * dt * (direct + indirect)
         new = volatile + self.noise * kicks + self.homeostasis * lack * dt * volatile
-        share = dt / self.slowness
+        share = stable("1 / slowness", dt / self.slowness)
         relaxed = slow - share * (slow - new - self.homeostasis * lack * slow)
         changed = jnp.maximum(jnp.stack([new, relaxed]), 0.0)
         return jnp.where(alive[None], changed, 0.0) - synapses
 
     def lack(self, weights: Float[Array, " n"]) -> Scalar:
         r"""$h$: how far the living synapses' mean $w^{2/z}$ is below its target."""
-        alive = weights > 0
+        alive = ~(weights <= 0)
         safe = jnp.where(alive, weights, 1.0)
         powers = jnp.exp(2 / self.order * jnp.log(safe))
         total = jnp.sum(jnp.where(alive, powers, 0.0))

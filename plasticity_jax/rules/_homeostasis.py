@@ -1,9 +1,12 @@
 """What restrains synapses that never stop changing (Susman et al. 2019)."""
 
+from typing import Any
+
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from .._arguments import check_stable, stable
 from .._interfaces import AbstractRule, AbstractSignals, real, require, Scalar, Synapses
 from .._signals import RateSignals
 from .._trees import tree_scale
@@ -14,18 +17,25 @@ Targets = Float[Array, "*#n"]
 
 
 class Dissipation(AbstractRule):
-    r"""Decay of every synapse, $\dot W = -\beta W$, whatever the activity (Eq. 2)."""
+    r"""Decay of every synapse, $\dot W = -\beta W$, whatever the activity (Eq. 2).
+
+    From $\beta\,dt = 2$ on, steps make synapses grow: `ValueError`, or NaN inside a
+    compiled program; also in `Scaled`, where the product may stand as `rate`.
+    """
 
     rate: Scalar = eqx.field(converter=real)  # beta
 
     def __check_init__(self) -> None:
         require(self, rate=(0.0, jnp.inf))
 
+    def check(self, circuit: Any) -> None:
+        check_stable("rate", self.rate, getattr(circuit, "dt", None))
+
     def __call__(
         self, synapses: Synapses, signals: AbstractSignals, key: Key[Array, ""]
     ) -> Synapses:
         del key
-        return tree_scale(-signals.dt * self.rate, synapses)
+        return tree_scale(-stable("rate", signals.dt * self.rate), synapses)
 
 
 class RateControl(AbstractRule):
@@ -33,7 +43,8 @@ class RateControl(AbstractRule):
 
     `target` is $\phi_0$, a rate or one per neuron. The product with the row vector
     $r^\top W$ is that of the published code; the printed, element-wise rule diverges
-    (`ElementwiseRateControl`).
+    (`ElementwiseRateControl`). Raises `ValueError` for targets of another shape, as do
+    its siblings.
     """
 
     target: Targets = eqx.field(converter=real)
@@ -42,7 +53,7 @@ class RateControl(AbstractRule):
         self, synapses: Matrix, signals: RateSignals, key: Key[Array, ""]
     ) -> Matrix:
         del key
-        error = self.target - signals.rate
+        error = _error(self.target, signals.rate)
         return jnp.outer(signals.dt * error, signals.rate @ synapses)
 
 
@@ -59,7 +70,7 @@ class ElementwiseRateControl(AbstractRule):
         self, synapses: Matrix, signals: RateSignals, key: Key[Array, ""]
     ) -> Matrix:
         del key
-        error = self.target - signals.rate
+        error = _error(self.target, signals.rate)
         return jnp.outer(signals.dt * error, signals.rate) * synapses
 
 
@@ -75,7 +86,7 @@ class UnweightedRateControl(AbstractRule):
         self, synapses: Matrix, signals: RateSignals, key: Key[Array, ""]
     ) -> Matrix:
         del key
-        error = self.target - signals.rate
+        error = _error(self.target, signals.rate)
         return jnp.outer(signals.dt * error, jnp.sum(synapses, axis=0))
 
 
@@ -105,7 +116,7 @@ class AdditiveRateControl(AbstractRule):
         self, synapses: Matrix, signals: RateSignals, key: Key[Array, ""]
     ) -> Matrix:
         del key
-        error = self.target - signals.early_trace
+        error = _error(self.target, signals.early_trace)
         return jnp.broadcast_to(signals.dt * error[:, None], synapses.shape)
 
 
@@ -147,6 +158,16 @@ class FilteredDecorrelation(AbstractRule):
         return _decorrelated(
             self.strength, x - signals.average, x, signals.dt, synapses
         )
+
+
+def _error(target: Targets, rate: Float[Array, " n"]) -> Float[Array, " n"]:
+    """How far the rates are below their targets."""
+    if target.shape not in ((), rate.shape):
+        raise ValueError(
+            f"`target` must be one rate, or one for each of {len(rate)} neurons; got "
+            f"the shape {target.shape}."
+        )
+    return target - rate
 
 
 def _decorrelated(

@@ -26,9 +26,10 @@ def gradient_transformation(
     """`rule`, one of those that read `LossSignals`, as an Optax transformation.
 
     Updates are the changes of the rule at `dt = 1`, noise from `key` and the number of
-    the update. As for Optax's line searches, `update` takes the loss as `value` and as
-    a function of the parameters, `value_fn`, where the rule reads them (probes,
-    Newton's step, the optimal magnitude).
+    the update. As for Optax's line searches, `update` takes the loss as `value` (else
+    it is NaN) and as a function of the parameters, `value_fn`, where the rule reads
+    them (probes, Newton's step, the optimal magnitude). Raises `ValueError` for an
+    `update` without `params`: the synapses that the rule changes.
     """
 
     def init(params: PyTree) -> TransformationState:
@@ -45,12 +46,21 @@ def gradient_transformation(
         **extra: Any,
     ) -> tuple[PyTree, TransformationState]:
         del extra
+        if params is None:
+            raise ValueError(
+                "a rule changes synapses: give `params` to `update`, as in "
+                "update(gradient, state, params)."
+            )
         downhill = jax.tree.map(jnp.negative, updates)
         signals = LossSignals(
-            real(1.0), jnp.asarray(value), updates, value_fn or _missing, downhill
+            real(1.0),
+            jnp.asarray(value),
+            updates,
+            value_fn or _missing,
+            downhill,
+            step=state.step,
         )
-        synapses = updates if params is None else params
-        change = rule(synapses, signals, jr.fold_in(state.key, state.step))
+        change = rule(params, signals, jr.fold_in(state.key, state.step))
         return change, TransformationState(state.key, state.step + 1)
 
     return optax.GradientTransformationExtraArgs(init, update)

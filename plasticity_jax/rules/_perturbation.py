@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Key
 
+from .._arguments import counted
 from .._interfaces import AbstractRule, real, require, Scalar, Synapses
 from .._signals import LossSignals
 from .._trees import normal_like, tree_scale, tree_size, tree_unit
@@ -23,23 +24,22 @@ class WeightPerturbation(AbstractRule):
     """
 
     probe_size: Scalar = eqx.field(converter=real)
-    probes: int = eqx.field(default=1, static=True)
+    probes: int = eqx.field(default=1, static=True, converter=counted("probes"))
 
     def __check_init__(self) -> None:
         require(self, probe_size=(0.0, jnp.inf))
-        if self.probes < 1:
-            raise ValueError(f"`probes` must be at least 1; got {self.probes}.")
 
     def __call__(
         self, synapses: Synapses, signals: LossSignals, key: Key[Array, ""]
     ) -> Synapses:
         size = self.probe_size
-        width = 2 * jnp.where(size > 0, size, 1.0)  # no probe, no change
+        width = 2 * jnp.where(size == 0, 1.0, size)  # no probe, no change
 
         def probe(key: Key[Array, ""]) -> Synapses:
             direction = tree_unit(normal_like(key, synapses))
-            ahead = jax.tree.map(lambda w, d: w + size * d, synapses, direction)
-            behind = jax.tree.map(lambda w, d: w - size * d, synapses, direction)
+            step = tree_scale(size, direction)
+            ahead = jax.tree.map(jnp.add, synapses, step)
+            behind = jax.tree.map(jnp.subtract, synapses, step)
             slope = (signals.loss_at(ahead) - signals.loss_at(behind)) / width
             return tree_scale(-tree_size(synapses) * slope, direction)
 
@@ -50,7 +50,7 @@ class WeightPerturbation(AbstractRule):
 class AcceptOnly(AbstractRule):
     """A random step of length `magnitude`, kept only if it lowers the loss, else 0.
 
-    The acceptance has no useful gradient.
+    The acceptance has no useful gradient. NaN where one of the losses is.
     """
 
     magnitude: Scalar = eqx.field(converter=real)
@@ -63,4 +63,6 @@ class AcceptOnly(AbstractRule):
     ) -> Synapses:
         step = tree_scale(self.magnitude, tree_unit(normal_like(key, synapses)))
         tried = signals.loss_at(jax.tree.map(jnp.add, synapses, step))
-        return tree_scale(jnp.where(tried < signals.loss, 1.0, 0.0), step)
+        kept = jnp.where(tried < signals.loss, 1.0, 0.0)
+        lost = jnp.isnan(tried) | jnp.isnan(signals.loss)
+        return tree_scale(jnp.where(lost, jnp.nan, kept), step)

@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
+from .._arguments import check_stable, fitted, optional, stable, with_array_leaves
+from .._guards import masked
 from .._interfaces import AbstractRule, real, require, Scalar
 from .._release import Stochastic
 from .._signals import ReleaseSignals
@@ -24,32 +26,41 @@ class StrengthDescent(AbstractRule):
 
     With a `ceiling` $p_{max}$ the gradient's rate is modulated by $\kappa = p_{max} -
     p$, so reliable synapses learn slowly; without one $\kappa = 1$. Decay is not
-    modulated. Synapses at or above `hard_freeze` do not follow the gradient.
+    modulated; from $\eta\lambda\,dt = 2$ on it is unstable: `ValueError`, or NaN inside
+    a compiled program. Synapses at or above `hard_freeze` do not follow the gradient.
     """
 
     rate: Scalar = eqx.field(converter=real)
     decay: Scalar = eqx.field(default=0.0, converter=real)
-    ceiling: Scalar | None = eqx.field(
-        default=1.0, converter=lambda x: None if x is None else real(x)
-    )
-    hard_freeze: Scalar | None = eqx.field(
-        default=None, converter=lambda x: None if x is None else real(x)
-    )
+    ceiling: Scalar | None = eqx.field(default=1.0, converter=optional)
+    hard_freeze: Scalar | None = eqx.field(default=None, converter=optional)
 
     def __check_init__(self) -> None:
         require(self, rate=(0.0, np.inf), decay=(0.0, np.inf))
+        if self.ceiling is not None:
+            require(self, ceiling=(0.0, 1.0))
+        if self.hard_freeze is not None:
+            require(self, hard_freeze=(0.0, np.inf))
+
+    def check(self, circuit: Any) -> None:
+        rate = self.rate * self.decay
+        check_stable("rate * decay", rate, getattr(circuit, "dt", None))
 
     def __call__(
         self, synapses: Stochastic, signals: ReleaseSignals, key: Key[Array, ""]
     ) -> Stochastic:
         del key
+        scale = self.rate * signals.dt
+        decay = jnp.where(
+            jnp.isnan(stable("rate * decay", scale * self.decay)), jnp.nan, self.decay
+        )
 
         def change(strength: Values, p: Values, gradient: Values) -> Values:
             if self.hard_freeze is not None:
-                gradient = jnp.where(p < self.hard_freeze, gradient, 0.0)
+                gradient = jnp.where(p >= self.hard_freeze, 0.0, gradient)
             if self.ceiling is not None:
                 gradient = (self.ceiling - p) * gradient
-            return -self.rate * signals.dt * (gradient + self.decay * strength)
+            return -scale * (gradient + decay * strength)
 
         return Stochastic(
             jax.tree.map(
@@ -64,7 +75,7 @@ class ReleasePlasticity(AbstractRule):
 
     $\Delta p = +p_{up}$ where $|g| \ge$ `threshold`, else $-p_{down}$; `scaled` by
     `ceiling` $- p$, as in the published code. Probabilities at or above `freeze` stay.
-    Synapses that did not release have $g = 0$ and go down.
+    Synapses that did not release have $g = 0$ and go down. NaN where $g$ is.
     """
 
     threshold: Scalar = eqx.field(converter=real)
@@ -85,9 +96,10 @@ class ReleasePlasticity(AbstractRule):
 
         def change(p: Values, gradient: Values) -> Values:
             step = jnp.where(jnp.abs(gradient) >= self.threshold, self.up, -self.down)
+            step = jnp.where(jnp.isnan(gradient), jnp.nan, step)
             if self.scaled:
                 step = (self.ceiling - p) * step
-            return jnp.where(p < self.freeze, step, 0.0)
+            return jnp.where(p >= self.freeze, 0.0, step)
 
         return Stochastic(
             jax.tree.map(jnp.zeros_like, synapses.strength),
@@ -101,23 +113,40 @@ class ElasticPenalty(AbstractRule):
     Elastic weight consolidation (Kirkpatrick et al. 2017) with the sums over tasks of
     their Fisher diagonals, $A = \sum F$ (`precision`), and $C = \sum F\theta^*$
     (`moment`), two trees like the weights; a single anchored task is $A = F$, $C =
-    F\theta^*$. Stable while $\eta\lambda\max A < 2$.
+    F\theta^*$. Stable while $\eta\lambda\max A < 2$: NaN where it is not, or
+    `ValueError` where that is concrete. No precision is no pull, also where the product
+    with a weight is not finite. Raises `ValueError` unless both trees are shaped like
+    the synapses.
     """
 
     rate: Scalar = eqx.field(converter=real)
     penalty: Scalar = eqx.field(converter=real)
-    precision: Any
-    moment: Any
+    precision: Any = eqx.field(converter=with_array_leaves)
+    moment: Any = eqx.field(converter=with_array_leaves)
 
     def __check_init__(self) -> None:
         require(self, rate=(0.0, np.inf), penalty=(0.0, np.inf))
+        fitted("`moment`", self.moment, self.precision, "`precision`")
+
+    def check(self, circuit: Any) -> None:
+        for leaf in jax.tree.leaves(self.precision):
+            rate = self.rate * self.penalty * jnp.max(leaf)
+            check_stable(
+                "rate * penalty * precision", rate, getattr(circuit, "dt", None)
+            )
 
     def __call__(self, synapses: Any, signals: Any, key: Key[Array, ""]) -> Any:
         del key
-        scale = -self.rate * self.penalty * signals.dt
-        return jax.tree.map(
-            lambda w, a, c: scale * (a * w - c), synapses, self.precision, self.moment
-        )
+        precision = fitted("`precision`", self.precision, synapses)
+        moment = fitted("`moment`", self.moment, synapses)
+        scale = self.rate * self.penalty * signals.dt
+
+        def pull(w: Values, a: Values, c: Values) -> Values:
+            here = -scale.astype(w.dtype)
+            share = stable("rate * penalty * precision", -here * a)
+            return jnp.where(jnp.isnan(share), share, here * (masked(a, w) - c))
+
+        return jax.tree.map(pull, synapses, precision, moment)
 
 
 class BayesianDescent(AbstractRule):
@@ -139,10 +168,10 @@ class BayesianDescent(AbstractRule):
         del key
 
         def move(s: Values, gradient: Values) -> Values:
-            return -self.rate * s**2 * gradient
+            return masked(-self.rate * s**2, gradient)
 
         def widen(s: Values, correlation: Values) -> Values:
-            half = s * correlation / 2
+            half = masked(s, correlation) / 2
             root = jnp.sqrt(1 + half**2)
             # 1 / (root + half) = root - half: no cancellation where half is large
             grown = jnp.where(half > 0, 1 / (root + jnp.abs(half)), root - half)

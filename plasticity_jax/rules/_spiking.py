@@ -12,9 +12,10 @@ import jax.numpy as jnp
 import jax.scipy as jsp
 from jaxtyping import Array, Float, Key
 
-from .._interfaces import AbstractRule, real, require, Scalar
+from .._arguments import check_positive_semidefinite, optional, real, require, whole
+from .._interfaces import AbstractRule, Scalar
 from .._signals import SpikingSignals
-from .._transfer import Sigmoid, Transfer
+from .._transfer import check_transfer, Sigmoid, Transfer
 from ..curvature import Coefficients, skewed_glm_fisher
 
 
@@ -82,8 +83,9 @@ class NaturalGradient(AbstractRule):
 
     def __check_init__(self) -> None:
         require(self, learning_rate=(0.0, jnp.inf), scale_limit=(0.0, jnp.inf))
-        if not self.terms or set(self.terms) - set(TERMS):
-            raise ValueError(f"`terms` must be some of {TERMS}; got {self.terms}.")
+        known = isinstance(self.terms, tuple) and set(self.terms) <= set(TERMS)
+        if not known or not self.terms or len(set(self.terms)) < len(self.terms):
+            raise ValueError(f"`terms` must be some of {TERMS}; got {self.terms!r}.")
 
     def __call__(
         self, synapses: Vector, signals: SpikingSignals, key: Key[Array, ""]
@@ -114,7 +116,7 @@ class ApproximateNaturalGradient(AbstractRule):
     uniform: Scalar = eqx.field(default=0.95, converter=real)
     proportional: Scalar = eqx.field(default=0.05, converter=real)  # 1/mV
     scale_limit: Scalar = eqx.field(default=jnp.inf, converter=real)  # mV^2/Hz
-    held_voltage: Scalar | None = None
+    held_voltage: Scalar | None = eqx.field(default=None, converter=optional)  # mV
     adaptive: bool = eqx.field(default=False, static=True)
 
     def __check_init__(self) -> None:
@@ -149,20 +151,28 @@ def proportional_limit(c: Coefficients) -> Scalar:
 
 
 class DenseNaturalGradient(AbstractRule):
-    r"""$\Delta w = A\,G^{-1}x$ for a given Fisher matrix, by Cholesky (baseline)."""
+    r"""$\Delta w = A\,G^{-1}x$ for a given Fisher matrix, by Cholesky (baseline).
+
+    Raises `ValueError` unless `fisher` is symmetric, positive semidefinite and as large
+    as there are weights. Where it has no inverse the changes are NaN.
+    """
 
     learning_rate: Scalar = eqx.field(converter=real)
     fisher: Float[Array, "n n"] = eqx.field(converter=real)  # Hz/mV^2 mV^2, per second
 
     def __check_init__(self) -> None:
         require(self, learning_rate=(0.0, jnp.inf))
-        if self.fisher.ndim != 2 or self.fisher.shape[0] != self.fisher.shape[1]:
-            raise ValueError(f"`fisher` must be square; got {self.fisher.shape}.")
+        check_positive_semidefinite("fisher", self.fisher)
 
     def __call__(
         self, synapses: Vector, signals: SpikingSignals, key: Key[Array, ""]
     ) -> Vector:
         del synapses, key
+        if self.fisher.shape[:1] != signals.potentials.shape:
+            raise ValueError(
+                f"`fisher` {self.fisher.shape} must have a row for every weight; there "
+                f"are {signals.potentials.shape}."
+            )
         factor = jsp.linalg.cho_factor((self.fisher + self.fisher.T) / 2)
         direction = jsp.linalg.cho_solve(factor, signals.potentials)
         return self.learning_rate * error_of(signals) * direction
@@ -172,7 +182,8 @@ class SkewedNaturalGradient(AbstractRule):
     r"""$\Delta w = A\,G^{-1}x$ with the skewness of Poisson inputs in $G$; $O(n)$.
 
     `curvature.skewed_glm_fisher`, evaluated at every step. For few inputs at low rates
-    the Gaussian closed form is off by tens of per cent; this one by a few.
+    the Gaussian closed form is off by tens of per cent; this one by a few. Changes are
+    NaN where `nodes` are too few for the potential.
     """
 
     learning_rate: Scalar = eqx.field(converter=real)
@@ -181,6 +192,8 @@ class SkewedNaturalGradient(AbstractRule):
 
     def __check_init__(self) -> None:
         require(self, learning_rate=(0.0, jnp.inf))
+        whole("nodes", self.nodes, 9)
+        check_transfer(self.transfer)
 
     def __call__(
         self, synapses: Vector, signals: SpikingSignals, key: Key[Array, ""]

@@ -9,10 +9,12 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Int, Key
 
-from .._interfaces import AbstractRule, real, Scalar, stream, Synapses
-from .._signals import SharedSignals
+from .._arguments import check_finite, counted, fitted, with_array_leaves
+from .._guards import masked
+from .._interfaces import AbstractRule, real, require, Scalar, stream, Synapses
+from .._signals import SharedSignals, SpikingSignals
 from .._trees import tree_scale, tree_unit
 
 
@@ -21,6 +23,12 @@ class Scaled(AbstractRule):
 
     rule: AbstractRule
     scale: Scalar = eqx.field(converter=real)
+
+    def __check_init__(self) -> None:
+        require(self, scale=(-jnp.inf, jnp.inf))
+
+    def check(self, circuit: Any) -> None:
+        self.rule.check(circuit)
 
     def __call__(self, synapses: Any, signals: Any, key: Key[Array, ""]) -> Any:
         return tree_scale(self.scale, self.rule(synapses, signals, key))
@@ -35,6 +43,9 @@ class Normalised(AbstractRule):
     rule: AbstractRule
     norm: Scalar = eqx.field(converter=real)
 
+    def __check_init__(self) -> None:
+        require(self, norm=(0.0, jnp.inf))
+
     def __call__(self, synapses: Any, signals: Any, key: Key[Array, ""]) -> Any:
         return tree_scale(self.norm, tree_unit(self.rule(synapses, signals, key)))
 
@@ -44,47 +55,141 @@ class Intermittent(AbstractRule):
 
     The rule reads a `dt` that is `every` times as long: noise keeps its diffusion (the
     amplitude grows by $\sqrt{k}$, exact in law for the noise alone), a drift keeps its
-    mean. The first change comes with step `every`; signals must count the `step`.
+    mean; the spikes of a teacher stand for those of all the steps. A rule that does not
+    read `dt` makes the change of one step. The first change comes with step `every`;
+    `advance` fills in the step. Raises `ValueError` where signals have none.
     """
 
     rule: AbstractRule
-    every: int = eqx.field(static=True)
+    every: int = eqx.field(static=True, converter=counted("every"))
 
-    def __check_init__(self) -> None:
-        if self.every < 1:
-            raise ValueError(f"`every` must be at least 1; got {self.every}.")
+    def check(self, circuit: Any) -> None:
+        if getattr(circuit, "dt", None) is not None:
+            circuit = eqx.tree_at(lambda c: c.dt, circuit, circuit.dt * self.every)
+        self.rule.check(circuit)
 
     def __call__(self, synapses: Any, signals: Any, key: Key[Array, ""]) -> Any:
         if self.every == 1:
             return self.rule(synapses, signals, key)
-        whole = dataclasses.replace(signals, dt=signals.dt * self.every)
+        who = f"the change of {type(self.rule).__name__}"
+        whole = _lengthened(signals, self.every)
         return jax.lax.cond(
-            (signals.step + 1) % self.every == 0,
-            lambda: self.rule(synapses, whole, key),
+            (step_of(signals) + 1) % self.every == 0,
+            lambda: fitted(who, self.rule(synapses, whole, key), synapses),
             lambda: jax.tree.map(jnp.zeros_like, synapses),
         )
 
 
-class Masked(AbstractRule):
-    """`rule` where `mask` (shaped like the synapses) is one, nothing where it is 0."""
+def _lengthened(signals: Any, times: int) -> Any:
+    """Signals of a step that is `times` as long, in which as much happens a second."""
+    longer = {"dt": signals.dt * times}
+    if isinstance(signals, SpikingSignals):
+        longer["target"] = signals.target * times
+    if isinstance(signals, SharedSignals):
+        longer["students"] = {
+            name: _lengthened(student, times)
+            for name, student in signals.students.items()
+        }
+    return dataclasses.replace(signals, **longer)
+
+
+def step_of(signals: Any) -> Int[Array, ""]:
+    """The number of the step; `ValueError` where signals do not have it."""
+    if signals.step is None:
+        raise ValueError(
+            f"{type(signals).__name__} holds no `step`: `advance` fills it in; outside "
+            "it give the signals one, `step=jnp.asarray(0)`."
+        )
+    return signals.step
+
+
+class Scheduled(AbstractRule):
+    """`rule` times `schedule(step)`, one number; `advance` fills in the step.
+
+    A schedule is a module-level function or an Equinox module: a new closure compiles
+    anew. Raises `ValueError` where signals have no step, or for a schedule of another
+    shape.
+    """
 
     rule: AbstractRule
-    mask: Synapses
+    schedule: Callable[[Int[Array, ""]], Any]
+
+    def check(self, circuit: Any) -> None:
+        self.rule.check(circuit)
 
     def __call__(self, synapses: Any, signals: Any, key: Key[Array, ""]) -> Any:
-        change = self.rule(synapses, signals, key)
-        return jax.tree.map(lambda m, d: m * d, self.mask, change)
+        scale = jnp.asarray(self.schedule(step_of(signals)), signals.dt.dtype)
+        if scale.shape:
+            raise ValueError(
+                f"`schedule` must return one number; got the shape {scale.shape}."
+            )
+        return tree_scale(scale, self.rule(synapses, signals, key))
+
+
+class Masked(AbstractRule):
+    """`rule` where `mask` is one, nothing where it is 0, not even 0 times infinity.
+
+    Where mask and synapse are both 0 there is no synapse: no gradient by it either.
+    Raises `ValueError` unless the mask is shaped like the synapses.
+    """
+
+    rule: AbstractRule
+    mask: Synapses = eqx.field(converter=with_array_leaves)
+
+    def __check_init__(self) -> None:
+        for leaf in jax.tree.leaves(self.mask):
+            check_finite("mask", leaf)
+
+    def check(self, circuit: Any) -> None:
+        self.rule.check(circuit)
+
+    def __call__(self, synapses: Any, signals: Any, key: Key[Array, ""]) -> Any:
+        mask = fitted("`mask`", self.mask, synapses)
+        change = self.rule(_present(mask, synapses), signals, key)
+        change = fitted(f"the change of {type(self.rule).__name__}", change, synapses)
+        return jax.tree.map(masked, mask, change)
 
 
 class Projected(AbstractRule):
-    """`rule`, its flattened change multiplied by the matrix `projector`."""
+    """`rule`, its flattened change multiplied by the matrix `projector`.
+
+    An entry that no row of the projector takes is nothing, also where it is infinite.
+    Raises `ValueError` unless the matrix has a row and a column for each synapse.
+    """
 
     rule: AbstractRule
     projector: Float[Array, "w w"] = eqx.field(converter=real)
 
+    def __check_init__(self) -> None:
+        check_finite("projector", self.projector)
+
+    def check(self, circuit: Any) -> None:
+        self.rule.check(circuit)
+
     def __call__(self, synapses: Any, signals: Any, key: Key[Array, ""]) -> Any:
-        flat, unravel = ravel_pytree(self.rule(synapses, signals, key))
-        return unravel(self.projector @ flat)
+        flat, unravel = ravel_pytree(synapses)
+        if self.projector.shape != (flat.size, flat.size):
+            raise ValueError(
+                f"`projector` must be a matrix of {flat.size} by {flat.size} synapses; "
+                f"got {self.projector.shape}."
+            )
+        matrix = self.projector.astype(flat.dtype)
+        taken = jnp.any(matrix != 0, axis=0)
+        present = _present(unravel(taken.astype(flat.dtype)), synapses)
+        change = self.rule(present, signals, key)
+        change = fitted(f"the change of {type(self.rule).__name__}", change, synapses)
+        change = ravel_pytree(change)[0]
+        return unravel(matrix @ jnp.where(taken | jnp.isfinite(change), change, 0.0))
+
+
+def _present(mask: Synapses, synapses: Synapses) -> Synapses:
+    """The synapses; no gradient by those that do not exist, which are 0 and masked."""
+
+    def present(m: Array, w: Array) -> Array:
+        absent = (m == 0) & (w == 0)
+        return jnp.where(absent, jax.lax.stop_gradient(w), w)
+
+    return jax.tree.map(present, mask, synapses)
 
 
 class Reparametrised(AbstractRule):
@@ -100,6 +205,9 @@ class Reparametrised(AbstractRule):
     attenuation: Callable[[Any], Any]
     euclidean: bool = eqx.field(default=False, static=True)
 
+    def check(self, circuit: Any) -> None:
+        self.rule.check(circuit)
+
     def __call__(self, synapses: Any, signals: Any, key: Key[Array, ""]) -> Any:
         ones = jax.tree.map(jnp.ones_like, synapses)
         weights, slope = jax.jvp(self.attenuation, (synapses,), (ones,))
@@ -112,10 +220,15 @@ class Reparametrised(AbstractRule):
 class Separate(AbstractRule):
     """Several students side by side: each entry of the synapses has its own rule.
 
-    Reads the signals of the student of that name (`SharedSignals`).
+    Reads the signals of the student of that name (`SharedSignals`). Raises `ValueError`
+    unless there is one rule for each.
     """
 
     rules: Mapping[str, AbstractRule]
+
+    def check(self, circuit: Any) -> None:
+        for rule in self.rules.values():
+            rule.check(circuit)
 
     def __call__(
         self, synapses: Mapping[str, Any], signals: SharedSignals, key: Key[Array, ""]
@@ -125,9 +238,11 @@ class Separate(AbstractRule):
                 f"`Separate` needs one rule for each of {sorted(synapses)}; got "
                 f"{sorted(self.rules)}."
             )
+        students = {
+            name: dataclasses.replace(student, step=signals.step)
+            for name, student in signals.students.items()
+        }
         return {
-            name: rule(
-                synapses[name], signals.students[name], jr.fold_in(key, stream(name))
-            )
+            name: rule(synapses[name], students[name], jr.fold_in(key, stream(name)))
             for name, rule in self.rules.items()
         }

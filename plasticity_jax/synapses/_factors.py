@@ -9,14 +9,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from .._arguments import check_binary, check_stored, one_of, whole
 from .._factors import AbstractFactors, Factored, Product
+from .._guards import masked, power, root
 from .._interfaces import AbstractProjection, real, require, Scalar
 
 
 class Floored(AbstractProjection):
     """Factors at `floor` at least where `mask` (row, n) is one, zero where it is 0.
 
-    `no_self_connections` makes the mask of a recurrent network.
+    `no_self_connections` makes the mask of a recurrent network. Raises `ValueError`
+    unless it is 0 or 1 and has an entry for each synapse.
     """
 
     mask: Float[Array, "row n"] = eqx.field(converter=real)
@@ -24,16 +27,31 @@ class Floored(AbstractProjection):
 
     def __check_init__(self) -> None:
         require(self, floor=(0.0, np.inf))
+        check_binary("mask", self.mask)
 
     def __call__(self, synapses: Factored) -> Factored:
-        factors = jnp.maximum(synapses.factors, self.floor) * self.mask[None]
-        return Factored(factors, synapses.threshold)
+        u = synapses.factors
+        if self.mask.shape != u.shape[1:]:
+            raise ValueError(
+                f"`mask` must have an entry for each synapse (row, n), {u.shape[1:]}; "
+                f"got {self.mask.shape}."
+            )
+        mask = self.mask.astype(u.dtype)[None]
+        return Factored(masked(mask, jnp.maximum(u, self.floor)), synapses.threshold)
 
 
 class Ordered(AbstractProjection):
-    """The second factor never above the first: a signed power stays excitatory."""
+    """The second factor never above the first: a signed power stays excitatory.
+
+    Raises `ValueError` unless there are two.
+    """
 
     def __call__(self, synapses: Factored) -> Factored:
+        if len(synapses.factors) != 2:
+            raise ValueError(
+                f"`factors` must be a stack of two to be ordered; got "
+                f"{len(synapses.factors)}."
+            )
         plus, minus = synapses.factors
         factors = jnp.stack([plus, jnp.minimum(minus, plus)])
         return Factored(factors, synapses.threshold)
@@ -59,7 +77,8 @@ class HomeostaticScaling(AbstractProjection):
     `of` says whose: `joint` $\frac1z\sum_{jk}u_{jk}^2 = L$; `each` $\sum_ju_{jk}^2 = L$
     for every factor by itself; `weights` $\sum_jw_j^{2/z} = L$. All three have the same
     optimum. Weights are scaled by the factors' scale to the power of z; the threshold
-    is not. A neuron without synapses keeps none.
+    is not. A neuron without synapses keeps none. Raises `ValueError` unless the target
+    is positive and `of` one of the three.
     """
 
     target: Scalar = eqx.field(converter=real)
@@ -68,10 +87,7 @@ class HomeostaticScaling(AbstractProjection):
 
     def __check_init__(self) -> None:
         require(self, target=(1e-12, np.inf))
-        if self.of not in ("joint", "each", "weights"):
-            raise ValueError(
-                f"`of` must be 'joint', 'each' or 'weights'; got '{self.of}'."
-            )
+        one_of("of", self.of, ("joint", "each", "weights"))
 
     def __call__(self, synapses: Factored) -> Factored:
         u = synapses.factors
@@ -81,9 +97,11 @@ class HomeostaticScaling(AbstractProjection):
             size = jnp.sum(u**2, axis=2)
         else:
             w = self.parametrisation.weights(u)
-            size = jnp.sum(w ** (2 / self.parametrisation.order(u)), axis=1)[None]
-        some = size > 0
-        scale = jnp.where(some, jnp.sqrt(self.target / jnp.where(some, size, 1.0)), 0.0)
+            w = jnp.where(w < 0, jnp.nan, w)
+            powers = power(w, 2 / self.parametrisation.order(u))
+            size = jnp.sum(powers, axis=1)[None]
+        none = size == 0
+        scale = jnp.where(none, 0.0, jnp.sqrt(self.target / jnp.where(none, 1.0, size)))
         return Factored(u * scale[:, :, None], synapses.threshold)
 
 
@@ -103,7 +121,7 @@ class RandomPatternThreshold(AbstractProjection):
     def __call__(self, synapses: Factored) -> Factored:
         f = self.coding_level
         w = self.parametrisation.weights(synapses.factors)
-        spread = jnp.sqrt(2 * f * (1 - f) * jnp.sum(w**2, axis=1))
+        spread = root(2 * f * (1 - f) * jnp.sum(w**2, axis=1))
         away = jax.lax.erf_inv(1 - 2 * f)
         return Factored(synapses.factors, f * jnp.sum(w, axis=1) + spread * away)
 
@@ -113,28 +131,51 @@ class MidpointThreshold(AbstractProjection):
 
     `patterns` (n, pattern) are those whose fields count, `stored` marks which. A neuron
     with all fields on one side keeps its threshold. It is the optimal threshold once
-    the present one separates the neuron's active patterns from the others.
+    the present one separates the neuron's active patterns from the others. NaN where
+    such a field is. Raises `ValueError` unless patterns are 0 or 1, one input for each
+    synapse of a neuron, and `stored` marks some of them.
     """
 
     patterns: Float[Array, "n pattern"] = eqx.field(converter=real)
     stored: Array | None = None
     parametrisation: AbstractFactors = Product()
 
+    def __check_init__(self) -> None:
+        if self.patterns.ndim != 2:
+            raise ValueError(
+                f"`patterns` must be a matrix (n, pattern); got {self.patterns.shape}."
+            )
+        check_binary("patterns", self.patterns)
+        if self.stored is not None:
+            check_stored(self.stored, self.patterns.shape[1])
+
     def __call__(self, synapses: Factored) -> Factored:
-        fields = self.parametrisation.weights(synapses.factors) @ self.patterns
+        weights = self.parametrisation.weights(synapses.factors)
         threshold = synapses.threshold
-        counts = jnp.ones(fields.shape[1], bool) if self.stored is None else self.stored
-        above = (fields > threshold[:, None]) & counts[None]
+        if len(self.patterns) != weights.shape[1]:
+            raise ValueError(
+                f"`patterns` must have a row for each of {weights.shape[1]} inputs; "
+                f"got {self.patterns.shape}."
+            )
+        fields = weights @ self.patterns.astype(weights.dtype)
+        counts = jnp.ones(fields.shape[1], bool)
+        if self.stored is not None:
+            counts = jnp.asarray(self.stored, bool)
+        above = ~(fields <= threshold[:, None]) & counts[None]  # also where it is NaN
         below = (fields <= threshold[:, None]) & counts[None]
         least = jnp.min(jnp.where(above, fields, jnp.inf), axis=1)
         most = jnp.max(jnp.where(below, fields, -jnp.inf), axis=1)
-        between = jnp.isfinite(least) & jnp.isfinite(most)
+        between = (jnp.isfinite(least) & jnp.isfinite(most)) | jnp.isnan(least)
         middle = (jnp.where(between, least, 0.0) + jnp.where(between, most, 0.0)) / 2
         return Factored(synapses.factors, jnp.where(between, middle, threshold))
 
 
 def no_self_connections(rows: int, n: int) -> Float[Array, "row n"]:
-    """Ones, but zeros where a neuron would connect to itself."""
+    """Ones, but zeros where a neuron would connect to itself.
+
+    Raises `ValueError` unless there are 1 to `n` rows.
+    """
+    rows, n = whole("rows", rows), whole("n", n)
     if not 1 <= rows <= n:
         raise ValueError(f"`rows` must lie between 1 and {n} neurons; got {rows}.")
     return 1 - jnp.eye(rows, n)

@@ -6,16 +6,24 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jax.core import Tracer
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Int, Integer, Key
 
+from .._arguments import (
+    check_indices,
+    check_lengths,
+    check_stored,
+    concrete,
+    floating,
+    whole,
+)
 from .._interfaces import AbstractTask, Scalar
 
 
+@floating
 def draw_patterns(
     n: int,
     count: int,
-    coding_level: Scalar | float,
+    coding_level: Scalar,
     key: Key[Array, ""],
     *,
     exact: bool = False,
@@ -24,35 +32,54 @@ def draw_patterns(
 
     With `exact`, each has `coding_level` n of them, rounded. A pattern has a stream of
     its own, so more patterns leave the first ones as they were. Raises `ValueError`
-    unless 0 < `coding_level` < 1.
+    unless 0 < `coding_level` < 1, and with `exact` where it rounds to no bit or to all;
+    patterns are NaN where that is traced.
     """
-    if not isinstance(coding_level, Tracer) and not 0 < np.asarray(coding_level) < 1:
-        raise ValueError(
-            f"`coding_level` must lie between 0 and 1, both excluded; got "
-            f"{coding_level}."
-        )
+    n, count = whole("n", n, 1), whole("count", count, 1)
     keys = jax.vmap(lambda index: jr.fold_in(key, index))(jnp.arange(count))
     chance = jax.vmap(lambda k: jr.uniform(k, (n,)))(keys).T
+    level = coding_level.astype(chance.dtype)
+    inside = (level > 0) & (level < 1)
     if exact:
         chance = jnp.argsort(jnp.argsort(chance, axis=0), axis=0).astype(chance.dtype)
-        coding_level = jnp.round(jnp.asarray(coding_level, chance.dtype) * n)
-    return jnp.where(chance < coding_level, 1.0, 0.0)
+        level = jnp.round(level * n)
+        inside = inside & (level >= 1) & (level <= n - 1)
+    if concrete(inside) and not inside:
+        some = f", and make 1 to {n - 1} of {n} bits active" if exact else ""
+        raise ValueError(
+            f"`coding_level` must lie between 0 and 1, both excluded{some}; got "
+            f"{coding_level}."
+        )
+    return jnp.where(inside, jnp.where(chance < level, 1.0, 0.0), jnp.nan)
 
 
 class Epochs(AbstractTask):
     """One item a step, all items once an epoch, in the `order` drawn beforehand.
 
     `items` is a pytree whose leaves have the item axis last; `order` (step,) holds
-    indices into it (`epoch_orders` draws them) and starts anew when it ends.
+    indices into it (`epoch_orders` draws them) and starts anew when it ends. Raises
+    `ValueError` unless leaves agree in length and hold an item for each index; items of
+    a traced index beyond them are NaN.
     """
 
     items: Any
-    order: Int[Array, " step"]
+    order: Integer[Array, " step"]
+
+    def __check_init__(self) -> None:
+        count = check_lengths("items", self.items, axis=-1)
+        if np.ndim(self.order) != 1 or not np.size(self.order):
+            raise ValueError(
+                f"`order` must have one axis, of a step at least; got "
+                f"{np.shape(self.order)}."
+            )
+        check_indices("order", self.order, count, "items")
 
     def __call__(self, step: Int[Array, ""], key: Key[Array, ""]) -> Any:
         del key
-        chosen = self.order[step % len(self.order)]
-        return jax.tree.map(lambda leaf: leaf[..., chosen], self.items)
+        chosen = self.order[step % len(self.order)].astype(jnp.int32)
+        chosen = jnp.where(chosen < 0, np.iinfo(np.int32).max, chosen)  # also beyond
+        shown = lambda leaf: jnp.asarray(leaf).at[..., chosen].get(mode="fill")
+        return jax.tree.map(shown, self.items)
 
 
 def epoch_orders(
@@ -61,12 +88,16 @@ def epoch_orders(
     """Random orders of `count` items, a fresh one for each of `epochs`, end to end.
 
     Of items that are not `stored` (count,) each epoch shows stored ones instead, in
-    turn, so that shapes do not depend on how many are stored.
+    turn, so that shapes do not depend on how many are stored. Raises `ValueError`
+    unless there is an epoch and an item, and a stored one.
     """
+    count, epochs = whole("count", count), whole("epochs", epochs)
     if count < 1 or epochs < 1:
         raise ValueError(
             f"`count` and `epochs` must be at least 1; got {count} and {epochs}."
         )
+    if stored is not None:
+        check_stored(stored, count)
 
     def order(key: Key[Array, ""]) -> Int[Array, " item"]:
         chance = jr.uniform(key, (count,))

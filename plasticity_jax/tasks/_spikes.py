@@ -4,13 +4,14 @@ from typing import Literal, NamedTuple
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Int, Key, PyTree
 
-from .._config import nearest
-from .._interfaces import AbstractTask, real, require, Scalar
-from .._random import check_bins, LAWS, spike_counts
+from .._arguments import check_lengths, one_of, optional, real, require, whole
+from .._interfaces import AbstractTask, Scalar
+from .._random import check_bins, check_fires, LAWS, spike_counts
 
 
 Law = Literal["bernoulli", "poisson"]
@@ -33,29 +34,37 @@ class SpikeTrains(AbstractTask):
     bins. With `target_rate` an independent teacher's spikes come along, one count per
     step. `half_words` draws Bernoulli inputs from 16 random bits: twice as fast, each
     probability rounded to a multiple of $2^{-16}$ (at most 0.8 % off at $10^{-3}$).
+
+    Raises `ValueError` for rates that expect more than one spike in a bin, and with
+    `half_words` for those that would never fire; where rates are traced such trains are
+    NaN.
     """
 
     rates: Float[Array, " n"] = eqx.field(converter=real)
     dt: Scalar = eqx.field(converter=real)
-    target_rate: Scalar | None = eqx.field(
-        default=None, converter=lambda x: None if x is None else real(x)
-    )
+    target_rate: Scalar | None = eqx.field(default=None, converter=optional)
     law: Law = eqx.field(default="bernoulli", static=True)
     substeps: int = eqx.field(default=1, static=True)
     half_words: bool = eqx.field(default=False, static=True)
 
     def __check_init__(self) -> None:
-        if self.law not in LAWS:
-            raise ValueError(
-                f"`law` is unknown: '{self.law}'.{nearest(self.law, LAWS)}"
-            )
-        if self.substeps < 1:
-            raise ValueError(f"`substeps` must be at least 1; got {self.substeps}.")
+        one_of("law", self.law, LAWS)
+        whole("substeps", self.substeps, 1)
         if self.half_words and self.law != "bernoulli":
             raise ValueError("`half_words` are for `law='bernoulli'` only.")
+        if self.rates.ndim != 1:
+            raise ValueError(
+                f"`rates` must be a vector, one per input; got {self.rates.shape}."
+            )
         require(self, rates=(0.0, np.inf), dt=(1e-9, np.inf))
         check_bins(self.rates, self.dt / self.substeps, "rates")
+        if self.half_words:
+            check_fires("rates x dt / substeps", self.rates * self.dt / self.substeps)
         if self.target_rate is not None:
+            if self.target_rate.ndim:
+                raise ValueError(
+                    f"`target_rate` must be one number; got {self.target_rate.shape}."
+                )
             require(self, target_rate=(0.0, np.inf))
             check_bins(self.target_rate, self.dt, "target_rate")
 
@@ -76,10 +85,14 @@ class SpikeTrains(AbstractTask):
 class Replay(AbstractTask):
     """A recorded stimulus: every leaf of `stimuli` has the steps along its first axis.
 
-    After the last step it starts again.
+    After the last step it starts again. Raises `ValueError` unless all leaves have as
+    many steps, one at least.
     """
 
-    stimuli: PyTree
+    stimuli: PyTree = eqx.field(converter=lambda tree: jax.tree.map(jnp.asarray, tree))
+
+    def __check_init__(self) -> None:
+        check_lengths("stimuli", self.stimuli)
 
     def __call__(self, step: Int[Array, ""], key: Key[Array, ""]) -> PyTree:
         del key

@@ -7,14 +7,18 @@ potentials in mV above rest.
 import math
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, Key
 
-from ..._config import nearest
-from ..._interfaces import AbstractRule, real, require, Scalar, State, System
+from ..._arguments import real, require, whole
+from ..._config import AbstractConfig, nearest
+from ..._interfaces import AbstractRule, Scalar, State, System
+from ..._random import check_bins
 from ...circuits import SharedInput, Sigmoid, SpikingNeuron, SynapticKernel
 from ...curvature import glm_coefficients
+from ...curvature._glm import enough_nodes
 from ...rules import (
     ApproximateNaturalGradient,
     EuclideanGradient,
@@ -26,6 +30,8 @@ from .published import published_coefficients
 
 
 Vector = Float[Array, " n"]
+ROOM = 4.0  # for learning: variance of the potential that nodes serve, over the first
+TABLE = 9.0  # mV^2: what the published table adds to the variance
 STUDENTS = (
     "euclidean",  # R1
     "natural",  # R3
@@ -39,7 +45,7 @@ STUDENTS = (
 )
 
 
-class Config(eqx.Module):
+class Config(AbstractConfig):
     r"""Students of a Poisson neuron, side by side on the same input and teacher spikes.
 
     Inputs fire at `low_rate` (first half) and `high_rate`; weights of teacher and
@@ -51,6 +57,11 @@ class Config(eqx.Module):
     `step` s holds `substeps` bins of input spikes, their probabilities rounded to 16
     bits; with several the potential is exact at the end of the step and the teacher's
     spikes are Poisson counts.
+
+    `nodes` of quadrature serve the spread of potentials that the weights have at the
+    start, with room for learning: by default as many as it takes, refused where none
+    do. They cannot follow what a sweep makes of `weight_scale` or the rates: where they
+    are too few a run is NaN, and `nodes` may say more.
     """
 
     euclidean_rate: Scalar = eqx.field(default=4.5e-7 / 0.3, converter=real)
@@ -78,6 +89,7 @@ class Config(eqx.Module):
     tests: int = eqx.field(default=200, static=True)  # potentials of the test set
     metric: bool = eqx.field(default=True, static=True)  # control: all Euclidean
     published: bool = eqx.field(default=False, static=True)  # as the code does
+    nodes: int | None = eqx.field(default=None, static=True)  # of quadrature
 
     def __check_init__(self) -> None:
         unbounded, positive = (0.0, math.inf), (1e-9, math.inf)
@@ -89,9 +101,7 @@ class Config(eqx.Module):
         require(self, membrane_time=positive, synaptic_time=positive, area=positive)
         require(self, maximum=positive, slope=positive, threshold=(-1e30, 1e30))
         for name in ("size", "seconds", "record_seconds", "substeps", "tests"):
-            if getattr(self, name) < 1:
-                value = getattr(self, name)
-                raise ValueError(f"`{name}` must be at least 1; got {value}.")
+            whole(name, getattr(self, name), 1)
         if self.seconds % self.record_seconds:
             raise ValueError(
                 f"`seconds` ({self.seconds}) must be a multiple of `record_seconds` "
@@ -105,7 +115,9 @@ class Config(eqx.Module):
             if name not in STUDENTS:
                 hint = nearest(name, STUDENTS)
                 raise ValueError(f"`students` holds an unknown '{name}'.{hint}")
+        check_bins(self.maximum, self.step, "maximum")
         task_of(self)  # its own checks, before anything is compiled
+        nodes_of(self)
 
     @property
     def kernel(self) -> SynapticKernel:
@@ -126,8 +138,9 @@ class Config(eqx.Module):
 
 def _whole(name: str, seconds: float | int, step: float) -> int:
     """How many steps; raises unless it is a whole number of at least one."""
-    if not step > 0:
-        raise ValueError(f"`step` must be above 0 s; got {step}.")
+    for field, value in {"step": step, name: seconds}.items():
+        if not 0 < value < math.inf:
+            raise ValueError(f"`{field}` must be above 0 s and finite; got {value}.")
     steps = round(seconds / step)
     if steps < 1 or abs(steps * step - seconds) > 1e-6 * seconds:
         raise ValueError(
@@ -144,6 +157,24 @@ def task_of(config: Config) -> SpikeTrains:
         substeps=config.substeps,
         half_words=True,
     )
+
+
+def nodes_of(config: Config) -> int:
+    """Nodes of quadrature: those of `config`, or enough for weights at the start.
+
+    Enough also for twice the standard deviation of the potential that weights uniform
+    in plus or minus `weight_scale` over `size` give; where that is traced, 25 for more
+    than 50 inputs and else 81.
+    """
+    if config.nodes is not None:
+        return whole("nodes", config.nodes, 9)
+    least = 25 if config.size > 50 else 81
+    with jax.ensure_compile_time_eval():  # what is known is known inside a program too
+        total = jnp.sum(config.rates * config.kernel.energy)
+        variance = ROOM * (config.weight_scale / config.size) ** 2 / 3 * total
+        variance = variance + (TABLE if config.published else 0.0)
+        mean = jnp.zeros_like(variance)
+        return enough_nodes(config.transfer, mean, variance, least=least)
 
 
 def rule_of(config: Config, student: str) -> AbstractRule:
@@ -187,7 +218,7 @@ def build(config: Config, key: Key[Array, ""]) -> tuple[System, State]:
         transfer=config.transfer,
         law="bernoulli" if config.substeps == 1 else "poisson",
         refresh=_whole("refresh_seconds", config.refresh_seconds, config.step),
-        nodes=25 if config.size > 50 else 81,
+        nodes=nodes_of(config),
         metric=published_coefficients if config.published else glm_coefficients,
     )
     rules = {name: rule_of(config, name) for name in config.students}

@@ -30,8 +30,10 @@ import jax.random as jr
 import jax.scipy as jsp
 from jaxtyping import Array, Float, Key
 
+from ..._arguments import check_not_negative, concrete, floating, whole
+from ..._guards import ratio
 from ..._interfaces import Scalar
-from ..._random import spike_counts
+from ..._random import check_bins, spike_counts
 from ..._signals import InputMoments
 from ..._transfer import fisher_density, Sigmoid, Transfer
 from ...circuits import SynapticKernel
@@ -40,13 +42,16 @@ from ...curvature import (
     glm_fisher_inverse,
     inverse_diagonal_plus_low_rank,
     natural_gradient,
+    voltage_moments,
 )
+from ...curvature._glm import enough_nodes
 
 
 Vector = Float[Array, " n"]
 Weights = Float[Array, "m n"]
 Inputs = Float[Array, "sample n"]
 Rates = Float[Array, "sample k"]
+NODES = 81  # of quadrature, by default
 BIN, BINS = 5e-4, 240  # s; a spike 0.12 s ago has left e^-12 of its potential
 
 
@@ -56,24 +61,58 @@ class SpikingLayer(eqx.Module):
     `moments` are those of the inputs; `readout` (k, m) in mV/Hz is what a hidden rate
     adds to the potential of each output. Without `readout` the units of the layer are
     themselves the outputs, neurons that share their inputs. Closed forms take `nodes`
-    points of quadrature (`curvature.glm_coefficients`).
+    points of quadrature (`curvature.glm_coefficients`), by default 81 or as many as the
+    weights need; where these are traced, 81 are too few for wide potentials, whose
+    directions are NaN.
     """
 
     moments: InputMoments
     readout: Float[Array, "k m"] | None = None
     transfer: Transfer = eqx.field(default_factory=Sigmoid)
-    nodes: int = eqx.field(default=81, static=True)
+    nodes: int | None = eqx.field(default=None, static=True)
 
+    def __check_init__(self) -> None:
+        if self.nodes is not None:
+            whole("nodes", self.nodes, 9)
+        if self.readout is not None and jnp.ndim(self.readout) != 2:
+            raise ValueError(
+                f"`readout` must be a matrix (k, m); got {jnp.shape(self.readout)}."
+            )
+
+    def check(self, weights: Weights, *others: Weights) -> None:
+        """Raise `ValueError` unless weights fit inputs and readout; nothing broadcasts.
+
+        `others` must be shaped like the weights.
+        """
+        units = None if self.readout is None else self.readout.shape[1]
+        inputs = len(self.moments.mean)
+        fits = weights.ndim == 2 and weights.shape[1] == inputs
+        if not fits or units not in (None, len(weights)):
+            raise ValueError(
+                f"`weights` must be ({units or 'units'}, {inputs}): a row for each "
+                f"unit of the readout, a column for each input; got {weights.shape}."
+            )
+        for other in others:
+            if other.shape != weights.shape:
+                raise ValueError(
+                    f"`gradient` must be shaped like the weights {weights.shape}; got "
+                    f"{other.shape}."
+                )
+
+    @floating
     def voltage(self, weights: Weights, x: Vector) -> Float[Array, " k"]:
         """Potentials of the outputs in mV, for one input."""
+        self.check(weights)
         hidden = weights @ x
         return hidden if self.readout is None else self.readout @ self.transfer(hidden)
 
+    @floating
     def rates(self, weights: Weights, inputs: Inputs) -> Rates:
         """Output rates in Hz."""
         return self.transfer(jax.vmap(lambda x: self.voltage(weights, x))(inputs))
 
 
+@floating
 def layer_loss(
     layer: SpikingLayer, weights: Weights, inputs: Inputs, targets: Rates
 ) -> Scalar:
@@ -85,10 +124,17 @@ def layer_loss(
     backpropagation through the GLM.
     """
     rates = layer.rates(weights, inputs)
+    if targets.shape != rates.shape:
+        raise ValueError(
+            f"`targets` must be shaped like the rates {rates.shape}; got "
+            f"{targets.shape}."
+        )
+    check_not_negative("targets", targets)
     least = jsp.special.xlogy(targets, targets) - targets
     return jnp.mean(jnp.sum(least - targets * jnp.log(rates) + rates, axis=1))
 
 
+@floating
 def layer_fisher(
     layer: SpikingLayer,
     weights: Weights,
@@ -108,6 +154,7 @@ def layer_fisher(
     return fisher + jnp.kron(added, jnp.diag(variance) + jnp.outer(b, b))
 
 
+@floating
 def coupling(
     layer: SpikingLayer, weights: Weights, inputs: Inputs
 ) -> Float[Array, "sample m m"]:
@@ -133,6 +180,7 @@ def _floor(mean: Float[Array, "m m"], damping: Scalar | float) -> Array:
 # --- directions ---------------------------------------------------------------------
 
 
+@floating
 def exact_direction(
     layer: SpikingLayer,
     weights: Weights,
@@ -141,10 +189,12 @@ def exact_direction(
     damping: Scalar | float = 0.0,
 ) -> Weights:
     """The natural gradient by the dense `layer_fisher`, for reference; $O(n^3m^3)$."""
+    layer.check(weights, gradient)
     fisher = layer_fisher(layer, weights, inputs, damping)
     return natural_gradient(gradient, fisher, method="cholesky")
 
 
+@floating
 def whole_direction(
     layer: SpikingLayer,
     weights: Weights,
@@ -163,6 +213,7 @@ def whole_direction(
     grow with $n$, are averaged over `inputs`. For one neuron it is Eqs. 34 and 37. The
     rows of `weights` must be independent.
     """
+    layer.check(weights, gradient)
     b, variance = layer.moments.mean, layer.moments.variance
     units, size = len(weights), len(weights) * (len(weights) + 1)
     root = jnp.linalg.cholesky((weights * variance[None]) @ weights.T)
@@ -186,6 +237,7 @@ def whole_direction(
     return plain - inverse @ seen.reshape(units, units + 1) @ dual
 
 
+@floating
 def unitwise_direction(
     layer: SpikingLayer,
     weights: Weights,
@@ -206,6 +258,7 @@ def unitwise_direction(
     xx^\top]$, as though they were observed: just as invariant, but blind to what the
     outputs make of them. Without a readout both are exact for Gaussian inputs.
     """
+    layer.check(weights, gradient)
     b, variance = layer.moments.mean, layer.moments.variance
     own = own or layer.readout is None
     density = layer.transfer if own else QuarterSquare(layer.transfer)
@@ -213,14 +266,27 @@ def unitwise_direction(
     seen = at_unit
     if not own:
         seen = jnp.diagonal(jnp.mean(coupling(layer, weights, inputs), axis=0))
-    gain = jnp.where(at_unit > 0, seen / jnp.where(at_unit > 0, at_unit, 1.0), 0.0)
+    gain = ratio(seen, at_unit)
     floor = damping * jnp.mean(seen)
+    nodes = _nodes(layer, density, weights)
 
     def one(w: Vector, g: Vector, gain: Scalar) -> Vector:
         metric = Affine(density, gain, floor)
-        return glm_fisher_inverse(metric, w, b, variance, nodes=layer.nodes).mv(g)
+        return glm_fisher_inverse(metric, w, b, variance, nodes=nodes).mv(g)
 
     return jax.vmap(one)(weights, gradient, gain)
+
+
+def _nodes(layer: SpikingLayer, density: Transfer, weights: Weights) -> int:
+    """Enough nodes of quadrature for the potential of every unit."""
+    if layer.nodes is not None:
+        return layer.nodes
+    if not concrete(layer, density, weights):
+        return NODES
+    with jax.ensure_compile_time_eval():
+        moments = layer.moments
+        seen = [voltage_moments(w, moments.mean, moments.variance) for w in weights]
+        return max(enough_nodes(density, *s[:2], least=NODES) for s in seen)
 
 
 class QuarterSquare(eqx.Module):
@@ -264,6 +330,7 @@ def _(transfer: Affine, voltage: Any, order: int = 0) -> Any:
     return (first + transfer.floor, *rest)
 
 
+@floating
 def kfac_direction(
     layer: SpikingLayer,
     weights: Weights,
@@ -276,6 +343,7 @@ def kfac_direction(
     $E[B]$, over `inputs`, is the second moment of the gradient in $u$ for spikes drawn
     from the outputs' own law; $E[xx^\top] = \Sigma + bb^\top$ is inverted exactly.
     """
+    layer.check(weights, gradient)
     b, variance = layer.moments.mean, layer.moments.variance
     one = jnp.ones((1, 1), b.dtype)
     inputs_inverse = inverse_diagonal_plus_low_rank(variance, b[:, None], one)
@@ -294,10 +362,12 @@ def gaussian_inputs(moments: InputMoments, count: int, key: Key[Array, ""]) -> I
     return moments.mean[None] + jnp.sqrt(moments.variance)[None] * noise
 
 
+@floating
 def poisson_inputs(
     rates: Vector, kernel: SynapticKernel, count: int, key: Key[Array, ""]
 ) -> Inputs:
     """Stationary synaptic potentials in mV of Poisson spikes at `rates` (Hz)."""
+    check_bins(rates, BIN, "rates")
 
     def with_bin(potentials: Inputs, number: Array) -> tuple[Inputs, None]:
         age = BIN * (number.astype(rates.dtype) + 0.5)

@@ -14,16 +14,18 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float
 
+from ..._arguments import floating, one_of
 from ..._interfaces import Scalar
 from ...circuits import input_moments, relative_exponential
 from ...curvature import mean_density, voltage_moments
-from .config import Config, draw_weights
+from .config import Config, draw_weights, nodes_of
 
 
 BIN = 5e-4  # s; the bin that divergences are told for, whatever the step
 THRESHOLD = 5e-5  # of the divergence per bin: learned
 PREDICTED = ("euclidean", "natural", "approximate")
 TEACHERS = 500
+NODES = 81  # of quadrature, at least
 
 
 class Landscape(NamedTuple):
@@ -42,11 +44,12 @@ class Landscape(NamedTuple):
 def landscape(config: Config) -> Landscape:
     """The task of `config`, with the mean over teachers by a fixed sample of them."""
     moments = input_moments(config.rates, config.kernel)
+    nodes = max(NODES, nodes_of(config))
 
     def curvature(key: Array) -> Scalar:
         weights = draw_weights(config, key)
         mean, variance, _ = voltage_moments(weights, moments.mean, moments.variance)
-        return mean_density(config.transfer, mean, variance, order=0, nodes=81)
+        return mean_density(config.transfer, mean, variance, order=0, nodes=nodes)
 
     average = jnp.mean(jax.vmap(curvature)(jr.split(jr.key(0), TEACHERS)))
     spread = 2 * (config.weight_scale / config.size) ** 2 / 3
@@ -58,6 +61,7 @@ def fisher_trace(here: Landscape) -> Scalar:
     return here.curvature * jnp.sum(here.variance + here.mean**2)
 
 
+@floating
 def euclidean_divergence(
     here: Landscape, rate: Scalar, times: Float[Array, " t"]
 ) -> Float[Array, " t"]:
@@ -73,6 +77,7 @@ def euclidean_divergence(
     return BIN / 2 * left @ stiffness
 
 
+@floating
 def natural_divergence(
     here: Landscape, rate: Scalar, times: Float[Array, " t"]
 ) -> Float[Array, " t"]:
@@ -83,6 +88,7 @@ def natural_divergence(
     return BIN / 2 * (start * decay + rate * count / 2 * (1 - decay))
 
 
+@floating
 def approximate_divergence(
     here: Landscape, rate: Scalar, uniform: Scalar, times: Float[Array, " t"]
 ) -> Float[Array, " t"]:
@@ -112,25 +118,27 @@ def approximate_divergence(
     return BIN / 2 * here.curvature * (soft + (1 + q) * hard)
 
 
+@floating
 def divergence_curve(
     config: Config, student: str, times: Float[Array, " t"]
 ) -> Float[Array, " t"]:
     """Expected divergence per bin of 0.5 ms at `times` (s) of one of `PREDICTED`."""
+    if times.ndim != 1:
+        raise ValueError(f"`times` must be a vector; got {times.shape}.")
     return _curve(landscape(config), config, student, times)
 
 
 def _curve(
     here: Landscape, config: Config, student: str, times: Float[Array, " t"]
 ) -> Float[Array, " t"]:
+    one_of("student", student, PREDICTED)
     factor = config.rate_factor
     if student == "euclidean":
         return euclidean_divergence(here, factor * config.euclidean_rate, times)
     if student == "natural":
         return natural_divergence(here, factor * config.natural_rate, times)
-    if student == "approximate":
-        rate = factor * config.approximate_rate
-        return approximate_divergence(here, rate, config.uniform, times)
-    raise ValueError(f"`student` must be one of {PREDICTED}; got '{student}'.")
+    rate = factor * config.approximate_rate
+    return approximate_divergence(here, rate, config.uniform, times)
 
 
 @eqx.filter_jit
@@ -139,17 +147,20 @@ def time_to_threshold(
 ) -> Scalar:
     """Seconds until the expected divergence first falls below `threshold`.
 
-    Infinite if it does not within 10^6 s. By bisection, then one Newton step, through
-    which every hyper-parameter has its derivative.
+    Infinite if it does not within 10^6 s, 0 if it is below from the start. By
+    bisection, then one Newton step, through which every hyper-parameter has its
+    derivative. NaN where a parameter is.
     """
     threshold = jnp.asarray(threshold, config.natural_rate.dtype)
     task = landscape(config), config
     frozen = jax.lax.stop_gradient(task)
     curve = lambda task, time: _curve(task[0], task[1], student, time[None])[0]
     grid = jnp.geomspace(1.0, 1e6, 400).astype(threshold.dtype)
-    below = _curve(frozen[0], frozen[1], student, grid) < threshold
+    course = _curve(frozen[0], frozen[1], student, grid)
+    below = course < threshold
     first = jnp.argmax(below)
-    low, high = grid[jnp.maximum(first - 1, 0)], grid[first]
+    low = jnp.where(first == 0, 0.0, grid[jnp.maximum(first - 1, 0)])
+    high = grid[first]
 
     def halve(_: int | Array, ends: tuple[Array, Array]) -> tuple[Array, Array]:
         middle = (ends[0] + ends[1]) / 2
@@ -160,4 +171,8 @@ def time_to_threshold(
     time = jax.lax.stop_gradient((low + high) / 2)
     slope = jax.lax.stop_gradient(jax.grad(lambda t: curve(frozen, t))(time))
     refined = time - (curve(task, time) - threshold) / slope
-    return jnp.where(jnp.any(below), refined, jnp.inf)
+    at_once = curve(frozen, jnp.zeros_like(threshold)) < threshold
+    found = jnp.where(jnp.any(below), refined, jnp.inf)
+    found = jnp.where(at_once, 0.0, found)
+    lost = jnp.isnan(threshold) | jnp.any(jnp.isnan(course))
+    return jnp.where(lost, jnp.nan, found)

@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, Key
 
+from ..._arguments import floating, whole
 from ..._keys import unrolled
-from ..._random import spike_counts
+from ..._random import check_bins, spike_counts
 from ...circuits import SynapticKernel
 
 
@@ -14,6 +15,7 @@ BIN = 5e-4  # s
 MEMORY = 0.25  # s of input that a potential remembers
 
 
+@floating
 def stationary_potentials(
     rates: Float[Array, " n"],
     kernel: SynapticKernel,
@@ -24,8 +26,13 @@ def stationary_potentials(
 
     Each is the sum of `kernel` over Bernoulli spikes of the last 250 ms in bins of
     0.5 ms, as a run leaves them: mean and variance are 0.99931 and $1 - r\,dt$ of their
-    limits for short bins.
+    limits for short bins. Raises `ValueError` for rates above one spike in a bin;
+    traced ones pass and give NaN.
     """
+    if rates.ndim != 1:
+        raise ValueError(f"`rates` must be a vector, one per input; got {rates.shape}.")
+    whole("samples", samples, 1)
+    check_bins(rates, BIN, "rates")
     bins = round(MEMORY / BIN)
     ages = BIN * jnp.arange(1, bins + 1, dtype=rates.dtype)
     weights = kernel(ages)

@@ -14,20 +14,31 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jax.core import Tracer
 from jaxtyping import Array, Float, Key
 
+from ..._arguments import (
+    check_finite,
+    check_not_negative,
+    check_symmetric,
+    concrete,
+    floating,
+    whole,
+)
 from ..._interfaces import Scalar
 from ..._transfer import fisher_density, Transfer
 from ...circuits import SynapticKernel
+from ...curvature import mean_density
+from ...curvature._glm import REACH
 
 
 Vector = Float[Array, " n"]
 Matrix = Float[Array, "n n"]
 TIMES = 256  # nodes of an integral over the time since a spike
+TOLERANCE = 1e-4  # of the last terms of a series, over the largest
 TAIL = 1e-12  # probability of a potential outside the grid, on either side
 
 
+@floating
 def voltage_density(
     weights: Vector, rates: Vector, kernel: SynapticKernel, *, points: int = 1024
 ) -> tuple[Float[Array, " point"], Float[Array, " point"]]:
@@ -41,8 +52,8 @@ def voltage_density(
     time constant; its values there ripple.
     """
     _check(weights, rates)
-    if points < 4 or points % 2:
-        raise ValueError(f"`points` must be even, at least 4; got {points}.")
+    if whole("points", points, 4) % 2:
+        raise ValueError(f"`points` must be even; got {points}.")
     amplitude, duration = _time_nodes(kernel)
     low, high = _bounds(weights, rates, kernel)
     spacing = (high - low) / (points - 2)
@@ -75,6 +86,7 @@ def _unit(phase: Array) -> Array:
     return jax.lax.complex(jnp.cos(phase), jnp.sin(phase))
 
 
+@floating
 def shot_noise_fisher(
     transfer: Transfer,
     weights: Vector,
@@ -91,8 +103,11 @@ def shot_noise_fisher(
     r_i \int \epsilon^2 H(w_i \epsilon)$. $H$ is summed over `voltage_density`; a
     Chebyshev series of `nodes` terms in each of the two potentials separates the double
     integral, so the cost grows as $n^2$. For the default sigmoid 64 suffice for single
-    potentials up to 60 mV (weights up to 1). Rows of silent inputs are zero.
+    potentials up to 60 mV (weights up to 1). Rows of silent inputs are zero. Raises
+    `ValueError` where `nodes` or `points` are too few: the last terms of the series
+    count, or the potentials lie too far apart for $F$; NaN where values are traced.
     """
+    whole("nodes", nodes, 4)
     voltages, density = voltage_density(weights, rates, kernel, points=points)
     mass = density * (voltages[1] - voltages[0])
     amplitude, duration = _time_nodes(kernel)
@@ -121,10 +136,24 @@ def shot_noise_fisher(
     sums = (single[:, None] + single[None]).ravel()
     pairs = jax.lax.map(raised, sums).reshape(nodes, nodes)
     alone = jax.lax.map(raised, single)
-    off = first @ (series @ pairs @ series.T) @ first.T
-    return (off + off.T) / 2 + jnp.diag(second @ (series @ alone))
+    terms = series @ pairs @ series.T
+    off = first @ terms @ first.T
+    found = (off + off.T) / 2 + jnp.diag(second @ (series @ alone))
+    last, most = jnp.max(jnp.abs(terms[-2:])), jnp.max(jnp.abs(terms))
+    width = (voltages[-1] - voltages[0]) / (2 * REACH)
+    resolved = mean_density(
+        transfer, jnp.mean(voltages), width**2, order=0, nodes=points
+    )
+    short = (last > TOLERANCE * most) | jnp.isnan(resolved)
+    if concrete(short) and short:
+        raise ValueError(
+            f"`nodes` ({nodes}) are too few for single potentials up to "
+            f"{float(jnp.max(jnp.abs(weights)) * peak):.4g} mV."
+        )
+    return jnp.where(short, jnp.nan, found)
 
 
+@floating
 def draw_potentials(
     rates: Vector, kernel: SynapticKernel, spikes: int, key: Key[Array, ""]
 ) -> Vector:
@@ -134,22 +163,31 @@ def draw_potentials(
     oldest has decayed: take $0.2\, r + 6\sqrt{0.2\, r} + 6$ or more. Silent inputs
     give 0.
     """
+    if rates.ndim != 1:
+        raise ValueError(f"`rates` must be a vector, one per input; got {rates.shape}.")
+    whole("spikes", spikes, 1)
+    check_not_negative("rates", rates)
     gaps = jr.exponential(key, (spikes, *rates.shape), rates.dtype)
-    active = rates > 0
-    times = jnp.cumsum(gaps, axis=0) / jnp.where(active, rates, 1.0)[None]
-    return jnp.where(active, jnp.sum(kernel(times), axis=0), 0.0)
+    silent = rates == 0
+    rates = jnp.where(rates < 0, jnp.nan, rates)
+    times = jnp.cumsum(gaps, axis=0) / jnp.where(silent, 1.0, rates)[None]
+    return jnp.where(silent, 0.0, jnp.sum(kernel(times), axis=0))
 
 
+@floating
 def fisher_error(exact: Matrix, closed: Matrix) -> Scalar:
     r"""$\|L^{-1} G_{exact} L^{-\top} - I\|_2$ with $G_{closed} = LL^\top$.
 
     The largest relative error of the closed form along any direction of weight space;
-    infinite where it is not positive definite, so no metric.
+    infinite where it is not positive definite, so no metric. NaN where a matrix holds
+    one.
     """
     error = jnp.max(jnp.abs(relative_spectrum(exact, closed) - 1))
-    return jnp.where(jnp.isnan(error), jnp.inf, error)
+    lost = jnp.isnan(jnp.sum(exact) + jnp.sum(closed))
+    return jnp.where(jnp.isnan(error) & ~lost, jnp.inf, error)
 
 
+@floating
 def relative_spectrum(exact: Matrix, closed: Matrix) -> Vector:
     r"""Eigenvalues of $G_{closed}^{-1} G_{exact}$, ascending; all 1 where they agree.
 
@@ -163,12 +201,17 @@ def relative_spectrum(exact: Matrix, closed: Matrix) -> Vector:
     return jnp.linalg.eigvalsh((whole + whole.T) / 2)
 
 
+@floating
 def update_angle(exact: Matrix, closed: Matrix, direction: Vector) -> Scalar:
     r"""Angle in degrees between $G_{closed}^{-1} G_{exact} \Delta$ and $\Delta$.
 
     How far the closed form turns the mean update away from the straight way.
     """
     _check_pair(exact, closed)
+    if direction.shape != exact.shape[:1]:
+        raise ValueError(
+            f"`direction` must have {len(exact)} entries; got {direction.shape}."
+        )
     moved = jnp.linalg.solve(closed, exact @ direction)
     lengths = jnp.linalg.norm(moved) * jnp.linalg.norm(direction)
     cosine = jnp.clip(jnp.vdot(moved, direction) / lengths, -1.0, 1.0)
@@ -214,11 +257,8 @@ def _check(weights: Array, rates: Array) -> None:
             "`weights` and `rates` must be vectors of one length, at least 1; got "
             f"{weights.shape} and {rates.shape}."
         )
-    for name, values in {"weights": weights, "rates": rates}.items():
-        if not isinstance(values, Tracer) and not np.all(np.isfinite(values)):
-            raise ValueError(f"`{name}` must be finite; got {values}.")
-    if not isinstance(rates, Tracer) and np.any(np.asarray(rates) < 0):
-        raise ValueError(f"`rates` must not be negative; got {rates}.")
+    check_finite("weights", weights)
+    check_not_negative("rates", rates)
 
 
 def _check_pair(exact: Array, closed: Array) -> None:
@@ -227,3 +267,5 @@ def _check_pair(exact: Array, closed: Array) -> None:
             "`exact` and `closed` must be square matrices of one size; got "
             f"{exact.shape} and {closed.shape}."
         )
+    check_symmetric("exact", exact)
+    check_symmetric("closed", closed)

@@ -139,7 +139,7 @@ def _boundary(config: groups.Groups) -> Array:
         neuron.moments.mean[fires],
         neuron.moments.variance[fires],
     )
-    c = glm_coefficients(neuron.transfer, *moments, nodes=neuron.nodes)
+    c = glm_coefficients(neuron.transfer, *moments, nodes=neuron.quadrature)
     return config.size * heterosynaptic_boundary(c, neuron.kernel, config.start[0])
 
 

@@ -7,24 +7,29 @@ mV above rest.
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Key
 
-from ..._interfaces import AbstractCircuit, AbstractRule, real, require, Scalar
+from ..._arguments import real, require, whole
+from ..._config import AbstractConfig
+from ..._interfaces import AbstractCircuit, AbstractRule, Scalar
 from ..._signals import SpikingSignals
-from ...circuits import Afferents, SpikingNeuron, SynapticKernel
+from ...circuits import Afferents, Sigmoid, SpikingNeuron, SynapticKernel
 from ...curvature import voltage_moments
+from ...curvature._glm import enough_nodes
 from ...rules import EuclideanGradient, NaturalGradient, Reparametrised
 from ...tasks import Replay, Spikes
 
 
 Vector = Float[Array, " 1"]
+ROOM = 4.0  # for learning: variance of the potential that nodes serve, over the first
 ROUNDED_ENERGY = 38.46  # mV^2/Hz: 1/c_eps as the code of Fig. 4 has it (38.4615...)
 
 
-class SingleSynapse(eqx.Module):
+class SingleSynapse(AbstractConfig):
     r"""One input, one synapse, and a teacher that fires independently of it.
 
     The synapse sits where its amplitude is divided by `inverse_attenuation` $1/\alpha$
@@ -32,6 +37,9 @@ class SingleSynapse(eqx.Module):
     `unit_mean` the kernel has area 1/`rate`, so that the synaptic potential has mean 1
     mV at any rate. A student with the Euclidean gradient (Eq. 44) and `euclidean_rate`
     sees the same spikes. Without `metric` the natural one uses it as well.
+
+    `nodes` of quadrature serve `weight` with room for learning: by default as many as
+    that takes, refused where none do. Where they are too few a run is NaN.
     """
 
     learning_rate: Scalar = eqx.field(default=0.017, converter=real)
@@ -47,6 +55,7 @@ class SingleSynapse(eqx.Module):
     steps: int = eqx.field(default=10_000, static=True)
     step: float = eqx.field(default=5e-4, static=True)  # s
     refresh: int = eqx.field(default=20, static=True)  # steps; 0: frozen
+    nodes: int | None = eqx.field(default=None, static=True)  # of quadrature
 
     def __check_init__(self) -> None:
         positive = (1e-9, np.inf)
@@ -56,8 +65,9 @@ class SingleSynapse(eqx.Module):
         if not 0 < self.step <= 0.1:
             raise ValueError(f"`step` must lie in (0, 0.1] s; got {self.step}.")
         require(self, rate=(1e-6, 1 / self.step), target_rate=(0.0, 1 / self.step))
-        if self.steps < 2:
-            raise ValueError(f"`steps` must be at least 2; got {self.steps}.")
+        whole("steps", self.steps, 2)
+        whole("refresh", self.refresh, 0)
+        nodes_of(self)
 
     @property
     def kernel(self) -> SynapticKernel:
@@ -76,6 +86,20 @@ class SingleSynapse(eqx.Module):
         return (self.weight * self.inverse_attenuation)[None]
 
 
+def nodes_of(config: SingleSynapse) -> int:
+    """Nodes of quadrature: those of `config`, or enough for twice the weight.
+
+    25 where weight, rate or kernel are traced.
+    """
+    if config.nodes is not None:
+        return whole("nodes", config.nodes, 9)
+    with jax.ensure_compile_time_eval():  # what is known is known inside a program too
+        kernel = config.kernel
+        mean = config.weight * config.rate * kernel.area
+        variance = ROOM * config.weight**2 * config.rate * kernel.energy
+        return enough_nodes(Sigmoid(), mean, variance, least=25)
+
+
 def neuron_of(config: SingleSynapse, refresh: int) -> SpikingNeuron:
     """A neuron with one input."""
     return SpikingNeuron(
@@ -84,7 +108,7 @@ def neuron_of(config: SingleSynapse, refresh: int) -> SpikingNeuron:
         kernel=config.kernel,
         attenuation=config.attenuation,
         refresh=refresh,
-        nodes=25,
+        nodes=nodes_of(config),
     )
 
 
@@ -135,7 +159,7 @@ class StaleNeuron(AbstractCircuit):
         neuron, mean = self.neuron, self.neuron.moments.mean
         weights = neuron.somatic(self.initial)
         seen = voltage_moments(weights, mean, self.variance)
-        fresh = neuron.metric(neuron.transfer, *seen, nodes=neuron.nodes)
+        fresh = neuron.metric(neuron.transfer, *seen, nodes=neuron.quadrature)
         return neuron.at_rest(self.initial)._replace(coefficients=fresh)
 
     def __call__(

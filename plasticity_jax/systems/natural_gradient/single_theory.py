@@ -7,6 +7,7 @@ Rates in Hz, potentials in mV, times in s.
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ..._arguments import floating
 from ..._interfaces import Scalar
 from ..._transfer import fisher_density, score, Transfer
 from ...circuits import SynapticKernel
@@ -16,6 +17,7 @@ from ...curvature import Coefficients
 Values = Float[Array, "*shape"]
 
 
+@floating
 def variance_law(
     transfer: Transfer,
     variance: Values,
@@ -44,6 +46,7 @@ def _group_factors(
     return -drive * (drive * c.g1 + c.g2 * weight), drive * c.g2 + c.g4 * weight
 
 
+@floating
 def heterosynaptic_ratio(
     c: Coefficients,
     kernel: SynapticKernel,
@@ -65,6 +68,7 @@ def heterosynaptic_ratio(
     return silent / (own - uniform + proportional * stimulated)
 
 
+@floating
 def heterosynaptic_boundary(
     c: Coefficients, kernel: SynapticKernel, stimulated: Scalar
 ) -> Scalar:

@@ -12,19 +12,22 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ..._arguments import check_probabilities, floating, whole
 from ..._interfaces import Scalar
 from ..._signals import SpikingSignals
 from ..._transfer import fisher_density, Sigmoid, Transfer
-from ...curvature import Coefficients
+from ...curvature import Coefficients, mean_density
 
 
 Vector = Float[Array, " n"]
+SLACK = 1e-6  # above a probability of 1, by rounding
 REACH = 8.0  # standard deviations that the averages cover on either side
 
 
 # --- the cost -----------------------------------------------------------------------
 
 
+@floating
 def divergence(
     transfer: Transfer,
     weights: Vector,
@@ -38,14 +41,35 @@ def divergence(
     dt$ (Eqs. 9, 49-51): exact over the output, a sample over the inputs. Proportional
     to `dt` as long as few bins hold a spike. Relative to the difference of the two
     probabilities its rounding is that of the number format; finite and with finite
-    gradients also where a probability reaches 0 or 1.
+    gradients also where a probability reaches 0 or 1. Raises `ValueError` for one above
+    1; traced, it is NaN.
     """
-    spike = transfer(potentials @ weights) * dt
-    told = transfer(potentials @ teacher) * dt
+    _check_sample(weights, teacher, potentials)
+    spike = _probability(transfer(potentials @ weights) * dt)
+    told = _probability(transfer(potentials @ teacher) * dt)
     excess = told - spike
     yes = told * _log_ratio(told, spike, excess)
     no = (1 - told) * _log_ratio(1 - told, 1 - spike, -excess)
     return jnp.mean(yes + no)
+
+
+def _check_sample(weights: Vector, teacher: Vector, potentials: Array) -> None:
+    """Raise `ValueError` unless both have a weight for every column of `potentials`."""
+    if (
+        potentials.ndim != 2
+        or not weights.shape == teacher.shape == potentials.shape[1:]
+    ):
+        raise ValueError(
+            "`weights` and `teacher` must have one entry for each column of "
+            f"`potentials` {potentials.shape}; got {weights.shape} and {teacher.shape}."
+        )
+
+
+def _probability(mean: Float[Array, " sample"]) -> Float[Array, " sample"]:
+    """Of a spike in a bin: at most 1 but for rounding."""
+    checked = jnp.where(mean <= 1 + SLACK, jnp.minimum(mean, 1.0), mean)
+    check_probabilities("rate x dt", checked)
+    return jnp.where(mean > 1 + SLACK, jnp.nan, mean)
 
 
 def _log_ratio(
@@ -61,6 +85,7 @@ def _log_ratio(
     return jnp.where(close, near, jnp.log(a) - jnp.log(b))
 
 
+@floating
 def rate_error(
     transfer: Transfer,
     weights: Vector,
@@ -68,6 +93,7 @@ def rate_error(
     potentials: Float[Array, "sample n"],
 ) -> Scalar:
     r"""$\langle(\phi - \phi^*)^2\rangle^{1/2}$ in Hz over a sample of potentials."""
+    _check_sample(weights, teacher, potentials)
     error = transfer(potentials @ weights) - transfer(potentials @ teacher)
     return jnp.sqrt(jnp.mean(error**2))
 
@@ -83,6 +109,7 @@ class DensityMoments(NamedTuple):
     c3: Scalar
 
 
+@floating
 def moment_coefficients(
     transfer: Transfer, mean: Scalar, variance: Scalar, *, nodes: int = 401
 ) -> DensityMoments:
@@ -90,9 +117,10 @@ def moment_coefficients(
 
     $c_1 = I_1$, $c_2 = (I_2 - I_1\mu)/\sigma^2$, $c_3 = (I_3 - I_1(\mu^2 + \sigma^2) -
     2 c_2 \mu\sigma^2)/\sigma^4$. 0/0 at $\sigma = 0$ and inaccurate near it: for
-    comparison with `curvature.glm_coefficients` in double precision.
+    comparison with `curvature.glm_coefficients` in double precision. NaN where `nodes`
+    are too few.
     """
-    voltage, weights = _gaussian(mean, variance, nodes)
+    voltage, weights = _gaussian(transfer, mean, variance, nodes)
     density = weights * fisher_density(transfer, voltage)[0]
     first, second, third = (jnp.sum(density * voltage**k) for k in range(3))
     c2 = (second - first * mean) / variance
@@ -100,6 +128,7 @@ def moment_coefficients(
     return DensityMoments(first, c2, c3 / variance**2)
 
 
+@floating
 def bernoulli_correction(
     transfer: Transfer,
     mean: Scalar,
@@ -111,21 +140,29 @@ def bernoulli_correction(
     r"""$E[F/(1 - \phi\,dt)] / E[F]$: exact over approximate $c_1$ of one bin.
 
     The paper drops $1 - \phi\,dt$ (Eqs. 56, 66-67), which is exact for Poisson counts
-    and for $dt \to 0$; Eq. 66 has the factor upside down.
+    and for $dt \to 0$; Eq. 66 has the factor upside down. NaN where a probability
+    reaches 1, or `nodes` are too few.
     """
-    voltage, weights = _gaussian(mean, variance, nodes)
+    voltage, weights = _gaussian(transfer, mean, variance, nodes)
     density = weights * fisher_density(transfer, voltage)[0]
-    return jnp.sum(density / (1 - transfer(voltage) * dt)) / jnp.sum(density)
+    spike = transfer(voltage) * dt
+    spike = jnp.where(spike >= 1, jnp.nan, spike)
+    return jnp.sum(density / (1 - spike)) / jnp.sum(density)
 
 
 def _gaussian(
-    mean: Scalar, variance: Scalar, nodes: int
+    transfer: Transfer, mean: Scalar, variance: Scalar, nodes: int
 ) -> tuple[Float[Array, " node"], Float[Array, " node"]]:
-    """Nodes and weights of the trapezoid rule for a normal potential."""
-    z = np.linspace(-REACH, REACH, nodes)
+    """Nodes and weights of the trapezoid rule for a normal potential.
+
+    NaN where as many nodes are too few for `curvature.mean_density`.
+    """
+    known = mean_density(transfer, mean, variance, order=0, nodes=nodes)
+    z = np.linspace(-REACH, REACH, whole("nodes", nodes, 3))
     weights = np.exp(-(z**2) / 2)
     voltage = mean + jnp.sqrt(variance) * jnp.asarray(z, mean.dtype)
-    return voltage, jnp.asarray(weights / weights.sum(), mean.dtype)
+    weights = jnp.asarray(weights / weights.sum(), mean.dtype)
+    return voltage, jnp.where(jnp.isnan(known), jnp.nan, weights)
 
 
 def least_scale(transfer: Sigmoid) -> tuple[Scalar, Scalar]:
@@ -147,6 +184,7 @@ class InverseCoefficients(NamedTuple):
     g4: Scalar
 
 
+@floating
 def sherman_morrison_coefficients(
     c1: Scalar, c2: Scalar, c3: Scalar, mean: Scalar, variance: Scalar, q: Scalar
 ) -> InverseCoefficients:
@@ -190,6 +228,7 @@ def mixed_limit(c: Coefficients) -> Scalar:
 # --- a quadratic transfer function --------------------------------------------------
 
 
+@floating
 def quadratic_change(learning_rate: Scalar | float, signals: SpikingSignals) -> Vector:
     r"""The natural change where $\phi = \frac14(V - \theta)^2$, $V > \theta$.
 

@@ -12,19 +12,19 @@ import equinox as eqx
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jax.core import Tracer
-from jaxtyping import Array, ArrayLike, Float, Key
+from jaxtyping import Array, Float, Key
 
-from ..._config import nearest
-from ..._interfaces import (
-    AbstractRule,
-    AbstractTask,
+from ..._arguments import (
+    check_finite,
+    concrete,
+    one_of,
+    optional,
     real,
     require,
-    Scalar,
-    State,
-    System,
+    whole,
 )
+from ..._config import AbstractConfig
+from ..._interfaces import AbstractRule, AbstractTask, Scalar, State, System
 from ..._trees import tree_scale
 from ...circuits import feedforward, LossCircuit, SecondMomentError, SquaredError
 from ...rules import (
@@ -61,11 +61,7 @@ INPUTS = ("mixed", "iid")
 REDUCTIONS = ("mean", "sum_outputs")
 
 
-def _optional(x: ArrayLike | None) -> Array | None:
-    return None if x is None else real(x)
-
-
-class Landscape(eqx.Module):
+class Landscape(AbstractConfig):
     """A two-dimensional bowl on which to look at single steps (Figs. 3 and 4)."""
 
     stiffness: Scalar = eqx.field(default=5.0, converter=real)  # of the steep direction
@@ -79,11 +75,10 @@ class Landscape(eqx.Module):
         positive = (1e-12, math.inf)
         require(self, stiffness=positive, softness=positive, distance=positive)
         require(self, fluctuation=positive, corruption=(0.0, math.inf))
-        if self.trials < 2:
-            raise ValueError(f"`trials` must be at least 2; got {self.trials}.")
+        whole("trials", self.trials, 2)
 
 
-class Directions(eqx.Module):
+class Directions(AbstractConfig):
     """What Table 2's networks have in common; each cell has its own rule and size."""
 
     inputs: str = eqx.field(default="mixed", static=True)
@@ -93,12 +88,11 @@ class Directions(eqx.Module):
     blind: bool = eqx.field(default=False, static=True)  # control: no gradient
 
     def __check_init__(self) -> None:
-        if self.steps < 2:
-            raise ValueError(f"`steps` must be at least 2; got {self.steps}.")
+        whole("steps", self.steps, 2)
         Config(inputs=self.inputs, samples=self.samples)  # its own checks
 
 
-class Config(eqx.Module):
+class Config(AbstractConfig):
     r"""A student network at its teacher's task, hit by noise and repaired at each step.
 
     `sizes` are the layer sizes: two of them make a linear network, whose loss needs
@@ -116,10 +110,10 @@ class Config(eqx.Module):
     damping: Scalar = eqx.field(default=0.0, converter=real)  # of Newton's Hessian
     learning_rate: Scalar = eqx.field(default=0.01, converter=real)  # of plain descent
     input_samples: Float[Array, "feature sample"] | None = eqx.field(
-        default=None, converter=_optional
+        default=None, converter=optional
     )
     second_moment: Float[Array, "feature feature"] | None = eqx.field(
-        default=None, converter=_optional
+        default=None, converter=optional
     )
     rule: str = eqx.field(default="noisy_gradient", static=True)
     sizes: tuple[int, ...] = eqx.field(default=(12, 20, 10), static=True)
@@ -145,9 +139,7 @@ class Config(eqx.Module):
         require(self, learning_rate=unbounded, start_offset=(-1e30, 1e30))
         require(self, fluctuating_share=(0.0, 1.0))
         for name in ("samples", "steps", "window", "probes"):
-            if getattr(self, name) < 1:
-                value = getattr(self, name)
-                raise ValueError(f"`{name}` must be at least 1; got {value}.")
+            whole(name, getattr(self, name), 1)
         if self.window > self.steps:
             raise ValueError(
                 f"`window` ({self.window}) must not exceed `steps` ({self.steps})."
@@ -162,15 +154,16 @@ class Config(eqx.Module):
             "inputs": INPUTS,
             "reduction": REDUCTIONS,
         }.items():
-            value = getattr(self, name)
-            if value not in allowed:
-                raise ValueError(
-                    f"`{name}` is unknown: '{value}'.{nearest(value, allowed)}"
-                )
+            one_of(name, getattr(self, name), allowed)
         if self.fluctuating_share < 1 and not self.linear:
             raise ValueError(
                 "`fluctuating_share` below 1 needs a linear network (two `sizes`); got "
                 f"{self.sizes}."
+            )
+        if self.fluctuates and round(self.fluctuating_share * self.sizes[0]) < 1:
+            raise ValueError(
+                f"`fluctuating_share` {self.fluctuating_share} of {self.sizes[0]} "
+                "directions is none; without fluctuations set `fluctuates` to false."
             )
         _check_data(self)
 
@@ -195,10 +188,8 @@ def _check_data(config: Config) -> None:
     inputs, moment = config.input_samples, config.second_moment
     features = config.sizes[0]
     for name, array in {"input_samples": inputs, "second_moment": moment}.items():
-        if array is None or isinstance(array, Tracer):
-            continue
-        if not np.all(np.isfinite(array)):
-            raise ValueError(f"`{name}` holds values that are not finite.")
+        if array is not None:
+            check_finite(name, array)
     if inputs is not None and (inputs.ndim != 2 or len(inputs) != features):
         raise ValueError(
             f"`input_samples` must have shape ({features}, samples) for `sizes` "
@@ -216,7 +207,7 @@ def _check_data(config: Config) -> None:
             f"`second_moment` must have shape ({features}, {features}) for `sizes` "
             f"{config.sizes}; got {moment.shape}."
         )
-    if isinstance(moment, Tracer):
+    if not concrete(moment):
         return
     dense = np.asarray(moment, np.float64)
     tolerance = 1e-5 * max(float(np.max(np.abs(dense))), 1e-30)
@@ -329,7 +320,7 @@ def soft_projector(config: Config) -> Float[Array, "w w"]:
     The Hessian is $I \\otimes C$ up to a factor, so whole eigenvectors of $C$ are kept,
     the same for every output.
     """
-    count = max(1, round(config.fluctuating_share * config.sizes[0]))
+    count = round(config.fluctuating_share * config.sizes[0])
     _, vectors = jnp.linalg.eigh(input_moment(config))
     soft = vectors[:, :count]
     return jnp.kron(jnp.eye(config.sizes[1]), soft @ soft.T)

@@ -4,6 +4,9 @@ Raman & O'Leary 2021, eLife 10:e62912 (main text Eqs. 1-14, appendix Eqs. A1-A8)
 the corrections of its misprints. `loss` is any scalar function of a pytree of weights;
 `Q_w[v]` is `curvature.quadratic_form`. The laws of the long run are in `curvature`
 (`steady_state` and its neighbours).
+
+Each law refuses, with a `ValueError`, what is outside of its domain, such as a length
+or a curvature that must be positive; there it is NaN where its arguments are traced.
 """
 
 import math
@@ -15,6 +18,15 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
+from ..._arguments import (
+    check_finite,
+    check_symmetric,
+    concrete,
+    floating,
+    not_negative,
+    positive,
+    whole,
+)
 from ..._interfaces import Scalar, Synapses
 from ..._trees import tree_norm, tree_unit, tree_vdot
 from ...curvature import hessian, hvp, quadratic_form
@@ -55,6 +67,7 @@ def second_order_change(
     return first + squares / 2 + cross
 
 
+@floating
 def expected_change(
     loss: Loss, weights: Synapses, compensation: Synapses, fluctuation_norm: Scalar
 ) -> Scalar:
@@ -63,6 +76,7 @@ def expected_change(
     $c^\top g + \frac12 \|c\|^2 Q_w[c] + \frac12 \delta^2\, \mathrm{Tr} H / N$; without
     compensation it is Box 2.
     """
+    fluctuation_norm = not_negative("fluctuation_norm", fluctuation_norm)
     gradient = jax.grad(loss)(weights)
     own = tree_vdot(compensation, gradient) + 0.5 * tree_vdot(
         compensation, compensation
@@ -82,6 +96,7 @@ def optimal_length(loss: Loss, weights: Synapses, direction: Synapses) -> Scalar
     return jnp.where(curved, -slope / jnp.where(curved, curvature, 1.0), jnp.nan)
 
 
+@floating
 def optimal_ratio(
     fluctuation_curvature: Scalar, compensation_curvature: Scalar
 ) -> Scalar:
@@ -90,9 +105,12 @@ def optimal_ratio(
     Eq. 9b. Holds where the loss is stationary and every length is the optimal one; it
     is a one-step (greedy) optimum, not the best fixed ratio of a whole run.
     """
-    return jnp.sqrt(fluctuation_curvature / compensation_curvature)
+    above = not_negative("fluctuation_curvature", fluctuation_curvature)
+    below = positive("compensation_curvature", compensation_curvature)
+    return jnp.sqrt(above / below)
 
 
+@floating
 def learning_excess(
     expected_drop: Scalar, fluctuation_norm: Scalar, fluctuation_curvature: Scalar
 ) -> Scalar:
@@ -102,9 +120,12 @@ def learning_excess(
     = \frac{2\,E[-\Delta F^*]}{\delta^2 Q[\epsilon]}$,
     with `expected_drop` $= E[-\Delta F^*]$.
     """
-    return 2 * expected_drop / (fluctuation_norm**2 * fluctuation_curvature)
+    length = positive("fluctuation_norm", fluctuation_norm)
+    curvature = positive("fluctuation_curvature", fluctuation_curvature)
+    return 2 * expected_drop / (length**2 * curvature)
 
 
+@floating
 def slope_per_length(
     compensation_curvature: Scalar,
     compensation_norm: Scalar,
@@ -112,47 +133,66 @@ def slope_per_length(
     fluctuation_norm: Scalar,
 ) -> Scalar:
     r"""$d(E[\Delta F]/\|c\|)/d\|c\|$ (A1): zero exactly where Eq. 9a holds."""
-    ratio = fluctuation_norm / compensation_norm
+    length = positive("compensation_norm", compensation_norm)
+    ratio = not_negative("fluctuation_norm", fluctuation_norm) / length
     return compensation_curvature / 2 - ratio**2 * fluctuation_curvature / 2
 
 
+@floating
 def mean_curvature(matrix: Matrix) -> Scalar:
     r"""$E\,Q_w[\hat\xi] = \mathrm{Tr} H / N$ for isotropic directions (Eq. 12)."""
+    _check_square("matrix", matrix)
     return jnp.trace(matrix) / len(matrix)
 
 
+@floating
 def curvature_variance(matrix: Matrix) -> Scalar:
     r"""$\mathrm{Var}\,Q_w[\hat\xi] = 2(\|H\|_F^2 - (\mathrm{Tr} H)^2/N)/(N(N+2))$."""
+    check_symmetric("matrix", matrix)
     n = len(matrix)
     spread = jnp.sum(matrix**2) - jnp.trace(matrix) ** 2 / n
     return 2 * spread / (n * (n + 2))
 
 
+@floating
 def gradient_curvature(eigenvalues: Vector, overlaps: Vector) -> Scalar:
     r"""$Q_w[g] = \sum d_i^2 \lambda_i / \sum d_i^2$, $d_i = v_i^\top g$ (A2).
 
     On a quadratic $d_i = \lambda_i c_i$, $c_i = v_i^\top (w - w^*)$, which is Eq. 14.
     """
+    _check_modes(eigenvalues, overlaps)
     return jnp.sum(overlaps**2 * eigenvalues) / jnp.sum(overlaps**2)
 
 
+@floating
 def newton_curvature(eigenvalues: Vector, overlaps: Vector) -> Scalar:
     r"""$Q_w[H^{-1} g] = \sum d_i^2 \lambda_i^{-1} / \sum d_i^2 \lambda_i^{-2}$ (A6)."""
+    _check_modes(eigenvalues, overlaps)
     weights = (overlaps / eigenvalues) ** 2
     return jnp.sum(weights * eigenvalues) / jnp.sum(weights)
 
 
+@floating
 def gradient_is_steep(eigenvalues: Vector, displacement: Vector) -> Array:
     r"""A3: whether $Q_w[g] \ge \mathrm{Tr} H/N$ on a quadratic.
 
-    `displacement` holds $c_i = v_i^\top (w - w^*)$.
+    `displacement` holds $c_i = v_i^\top (w - w^*)$, not all 0. Not so where a traced
+    one is NaN.
     """
+    _check_displacement(eigenvalues, displacement)
     steepness = gradient_curvature(eigenvalues, eigenvalues * displacement)
     return steepness >= jnp.mean(eigenvalues)
 
 
+@floating
 def gradient_power_ascends(eigenvalues: Vector, displacement: Vector) -> Array:
-    r"""A4, sufficient for A3: $c_i^2\lambda_i^2$ never falls as $\lambda_i$ ascends."""
+    r"""A4, sufficient for A3: $c_i^2\lambda_i^2$ never falls as $\lambda_i$ ascends.
+
+    `eigenvalues` ascend. Not so where a traced argument is NaN.
+    """
+    _check_displacement(eigenvalues, displacement)
+    if concrete(eigenvalues) and np.any(np.diff(np.asarray(eigenvalues)) < 0):
+        raise ValueError("`eigenvalues` must ascend.")
     power = (eigenvalues * displacement) ** 2
     return jnp.all(jnp.diff(power) >= 0)
 
@@ -170,6 +210,7 @@ def mixture_curvature(
     return numerator / (clean_square + noise_square + 2 * tree_vdot(clean, noise))
 
 
+@floating
 def mixture_curvature_without_overlap(
     clean_curvature: Scalar, noise_curvature: Scalar, corruption: Scalar
 ) -> Scalar:
@@ -178,7 +219,7 @@ def mixture_curvature_without_overlap(
     $Q[\tilde c](1+\rho^2)^{-1} + Q[\nu](1+\rho^{-2})^{-1}$. The ratio of the expected
     numerator to the expected denominator, not the mean of the ratio.
     """
-    share = 1 / (1 + corruption**2)
+    share = 1 / (1 + not_negative("corruption", corruption) ** 2)
     return clean_curvature * share + noise_curvature * (1 - share)
 
 
@@ -192,6 +233,11 @@ def path_hessian(
     points, areas = np.polynomial.legendre.leggauss(nodes)
     start, unravel = ravel_pytree(weights)
     end, _ = ravel_pytree(minimum)
+    if end.shape != start.shape:
+        raise ValueError(
+            f"`minimum` must hold as many weights as `weights`, {start.size}; got "
+            f"{end.size}."
+        )
 
     def at(s: Scalar) -> Matrix:
         return hessian(loss, unravel(s * end + (1 - s) * start))
@@ -200,10 +246,13 @@ def path_hessian(
     return jnp.einsum("s,sij->ij", jnp.asarray(areas / 2, start.dtype), stack)
 
 
+@floating
 def linear_hessian(
     second_moment: Float[Array, "feature feature"], outputs: int
 ) -> Matrix:
     r"""Hessian of a linear network's error, $\frac{2}{n_{out}} I \otimes C$."""
+    check_symmetric("second_moment", second_moment)
+    outputs = whole("outputs", outputs, 1)
     return (
         2
         / outputs
@@ -270,9 +319,11 @@ def two_layer_hessian(
     return 2 / (samples * output_size) * (gauss_newton + curvature)
 
 
+@floating
 def length_variance(corruption: Scalar, weights: int) -> Scalar:
     r"""Variance of the noisy gradient's $\|c\|^2/m^2$: $(2\rho/(1+\rho^2))^2/N$."""
-    return (2 * corruption / (1 + corruption**2)) ** 2 / weights
+    corruption = not_negative("corruption", corruption)
+    return (2 * corruption / (1 + corruption**2)) ** 2 / whole("weights", weights, 1)
 
 
 def probe_alignment(weights: int) -> float:
@@ -280,13 +331,15 @@ def probe_alignment(weights: int) -> float:
 
     $\Gamma(N/2)/(\sqrt\pi\,\Gamma((N+1)/2))$.
     """
+    weights = whole("weights", weights, 1)
     logs = math.lgamma(weights / 2) - math.lgamma((weights + 1) / 2)
     return math.exp(logs) / math.sqrt(math.pi)
 
 
+@floating
 def fluctuation_share(ratio: Scalar) -> Scalar:
     """Share of fluctuations in all synaptic change, by magnitude: 1 / (1 + ratio)."""
-    return 1 / (1 + ratio)
+    return 1 / (1 + not_negative("ratio", ratio))
 
 
 def step_slope(loss: Loss, weights: Synapses, compensation: Synapses) -> Scalar:
@@ -298,3 +351,24 @@ def step_slope(loss: Loss, weights: Synapses, compensation: Synapses) -> Scalar:
     square = tree_norm(compensation) ** 2
     curved = square * quadratic_form(loss, weights, compensation)
     return tree_vdot(jax.grad(loss)(weights), compensation) + curved
+
+
+def _check_square(name: str, matrix: Matrix) -> None:
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise ValueError(f"`{name}` must be a square matrix; got {matrix.shape}.")
+
+
+def _check_modes(eigenvalues: Vector, parts: Vector) -> None:
+    """Raise `ValueError` unless there is one part for each eigenvalue."""
+    if eigenvalues.ndim != 1 or eigenvalues.shape != parts.shape:
+        raise ValueError(
+            f"`eigenvalues` {eigenvalues.shape} need one overlap or displacement each; "
+            f"got {parts.shape}."
+        )
+
+
+def _check_displacement(eigenvalues: Vector, displacement: Vector) -> None:
+    """Raise `ValueError` where a comparison would answer no to what it cannot tell."""
+    _check_modes(eigenvalues, displacement)
+    check_finite("eigenvalues", eigenvalues)
+    check_finite("displacement", displacement)

@@ -5,6 +5,8 @@ from step to step, $\mathcal N(\mu, \sigma^2)$. Scaled steps multiply $1 - p$ by
 p_{up}$ or $1 + p_{down}$; with $p_{down} = p_{up}/(1 - p_{up})$ its values form a
 ladder $1 - p_n = (1 - p_{min})(1 - p_{up})^n$, held at the bottom and absorbed at the
 first level at or above $p_{freeze}$. In double precision.
+
+Probabilities outside [0, 1] raise `ValueError`, and give NaN where they are traced.
 """
 
 from typing import Any
@@ -16,7 +18,9 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from ..._interfaces import AbstractTask, real, Scalar, State, System
+from ..._arguments import admit, floating, not_negative, positive, real, whole
+from ..._arguments import probability as unit_interval
+from ..._interfaces import AbstractTask, Scalar, State, System
 from ..._release import Stochastic
 from ...circuits import StochasticNetwork
 from ...rules import ReleasePlasticity
@@ -28,14 +32,22 @@ Levels = Float[Array, " level"]
 Number = Scalar | float | int
 
 
+@floating
 def matching_down(up: Number) -> Scalar:
     r"""$p_{up}/(1 - p_{up})$: a step down undoes a step up, and the ladder closes."""
-    return up / (1 - jnp.asarray(up))
+    up = jnp.asarray(up)
+    up = admit("up", up, (up < 0) | (up >= 1), "lie in [0, 1)")
+    return up / (1 - up)
 
 
+@floating
 def zero_drift(up: Number, down: Number) -> Scalar:
     r"""$p_{down}/(p_{up} + p_{down})$: how often steps go up where $p$ has no drift."""
-    return down / (jnp.asarray(up) + down)
+    up, down = (
+        unit_interval("up", jnp.asarray(up)),
+        not_negative("down", jnp.asarray(down)),
+    )
+    return down / positive("up + down", up + down)
 
 
 def ladder(low: float, freeze: float, up: float) -> Levels:
@@ -44,6 +56,7 @@ def ladder(low: float, freeze: float, up: float) -> Levels:
     return real(1 - (1 - low) * (1 - up) ** steps)
 
 
+@floating
 def climb_probability(
     probability: Values, threshold: Number, mean: Number, deviation: Number
 ) -> Values:
@@ -51,9 +64,11 @@ def climb_probability(
 
     A synapse that did not release steps down, and $g = x/p$ where it did.
     """
+    probability = unit_interval("probability", probability)
     return probability * up_probability(probability * threshold, mean, deviation)
 
 
+@floating
 def levels_climbed(
     low: float, freeze: float, up: float, ratio: Number, mean: Number = 0.0
 ) -> Levels:
@@ -64,32 +79,37 @@ def levels_climbed(
     return climb_probability(ladder(low, freeze, up)[:-1], 1.0, mean, ratio)
 
 
+@floating
 def transitions(climbs: Levels) -> Float[Array, "level_and_one level_and_one"]:
     """Chances of going from each level (row) to each; the last one keeps what it has.
 
     `climbs` are the chances of a step up from all levels but the frozen one.
     """
-    count = len(climbs) + 1
+    climbs, count = unit_interval("climbs", climbs), len(climbs) + 1
     rows = jnp.arange(count - 1)
     matrix = jnp.zeros((count, count), climbs.dtype).at[-1, -1].set(1.0)
     matrix = matrix.at[rows, rows + 1].add(climbs)
     return matrix.at[rows, jnp.maximum(rows - 1, 0)].add(1 - climbs)
 
 
+@floating
 def law_after(climbs: Levels, steps: int) -> Float[Array, " level_and_one"]:
     """Chance of being on each level after a number of steps from the lowest one."""
-    return jnp.linalg.matrix_power(transitions(climbs), steps)[0]
+    return jnp.linalg.matrix_power(transitions(climbs), whole("steps", steps, 0))[0]
 
 
+@floating
 def frozen_shares(climbs: Levels, doublings: int) -> Float[Array, " doubling"]:
     r"""Chance of being frozen after $1, 2, 4, \dots, 2^k$ steps, `doublings` k."""
 
     def twice(matrix: Array, _: None) -> tuple[Array, Scalar]:
         return matrix @ matrix, matrix[0, -1]
 
+    doublings = whole("doublings", doublings, 0)
     return jax.lax.scan(twice, transitions(climbs), length=doublings + 1)[1]
 
 
+@floating
 def freezing_time(climbs: Levels) -> Scalar:
     r"""Mean number of steps from the lowest level until frozen.
 
@@ -101,10 +121,12 @@ def freezing_time(climbs: Levels) -> Scalar:
         time = (1 + (1 - climb) * before) / climb
         return time, time
 
+    climbs = unit_interval("climbs", climbs)
     first = 1 / climbs[0]
     return first + jnp.sum(jax.lax.scan(rise, first, climbs[1:])[1])
 
 
+@floating
 def phase_diagram(
     information: Float[Array, " value"],
     doublings: int,
@@ -113,6 +135,7 @@ def phase_diagram(
     up: float = 0.052,
 ) -> Float[Array, "value doubling"]:
     r"""Frozen share at each $F/g_{lim}^2 = \sigma^2/g_{lim}^2$ after $2^k$ steps."""
+    information = not_negative("information", information)
     share = lambda value: frozen_shares(
         levels_climbed(low, freeze, up, jnp.sqrt(value)), doublings
     )

@@ -16,16 +16,9 @@ import numpy as np
 import optax
 from jaxtyping import Array, Int, Key, UInt8
 
-from ..._config import nearest
-from ..._interfaces import (
-    AbstractRule,
-    AbstractTask,
-    real,
-    require,
-    Scalar,
-    State,
-    System,
-)
+from ..._arguments import check_indices, concrete, one_of, real, require, whole
+from ..._config import AbstractConfig
+from ..._interfaces import AbstractRule, AbstractTask, Scalar, State, System
 from ..._release import Release, split_weights, Stochastic, uniform_probability
 from ...circuits import LossCircuit, PosteriorNetwork, StochasticNetwork
 from ...data import Dataset, load
@@ -40,14 +33,15 @@ from ...rules import (
     Update,
 )
 from ...synapses import ReleaseBounds
-from ...tasks import split_by_class
-from .networks import Convolutional, CrossEntropy, Perceptron
+from ...tasks import ImageBatches, split_by_class
+from .networks import check_labels, Convolutional, CrossEntropy, Perceptron
 
 
 METHODS = ("presynaptic", "ghost", "fixed", "deterministic", "ewc", "bgd")
 PROTOCOLS = ("split", "permuted", "continuous", "joint", "single")
 DATA = ("digits", "mnist", "fashion_mnist")
 NETWORKS = ("perceptron", "convolutional")
+CLASSES = 10
 PAIRS = ((0, 1), (2, 3), (4, 5), (6, 7), (8, 9))  # of classes, a task each
 STATISTICS = {  # white, mean, standard deviation
     "mnist": (255.0, 0.1307, 0.3081),
@@ -55,7 +49,7 @@ STATISTICS = {  # white, mean, standard deviation
 }
 
 
-class Config(eqx.Module):
+class Config(AbstractConfig):
     r"""A network, how its synapses learn and release, and the stream of tasks.
 
     `method`: `presynaptic` plasticity; `ghost`, whose probabilities modulate learning
@@ -103,20 +97,25 @@ class Config(eqx.Module):
         unbounded, share = (0.0, math.inf), (0.0, 1.0)
         for name in ("rate", "decay", "threshold", "penalty", "deviation"):
             require(self, **{name: unbounded})
-        for name in ("up", "down", "low", "high", "memory"):
+        for name in ("up", "down", "high", "memory"):
             require(self, **{name: share})
-        require(self, fixed_release=(1e-4, 1.0), freeze=unbounded)
-        _one_of("method", self.method, METHODS)
-        _one_of("protocol", self.protocol, PROTOCOLS)
-        _one_of("data", self.data, DATA)
-        _one_of("network", self.network, NETWORKS)
-        _one_of("bias", self.bias, ("none", "fixed", "trained"))
+        releases = (1e-4, 1.0)
+        require(self, low=releases, fixed_release=releases, freeze=unbounded)
+        one_of("method", self.method, METHODS)
+        one_of("protocol", self.protocol, PROTOCOLS)
+        one_of("data", self.data, DATA)
+        one_of("network", self.network, NETWORKS)
+        one_of("bias", self.bias, ("none", "fixed", "trained"))
+        if concrete(self.low, self.high) and np.any(self.low > self.high):
+            raise ValueError(
+                f"`low` must not exceed `high`; got {self.low} and {self.high}."
+            )
         if self.bias == "trained" and self.releases:
             raise ValueError("biases are 'trained' in deterministic networks only.")
         for name in ("batch", "epochs", "tasks", "votes", "draws", "fisher_samples"):
-            if getattr(self, name) < 1:
-                value = getattr(self, name)
-                raise ValueError(f"`{name}` must be at least 1; got {value}.")
+            whole(name, getattr(self, name), 1)
+        for count in self.hidden:
+            whole("hidden", count, 1)
 
     @property
     def releases(self) -> bool:
@@ -126,12 +125,7 @@ class Config(eqx.Module):
     @property
     def labels(self) -> int:
         """Number of output units: 2 for pairs of classes, else 10."""
-        return 2 if self.protocol in ("split", "joint") else 10
-
-
-def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"`{name}` is unknown: '{value}'.{nearest(value, allowed)}")
+        return 2 if self.protocol in ("split", "joint") else CLASSES
 
 
 class Source(NamedTuple):
@@ -149,7 +143,12 @@ class Source(NamedTuple):
 
 
 def source_of(data: Dataset) -> Source:
-    """A data set as the systems read it; raises `ValueError` if a class is missing."""
+    """A data set as the systems read it.
+
+    Raises `ValueError` if a class is missing, and for labels beyond the ten classes.
+    """
+    for name in ("train_labels", "test_labels"):
+        check_indices(name, getattr(data, name), CLASSES, "classes")
     flat = lambda images: jnp.asarray(images.reshape(len(images), -1))
     pairs = split_by_class(np.asarray(data.train_labels), PAIRS)
     return Source(
@@ -208,7 +207,13 @@ def network_of(config: Config, pixels: int, key: Key[Array, ""]) -> tuple[Any, A
 def build(
     config: Config, task: AbstractTask, pixels: int, key: Key[Array, ""]
 ) -> tuple[System, State, Any]:
-    """The system, its first state, and the network without its weights."""
+    """The system, its first state, and the network without its weights.
+
+    Raises `ValueError` for images of another size than `pixels`, and for labels that
+    are not integers or have no output (2 for pairs of classes, else 10); where these
+    are traced, the loss is NaN.
+    """
+    _check_task(config, task, pixels, key)
     for_network, for_release = jr.split(key)
     weights, rest = network_of(config, pixels, for_network)
     loss = CrossEntropy(rest)
@@ -237,6 +242,24 @@ def build(
     circuit = LossCircuit(loss, optimiser=optimiser if config.adam else None)
     activity = optimiser.init(weights) if config.adam else None
     return System(task, circuit, rules), State(activity, weights), rest
+
+
+def _check_task(
+    config: Config, task: AbstractTask, pixels: int, key: Key[Array, ""]
+) -> None:
+    """Of images in batches every label that is shown, of others those of step 0."""
+    if isinstance(task, ImageBatches):
+        shape, labels = task.images.shape, task.labels
+        if concrete(labels, task.order):
+            labels = np.asarray(labels)[np.asarray(task.order).ravel()]
+    else:
+        images, labels = task(jnp.zeros((), jnp.int32), key)
+        shape = images.shape
+    if shape[-1] != pixels:
+        raise ValueError(
+            f"the images of `task` must have {pixels} pixels; got {shape}."
+        )
+    check_labels(labels, config.labels)
 
 
 def bounds_of(config: Config) -> ReleaseBounds:

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, Int, Key
 
+from ..._arguments import check_indices
 from ..._interfaces import Scalar
 from ..._release import Weights
 
@@ -100,10 +101,42 @@ class Convolutional(eqx.Module):
         return self.readout(x.reshape(-1))
 
 
+def check_labels(labels: Any, count: int) -> None:
+    """Raise `ValueError` unless labels are integers, concrete ones in [0, `count`)."""
+    if not jnp.issubdtype(labels.dtype, jnp.integer):
+        raise ValueError(f"`labels` must be integers; got {labels.dtype}.")
+    check_indices("labels", labels, count, "outputs of the network")
+
+
+def known(
+    labels: Int[Array, "*shape"], count: int, dtype: Any
+) -> Float[Array, "*shape"]:
+    """1 for labels in [0, `count`), else NaN: as a factor it spoils slopes too."""
+    there = (labels >= 0) & (labels < count)
+    return jnp.where(there, 1.0, jnp.nan).astype(dtype)
+
+
+def hits(
+    chances: Float[Array, "sample label"], labels: Int[Array, " sample"]
+) -> Float[Array, " sample"]:
+    """1 where the likeliest label is the right one, else 0.
+
+    NaN for outputs that are NaN and for labels without an output.
+    """
+    chosen = jnp.argmax(chances, axis=1).astype(labels.dtype)
+    right = (chosen == labels).astype(chances.dtype)
+    lost = jnp.any(jnp.isnan(chances), axis=1)
+    valid = known(labels, chances.shape[1], chances.dtype)
+    return jnp.where(lost, jnp.nan, right) * valid
+
+
 class CrossEntropy(eqx.Module):
     """Mean cross-entropy (nats) of a batch: `loss(weights, (images, labels))`.
 
-    `rest` is the network without its weights, from `split_weights`.
+    `rest` is the network without its weights, from `split_weights`. Raises `ValueError`
+    for labels that are not integers, or another number of them than of images, and for
+    concrete ones without an output of the network; loss and gradient are NaN for such
+    labels where they are traced.
     """
 
     rest: Any
@@ -114,10 +147,17 @@ class CrossEntropy(eqx.Module):
         batch: tuple[Float[Array, "sample pixel"], Int[Array, " sample"]],
     ) -> Scalar:
         images, labels = batch
+        if labels.shape != images.shape[:1]:
+            raise ValueError(
+                "`images` (sample, pixel) need `labels` (sample,); got shapes "
+                f"{images.shape} and {labels.shape}."
+            )
         logits = jax.vmap(eqx.combine(weights, self.rest))(images)
+        check_labels(labels, logits.shape[1])
         here = jnp.arange(logits.shape[1], dtype=labels.dtype)[None] == labels[:, None]
         right = jnp.sum(jnp.where(here, logits, 0.0), axis=1)
-        return jnp.mean(jax.nn.logsumexp(logits, axis=1) - right)
+        valid = known(labels, logits.shape[1], logits.dtype)
+        return jnp.mean(valid * (jax.nn.logsumexp(logits, axis=1) - right))
 
 
 def predict(

@@ -11,17 +11,21 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
+import numpy as np
 from jaxtyping import Array, Float, Int, Key, UInt8
 
-from ..._interfaces import (
-    AbstractCircuit,
-    AbstractRule,
+from ..._arguments import (
+    check_binary,
+    check_not_negative,
+    check_signs,
+    concrete,
+    one_of,
     real,
     require,
-    Scalar,
-    State,
-    System,
+    whole,
 )
+from ..._config import AbstractConfig
+from ..._interfaces import AbstractCircuit, AbstractRule, Scalar, State, System
 from ..._release import Release, Stochastic
 from ..._signals import ReleaseSignals
 from ..._simulate import simulate
@@ -56,12 +60,17 @@ class SignNeuron(AbstractCircuit):
         gates = gates_of(self.release, synapses, len(patterns), key)
         field = summed(patterns, gates, synapses)
         wanted = labels.astype(field.dtype)
-        error = wanted - jnp.where(field >= 0, 1.0, -1.0).astype(field.dtype)
+        error = wanted - sign_plus(field)
         released = jnp.where(gates > 0, patterns, 0.0)
         gradient = -jnp.sum(error[:, None] * released, axis=0)
         loss = jnp.mean(jnp.abs(error)) / 2
         pace = self.pace[activity % len(self.pace)]
         return activity + 1, ReleaseSignals(pace, loss, gradient, gates)
+
+
+def sign_plus(field: Float[Array, " pattern"]) -> Float[Array, " pattern"]:
+    r"""$\mathrm{sgn}_+$: 1 at 0; NaN stays."""
+    return jnp.where(field == 0, jnp.ones_like(field), jnp.sign(field))
 
 
 def gates_of(
@@ -82,7 +91,7 @@ def summed(
     return jnp.sum(patterns * gates * strength[None], axis=1)
 
 
-class Config(eqx.Module):
+class Config(AbstractConfig):
     r"""A sign neuron, its synapses and its stream of random patterns.
 
     `method`: `presynaptic` plasticity; `fixed` release at `fixed_release`;
@@ -111,13 +120,15 @@ class Config(eqx.Module):
     def __check_init__(self) -> None:
         share = (0.0, 1.0)
         require(self, threshold=(0.0, math.inf), freeze=(0.0, math.inf))
-        require(self, step=share, low=share, high=share, fixed_release=(1e-4, 1.0))
-        if self.method not in METHODS:
-            raise ValueError(f"`method` must be one of {METHODS}; got '{self.method}'.")
+        releases = (1e-4, 1.0)
+        require(self, step=share, high=share, low=releases, fixed_release=releases)
+        if concrete(self.low, self.high) and np.any(self.low > self.high):
+            raise ValueError(
+                f"`low` must not exceed `high`; got {self.low} and {self.high}."
+            )
+        one_of("method", self.method, METHODS)
         for name in ("size", "tasks", "passes", "batch", "votes"):
-            if getattr(self, name) < 1:
-                value = getattr(self, name)
-                raise ValueError(f"`{name}` must be at least 1; got {value}.")
+            whole(name, getattr(self, name), 1)
         for count in (self.patterns, *self.loads):
             if count < 1 or count % self.batch:
                 raise ValueError(
@@ -166,8 +177,21 @@ def build(
 ) -> tuple[System, State]:
     r"""The neuron before its first pattern, $\bar w = 0$.
 
-    With `pace`, learning is scaled by it, step by step.
+    With `pace`, learning is scaled by it, step by step. Raises `ValueError` for
+    patterns of another shape than the configuration's, bits other than 0 and 1, labels
+    other than -1 and 1, and a negative pace.
     """
+    shape = (config.tasks, config.patterns, config.size)
+    if patterns.bits.shape != shape or patterns.labels.shape != shape[:2]:
+        raise ValueError(
+            f"`patterns` need bits {shape} and labels {shape[:2]} (`tasks`, "
+            "`patterns`, `size`); got "
+            f"{patterns.bits.shape} and {patterns.labels.shape}."
+        )
+    check_binary("bits", patterns.bits)
+    check_signs("labels", patterns.labels)
+    if pace is not None:
+        check_not_negative("pace", pace)
     pace = jnp.ones(1) if pace is None else pace
     deterministic = config.method == "deterministic"
     released = {"presynaptic": None, "fixed": config.fixed_release}
@@ -197,7 +221,7 @@ def recalled(
     r"""Share of every task's patterns with the right label after `votes`.
 
     A vote is $-1$, 0 or 1; a tie counts as an error. A deterministic neuron has one
-    vote, and zero counts as $+1$.
+    vote, and zero counts as $+1$. NaN for a task with an input that is NaN.
     """
     circuit: Any = system.circuit
     strength: Any = synapses.strength
@@ -209,11 +233,12 @@ def recalled(
         return summed(shown, gates, synapses)
 
     if config.method == "deterministic":
-        right = jnp.where(field(key) >= 0, 1.0, -1.0) * wanted > 0
+        total = sign_plus(field(key))
     else:
         keys = jr.split(key, config.votes)
-        right = jnp.sum(jax.lax.map(lambda k: jnp.sign(field(k)), keys), 0) * wanted > 0
-    hits = right.astype(shown.dtype).reshape(patterns.labels.shape)
+        total = jnp.sum(jax.lax.map(lambda k: jnp.sign(field(k)), keys), 0)
+    right = (total * wanted > 0).astype(shown.dtype)
+    hits = jnp.where(jnp.isnan(total), jnp.nan, right).reshape(patterns.labels.shape)
     return jnp.mean(hits, axis=1)
 
 
@@ -253,8 +278,9 @@ def teach(
         )
         synapses: Any = state.synapses
         seen = recalled(config, here, synapses, patterns, jr.fold_in(for_test, index))
-        frozen = synapses.probability >= config.freeze
-        share = jnp.mean(frozen.astype(synapses.probability.dtype))
+        frozen = (synapses.probability >= config.freeze).astype(first.dtype)
+        lost = jnp.isnan(synapses.probability)
+        share = jnp.mean(jnp.where(lost, jnp.nan, frozen))
         return state, (seen, share, plasticity)
 
     tasks = jnp.arange(config.tasks, dtype=jnp.int32)

@@ -4,6 +4,9 @@ Schug, Benzing & Steger 2021, eLife 10:e69884, and the specification (T1 to T9; 
 where no other source is named). $\bar w = pm$ is the expected strength, $p$ the release
 probability, $r$ the draw, $w = r\bar w/p$ what is transmitted. A single synapse as a
 Markov chain (T6) is in `chain`. All functions of arrays are differentiable.
+
+Each law refuses, with a `ValueError`, what is outside of its domain, such as a
+probability above 1; there it is NaN where its arguments are traced.
 """
 
 import math
@@ -15,6 +18,8 @@ import numpy as np
 from jax.scipy.special import erfc
 from jaxtyping import Array, Float
 
+from ..._arguments import admit, floating, not_negative, positive
+from ..._arguments import probability as unit_interval
 from ..._interfaces import Scalar
 
 
@@ -24,9 +29,16 @@ Vector = Float[Array, " n"]
 MOST = 16  # synapses whose masks are enumerated
 
 
+def _releasing(name: str, probability: Values) -> Values:
+    """What is above 0 and up to 1, refused or NaN elsewhere."""
+    wrong = (probability <= 0) | (probability > 1)
+    return admit(name, probability, wrong, "lie above 0 and up to 1")
+
+
 # --- moments, T1 and T3 -------------------------------------------------------------
 
 
+@floating
 def over_masks(function: Callable[[Vector], Values], probability: Vector) -> Values:
     r"""$\mathbb E_r[f(r)]$ over all $2^n$ draws of `n` synapses.
 
@@ -37,16 +49,19 @@ def over_masks(function: Callable[[Vector], Values], probability: Vector) -> Val
         raise ValueError(f"masks of at most {MOST} synapses are listed; got {count}.")
     bits = np.arange(2**count)[:, None] >> np.arange(count) & 1
     masks = jnp.asarray(bits, probability.dtype)
-    p = probability[None]
+    p = unit_interval("probability", probability)[None]
     chances = jnp.prod(masks * p + (1 - masks) * (1 - p), axis=1)
     return jnp.tensordot(chances, jax.lax.map(function, masks), 1)
 
 
+@floating
 def release_variance(strength: Values, probability: Values) -> Values:
     r"""$\mathrm{Var}[w] = \bar w^2(1 - p)/p$."""
+    probability = _releasing("probability", probability)
     return strength**2 * (1 - probability) / probability
 
 
+@floating
 def expected_square_loss(
     strength: Vector, probability: Vector, activity: Vector, target: Number
 ) -> Scalar:
@@ -59,10 +74,12 @@ def expected_square_loss(
     return (target - strength @ activity) ** 2 / 2 + noise / 2
 
 
+@floating
 def square_loss_slopes(
     strength: Vector, probability: Vector, activity: Vector, target: Number
 ) -> tuple[Vector, Vector]:
     r"""Slopes of that loss along $\bar w$ and along $p$, the latter never positive."""
+    probability = _releasing("probability", probability)
     odds = (1 - probability) / probability
     error = target - strength @ activity
     along_strength = -error * activity + strength * activity**2 * odds
@@ -72,6 +89,7 @@ def square_loss_slopes(
 # --- explicit strengths, T2 ---------------------------------------------------------
 
 
+@floating
 def explicit_step(
     explicit: Values,
     before: Values,
@@ -86,6 +104,7 @@ def explicit_step(
     probabilities $p$ `before` and $p'$ `after`; `rate` is the modulated one, `decay`
     is $\eta_0\lambda$.
     """
+    before, after = _releasing("before", before), _releasing("after", after)
     kept = before / after * (1 - decay) * explicit
     return kept - rate / (after * before) * slope
 
@@ -93,6 +112,7 @@ def explicit_step(
 # --- Fisher information, T4 ---------------------------------------------------------
 
 
+@floating
 def layer_fisher(
     errors: Float[Array, "sample post"], activities: Float[Array, "sample pre"]
 ) -> Float[Array, "post pre"]:
@@ -101,21 +121,30 @@ def layer_fisher(
     `errors` are back-propagated from the loss of each sample alone, `activities` the
     inputs of the layer. Empirical with observed labels.
     """
+    if errors.ndim != 2 or len(errors) != len(activities):
+        raise ValueError(
+            "`errors` (sample, post) need `activities` (sample, pre); got shapes "
+            f"{errors.shape} and {activities.shape}."
+        )
     return (errors**2).T @ activities**2 / len(errors)
 
 
+@floating
 def batch_square(mean: Values, fisher: Values, batch: Number) -> Values:
     r"""$\mathbb E[\bar g^2] = \mu^2 + (F - \mu^2)/B$ of a batch of independent samples.
 
     `mean` $\mu$ and mean square `fisher` are those of one sample's gradient: the square
     of a batch's gradient is not the Fisher information (T4).
     """
+    batch = jnp.asarray(batch)
+    batch = admit("batch", batch, batch < 1, "be at least 1")
     return mean**2 + (fisher - mean**2) / batch
 
 
 # --- steps up, T5 -------------------------------------------------------------------
 
 
+@floating
 def up_probability(
     threshold: Values | Number, mean: Values | Number, deviation: Values | Number
 ) -> Array:
@@ -123,11 +152,14 @@ def up_probability(
 
     `mean` and standard `deviation` are those of $g$; $F = \sigma^2 + \mu^2$.
     """
+    threshold = not_negative("threshold", jnp.asarray(threshold))
+    deviation = not_negative("deviation", jnp.asarray(deviation))
     width = deviation * jnp.sqrt(jnp.asarray(2.0))
     above = erfc((threshold - mean) / width)
     return (above + erfc((threshold + mean) / width)) / 2
 
 
+@floating
 def up_slope(
     threshold: Values | Number, mean: Values | Number, deviation: Values | Number
 ) -> Array:
@@ -135,30 +167,37 @@ def up_slope(
 
     Else negative below `turning_deviation` and positive above (T5).
     """
+    threshold = not_negative("threshold", jnp.asarray(threshold))
+    deviation = positive("deviation", jnp.asarray(deviation))
     near, far = threshold - mean, threshold + mean
     two = 2 * deviation**2
     rise = near * jnp.exp(-(near**2) / two) + far * jnp.exp(-(far**2) / two)
     return rise / (deviation**2 * math.sqrt(2 * math.pi))
 
 
+@floating
 def turning_deviation(threshold: Number, mean: Number) -> Scalar:
     r"""$\sigma_*^2 = 2g_{lim}|\mu|/\ln\frac{|\mu| + g_{lim}}{|\mu| - g_{lim}}$.
 
     The standard deviation at which steps up are rarest, 0 where $|\mu| \le g_{lim}$
     (T5): below it more Fisher information means fewer of them.
     """
+    threshold = positive("threshold", jnp.asarray(threshold))
     size = jnp.abs(jnp.asarray(mean))
-    turns = size > threshold
-    gap = jnp.where(turns, size - threshold, 1.0)
-    ratio = jnp.where(turns, (size + threshold) / gap, 2.0)
-    return jnp.where(turns, jnp.sqrt(2 * threshold * size / jnp.log(ratio)), 0.0)
+    never = size <= threshold  # false of NaN
+    gap = jnp.where(never, 1.0, size - threshold)
+    ratio = jnp.where(never, 2.0, (size + threshold) / gap)
+    return jnp.where(never, 0.0, jnp.sqrt(2 * threshold * size / jnp.log(ratio)))
 
 
+@floating
 def up_probability_laplace(threshold: Number, scale: Values | Number) -> Array:
     r"""$e^{-g_{lim}/b}$ for a Laplace gradient of mean 0, $F = 2b^2$ (T5)."""
-    return jnp.exp(-threshold / jnp.asarray(scale))
+    threshold = not_negative("threshold", jnp.asarray(threshold))
+    return jnp.exp(-threshold / positive("scale", jnp.asarray(scale)))
 
 
+@floating
 def up_probability_sparse(
     threshold: Number, size: Values | Number, chance: Number
 ) -> Array:
@@ -167,7 +206,11 @@ def up_probability_sparse(
     $F = A^2\epsilon$ grows with the `size` A, the probability does not: steps up do not
     measure Fisher information for every law.
     """
-    return jnp.where(jnp.abs(jnp.asarray(size)) >= threshold, chance, 0.0)
+    chance = unit_interval("chance", jnp.asarray(chance))
+    threshold = not_negative("threshold", jnp.asarray(threshold))
+    size = jnp.abs(jnp.asarray(size))
+    up = jnp.where(size < threshold, 0.0, chance)
+    return jnp.where(jnp.isnan(size) | jnp.isnan(threshold), jnp.nan, up)
 
 
 # --- freezing, T7 and T8 ------------------------------------------------------------
@@ -178,10 +221,12 @@ def fewest_steps(low: float, freeze: float, up: float, scaled: bool = True) -> i
 
     $\lceil\ln\frac{1 - p_{freeze}}{1 - p_{min}}/\ln(1 - p_{up})\rceil$, or
     $\lceil(p_{freeze} - p_{min})/p_{up}\rceil$ unless steps are `scaled` by $1 - p$.
-    Raises `ValueError` unless $0 < p_{up} < 1$ and $p_{min} \le p_{freeze} < 1$.
+    Raises `ValueError` unless $0 < p_{up} < 1$ and $0 \le p_{min} \le p_{freeze} < 1$.
     """
     if not 0 < up < 1:
         raise ValueError(f"`up` must lie between 0 and 1; got {up}.")
+    if not low >= 0:
+        raise ValueError(f"`low` must not be negative; got {low}.")
     if not low <= freeze < 1:
         raise ValueError(f"`freeze` must lie in [`low`, 1) = [{low}, 1); got {freeze}.")
     if scaled:
@@ -189,40 +234,54 @@ def fewest_steps(low: float, freeze: float, up: float, scaled: bool = True) -> i
     return math.ceil((freeze - low) / up)
 
 
+@floating
 def plasticity_range(low: Number, freeze: Number, up: Number) -> tuple[Scalar, Scalar]:
     r"""$[(1 - p_{freeze})(1 - p_{up}), 1 - p_{min}]$: where $1 - p$ stays (T8)."""
-    floor = (1 - jnp.asarray(freeze)) * (1 - up)
-    return floor, 1 - jnp.asarray(low)
+    low = unit_interval("low", jnp.asarray(low))
+    freeze = unit_interval("freeze", jnp.asarray(freeze))
+    up = unit_interval("up", jnp.asarray(up))
+    low = admit("low", low, low > freeze, f"not exceed `freeze`, {freeze}")
+    return (1 - freeze) * (1 - up), 1 - low
 
 
+@floating
 def plasticity_after(low: Number, up: Number, steps: Number) -> Scalar:
     r"""$(1 - p_{min})(1 - p_{up})^t$: what t steps up leave without freezing (T8)."""
-    return (1 - jnp.asarray(low)) * (1 - jnp.asarray(up)) ** steps
+    low, up = (
+        unit_interval("low", jnp.asarray(low)),
+        unit_interval("up", jnp.asarray(up)),
+    )
+    return (1 - low) * (1 - up) ** not_negative("steps", jnp.asarray(steps))
 
 
 # --- Bayesian updating, T9 and T10 --------------------------------------------------
 
 
+@floating
 def bayesian_deviation(deviation: Values, correlation: Values) -> Values:
     r"""$\sigma\sqrt{1 + (\sigma E_2/2)^2} - \sigma^2E_2/2$ (Zeno et al. 2018).
 
     The positive root of $\sigma'^2 + \sigma^2E_2\sigma' - \sigma^2 = 0$, as its
     textbook formula; it cancels where $\sigma E_2$ is large.
     """
+    deviation = not_negative("deviation", deviation)
     half = deviation * correlation / 2
     return deviation * (jnp.sqrt(1 + half**2) - half)
 
 
+@floating
 def bayesian_precision(deviation: Values, curvature: Number) -> Values:
     r"""$1/\sigma'^2 = 1/\sigma^2 + h(\sqrt{1 + x^2} + x)$, $x = h\sigma^2/2$ (T9).
 
     After a step on $\frac h2(\theta - c)^2$ with exact expectations, $E_2 = h\sigma$:
     what it gains on Bayes' rule is $x$ of the `curvature` h to first order.
     """
+    deviation = positive("deviation", deviation)
     x = curvature * deviation**2 / 2
     return 1 / deviation**2 + curvature * (jnp.sqrt(1 + x**2) + x)
 
 
+@floating
 def gaussian_posterior(
     mean: Values,
     deviation: Values,
@@ -235,6 +294,9 @@ def gaussian_posterior(
     (\mu - c)$ for the `curvature` h: with Fisher information for h, Laplace's
     approximation, whose variance a learning rate should follow (T10).
     """
+    deviation, curvature = not_negative("deviation", deviation), jnp.asarray(curvature)
+    wrong = 1 + deviation**2 * curvature <= 0
+    curvature = admit("curvature", curvature, wrong, "exceed -1 / `deviation`**2")
     gain = deviation**2 * curvature / (1 + deviation**2 * curvature)
     return mean - gain * (mean - centre), deviation * jnp.sqrt(1 - gain)
 
@@ -242,16 +304,21 @@ def gaussian_posterior(
 # --- energy -------------------------------------------------------------------------
 
 
+@floating
 def energy(strength: Values) -> Scalar:
     r"""$E = \sum|\bar w| = \sum p|m|$: mean transmitted strength of all synapses."""
     return jnp.sum(jnp.abs(strength))
 
 
+@floating
 def energy_variance(strength: Values, probability: Values) -> Scalar:
     r"""$\sum\bar w^2(1 - p)/p$: variance of the transmitted strength over draws."""
     return jnp.sum(release_variance(strength, probability))
 
 
+@floating
 def energy_after(start: Number, rate: Number, decay: Number, steps: Number) -> Scalar:
     r"""$(1 - \eta\lambda)^tE$: what decay alone leaves after t steps."""
-    return jnp.asarray(start) * (1 - rate * jnp.asarray(decay)) ** steps
+    lost = unit_interval("rate * decay", rate * jnp.asarray(decay))
+    start = not_negative("start", jnp.asarray(start))
+    return start * (1 - lost) ** not_negative("steps", jnp.asarray(steps))

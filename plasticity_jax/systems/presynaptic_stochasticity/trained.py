@@ -18,7 +18,7 @@ from ...curvature import fisher_diagonal
 from ...measure import mutual_information
 from ...tasks import standardised
 from .config import Config, Source, statistics
-from .networks import predict
+from .networks import check_labels, known, predict
 from .training import accuracies, learn, Stream, weights_of
 
 
@@ -130,19 +130,22 @@ def fisher(network: Trained, kind: str) -> Float[Array, " synapse"]:
     """Fisher diagonal of the deterministic network of expected strengths, in a row.
 
     Per test image (Eqs. 9 and 10): `exact` expects over the network's own labels,
-    `empirical` takes the true ones.
+    `empirical` takes the true ones. Raises `ValueError` for concrete labels without an
+    output; NaN for traced ones.
     """
     images, labels = test_set(network)
+    count = network.config.labels
+    check_labels(labels, count)
 
     def log_prob(weights: Weights, image: Array, label: Array) -> Scalar:
         logits = eqx.combine(weights, network.rest)(image)
-        return jax.nn.log_softmax(logits)[label]
+        return jax.nn.log_softmax(logits)[label] * known(label, count, logits.dtype)
 
     if kind == "empirical":
         return fisher_diagonal(
             log_prob, strengths(network), images, kind=kind, targets=labels
         )
-    outcomes = jnp.arange(network.config.labels, dtype=labels.dtype)
+    outcomes = jnp.arange(count, dtype=labels.dtype)
     return fisher_diagonal(
         log_prob, strengths(network), images, kind=kind, outcomes=outcomes
     )

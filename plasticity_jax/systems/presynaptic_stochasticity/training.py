@@ -19,7 +19,7 @@ from ..._simulate import simulate
 from ...curvature import fisher_diagonal
 from ...tasks import batch_orders, ImageBatches, standardised, task_shares
 from .config import build, Config, PAIRS, release_of, Source, statistics
-from .networks import predict
+from .networks import hits, predict
 
 
 class Stream(NamedTuple):
@@ -103,7 +103,10 @@ def accuracies(
     synapses: Any,
     key: Key[Array, ""],
 ) -> Float[Array, " task"]:
-    """Test accuracy on every task of the stream."""
+    """Test accuracy on every task of the stream.
+
+    NaN for a network whose outputs are, and for tests whose label has no output.
+    """
     white, mean, deviation = statistics(config, data)
     images = standardised(data.test_images, mean, deviation, white)
     votes = config.votes if config.releases else 1
@@ -111,8 +114,7 @@ def accuracies(
 
     def right(images: Float[Array, "image pixel"], key: Key[Array, ""]) -> Array:
         chances = predict(rest, draw, images, key, votes)
-        chosen = jnp.argmax(chances, axis=1).astype(stream.test_labels.dtype)
-        return (chosen == stream.test_labels).astype(images.dtype)
+        return hits(chances, stream.test_labels).astype(images.dtype)
 
     if stream.pixels is None:
         correct = right(images, key)[None]
@@ -214,9 +216,12 @@ def task_sample(
 
 
 def release_levels(config: Config, synapses: Any) -> tuple[Scalar, Scalar]:
-    """Mean release probability and the frozen share of synapses; 1 and 0 without."""
+    """Mean release probability and the frozen share of synapses; 1 and 0 without.
+
+    Both are NaN where a probability is.
+    """
     if not config.releases:
         return jnp.ones(()), jnp.zeros(())
     every = jnp.concatenate([p.ravel() for p in jax.tree.leaves(synapses.probability)])
     frozen = (every >= config.freeze).astype(every.dtype)
-    return jnp.mean(every), jnp.mean(frozen)
+    return jnp.mean(every), jnp.mean(jnp.where(jnp.isnan(every), jnp.nan, frozen))

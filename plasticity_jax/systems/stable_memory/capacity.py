@@ -14,11 +14,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float
 
+from ..._arguments import admit, floating, not_negative
 from ..._interfaces import Scalar
 
 
 States = Float[Array, "n state"]
 Signs = Float[Array, "plane 2 n"]
+Values = Float[Array, "..."]
 
 
 def plane_field(planes: Signs, states: States) -> States:
@@ -56,6 +58,7 @@ def settled(
     return jax.lax.fori_loop(0, updates, step, states)
 
 
+@floating
 def plane_overlap(planes: Signs, states: States) -> Float[Array, " state"]:
     r"""$\sqrt{m_u^2 + m_v^2}$, the state of each column in the plane of its number."""
     size = planes.shape[-1]
@@ -63,30 +66,45 @@ def plane_overlap(planes: Signs, states: States) -> Float[Array, " state"]:
     return jnp.sqrt(jnp.sum(pair**2, axis=0))
 
 
+@floating
 def vector_overlap(planes: Signs, states: States) -> Float[Array, " state"]:
     """$|m_u|$, the state of each column with the first vector of its plane."""
     size = planes.shape[-1]
     return jnp.abs(jnp.einsum("kn,nk->k", planes[: states.shape[1], 0], states)) / size
 
 
-def first_step_error(load: ArrayLike, overlap: ArrayLike = 1.0) -> Array:
+@floating
+def first_step_error(
+    load: Values | ArrayLike, overlap: Values | ArrayLike = 1.0
+) -> Array:
     r"""$\frac12\mathrm{erfc}(m/\sqrt{2\alpha_v})$: wrong signs after one update.
 
     From a state of overlap $m$ with a stored vector, at `load` $\alpha_v$ vectors per
-    neuron, in a large network. The same for planes and for single patterns.
+    neuron, in a large network. The same for planes and for single patterns. Raises
+    `ValueError` for a negative load and an overlap outside [-1, 1]; NaN if traced.
     """
-    spread = jnp.sqrt(2 * jnp.asarray(load, jnp.result_type(float)))
-    return jax.scipy.special.erfc(jnp.asarray(overlap, spread.dtype) / spread) / 2
+    load, overlap = jnp.asarray(load), jnp.asarray(overlap)
+    spread = jnp.sqrt(2 * not_negative("load", load))
+    overlap = admit("overlap", overlap, jnp.abs(overlap) > 1, "lie in [-1, 1]")
+    return jax.scipy.special.erfc(overlap.astype(spread.dtype) / spread) / 2
 
 
+@floating
 def half_load(loads: Float[Array, " load"], success: Float[Array, " load"]) -> Scalar:
     """The load where success first falls below one half, linear between loads.
 
-    NaN where it never does, or is below from the start.
+    NaN where it never does, or is below from the start, and where an entry is NaN.
+    Raises `ValueError` unless both are vectors of one length.
     """
+    if loads.ndim != 1 or loads.shape != success.shape:
+        raise ValueError(
+            "`loads` and `success` must be vectors of one length; got "
+            f"{loads.shape} and {success.shape}."
+        )
     below: Bool[Array, " load"] = success < 0.5
     last = jnp.maximum(jnp.argmax(below), 1)
     known = jnp.any(below) & ~below[0]
+    known &= ~jnp.any(jnp.isnan(loads) | jnp.isnan(success))
     drop = success[last - 1] - success[last]
     share = (success[last - 1] - 0.5) / jnp.where(known, drop, 1.0)
     between = loads[last - 1] + share * (loads[last] - loads[last - 1])

@@ -10,21 +10,12 @@ import equinox as eqx
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float, Key
 
-from ..._config import nearest
-from ..._interfaces import (
-    AbstractRule,
-    AbstractTask,
-    real,
-    require,
-    Scalar,
-    State,
-    System,
-)
+from ..._arguments import check_finite, concrete, one_of, real, require, whole
+from ..._config import AbstractConfig
+from ..._interfaces import AbstractRule, AbstractTask, Scalar, State, System
 from ...circuits import amplification, error_function, logistic, RateNetwork
-from ...measure import check_finite
 from ...rules import (
     AdditiveRateControl,
     AntisymmetricHebb,
@@ -68,7 +59,7 @@ HOMEOSTASIS = (
 )
 
 
-class Config(eqx.Module):
+class Config(AbstractConfig):
     r"""A network, what changes its synapses, the memory it is given, and when.
 
     $\dot W = \eta(\kappa_L\Delta_L + \kappa_H\Delta_H + \xi)$ from random weights of
@@ -127,11 +118,14 @@ class Config(eqx.Module):
             require(self, **{name: positive})
         require(self, density=(0.0, 1.0), imbalance=(-1.0, 1.0), decay=unbounded)
         require(self, frequency=(-math.inf, math.inf))
-        _one_of("homeostasis", self.homeostasis, HOMEOSTASIS)
-        _one_of("transfer", self.transfer, tuple(TRANSFERS))
-        _one_of("pattern", self.pattern, KINDS)
-        if self.size < 2:
-            raise ValueError(f"`size` must be at least 2 neurons; got {self.size}.")
+        one_of("homeostasis", self.homeostasis, HOMEOSTASIS)
+        one_of("transfer", self.transfer, tuple(TRANSFERS))
+        one_of("pattern", self.pattern, KINDS)
+        whole("size", self.size, 2)
+        whole("noise_every", self.noise_every, 1)
+        if not 0 < self.step < math.inf:
+            raise ValueError(f"`step` must be positive; got {self.step}.")
+        self._check_density()
         for name in ("spin_up", "duration", "follow"):
             self.steps(name)
         if self.steps("record_every") < 1:
@@ -139,13 +133,26 @@ class Config(eqx.Module):
         network_of(self)
         self._check_stability()
 
+    def _check_density(self) -> None:
+        """Raise where a density counts for nothing, or leaves no synapse."""
+        if not concrete(self.density):
+            return
+        count, density = self.size**2, np.asarray(self.density)
+        if not self.sparse and np.any(density != 1):
+            raise ValueError(f"`density` {density} needs `sparse` synapses.")
+        if np.any((density > 0) & (density * count < 1)):
+            raise ValueError(
+                f"`density` {density} of {count} synapses is none (`size` "
+                f"{self.size}); set it to 0, or to what leaves one at least."
+            )
+
     def _check_stability(self) -> None:
         """Raise where one step overshoots: dissipation, or a memory that RK4 amplifies.
 
         Euler's own limit for memories is not enforced: it is a control.
         """
         decay = self.plasticity * self.homeostasis_gain * self.dissipation
-        dissipates = self.homeostasis == "dissipation" and not isinstance(decay, Tracer)
+        dissipates = self.homeostasis == "dissipation" and concrete(decay)
         if dissipates and np.any(decay * self.step >= 2):
             raise ValueError(
                 f"`step` = {self.step} is too large for stability: dissipation at the "
@@ -166,14 +173,9 @@ class Config(eqx.Module):
         return steps
 
 
-def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"`{name}` is unknown: '{value}'.{nearest(value, allowed)}")
-
-
 def check_memory_step(strength: ArrayLike, step: float) -> None:
     """Raise `ValueError` if RK4 would make the activity of a silent memory grow."""
-    if isinstance(strength, Tracer):
+    if not concrete(strength):
         return
     modes = -1 + 1j * np.asarray(strength, float)
     growth = np.max(np.abs(amplification(modes, step, "rk4")))

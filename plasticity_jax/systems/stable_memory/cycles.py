@@ -11,6 +11,9 @@ with a closure $q$: `gaussian_rates` for $s = (p_v, p_u)$ and Gaussian patterns 
 neurons, `balanced_rates` for $s = (p_u + p_v, p_u - p_v)$ and signs of which all four
 pairs are equally frequent (exact at any size), `printed_rates` for $s = (p_v, p_u)$ and
 the paper's approximation for a step.
+
+A closed form of a cycle where there is none raises `ValueError`, and is NaN where its
+arguments are traced.
 """
 
 from collections.abc import Callable
@@ -21,10 +24,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
+from ..._arguments import admit, floating, not_negative, positive
 from ..._interfaces import Scalar
 
 
 Pair = Float[Array, "2"]
+Values = Float[Array, "..."]
 Closure = Callable[[Pair], Pair]
 Transfer = Callable[[Array], Array]
 NODES = 200  # of Gauss and Hermite
@@ -32,6 +37,7 @@ STEPS = 400  # of RK4 in a quarter turn
 HALVINGS = 60
 
 
+@floating
 def reduced_slope(
     closure: Closure, expansion: Scalar | float, rotation: Scalar | float, state: Pair
 ) -> Pair:
@@ -41,6 +47,7 @@ def reduced_slope(
     return expansion * q + rotation * turned - state
 
 
+@floating
 def gaussian_gain(transfer: Transfer, radius: Scalar) -> Scalar:
     r"""$g(r) = E[z\phi(rz)]/r$, $z \sim N(0, 1)$: rates over overlaps, $r > 0$.
 
@@ -92,6 +99,7 @@ class Circle(NamedTuple):
     exponent: Scalar
 
 
+@floating
 def gaussian_cycle(transfer: Transfer, expansion: Scalar, rotation: Scalar) -> Circle:
     r"""The cycle of Gaussian patterns for a smooth odd bounded increasing $\phi$.
 
@@ -101,25 +109,29 @@ def gaussian_cycle(transfer: Transfer, expansion: Scalar, rotation: Scalar) -> C
     excess = lambda r, alpha: alpha * gaussian_gain(transfer, r) - 1
     least = jnp.full((), 1e-6, expansion.dtype)
     largest = _one(transfer, 1 / least**2) * expansion * (2 / np.pi) ** 0.5
-    exists = excess(least, expansion) > 0
+    none = excess(least, expansion) <= 0  # false of NaN
     inner = root(excess, least, jnp.maximum(largest, 2 * least), expansion)
-    radius = jnp.where(exists, inner, least)
+    radius = jnp.where(none, least, inner)
     gain, slope = jax.value_and_grad(gaussian_gain, 1)(transfer, radius)
     exponent = expansion * (gain + slope * radius) - 1
-    return Circle(jnp.where(exists, radius, 0.0), rotation * gain, exponent)
+    return Circle(jnp.where(none, 0.0, radius), rotation * gain, exponent)
 
 
+@floating
 def error_function_circle(expansion: Scalar, rotation: Scalar) -> Circle:
     r"""Of $\mathrm{erf}(\sqrt\pi x/2)$, $\alpha > 1$: $r^2 = 2(\alpha^2 - 1)/\pi$."""
+    expansion = admit("expansion", expansion, expansion <= 1, "exceed 1")
     square = expansion**2 - 1
     radius = jnp.sqrt(square * (2 / np.pi))
     return Circle(radius, rotation / expansion, -square / expansion**2)
 
 
+@floating
 def step_circle(expansion: Scalar, rotation: Scalar) -> Circle:
     r"""For a step and $\alpha > 0$: radius $\alpha\sqrt{2/\pi}$, exponent $-1$."""
+    expansion = positive("expansion", expansion)
     radius = expansion * (2 / np.pi) ** 0.5
-    return Circle(radius, rotation / expansion, -jnp.ones_like(expansion))
+    return Circle(radius, rotation / expansion, -expansion / expansion)
 
 
 # --- cycles of the reduced system ---------------------------------------------------
@@ -138,6 +150,7 @@ class QuarterTurn(NamedTuple):
     largest: Scalar
 
 
+@floating
 def quarter_turn(
     closure: Closure, expansion: Scalar | float, rotation: Scalar | float, start: Scalar
 ) -> QuarterTurn:
@@ -201,6 +214,7 @@ class Cycle(NamedTuple):
         return self.quarter**4
 
 
+@floating
 def reduced_cycle(
     closure: Closure, expansion: Scalar, rotation: Scalar, scale: float = 1.0
 ) -> Cycle:
@@ -223,6 +237,7 @@ def reduced_cycle(
     return Cycle(*(jnp.where(closed, x, np.nan) for x in cycle))
 
 
+@floating
 def balanced_cycle(transfer: Transfer, expansion: Scalar, rotation: Scalar) -> Cycle:
     r"""The cycle of balanced signs, for a smooth odd $\phi$ bounded by 1.
 
@@ -231,22 +246,31 @@ def balanced_cycle(transfer: Transfer, expansion: Scalar, rotation: Scalar) -> C
     return reduced_cycle(balanced_rates(transfer), expansion, rotation, 0.5**0.5)
 
 
+@floating
 def balanced_step_cycle(expansion: Scalar, rotation: Scalar) -> Cycle:
     r"""The same for a step: it exists iff $\rho > \alpha > 0$.
 
     Period $4\ln\frac{\rho+\alpha}{\rho-\alpha}$, a square with corners at $2\alpha$ on
     the axes, so radii from $\alpha$ to $\sqrt2\alpha$; multiplier $e^{-T}$.
     """
+    wrong = ~((rotation > expansion) & (expansion > 0))
+    must = f"lie above 0 and below the rotation {rotation}"
+    expansion = admit("expansion", expansion, wrong, must)
     ratio = (rotation - expansion) / (rotation + expansion)
     period = -4 * jnp.log(ratio)
     return Cycle(period, expansion, 2**0.5 * expansion, 2 * expansion, ratio)
 
 
+@floating
 def step_quarter_turn(start: Scalar, expansion: Scalar, rotation: Scalar) -> Scalar:
     r"""$a \mapsto (\alpha + \rho)a/(a + \rho - \alpha)$: balanced signs, a step."""
-    return (expansion + rotation) * start / (start + rotation - expansion)
+    rest = start + rotation - expansion
+    must = f"exceed `expansion` - `rotation`, {expansion - rotation}"
+    start = admit("start", positive("start", start), rest <= 0, must)
+    return (expansion + rotation) * start / rest
 
 
+@floating
 def critical_rotation(transfer: Transfer, expansion: Scalar) -> Scalar:
     r"""$\rho_c(\alpha)$ above which balanced signs have a cycle, $\alpha\phi'(0) > 1$.
 
@@ -255,6 +279,10 @@ def critical_rotation(transfer: Transfer, expansion: Scalar) -> Scalar:
     in pairs and vanish, leaves a cycle behind. For $\phi$ bounded by 1 and concave on
     $x > 0$. A step has $\rho_c = \alpha$. Differentiable.
     """
+    least = jnp.full((), 1e-6, expansion.dtype)
+    outward = lambda x, alpha: alpha * _one(transfer, x) - x
+    must = "exceed 1 over the slope of `transfer` at 0"
+    expansion = admit("expansion", expansion, outward(least, expansion) <= 0, must)
 
     def height(x: Scalar, alpha: Scalar) -> Scalar:
         rate = _one(transfer, x)
@@ -266,8 +294,6 @@ def critical_rotation(transfer: Transfer, expansion: Scalar) -> Scalar:
         b = root(balance, edge, 3 * alpha, (a, alpha))
         return height(a, alpha) / (_one(transfer, a) * _one(transfer, b))
 
-    least = jnp.full((), 1e-6, expansion.dtype)
-    outward = lambda x, alpha: alpha * _one(transfer, x) - x
     edge = jax.lax.stop_gradient(root(outward, least, 2 * expansion, expansion))
     rising = lambda a, alpha: jax.grad(held)(a, alpha)
     a = bisected(rising, 1e-3 * edge, (1 - 1e-3) * edge, expansion)
@@ -277,17 +303,22 @@ def critical_rotation(transfer: Transfer, expansion: Scalar) -> Scalar:
 # --- what explicit steps show instead -----------------------------------------------
 
 
-def euler_radius(rotation: ArrayLike, step: ArrayLike) -> Array:
+@floating
+def euler_radius(rotation: Values | ArrayLike, step: Values | ArrayLike) -> Array:
     r"""$\rho\sqrt{\Delta t/\pi}$: the cycle that explicit Euler makes for a step.
 
     Gaussian patterns, $\alpha = 0$: the equation itself has none.
     """
-    return jnp.asarray(rotation) * jnp.sqrt(jnp.asarray(step) / np.pi)
+    rotation, step = jnp.asarray(rotation), jnp.asarray(step)
+    rotation = not_negative("rotation", rotation)
+    return rotation * jnp.sqrt(not_negative("step", step) / np.pi)
 
 
 def euler_threshold(step: ArrayLike) -> Array:
     r"""$\sqrt{2/\Delta t - 1}$: rotations above it make Euler's origin unstable."""
-    return jnp.sqrt(2 / jnp.asarray(step) - 1)
+    step = jnp.asarray(step)
+    step = admit("step", step, (step <= 0) | (step > 2), "lie above 0 and up to 2")
+    return jnp.sqrt(2 / step - 1)
 
 
 # --- roots --------------------------------------------------------------------------

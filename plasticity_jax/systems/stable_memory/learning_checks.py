@@ -83,7 +83,7 @@ def _learned(config: Config, targets: Float[Array, " n"], turns: int) -> Weights
         rate = ACTIVITY * (jnp.cos(phase) * u + jnp.sin(phase) * v)
         trace = trace + config.step / config.trace_time * (rate - trace)
         x, dt = jnp.arctanh(rate), jnp.asarray(config.step)
-        signals = RateSignals(dt, first, rate, x, x, trace, trace)
+        signals = RateSignals(dt, rate, x, x, trace, trace, step=first)
         changes = [rule(weights, signals, KEY) for rule in rules.values()]
         return (sum(changes, weights), trace), None
 

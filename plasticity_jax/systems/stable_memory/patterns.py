@@ -9,7 +9,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from ..._config import nearest
+from ..._arguments import floating, one_of
 from ..._interfaces import Scalar
 
 
@@ -32,8 +32,7 @@ def draw_planes(
 
     Raises `ValueError` for an unknown kind, or more vectors than neurons.
     """
-    if kind not in KINDS:
-        raise ValueError(f"`pattern` is unknown: '{kind}'.{nearest(kind, KINDS)}")
+    one_of("pattern", kind, KINDS)
     if planes < 0 or 2 * planes > size:
         raise ValueError(
             f"{planes} planes need at least {2 * planes} neurons; got `size` = {size}."
@@ -67,25 +66,38 @@ def _hadamard(count: int, size: int, key: Key[Array, ""]) -> Float[Array, "count
     return matrix[rows][:, chosen].T
 
 
+@floating
 def real_memory(u: Vector, strength: Scalar | float) -> Matrix:
     r"""$a\,uu^\top$: a real outlier $a\|u\|^2$ (Hopfield)."""
     return strength * jnp.outer(u, u)
 
 
+@floating
 def imaginary_memory(u: Vector, v: Vector, strength: Scalar | float) -> Matrix:
     r"""$a(uv^\top - vu^\top)$: eigenvalues $\pm ia$ for an orthonormal pair."""
+    if u.shape != v.shape:
+        raise ValueError(
+            f"`u` and `v` must have one length; got {u.shape} and {v.shape}."
+        )
     forward = jnp.outer(u, v)
     return strength * (forward - forward.T)
 
 
+@floating
 def low_rank(
     planes: Planes, rotation: Float[Array, " plane"], expansion: Float[Array, " plane"]
 ) -> tuple[Float[Array, "n k"], Float[Array, "k k"]]:
     r"""Factors $(U, D)$ of $W = UDU^\top$, several memories at once (Eq. 8).
 
     $U = [u_1, v_1, \dots]$, $D$ block-diagonal with blocks $(\alpha, \rho; -\rho,
-    \alpha)$: `rotation` $\rho$ and `expansion` $\alpha$ of each plane.
+    \alpha)$: `rotation` $\rho$ and `expansion` $\alpha$ of each plane. Raises
+    `ValueError` for other numbers of strengths than of planes.
     """
+    if planes.ndim != 3 or not planes.shape[:1] == rotation.shape == expansion.shape:
+        raise ValueError(
+            "`planes` (plane, 2, n) need a `rotation` and an `expansion` each; got "
+            f"shapes {planes.shape}, {rotation.shape} and {expansion.shape}."
+        )
     count, _, size = planes.shape
     basis = planes.reshape(2 * count, size).T
     turn = jnp.asarray(np.array([[0.0, 1.0], [-1.0, 0.0]]), rotation.dtype)

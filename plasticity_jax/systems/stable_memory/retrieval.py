@@ -11,10 +11,12 @@ from typing import NamedTuple
 import diffrax
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from ..._interfaces import real, Scalar
-from ...measure import check_finite
+from ..._arguments import check_finite, concrete, floating, real
+from ..._guards import root
+from ..._interfaces import Scalar
 from .patterns import low_rank, Planes
 
 
@@ -26,7 +28,8 @@ MOST_STEPS = 100_000
 class LowRankNetwork(eqx.Module):
     r"""$\dot x = -x + (UDU^\top + d\mathbf I)\phi(x)$ at a cost of $O(NM)$.
 
-    `basis` is $U$ (n, k), `core` $D$ (k, k), `diagonal` $d$, `transfer` $\phi$.
+    `basis` is $U$ (n, k), `core` $D$ (k, k), `diagonal` $d$, `transfer` $\phi$. Raises
+    `ValueError` for shapes that do not fit and numbers that are not finite.
     """
 
     basis: Float[Array, "n k"] = eqx.field(converter=real)
@@ -43,6 +46,7 @@ class LowRankNetwork(eqx.Module):
             )
         check_finite("basis", self.basis)
         check_finite("core", self.core)
+        check_finite("diagonal", self.diagonal)
 
     def __call__(self, potential: Vector) -> Vector:
         r"""$\dot x$."""
@@ -55,6 +59,7 @@ class LowRankNetwork(eqx.Module):
         return potential @ self.basis / len(potential) ** 0.5
 
 
+@floating
 def plane_network(
     planes: Planes,
     rotation: Scalar,
@@ -81,6 +86,7 @@ class Recall(NamedTuple):
     solved: Bool[Array, ""]
 
 
+@floating
 def recall(
     network: LowRankNetwork,
     start: Vector,
@@ -99,8 +105,18 @@ def recall(
     nothing else drives the activity, within a radius of order $\sqrt{step}$
     (`cycles.euler_radius`). A run that needs more than `most_steps`, or leaves the
     floating-point range, is flagged. One start; `vmap` over several. Differentiable in
-    the network and the start where `transfer` is.
+    the network and the start where `transfer` is. Raises `ValueError` for a start of
+    another length than the network and times that do not increase from 0.
     """
+    if start.shape != network.basis.shape[:1]:
+        raise ValueError(
+            f"`start` needs a potential for each of {len(network.basis)} neurons; got "
+            f"shape {start.shape}."
+        )
+    if times.ndim != 1 or not len(times):
+        raise ValueError(f"`times` must be a vector; got shape {times.shape}.")
+    if concrete(times) and not np.all(np.diff(np.asarray(times), prepend=0.0) > 0):
+        raise ValueError("`times` must be above 0 and increase.")
     if solver is None:
         solver = diffrax.Tsit5()
     controller = diffrax.ConstantStepSize()
@@ -148,13 +164,13 @@ def _slope(time: object, potential: Vector, network: LowRankNetwork) -> Vector:
 # --- what was recalled --------------------------------------------------------------
 
 
+@floating
 def radii(overlaps: Float[Array, "*batch k"]) -> Float[Array, "*batch plane"]:
     r"""$r_k = \sqrt{p_{u_k}^2 + p_{v_k}^2}$ of every plane; zero gradient at 0."""
-    square = jnp.sum(overlaps.reshape(*overlaps.shape[:-1], -1, 2) ** 2, axis=-1)
-    safe = jnp.where(square > 0, square, 1.0)
-    return jnp.where(square > 0, jnp.sqrt(safe), 0.0)
+    return root(jnp.sum(overlaps.reshape(*overlaps.shape[:-1], -1, 2) ** 2, axis=-1))
 
 
+@floating
 def retrieved(
     radius: Float[Array, "*batch plane"], cued: Float[Array, "*batch"], factor: float
 ) -> Bool[Array, "*batch"]:
@@ -162,7 +178,13 @@ def retrieved(
 
     Its radius is above `factor` times every other one and above that of the cue. The
     second condition tells recall from activity that dies with its proportions kept.
+    NaN is not retrieved. Raises `ValueError` unless every set of radii has a cue.
     """
+    if cued.shape not in ((), radius.shape[:-1]):
+        raise ValueError(
+            f"`cued` must be shaped like `radius` {radius.shape} without its planes; "
+            f"got {cued.shape}."
+        )
     first = radius[..., 0]
     if radius.shape[-1] == 1:
         return first > cued
@@ -177,12 +199,21 @@ class Turning(NamedTuple):
     largest: Scalar
 
 
+@floating
 def turning(times: Times, overlaps: Float[Array, "time 2"]) -> Turning:
     """Rotation in a plane over the whole turns that fit into `times` from its start.
 
     NaN if not one does. `times` must be fine enough to follow the angle: well above two
-    samples a turn, and for radii as many as their accuracy needs.
+    samples a turn, and for radii as many as their accuracy needs. Raises `ValueError`
+    unless there are two overlaps at each time, and times increase.
     """
+    if times.ndim != 1 or overlaps.shape != (len(times), 2) or not len(times):
+        raise ValueError(
+            "`overlaps` (time, 2) need one row for each of `times`; got shapes "
+            f"{overlaps.shape} and {times.shape}."
+        )
+    if concrete(times) and not np.all(np.diff(np.asarray(times)) > 0):
+        raise ValueError("`times` must increase.")
     phase = jnp.unwrap(jnp.arctan2(overlaps[:, 1], overlaps[:, 0]))
     swept = jnp.abs(phase - phase[0])
     turns = jnp.floor(swept[-1] / (2 * jnp.pi))

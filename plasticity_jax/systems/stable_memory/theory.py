@@ -4,17 +4,23 @@ Susman, Brenner & Barak 2019, Nature Communications 10:4441, and the specificati
 (derived, where no equation of the paper is named). $\dot x = -x + W\phi(x)$ with time
 in units of the neural time constant; memories are $W = a\,uu^\top$ (real) or
 $a(uv^\top - vu^\top)$ (imaginary). What belongs to rules is a function of `Config`.
+
+Each law refuses, with a `ValueError`, what is outside of its domain: times before 0,
+states of rest that nothing leads to. There it is NaN where the arguments are traced.
 """
 
+import dataclasses
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
+from ..._arguments import admit, floating, not_negative, positive
+from ..._guards import root
 from ..._interfaces import Scalar
 from .config import Config, REFERENCE_STEP
 
@@ -28,6 +34,7 @@ Transfer = Callable[[Vector], Vector]
 # --- spectra ------------------------------------------------------------------------
 
 
+@floating
 def low_rank_eigenvalues(
     basis: Float[Array, "n k"], core: Float[Array, "k k"]
 ) -> Complex[Array, " k"]:
@@ -40,6 +47,7 @@ def low_rank_eigenvalues(
     return jnp.linalg.eigvals(core @ (basis.T @ basis))
 
 
+@floating
 def plane_frequency(u: Vector, v: Vector, strength: Scalar | float) -> Scalar:
     r"""$a\sqrt{|u|^2|v|^2 - (u \cdot v)^2}$: $\pm i$ this for $a(uv^\top - vu^\top)$.
 
@@ -47,12 +55,13 @@ def plane_frequency(u: Vector, v: Vector, strength: Scalar | float) -> Scalar:
     gradient is zero, not NaN, where they are parallel.
     """
     square = (u @ u) * (v @ v) - (u @ v) ** 2
-    area = jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1.0)), 0.0)
-    return strength * area
+    return strength * root(jnp.where(square <= 0, 0.0, square))
 
 
+@floating
 def origin_jacobian(weights: Matrix, slope: Scalar | float = 1.0) -> Matrix:
     r"""$-\mathbf I + \phi'(0)W$: the network linearised about silence (section 5.1)."""
+    _check_square(weights)
     return slope * weights - jnp.eye(len(weights), dtype=weights.dtype)
 
 
@@ -64,6 +73,18 @@ def _leak(config: Config) -> Scalar:
     return config.plasticity * config.homeostasis_gain * config.dissipation
 
 
+def _settling(config: Config) -> Config:
+    """The same; refused, or NaN, unless dissipation brings weights to rest."""
+    leak = _leak(config)
+    wrong = ~((leak > 0) & (leak * config.step < 2))
+    must = (
+        "be such that weights settle: plasticity * homeostasis_gain * dissipation "
+        f"above 0 and below {2 / config.step:.4g}"
+    )
+    dissipation = admit("dissipation", config.dissipation, wrong, must)
+    return dataclasses.replace(config, dissipation=dissipation)
+
+
 def decay_factor(config: Config) -> Scalar:
     r"""$a = 1 - \eta\beta\,\Delta t$: what one step of dissipation leaves, exactly.
 
@@ -72,13 +93,14 @@ def decay_factor(config: Config) -> Scalar:
     return 1 - _leak(config) * config.step
 
 
+@floating
 def mean_decay(config: Config, time: Times) -> Times:
     r"""$e^{-\eta\beta t}$: the share of the mean weights that dissipation leaves.
 
     The limit of short steps (section 5.2). The paper gives the rate as $\beta$; Eq. 2
     has the factor $\eta$.
     """
-    return jnp.exp(-_leak(config) * time)
+    return jnp.exp(-_leak(config) * not_negative("time", time))
 
 
 def stationary_variance(config: Config) -> Scalar:
@@ -87,7 +109,7 @@ def stationary_variance(config: Config) -> Scalar:
     Under dissipation (section 5.2). With noise at every $k$-th step $k\,\Delta t$
     stands for $\Delta t$ and $a^k$ for $a$: the variance just after the noise.
     """
-    wait = config.noise_every
+    config, wait = _settling(config), config.noise_every
     kept = decay_factor(config) ** (2 * wait)
     return weight_diffusion(config, jnp.asarray(wait * config.step)) / (1 - kept)
 
@@ -97,21 +119,24 @@ def bulk_radius(config: Config) -> Scalar:
 
     Under dissipation, by the circular law, for short steps (section 5.2).
     """
-    leak = config.homeostasis_gain * config.dissipation
+    leak = config.homeostasis_gain * _settling(config).dissipation
     return config.noise * jnp.sqrt(config.plasticity * REFERENCE_STEP / (2 * leak))
 
 
 # --- noise --------------------------------------------------------------------------
 
 
+@floating
 def weight_diffusion(config: Config, time: Times) -> Times:
     r"""$\eta^2\sigma^2\Delta t_{\rm ref}\,t/N$: variance of a weight without restraint.
 
     $\kappa_H = 0$ (section 5.4); exact at whole intervals of the noise.
     """
+    time = not_negative("time", time)
     return (config.plasticity * config.noise) ** 2 * REFERENCE_STEP / config.size * time
 
 
+@floating
 def rotation_diffusion(config: Config, time: Times) -> Times:
     r"""$\eta^2\sigma^2\Delta t_{\rm ref}\,t/(2N)$: variance of $A(t) - A(0)$.
 
@@ -134,6 +159,7 @@ def filter_gain(config: Config) -> Scalar:
 # --- energy -------------------------------------------------------------------------
 
 
+@floating
 def tanh_energy(potential: Vector) -> Scalar:
     r"""$V = \sum_i \log\cosh x_i$, accurate near 0 and for large potentials."""
     size = jnp.abs(potential)
@@ -142,6 +168,7 @@ def tanh_energy(potential: Vector) -> Scalar:
     return jnp.sum(jnp.where(size < 1, near, far))
 
 
+@floating
 def energy(transfer: Transfer, potential: Vector, *, nodes: int = 64) -> Scalar:
     r"""$V(x) = \sum_i\int_0^{x_i}\phi$ by Gauss-Legendre quadrature (section 5.3).
 
@@ -156,22 +183,26 @@ def energy(transfer: Transfer, potential: Vector, *, nodes: int = 64) -> Scalar:
     return weight @ rates @ potential
 
 
+@floating
 def energy_slope(transfer: Transfer, weights: Matrix, potential: Vector) -> Scalar:
     r"""$\dot V = -\phi \cdot x + \phi \cdot W_S\phi$, without a stimulus.
 
     Only the symmetric part $W_S$ does work, so an imaginary memory alone cannot keep
     activity alive (section 5.3).
     """
+    _check_square(weights)
     rate = transfer(potential)
     symmetric = (weights + weights.T) / 2
     return rate @ symmetric @ rate - rate @ potential
 
 
+@floating
 def energy_bounds(time: Times) -> tuple[Times, Times]:
     r"""$e^{-2t} \le V(t)/V(0) \le e^{-t}$ for tanh and anti-symmetric weights.
 
     Of any strength (section 5.3).
     """
+    time = not_negative("time", time)
     return jnp.exp(-2 * time), jnp.exp(-time)
 
 
@@ -179,29 +210,33 @@ def energy_bounds(time: Times) -> tuple[Times, Times]:
 # phi(t) = c (cos(omega t) u + sin(omega t) v), `activity` c, (u, v) orthonormal
 
 
+@floating
 def quadrature(frequency: Scalar, trace_time: Scalar) -> Scalar:
     r"""$h = \omega\tau/(1 + \omega^2\tau^2)$: how far the trace lags, at most 1/2.
 
     Largest where $\omega\tau = 1$ (section 5.6).
     """
-    turn = frequency * trace_time
+    turn = frequency * positive("trace_time", trace_time)
     return turn / (1 + turn**2)
 
 
+@floating
 def learning_speed(config: Config, activity: Scalar) -> Scalar:
     r"""$l = \eta\kappa_L c^2 h$: rate of change of $-A$ by learning alone."""
     lag = quadrature(config.frequency, config.trace_time)
     return config.plasticity * config.learning_gain * activity**2 * lag
 
 
+@floating
 def learned_rotation(config: Config, activity: Scalar, time: Times) -> Times:
     r"""$A = -lt$ from no weights: without homeostasis, or with decorrelation.
 
     Activity that goes from $u$ to $v$ strengthens $W_{vu}$ (section 5.6).
     """
-    return -learning_speed(config, activity) * time
+    return -learning_speed(config, activity) * not_negative("time", time)
 
 
+@floating
 def free_eigenvalue(
     config: Config, activity: Scalar, time: Times
 ) -> Complex[Array, "*time"]:
@@ -210,6 +245,7 @@ def free_eigenvalue(
     return jax.lax.complex(jnp.zeros_like(frequency), frequency)
 
 
+@floating
 def decorrelated_eigenvalue(
     config: Config, activity: Scalar, time: Times
 ) -> Complex[Array, "*time"]:
@@ -232,6 +268,7 @@ class PlaneState(NamedTuple):
     eigenvalue: Complex[Array, ""]
 
 
+@floating
 def controlled_state(config: Config, activity: Scalar) -> PlaneState:
     r"""Where learning and rate control come to rest: $A^* = -2l/k$, $S^* = -l/2\omega$.
 
@@ -239,6 +276,7 @@ def controlled_state(config: Config, activity: Scalar) -> PlaneState:
     2h\kappa_L/\kappa_H$ does not depend on the activity. The eigenvalues are $S^* \pm
     \sqrt{S^{*2} - A^{*2}}$ (section 5.6).
     """
+    config = _controlled(config, activity)
     ratio = config.learning_gain / config.homeostasis_gain
     rotation = -2 * ratio * quadrature(config.frequency, config.trace_time)
     # l / omega, finite for a stimulus that stands still
@@ -253,18 +291,35 @@ def controlled_state(config: Config, activity: Scalar) -> PlaneState:
     return PlaneState(rotation, expansion, above)
 
 
+@floating
 def controlled_is_complex(config: Config, activity: Scalar) -> Array:
     r"""Whether that pair is complex: $\eta\kappa_Hc^2 < 4|\omega|$ (section 5.6).
 
-    Slow stimuli leave two real eigenvalues under rate control.
+    Slow stimuli leave two real eigenvalues under rate control. Not so where a traced
+    argument is NaN.
     """
+    config = _controlled(config, activity)
     correction = config.plasticity * config.homeostasis_gain * activity**2
     return correction < 4 * jnp.abs(config.frequency)
+
+
+def _controlled(config: Config, activity: Scalar) -> Config:
+    """The same; refused, or NaN, unless rate control brings the plane to rest."""
+    wrong = ~(config.plasticity * config.homeostasis_gain * activity**2 > 0)
+    must = f"be positive, and `activity` not 0 ({activity}), for the plane to rest"
+    return dataclasses.replace(
+        config,
+        plasticity=admit("plasticity", config.plasticity, wrong, must),
+        homeostasis_gain=admit(
+            "homeostasis_gain", config.homeostasis_gain, wrong, must
+        ),
+    )
 
 
 # --- learning from a random stimulus ------------------------------------------------
 
 
+@floating
 def random_drive(
     rotation: Scalar, decay: Scalar, trace_time: Scalar, power: Scalar | float = 1.0
 ) -> Complex[Array, ""]:
@@ -278,6 +333,7 @@ def random_drive(
     and the `power` $P = E|b|^2$. The imaginary part is what learning adds to $A$ per
     time (over $\eta\kappa_L$): none from chance, then more of what there is (5.7).
     """
+    decay, trace_time, power = _stimulus(decay, trace_time, power)
     wide, lag = 1 + decay, 1 + decay * trace_time
     gain = power / (wide**2 + rotation**2)
     drive = jax.lax.complex(
@@ -286,6 +342,7 @@ def random_drive(
     return drive / jax.lax.complex(1 + 1 / trace_time, -rotation)
 
 
+@floating
 def random_drive_slope(
     decay: Scalar, trace_time: Scalar, power: Scalar | float = 1.0
 ) -> Scalar:
@@ -293,6 +350,22 @@ def random_drive_slope(
 
     0.0128 with $\tau_y = 50$ and 0.0097 with 100, for $\zeta = 0.01$ (section 5.7).
     """
+    decay, trace_time, power = _stimulus(decay, trace_time, power)
     leak, wide, lag = 1 + 1 / trace_time, 1 + decay, 1 + decay * trace_time
     gain = (1 / lag + 1 / trace_time) / wide - leak / (wide**2 * lag)
     return power * gain / leak**2
+
+
+def _stimulus(
+    decay: Scalar, trace_time: Scalar, power: Any
+) -> tuple[Scalar, Scalar, Scalar]:
+    return (
+        not_negative("decay", decay),
+        positive("trace_time", trace_time),
+        not_negative("power", power),
+    )
+
+
+def _check_square(weights: Matrix) -> None:
+    if weights.ndim != 2 or weights.shape[0] != weights.shape[1]:
+        raise ValueError(f"`weights` must be a square matrix; got {weights.shape}.")

@@ -128,7 +128,7 @@ def _symmetry_checks() -> Iterator[Check]:
     x, rate, early, late = (jr.normal(k, (n,)) for k in keys[:4])
     weights = jr.normal(keys[4], (n, n))
     step = jnp.asarray(0, jnp.int32)
-    signals = RateSignals(jnp.asarray(0.1), step, rate, x, x / 2, early, late)
+    signals = RateSignals(jnp.asarray(0.1), rate, x, x / 2, early, late, step=step)
     hebb = AntisymmetricHebb()(weights, signals, KEY)
     yield exact("learning is anti-symmetric", "5.4", hebb, -hebb.T, 1e-15)
     change = Decorrelation(0.5, 1.0)(weights, signals, KEY)

@@ -105,20 +105,24 @@ def weight_variation(
 
 def weight_density(
     relative: ArrayLike,
-    load: float,
-    coding_level: float,
+    load: ArrayLike,
+    coding_level: ArrayLike,
     q: int = 1,
     exact: bool = False,
 ) -> ndarray:
     """Probability density of the non-zero weights, `relative` to their mean.
 
-    A Gaussian truncated at zero.
+    A Gaussian truncated at zero. Raises `ValueError` unless `load` and `coding_level`
+    are single numbers.
     """
+    for name, value in (("load", load), ("coding_level", coding_level)):
+        if np.size(value) != 1:
+            raise ValueError(f"`{name}` must be a single number; got {value}.")
     quantile = lambda best, _: best
-    best = float(_of_optimum(quantile, load, coding_level, q, exact))
+    best = _of_optimum(quantile, load, coding_level, q, exact).item()
     mean, x = _first(best) / _cdf(best), np.asarray(relative, float)
     gaussian = np.exp(-((x * mean - best) ** 2) / 2) / math.sqrt(2 * math.pi)
-    return np.where(x >= 0, gaussian * mean / _cdf(best), 0.0)
+    return np.where(x < 0, 0.0, gaussian * mean / _cdf(best))
 
 
 def load_bound(density: ArrayLike, coding_level: ArrayLike) -> ndarray:
@@ -272,8 +276,9 @@ def _level(coding_level: ArrayLike) -> ndarray:
 
 
 def _check_positive(name: str, value: ArrayLike) -> None:
-    if not np.all(np.asarray(value) > 0):
-        raise ValueError(f"`{name}` must be above 0; got {value}.")
+    entries = np.asarray(value, float)
+    if not np.all((entries > 0) & np.isfinite(entries)):
+        raise ValueError(f"`{name}` must be finite and above 0; got {value}.")
 
 
 def _check_order(q: int, name: str = "q") -> None:

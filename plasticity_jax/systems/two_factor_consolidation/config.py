@@ -12,11 +12,12 @@ import equinox as eqx
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jax.core import Tracer
 from jaxtyping import Array, Float, Int, Key
 
-from ..._config import nearest
-from ..._interfaces import AbstractProjection, real, require, Scalar, State, System
+from ..._arguments import concrete, counted, one_of, optional, real, require
+from ..._config import AbstractConfig
+from ..._guards import ratio
+from ..._interfaces import AbstractProjection, Scalar, State, System
 from ...circuits import (
     AbstractPolicy,
     Memories,
@@ -51,24 +52,31 @@ POLICIES = ("weakest", "noisy", "random", "soft", "taught", "taught_together")
 SCALINGS = ("joint", "each", "weights", "none")
 THRESHOLDS = ("additive", "midpoint", "random_pattern")
 SCHEDULES = ("constant", "stages", "onset")
+ALL = 1e3  # a load of this and above: every pattern
 # rate and L/N that reach the optimum fast with `stages`, for z = 1, 2, 3, 4
 FAST = {1: (1e-3, 0.01), 2: (0.02, 0.02), 3: (0.03, 0.05), 4: (0.03, 0.05)}
 
 
-class Config(eqx.Module):
+class Config(AbstractConfig):
     r"""Patterns, the synapses that store them, and how they are replayed.
 
     `size` $N$ inputs, of which the first `rows` neurons are simulated (0: all, a
-    recurrent network); room for `patterns` $M$, the first `load` $N$ of them stored (a
-    load above $M/N$ stores all). `order` $z$ factors a synapse, held as `product`, or
-    as one factor to the power `exponent`. Homeostasis holds $\frac1z\sum_{jk}u_{jk}^2 =
-    L$ with $L$ = `target_per_input` $N$. The schedule `stages` lowers both rates to a
-    quarter after a sixth of the `cycles` and to a tenth after half of them; `onset`
-    multiplies them by $0.01 + (1 - e^{-t/40})\,0.39$, over 0.4.
+    recurrent network); room for `patterns` $M$, the first `load` $N$ of them stored
+    (rounded; the default, 1000 and above, stores all). `order` $z$ factors a synapse,
+    held as `product`, or as one factor to the power `exponent`. Homeostasis holds
+    $\frac1z\sum_{jk}u_{jk}^2 = L$ with $L$ = `target_per_input` $N$. The schedule
+    `stages` lowers both rates to a quarter after a sixth of the `cycles` and to a tenth
+    after half of them; `onset` multiplies them by $0.01 + (1 - e^{-t/40})\,0.39$, over
+    0.4.
+
+    Raises `ValueError` for values out of range, and for those that do not fit each
+    other: more `rows` than `size`, a load without patterns or with more than there is
+    room for, a coding level at which patterns are all alike, an `exponent` beside a
+    product (or an `order` beside a power) that is neither the default nor the same.
     """
 
     coding_level: Scalar = eqx.field(default=0.5, converter=real)  # f
-    load: Scalar = eqx.field(default=1e3, converter=real)  # alpha
+    load: Scalar = eqx.field(default=ALL, converter=real)  # alpha
     initial_factor: Scalar = eqx.field(default=0.1, converter=real)  # u_0
     initial_spread: Scalar = eqx.field(default=0.3, converter=real)
     target_per_input: Scalar = eqx.field(default=0.02, converter=real)  # L / N
@@ -79,24 +87,24 @@ class Config(eqx.Module):
     exponent: Scalar = eqx.field(default=2.0, converter=real)  # z of a power
     pruned_below: Scalar = eqx.field(default=1e-10, converter=real)  # epsilon
     wake_rate: Scalar = eqx.field(default=0.01, converter=real)  # eta_wake
-    enough: Scalar | None = eqx.field(  # margin perceptron
-        default=None, converter=lambda x: None if x is None else real(x)
-    )
+    enough: Scalar | None = eqx.field(default=None, converter=optional)  # perceptron
     ceiling: Scalar | None = eqx.field(  # of the first factor: a release probability
-        default=None, converter=lambda x: None if x is None else real(x)
+        default=None, converter=optional
     )
-    size: int = eqx.field(default=100, static=True)
-    rows: int = eqx.field(default=20, static=True)
-    patterns: int = eqx.field(default=25, static=True)
-    order: int = eqx.field(default=2, static=True)
+    size: int = eqx.field(default=100, static=True, converter=counted("size"))
+    rows: int = eqx.field(default=20, static=True, converter=counted("rows", 0))
+    patterns: int = eqx.field(default=25, static=True, converter=counted("patterns"))
+    order: int = eqx.field(default=2, static=True, converter=counted("order"))
     exact: bool = eqx.field(default=False, static=True)  # f N ones in every pattern
     parametrisation: str = eqx.field(default="product", static=True)
     policy: str = eqx.field(default="weakest", static=True)
     scaling: str = eqx.field(default="joint", static=True)
     threshold: str = eqx.field(default="additive", static=True)
     schedule: str = eqx.field(default="stages", static=True)
-    cycles: int = eqx.field(default=60_000, static=True)
-    epochs: int = eqx.field(default=35, static=True)  # awake
+    cycles: int = eqx.field(default=60_000, static=True, converter=counted("cycles"))
+    epochs: int = eqx.field(
+        default=35, static=True, converter=counted("epochs")
+    )  # awake
 
     def __check_init__(self) -> None:
         positive, unbounded = (1e-12, math.inf), (0.0, math.inf)
@@ -106,40 +114,92 @@ class Config(eqx.Module):
             require(self, **{name: positive})
         for name in ("rate", "threshold_rate", "replay_noise", "wake_rate"):
             require(self, **{name: unbounded})
-        for name in ("size", "patterns", "order", "cycles", "epochs"):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"`{name}` must be at least 1; got {getattr(self, name)}."
-                )
-        if not 0 <= self.rows <= self.size:
+        require(self, pruned_below=unbounded)
+        if self.enough is not None:
+            require(self, enough=unbounded)
+        if self.ceiling is not None:
+            require(self, ceiling=positive)
+        if self.rows > self.size:
             raise ValueError(
                 f"`rows` must lie between 0 (all) and `size` = {self.size}; got "
                 f"{self.rows}."
             )
-        _one_of("parametrisation", self.parametrisation, PARAMETRISATIONS)
-        _one_of("policy", self.policy, POLICIES)
-        _one_of("scaling", self.scaling, SCALINGS)
-        _one_of("threshold", self.threshold, THRESHOLDS)
-        _one_of("schedule", self.schedule, SCHEDULES)
-        level = self.coding_level
-        if self.exact and not isinstance(level, Tracer):
+        one_of("parametrisation", self.parametrisation, PARAMETRISATIONS)
+        one_of("policy", self.policy, POLICIES)
+        one_of("scaling", self.scaling, SCALINGS)
+        one_of("threshold", self.threshold, THRESHOLDS)
+        one_of("schedule", self.schedule, SCHEDULES)
+        self._check_counts()
+        self._check_order()
+
+    def _check_counts(self) -> None:
+        """Whole numbers of active neurons and of stored patterns."""
+        level, load = self.coding_level, self.load
+        if concrete(level):
             ones = np.round(np.asarray(level) * self.size)
             if np.any((ones < 1) | (ones >= self.size)):
                 raise ValueError(
-                    f"exact patterns of `size` = {self.size} at `coding_level` = "
-                    f"{level} would be all alike."
+                    f"`coding_level` = {level} of `size` = {self.size} rounds to none "
+                    "or to all active: patterns would be all alike."
                 )
+        if concrete(load) and np.all(np.asarray(load) < ALL):
+            stored = np.round(np.asarray(load) * self.size)
+            if not np.all((stored >= 1) & (stored <= self.patterns)):
+                raise ValueError(
+                    f"`load` = {load} of `size` = {self.size} stores {stored} "
+                    f"patterns; from 1 to `patterns` = {self.patterns} can be (or all, "
+                    f"by the default load of {ALL:g})."
+                )
+
+    def _check_order(self) -> None:
+        """The one that counts says how many factors; the other must not contradict."""
+        order, exponent = self.order, self.exponent
+        if not concrete(exponent):
+            return
+        exponents = np.asarray(exponent)
+        if self.parametrisation == "product":
+            wrong, other = f"`exponent` = {exponent}", "`order`"
+            fits = np.all((exponents == 2) | (exponents == order))
+        else:
+            wrong, other = f"`order` = {order}", "`exponent`"
+            fits = order == 2 or np.all(exponents == order)
+        if not fits:
+            raise ValueError(
+                f"{wrong} says nothing where `parametrisation` is "
+                f"'{self.parametrisation}': set {other} (order = {order}, exponent = "
+                f"{exponent})."
+            )
 
     @property
     def target(self) -> Scalar:
         """The homeostatic target $L$."""
         return self.target_per_input * self.size
 
+    @property
+    def activity(self) -> Scalar:
+        """The share of neurons active in a pattern: $f$, of whole ones if `exact`."""
+        if not self.exact:
+            return self.coding_level
+        return jnp.round(self.coding_level * self.size) / self.size
+
+    @property
+    def height(self) -> int:
+        """How many factors a synapse holds; a signed power's lie side by side."""
+        heights = {"product": self.order, "power": 1, "signed_power": 2}
+        return heights[self.parametrisation]
+
 
 def of_order(config: Config, order: int, **changes: Any) -> Config:
-    """The same experiment with `order` factors: rate and target that suit them."""
+    """The same experiment with `order` factors: rate and target that suit them.
+
+    Raises `ValueError` for an order that no rate is known for.
+    """
+    if order not in FAST:
+        raise ValueError(f"`order` must be one of {list(FAST)}; got {order}.")
     rate, target = FAST[order]
     new = {"order": order, "rate": rate, "target_per_input": target, **changes}
+    if new.get("parametrisation", config.parametrisation) != "product":
+        new = {"exponent": order, **new}
     return dataclasses.replace(config, **new)
 
 
@@ -168,7 +228,7 @@ def policy_of(config: Config) -> AbstractPolicy:
 class Stages(eqx.Module):
     """Rates fall to 1/4 after a sixth of the `cycles`, to 1/10 after half of them."""
 
-    cycles: Scalar
+    cycles: Scalar = eqx.field(converter=real)
 
     def __call__(self, cycle: Int[Array, ""]) -> Scalar:
         done = real(cycle) / self.cycles
@@ -196,19 +256,22 @@ def start(config: Config, key: Key[Array, ""]) -> Factored:
     Scaled to the homeostatic target, self-connections still present, as published.
     """
     parametrisation = parametrisation_of(config)
-    stack = {"product": config.order, "power": 1, "signed_power": 2}
-    height = stack[config.parametrisation]
     rows = config.rows or config.size
     spread = config.initial_spread * jr.uniform(
-        key, (height, rows, config.size), minval=-1.0
+        key, (config.height, rows, config.size), minval=-1.0
     )
-    factors = config.initial_factor * (1 + spread)
-    if config.parametrisation == "signed_power":
-        factors = factors.at[1].multiply(0.1)
-    synapses = Factored(factors, jnp.zeros(rows))
+    synapses = Factored(_factors(config, 1 + spread), jnp.zeros(rows))
     if config.scaling != "none":
         synapses = scaling_of(config)(synapses)
     return RandomPatternThreshold(config.coding_level, parametrisation)(synapses)
+
+
+def _factors(config: Config, sizes: Float[Array, "factor row n"]) -> Array:
+    """First factors of these `sizes`; what is subtracted in a signed power is small."""
+    factors = config.initial_factor * sizes
+    if config.parametrisation == "signed_power":
+        return factors.at[1].multiply(0.1)
+    return factors
 
 
 def scaling_of(config: Config) -> HomeostaticScaling:
@@ -240,7 +303,11 @@ def projections_of(config: Config, stored: Memories) -> tuple[AbstractProjection
 
 
 def sleep(config: Config, stored: Memories, synapses: Factored) -> tuple[System, State]:
-    """Replay of `stored` from `synapses` on: the system and its first state."""
+    """Replay of `stored` from `synapses` on: the system and its first state.
+
+    Raises `ValueError` unless both have the rows, inputs and factors of `config`.
+    """
+    _check_fit(config, stored, synapses)
     parametrisation = parametrisation_of(config)
     circuit = Replay(
         policy_of(config), parametrisation, config.pruned_below, config.enough
@@ -276,17 +343,24 @@ def wake(
 
     All factors start alike at `initial_factor`, without homeostasis; a run takes
     `epochs` x `patterns` steps. With a `shift` of 1 each pattern calls the next one.
-    Raises `ValueError` unless all rows are simulated.
+    Raises `ValueError` unless all rows are simulated, and `stored` are as many patterns
+    of as many neurons as `config` says.
     """
     if config.rows not in (0, config.size):
         raise ValueError(
             f"awake all neurons matter: `rows` must be 0 (all); got {config.rows}."
         )
+    _check_fit(config, stored)
+    if len(stored.stored) != config.patterns:
+        raise ValueError(
+            f"`stored` holds {len(stored.stored)} patterns; `patterns` of the config "
+            f"is {config.patterns}."
+        )
     parametrisation = parametrisation_of(config)
     n = config.size
     level = RandomPatternThreshold(config.coding_level, parametrisation)
     bounds = Floored(no_self_connections(n, n))
-    stack = jnp.full((config.order, n, n), config.initial_factor)
+    stack = _factors(config, jnp.ones((config.height, n, n)))
     synapses = level(bounds(Factored(stack, jnp.zeros(n))))
     after = jnp.roll(stored.patterns, -shift, axis=1)
     order = epoch_orders(config.patterns, config.epochs, key, stored.stored)
@@ -308,12 +382,15 @@ def fall_asleep(
     r"""Sleep after a day: only what every neuron has right is replayed (Figure 3).
 
     The factors are scaled to the homeostatic target once, and the thresholds with the
-    weights, by the factors' scale to the power of z.
+    weights, by the factors' scale to the power of z. A neuron without synapses stays as
+    it is. Raises `ValueError` as `sleep` does.
     """
+    _check_fit(config, stored, synapses)
     circuit = Replay(policy_of(config), parametrisation_of(config))
     fields = circuit.fields(synapses, stored)
     kept = stored.stored & jnp.all(stored.targets * fields > 0, axis=0)
-    scale = jnp.sqrt(config.target / circuit.parametrisation.squares(synapses.factors))
+    squares = circuit.parametrisation.squares(synapses.factors)
+    scale = jnp.sqrt(ratio(config.target, squares, 1.0))
     order = circuit.parametrisation.order(synapses.factors)
     scaled = Factored(
         synapses.factors * scale[None, :, None], synapses.threshold * scale**order
@@ -333,6 +410,32 @@ def fields_and_weights(
     )
 
 
-def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"`{name}` is unknown: '{value}'.{nearest(value, allowed)}")
+def _check_fit(
+    config: Config, stored: Memories, synapses: Factored | None = None
+) -> None:
+    """Raise `ValueError` unless memories and synapses are those of such a network."""
+    rows, n = config.rows or config.size, config.size
+    count = stored.patterns.shape[-1]
+    want = {
+        "patterns": ((n, count), stored.patterns),
+        "targets": ((rows, count), stored.targets),
+        "stored": ((count,), stored.stored),
+    }
+    if synapses is not None:
+        want["factors"] = (config.height, rows, n), synapses.factors
+        want["threshold"] = (rows,), synapses.threshold
+    for name, (shape, array) in want.items():
+        if array.shape != shape:
+            raise ValueError(
+                f"`{name}` must be shaped {shape}, for `size` = {n}, `rows` = "
+                f"{config.rows}, `order` = {config.order} and `parametrisation` = "
+                f"'{config.parametrisation}'; got {array.shape}."
+            )
+
+
+def require_products(config: Config) -> None:
+    """Raise `ValueError` unless weights are products: recall and statistics read so."""
+    if config.parametrisation != "product":
+        raise ValueError(
+            f"`parametrisation` must be 'product' here; got '{config.parametrisation}'."
+        )

@@ -3,7 +3,8 @@ r"""What recordings of synaptic weights over time say about the factors behind t
 Iatropoulos, Gerstner & Brea 2025, PNAS, doi 10.1073/pnas.2422602122, Figures 5 and 6.
 One volatile factor of $z$ makes changes grow as $w^{1-1/z}$; homeostasis of the factors
 holds the norm of exponent $q = 2/z$. `weights` are (synapse, sample), not negative; a
-weight of 0 is a dead synapse.
+weight of 0 is a dead synapse. A synapse that is lost to NaN is not dead: what is made
+of it is NaN. Raises `ValueError` for shapes that do not fit each other.
 """
 
 from typing import NamedTuple
@@ -11,9 +12,21 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import jax.random as jr
+import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
+from ..._arguments import (
+    check_positive_semidefinite,
+    concrete,
+    fitting,
+    floating,
+    not_negative,
+    positive,
+    whole,
+)
+from ..._guards import power
 from ..._interfaces import Scalar
+from .domains import unless_lost
 
 
 Weights = Float[Array, "synapse sample"]
@@ -38,6 +51,8 @@ class Scaling(NamedTuple):
     size: Points
 
 
+@floating
+@fitting
 def increments(
     weights: Weights, lag: int
 ) -> tuple[Float[Array, " pair"], Float[Array, " pair"]]:
@@ -46,6 +61,7 @@ def increments(
     These are all pairs of samples `lag` apart; the published code collects the same
     ones by strides from each offset. Raises `ValueError` unless `lag` fits.
     """
+    lag = whole("lag", lag)
     if not 1 <= lag < weights.shape[1]:
         raise ValueError(
             f"`lag` must lie between 1 and {weights.shape[1] - 1} samples; got {lag}."
@@ -54,6 +70,8 @@ def increments(
     return jnp.ravel(before), jnp.ravel(after - before)
 
 
+@floating
+@fitting
 def scaling(
     before: Float[Array, " pair"],
     change: Float[Array, " pair"],
@@ -64,8 +82,12 @@ def scaling(
 
     Changes are sorted by the weight before them and averaged over a moving window of a
     twentieth of them, at least 10; full windows only, each at the weight in its middle.
-    No change and dead synapses do not count. NaN with too few changes.
+    No change and dead synapses do not count. NaN with too few changes. Raises
+    `ValueError` for another sign.
     """
+    if sign not in (1, -1):
+        raise ValueError(f"`sign` must be 1 or -1; got {sign}.")
+    points, before = whole("points", points, 1), not_negative("before", before)
     counts = (sign * change > 0) & (before > 0)
     order = jnp.argsort(jnp.where(counts, before, jnp.inf))
     weight = before[order]
@@ -86,11 +108,15 @@ def scaling(
     last = jnp.maximum(total - width, 0).astype(before.dtype)
     chosen = jnp.linspace(0.0, 1.0, points, dtype=before.dtype) * last
     chosen = chosen.astype(jnp.int32)
-    return Scaling(slope, x[chosen], y[chosen])
+    found = Scaling(slope, x[chosen], y[chosen])
+    return unless_lost(found, before, change)
 
 
+@floating
+@fitting
 def line(x: Points, y: Points, counts: Bool[Array, " point"]) -> tuple[Scalar, Scalar]:
     """Slope and intercept of y on x: least squares over the points that count."""
+    x, y = (jnp.where(counts, values, 0.0) for values in (x, y))
     share = counts.astype(x.dtype)
     share = share / jnp.sum(share)
     centre, mean = jnp.sum(share * x), jnp.sum(share * y)
@@ -99,12 +125,16 @@ def line(x: Points, y: Points, counts: Bool[Array, " point"]) -> tuple[Scalar, S
     return slope, mean - slope * centre
 
 
+@floating
+@fitting
 def slopes(weights: Weights, lag: int) -> Float[Array, " sign"]:
     """`scaling` of growing and of shrinking weights: the slopes alone."""
     pairs = increments(weights, lag)
     return jnp.stack([scaling(*pairs, sign).slope for sign in (1, -1)])
 
 
+@floating
+@fitting
 def in_random_order(weights: Weights, key: Key[Array, ""]) -> Weights:
     """Every synapse's samples in a random order of its own: no process is left."""
     return jr.permutation(key, weights, axis=1, independent=True)
@@ -118,6 +148,8 @@ def exponents() -> Exponents:
     return jnp.arange(1.0, 45.0) / 10
 
 
+@floating
+@fitting
 def variations(weights: Weights, q: Exponents) -> Float[Array, "population exponent"]:
     r"""Coefficient of variation over time of $\|w\|_q$, a row for each population.
 
@@ -125,6 +157,7 @@ def variations(weights: Weights, q: Exponents) -> Float[Array, "population expon
     $(\sum w^q)^{1/q}$; `survivors`: the same over synapses alive at the last sample, as
     published, which mixes in how a dying population drifts.
     """
+    q, weights = positive("q", q), not_negative("weights", weights)
     powers, alive = _powers(weights, q), (weights > 0).astype(weights.dtype)
     living = jnp.sum(alive, axis=0)[None]
     survives = alive[:, -1:]
@@ -138,6 +171,8 @@ def variations(weights: Weights, q: Exponents) -> Float[Array, "population expon
     )
 
 
+@floating
+@fitting
 def resampled_variations(
     weights: Weights, q: Exponents, draws: int, key: Key[Array, ""]
 ) -> Float[Array, "draw exponent"]:
@@ -147,6 +182,8 @@ def resampled_variations(
     than homeostasis. One draw serves all exponents; the published bootstrap draws anew
     for each, which adds noise to every curve.
     """
+    draws = whole("draws", draws, 1)
+    q, weights = positive("q", q), not_negative("weights", weights)
     synapses, samples = weights.shape
     powers, alive = _powers(weights, q), (weights > 0).astype(weights.dtype)
 
@@ -162,22 +199,27 @@ def resampled_variations(
 
 def _powers(weights: Weights, q: Exponents) -> Float[Array, "exponent synapse sample"]:
     """$w^q$, and 0 for the dead."""
-    alive = weights > 0
-    logs = jnp.log(jnp.where(alive, weights, 1.0))
-    return jnp.where(alive[None], jnp.exp(q[:, None, None] * logs[None]), 0.0)
+    dead = weights <= 0  # false of NaN
+    logs = jnp.log(jnp.where(dead, 1.0, weights))
+    return jnp.where(dead[None], 0.0, jnp.exp(q[:, None, None] * logs[None]))
 
 
 def _variation(powers: Float[Array, "exponent sample"], q: Exponents) -> Exponents:
     """Standard deviation over mean of the norms made of these sums of powers."""
-    norms = powers ** (1 / q)[:, None]
+    norms = power(powers, (1 / q)[:, None])
     return jnp.std(norms, axis=1) / jnp.mean(norms, axis=1)
 
 
+@floating
+@fitting
 def least(variation: Float[Array, "*batch exponent"], q: Exponents) -> Array:
-    """The exponent at which the norm varies least."""
-    return q[jnp.argmin(variation, axis=-1)]
+    """The exponent at which the norm varies least; NaN if that is not known."""
+    lost = jnp.any(jnp.isnan(variation), axis=-1)
+    return jnp.where(lost, jnp.nan, q[jnp.argmin(variation, axis=-1)])
 
 
+@floating
+@fitting
 def shape(
     variation: Float[Array, "*batch exponent"],
 ) -> Float[Array, "*batch exponent"]:
@@ -186,6 +228,8 @@ def shape(
     return (variation - low) / (jnp.max(variation, axis=-1, keepdims=True) - low)
 
 
+@floating
+@fitting
 def explained(
     curve: Float[Array, "*batch exponent"], curves: Float[Array, "draw exponent"]
 ) -> Float[Array, "*batch"]:
@@ -212,6 +256,8 @@ class Fit(NamedTuple):
     misfit: Scalar
 
 
+@floating
+@fitting
 def fit_order(
     observed: Float[Array, " statistic"],
     covariance: Float[Array, "statistic statistic"],
@@ -223,8 +269,13 @@ def fit_order(
 
     Flat prior between the first and the last of `orders`, which increase; `expected`
     statistics of each are interpolated linearly between them. `covariance` is that of
-    `observed` about them.
+    `observed` about them. Raises `ValueError` unless `orders` increase and `covariance`
+    is symmetric and positive semidefinite.
     """
+    if concrete(orders) and not np.all(np.diff(np.asarray(orders)) > 0):
+        raise ValueError(f"`orders` must increase; got {orders}.")
+    check_positive_semidefinite("covariance", covariance)
+    points = whole("points", points, 2)
     fine = jnp.linspace(orders[0], orders[-1], points)
     law = jax.vmap(lambda row: jnp.interp(fine, orders, row))(expected.T)
     away = observed[:, None] - law

@@ -98,30 +98,32 @@ def _jittered(
     synapses = Factored(stack, jnp.zeros(1))
 
     def change(key: Array, pattern: Float[Array, " n"]) -> Array:
-        moved = jitter(synapses, noise, key, kind, relative=0.0)  # pyright: ignore[reportArgumentType]
+        moved = jitter(synapses, noise, key, kind, relative=0.0)
         return (Product().weights(moved.factors)[0] - weights) @ pattern
 
     return jax.vmap(change)(jr.split(KEY, patterns.shape[1]), patterns.T)
 
 
 def _synaptic_checks() -> Iterator[Check]:
-    draws, noise = 10_000, 0.002
-    weights = _weights().at[0].set(0.0)  # the neuron itself
+    draws, noise, dead = 10_000, 0.002, 8
+    weights = _weights().at[:dead].set(0.0)  # the neuron itself, and pruned synapses
     weights = jnp.where(weights > 0, weights + 0.05, 0.0)
     pattern = (jnp.arange(SIZE) < 20).astype(weights.dtype)
     same = jnp.repeat(pattern[:, None], draws, axis=1)
     for order in (1, 2, 3, 4):
         change = _jittered(weights, same, noise, order, "living")
-        want = theory.volatile_field_variance(weights[1:], pattern[1:], noise, order)
+        want = theory.volatile_field_variance(weights, pattern, noise, order)
         title = f"variance of a field by one volatile factor, z = {order}"
         yield expectation(title, "T9", change**2, want)
     for order in (2, 4):
         change = _jittered(weights, same, noise, order, "all")
-        want = theory.volatile_field_variance(
-            weights[1:], pattern[1:], noise, order, order
-        )
+        want = theory.volatile_field_variance(weights, pattern, noise, order, order)
         title = f"variance of a field if all factors are volatile, z = {order}"
         yield expectation(title, "T9", change**2, want)
+    change = _jittered(weights, same, noise, 1, "first")
+    want = noise * (2 / jnp.pi) ** 0.5 * (dead - 1)  # without the neuron itself
+    title = "mean change of a field by dead synapses that open, z = 1"
+    yield expectation(title, "T9", change, want)
     patterns = draw_patterns(SIZE, draws, LEVEL, jr.key(1))
     change, margin = _jittered(weights, patterns, noise, 2, "living"), jnp.asarray(1.7)
     ratio = volatile_noise_ratio(margin, weights, 2.0)

@@ -2,24 +2,41 @@ r"""Recall from noisy cues and through noisy synapses.
 
 Iatropoulos, Gerstner & Brea 2025, PNAS, doi 10.1073/pnas.2422602122. Patterns and cues
 are 0 or 1, (n, cue); synapses are all rows of a recurrent network of `Product` factors.
+Raises `ValueError` for other values and for shapes that do not fit; what is not a
+number is not recalled or forgotten, but NaN.
 """
-
-from typing import Literal
 
 import jax.numpy as jnp
 import jax.random as jr
-from jaxtyping import Array, Bool, Float, Key
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Key
 
+from ..._arguments import (
+    admit,
+    check_binary,
+    check_range,
+    concrete,
+    fitting,
+    floating,
+    not_negative,
+    one_of,
+    whole,
+)
+from ..._guards import ratio
 from ..._interfaces import Scalar
 from ...circuits import retrieve
 from ...measure import ALIVE, recalled
 from ...synapses import Factored, Product
+from .domains import balanced, inner_level, living, unless_lost
 
 
 Patterns = Float[Array, "n cue"]
+KINDS = ("living", "first", "all")
 OBSERVED = 0.1  # mean factor to which neurons are scaled before their synapses jitter
 
 
+@floating
+@fitting
 def flip_balanced(
     patterns: Patterns,
     probability: Scalar | float,
@@ -30,45 +47,66 @@ def flip_balanced(
 
     A share $2p$ of all bits flips; `probability` $p$ is at most $f$ and $1 - f$.
     """
-    f = coding_level
-    chance = jnp.where(patterns > 0, probability / f, probability / (1 - f))
-    return _flip(patterns, jr.uniform(key, patterns.shape) < chance)
+    f = inner_level(coding_level)
+    p = balanced(probability, f)
+    chance = jnp.where(patterns > 0, p / f, p / (1 - f))
+    return _flip(patterns, chance, key)
 
 
+@floating
+@fitting
 def flip_isotropic(
     patterns: Patterns, probability: Scalar | float, key: Key[Array, ""]
 ) -> Patterns:
     """Every bit flips with the same `probability`."""
-    return _flip(patterns, jr.uniform(key, patterns.shape) < probability)
+    wrong = (probability < 0) | (probability > 1)
+    return _flip(
+        patterns, admit("probability", probability, wrong, "lie in [0, 1]"), key
+    )
 
 
+@floating
+@fitting
 def flip_exactly(
-    patterns: Patterns, count: Scalar | int, key: Key[Array, ""]
+    patterns: Patterns, count: Int[Array, ""] | int, key: Key[Array, ""]
 ) -> Patterns:
-    """Exactly `count` ones and `count` zeros of every pattern flip."""
+    """Exactly `count` ones and `count` zeros of every pattern flip.
+
+    Raises `ValueError` if a pattern has fewer.
+    """
+    check_binary("patterns", patterns)
+    if concrete(patterns, count):
+        ones = np.sum(np.asarray(patterns), axis=0)
+        check_range(
+            "count", count, 0, int(min(ones.min(), (len(patterns) - ones).min()))
+        )
     chance = jr.uniform(key, patterns.shape)
     flipped = jnp.zeros(patterns.shape, bool)
     for side in (patterns > 0, patterns == 0):
         rank = jnp.argsort(jnp.argsort(jnp.where(side, chance, 2.0), axis=0), axis=0)
         flipped |= side & (rank < count)
-    return _flip(patterns, flipped)
-
-
-def _flip(patterns: Patterns, flipped: Bool[Array, "n cue"]) -> Patterns:
     return jnp.where(flipped, 1 - patterns, patterns)
+
+
+def _flip(patterns: Patterns, chance: Array, key: Key[Array, ""]) -> Patterns:
+    check_binary("patterns", patterns)
+    flipped = jr.uniform(key, patterns.shape) < chance
+    flipped = jnp.where(flipped, 1 - patterns, patterns)
+    return jnp.where(jnp.isnan(chance), jnp.nan, flipped)
 
 
 def observed(synapses: Factored, relative: float = ALIVE) -> Factored:
     r"""Every neuron scaled so that its living synapses have factors of 0.1 on average.
 
     Factors over $c$, thresholds over $c^z$: without noise recall stays the same. Alive
-    are weights above `relative` times the neuron's largest.
+    are weights above `relative` times the neuron's largest, if above 1e-10; a neuron
+    without any stays as it is.
     """
     factors, threshold = synapses.factors, synapses.threshold
-    living = _living(factors, relative)[None]
-    count = jnp.maximum(jnp.sum(living.astype(factors.dtype), axis=(0, 2)), 1.0)
-    mean = jnp.sum(jnp.where(living, factors, 0.0), axis=(0, 2)) / count / len(factors)
-    scale = jnp.where(mean > 0, mean / OBSERVED, 1.0)
+    alive = _alive(synapses, relative)[None]
+    count = jnp.maximum(jnp.sum(alive.astype(factors.dtype), axis=(0, 2)), 1.0)
+    mean = jnp.sum(jnp.where(alive, factors, 0.0), axis=(0, 2)) / count / len(factors)
+    scale = jnp.where(mean == 0, 1.0, mean / OBSERVED)
     return Factored(factors / scale[None, :, None], threshold / scale ** len(factors))
 
 
@@ -76,31 +114,39 @@ def jitter(
     synapses: Factored,
     noise: Scalar | float,
     key: Key[Array, ""],
-    kind: Literal["living", "first", "all"] = "living",
+    kind: str = "living",
     relative: float = ALIVE,
 ) -> Factored:
     r"""$u \leftarrow \max(u + \sigma\epsilon, 0)$ for the volatile factors; no self.
 
-    `living`: the first factor of living synapses; `first`: that of all, so that dead
-    ones open; `all`: every factor of living synapses. `noise` is $\sigma$.
+    `living`: the first factor of living synapses; `first`: that of all, which rises by
+    $\sigma|\epsilon|$ where a synapse is dead (of one factor, such a synapse opens);
+    `all`: every factor of living synapses. `noise` is $\sigma$.
     """
-    factors = synapses.factors
+    one_of("kind", kind, KINDS)
+    noise, factors = not_negative("noise", noise), synapses.factors
     first = (jnp.arange(len(factors)) == 0)[:, None, None]
-    living = _living(factors, relative)[None]
-    moves = {"living": first & living, "first": first, "all": living}[kind]
+    alive = _alive(synapses, relative)[None]
+    moves = {"living": first & alive, "first": first, "all": alive}[kind]
     draw = noise * jr.normal(key, factors.shape, factors.dtype)
+    draw = jnp.where(alive, draw, jnp.abs(draw))
     moved = jnp.maximum(factors + jnp.where(moves, draw, 0.0), 0.0)
-    others = 1 - jnp.eye(*factors.shape[1:], dtype=factors.dtype)
-    return Factored(moved * others[None], synapses.threshold)
+    own = jnp.eye(*factors.shape[1:], dtype=bool)
+    return Factored(jnp.where(own[None], 0.0, moved), synapses.threshold)
 
 
-def _living(
-    factors: Float[Array, "factor row n"], relative: float
-) -> Bool[Array, "row n"]:
-    weights = Product().weights(factors)
-    return weights > relative * jnp.max(weights, axis=1, keepdims=True)
+def _alive(synapses: Factored, relative: float) -> Bool[Array, "row n"]:
+    check_range("relative", relative, 0, 1)
+    if synapses.threshold.shape != synapses.factors.shape[1:2]:
+        raise ValueError(
+            "`synapses` need a threshold for each row of their factors (factor, row, "
+            f"n); got {synapses.threshold.shape} and {synapses.factors.shape}."
+        )
+    return living(Product().weights(synapses.factors), relative)
 
 
+@floating
+@fitting
 def recall_rate(
     synapses: Factored,
     cues: Patterns,
@@ -111,17 +157,26 @@ def recall_rate(
 ) -> Scalar:
     """Share of the stored patterns that are recalled from their cues.
 
-    At most a fifth of $fN$ neurons may be wrong after `steps` updates.
+    At most a fifth of $fN$ neurons may be wrong after `steps` updates. NaN if no
+    pattern is stored.
     """
-    weights = Product().weights(synapses.factors)
-    states = retrieve(weights, synapses.threshold, cues, steps)
+    weights, threshold = Product().weights(synapses.factors), synapses.threshold
+    n = len(cues)
+    if weights.shape != (n, n) or threshold.shape != (n,):
+        raise ValueError(
+            f"`synapses` must be those of the {n} neurons of `cues` on each other; got "
+            f"factors {synapses.factors.shape} and thresholds {threshold.shape}."
+        )
+    steps = whole("steps", steps, 1)
+    states = retrieve(weights, threshold, cues, steps)
     right = recalled(states, patterns, coding_level).astype(cues.dtype)
-    if stored is None:
-        return jnp.mean(right)
-    share = stored.astype(cues.dtype)
-    return jnp.sum(right * share) / jnp.maximum(jnp.sum(share), 1.0)
+    share = jnp.ones_like(right) if stored is None else stored.astype(cues.dtype)
+    rate = ratio(jnp.sum(right * share), jnp.sum(share), jnp.nan)
+    return unless_lost(rate, weights, threshold, cues, patterns)
 
 
+@floating
+@fitting
 def tolerance(
     levels: Float[Array, " level"], rates: Float[Array, "*batch level"]
 ) -> Float[Array, "*batch"]:
@@ -130,6 +185,8 @@ def tolerance(
     Interpolated between `levels`, which increase; the last level where it never does,
     the first one where it is below from the start.
     """
+    if concrete(levels) and not np.all(np.diff(np.asarray(levels)) > 0):
+        raise ValueError(f"`levels` must increase; got {levels}.")
     below = rates <= 0.5
     index = jnp.where(jnp.any(below, axis=-1), jnp.argmax(below, axis=-1), -1)
     right = jnp.where(index < 0, len(levels) - 1, index)
@@ -139,4 +196,5 @@ def tolerance(
     drop = before - at
     share = jnp.where(drop > 0, (before - 0.5) / jnp.where(drop > 0, drop, 1.0), 1.0)
     share = jnp.clip(jnp.where(index < 0, 1.0, share), 0.0, 1.0)
-    return levels[left] + share * (levels[right] - levels[left])
+    found = levels[left] + share * (levels[right] - levels[left])
+    return jnp.where(jnp.any(jnp.isnan(rates), axis=-1), jnp.nan, found)

@@ -5,6 +5,9 @@ specification (T1 to T11; derived, where no other source is named). $w = \prod_k
 with $z$ factors, the `order`; $\sigma^\mu = \pm1$ are targets, $I$ thresholds, $H^\mu =
 w\cdot\xi^\mu - I$ fields. Storage at many inputs (T7) is in `capacity`. All functions
 of arrays are differentiable.
+
+NaN stays NaN. What is concrete and outside the domain of a law, or does not fit the
+other arguments, raises `ValueError`; what is traced and outside is NaN.
 """
 
 from typing import NamedTuple
@@ -13,10 +16,20 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ..._arguments import (
+    admit,
+    fitting,
+    floating,
+    not_negative,
+    positive,
+    probability,
+    whole,
+)
+from ..._guards import power
 from ..._interfaces import Scalar
+from .domains import balanced, inner_level, Number, order_from_one, PRUNED
 
 
-Number = Scalar | float | int
 Values = Float[Array, "*values"]
 Weights = Float[Array, " n"]
 Pair = Float[Array, "2 *synapse"]
@@ -25,6 +38,8 @@ Pair = Float[Array, "2 *synapse"]
 # --- what the rule climbs, T1 -------------------------------------------------------
 
 
+@floating
+@fitting
 def soft_margin(
     fields: Float[Array, "row pattern"],
     average: Float[Array, " row"],
@@ -34,10 +49,13 @@ def soft_margin(
 
     Soft replay climbs it, the `average` $\bar H$ held constant (T1).
     """
+    sharpness = positive("sharpness", sharpness)
     scale = (jax.lax.stop_gradient(average) / sharpness)[:, None]
     return -scale[:, 0] * jax.nn.logsumexp(-jnp.abs(fields) / scale, axis=1)
 
 
+@floating
+@fitting
 def soft_bias(
     replay: Float[Array, "*row pattern"],
     average: Float[Array, "*row"],
@@ -49,30 +67,38 @@ def soft_bias(
     margin; at rest that mean is not below the largest margin, so the margin misses the
     optimum by at most this (T6).
     """
-    some = replay > 0
-    entropy = -jnp.sum(replay * jnp.log(jnp.where(some, replay, 1.0)), axis=-1)
+    replay = not_negative("replay", replay)
+    sharpness = positive("sharpness", sharpness)
+    none = replay == 0
+    entropy = -jnp.sum(replay * jnp.log(jnp.where(none, 1.0, replay)), axis=-1)
     return average / sharpness * (jnp.log(jnp.max(replay, axis=-1)) + entropy)
 
 
 # --- a penalty on factors is a penalty on weights, T2 -------------------------------
 
 
+@floating
+@fitting
 def factor_penalty(weights: Values, order: Number) -> Values:
     r"""$w^{2/z} = \min_{\prod u_k = w}\frac1z\sum_ku_k^2$, reached by equal factors.
 
     Hoff 2017, arXiv:1611.00040 (T2).
     """
-    return weights ** (2 / order)
+    return power(not_negative("weights", weights), 2 / order_from_one(order))
 
 
+@floating
+@fitting
 def soft_threshold(goal: Values, penalty: Number) -> Values:
     r"""$(a - \lambda)_+$: where two penalised factors settle (T2).
 
     The minimum of $\frac12(u_1u_2 - a)^2 + \frac\lambda2(u_1^2 + u_2^2)$.
     """
-    return jnp.maximum(goal - penalty, 0.0)
+    return jnp.maximum(goal - not_negative("penalty", penalty), 0.0)
 
 
+@floating
+@fitting
 def penalised_slope(
     weight: Number, goal: Number, penalty: Number, order: Number
 ) -> Scalar:
@@ -80,10 +106,13 @@ def penalised_slope(
 
     The slope of $\frac12(w - a)^2 + \lambda w^{2/z}$ (T2); `weight` is positive.
     """
-    power = jnp.asarray(weight) ** (2 / order - 1)
-    return weight - goal + penalty * 2 / order * power
+    weight, order = positive("weight", weight), order_from_one(order)
+    penalty = not_negative("penalty", penalty)
+    return weight - goal + penalty * 2 / order * weight ** (2 / order - 1)
 
 
+@floating
+@fitting
 def penalised_hessian(
     factor: Number, goal: Number, penalty: Number, order: int
 ) -> Float[Array, "order order"]:
@@ -93,7 +122,8 @@ def penalised_hessian(
     synapse, $u = 0$, two factors have the eigenvalues $\lambda \pm a$ (it grows again
     if $a > \lambda$), more have $2\lambda/z$ only: it never returns.
     """
-    u = jnp.asarray(factor)
+    order, u = whole("order", order, 1), jnp.asarray(factor)
+    penalty = not_negative("penalty", penalty)
     bend = u ** (2 * order - 2)
     eye = jnp.eye(order, dtype=u.dtype)
     if order == 1:
@@ -105,7 +135,9 @@ def penalised_hessian(
 # --- what learning conserves, T3 ----------------------------------------------------
 
 
-def imbalance_decay(rate: Number, drive: Values, others: Values | float) -> Values:
+@floating
+@fitting
+def imbalance_decay(rate: Number, drive: Values, others: Values | Number) -> Values:
     r"""$1 - \eta^2G^2\prod_{m \ne k,l}u_m^2$: what one step leaves of $u_k^2 - u_l^2$.
 
     Without bounds and scaling; gradient flow conserves the difference (T3). `others` is
@@ -114,6 +146,8 @@ def imbalance_decay(rate: Number, drive: Values, others: Values | float) -> Valu
     return 1 - (rate * drive * others) ** 2
 
 
+@floating
+@fitting
 def factors_after(
     factors: Pair, drives: Float[Array, "step *synapse"], rate: Number
 ) -> Pair:
@@ -130,17 +164,25 @@ def factors_after(
 # --- geometry, T4 -------------------------------------------------------------------
 
 
+@floating
+@fitting
 def preconditioner(weights: Values, order: Number) -> Values:
     r"""$zw^{2-2/z}$: weights of equal factors move by this times the gradient (T4).
 
-    For two factors $2w$, the natural gradient of the metric $\sum_jdw_j^2/(2w_j)$.
+    For two factors $2w$, the natural gradient of the metric $\sum_jdw_j^2/(2w_j)$; for
+    one the gradient itself, whatever the weight.
     """
-    return order * weights ** (2 - 2 / order)
+    order, weights = positive("order", order), not_negative("weights", weights)
+    bent = power(weights, 2 - 2 / order)
+    plain = (order == 1) & ~jnp.isnan(weights)
+    return order * jnp.where(plain, jnp.ones_like(bent), bent)
 
 
+@floating
+@fitting
 def change_exponent(order: Number) -> Scalar:
     r"""$1 - 1/z$: changes by a volatile factor grow as this power of w (T9)."""
-    return jnp.asarray(1 - 1 / order)
+    return 1 - 1 / order_from_one(order)
 
 
 # --- the optimum, T5 and T6 ---------------------------------------------------------
@@ -161,6 +203,8 @@ class Residuals(NamedTuple):
     slack: Float[Array, " pattern"]
 
 
+@floating
+@fitting
 def mean_drive(
     patterns: Float[Array, "n pattern"],
     targets: Float[Array, " pattern"],
@@ -170,6 +214,8 @@ def mean_drive(
     return patterns @ (replay * targets)
 
 
+@floating
+@fitting
 def residuals(
     patterns: Float[Array, "n pattern"],
     targets: Float[Array, " pattern"],
@@ -194,11 +240,13 @@ def residuals(
     return Residuals(
         jnp.sum(replay) - 1,
         replay @ targets / 2,
-        jnp.where(weights > 0, excess, jnp.maximum(excess, 0.0)),
+        jnp.where(weights <= 0, jnp.maximum(excess, 0.0), excess),
         replay * (above - margin),
     )
 
 
+@floating
+@fitting
 def decay_rates(
     patterns: Float[Array, "n pattern"],
     targets: Float[Array, " pattern"],
@@ -213,6 +261,8 @@ def decay_rates(
     return margin - mean_drive(patterns, targets, replay)
 
 
+@floating
+@fitting
 def stationary_gap(
     rate: Number,
     threshold_rate: Number,
@@ -227,10 +277,14 @@ def stationary_gap(
     $200/\eta$ cycles. `margin` and `threshold` $\theta^*$ are those of optimal weights
     that sum to 1 (T6).
     """
+    rate, threshold_rate = _rates(rate, threshold_rate)
+    target = positive("target", target)
     jitter = threshold * (1 - threshold) - margin**2
     return rate * jitter + threshold_rate / (2 * target)
 
 
+@floating
+@fitting
 def stationary_gap_single(
     rate: Number,
     threshold_rate: Number,
@@ -245,60 +299,83 @@ def stationary_gap_single(
     norm 1, `active` $fn$ is how many living inputs a pattern activates. Approximate:
     the measured gap is 1 to 1.3 times as large (T6).
     """
+    rate, threshold_rate = _rates(rate, threshold_rate)
+    target, active = positive("target", target), not_negative("active", active)
     jitter = active - threshold**2 - margin**2
     return (rate * jitter + threshold_rate) / (2 * jnp.sqrt(target))
 
 
+@floating
+@fitting
 def rate_for_share(share: Number, margin: Values, coding_level: Number) -> Values:
     r"""$\eta \approx \delta m^*/[2f(1 - f)]$: comes within a `share` of the optimum.
 
     Two factors; takes about $200/\eta$ cycles (T6).
     """
-    return share * margin / (2 * coding_level * (1 - coding_level))
+    share, f = probability("share", share), inner_level(coding_level)
+    return share * margin / (2 * f * (1 - f))
 
 
 # --- noise, T8 and T9 ---------------------------------------------------------------
 
 
+@floating
+@fitting
 def flipped_field(
     weights: Weights, pattern: Weights, probability: Number, coding_level: Number
 ) -> tuple[Scalar, Scalar]:
     r"""Mean and variance of the change of one field by balanced flips (T8).
 
     1 to 0 with probability $p/f$, 0 to 1 with $p/(1 - f)$: the mean is
-    $-\frac p{f(1-f)}(w\cdot\xi - f\sum_jw_j)$.
+    $-\frac p{f(1-f)}(w\cdot\xi - f\sum_jw_j)$. `probability` $p$ is at most $f$ and
+    $1 - f$.
     """
-    f = coding_level
+    f = inner_level(coding_level)
+    probability = balanced(probability, f)
     chance = probability * (pattern / f + (1 - pattern) / (1 - f))
     pull = weights @ pattern - f * jnp.sum(weights)
     variance = jnp.sum(weights**2 * chance * (1 - chance))
     return -probability / (f * (1 - f)) * pull, variance
 
 
+@floating
+@fitting
 def neural_noise_ratio(ratio: Values, flipped: Values | Number) -> Values:
     r"""$\mathrm{SNR}_2/\sqrt{f_{noise}}$: the margin over the spread by neural noise.
 
     `ratio` is $\mathrm{SNR}_2$, `flipped` the share $2p$ of all bits that flip. Over
     random patterns the mean square change of the field is $2p\|w\|_2^2$ exactly (T8).
     """
-    return ratio / jnp.sqrt(flipped)
+    return ratio / jnp.sqrt(probability("flipped", flipped))
 
 
+@floating
+@fitting
 def volatile_field_variance(
     weights: Weights,
     pattern: Weights,
     noise: Number,
     order: Number,
     factors: Number = 1.0,
+    above: Number = PRUNED,
 ) -> Scalar:
     r"""$\sigma^2\sum_j\xi_jw_j^{2-2/z}$: variance of a field under synaptic noise (T9).
 
     Equal factors of which `factors` (one by default) jitter independently by a standard
-    deviation `noise`, small beside them.
+    deviation `noise`, small beside them. The sum runs over living synapses, of weights
+    larger than `above`: a pruned one has no noise, and no gradient, for any z.
     """
-    return factors * noise**2 * (pattern @ weights ** (2 - 2 / order))
+    order, weights = order_from_one(order), not_negative("weights", weights)
+    noise, above = not_negative("noise", noise), not_negative("above", above)
+    wrong = (factors < 0) | (factors > order)
+    factors = admit("factors", factors, wrong, "lie in [0, z]")
+    living = jnp.where(weights <= above, jnp.zeros_like(weights), weights)
+    variance = factors * noise**2 * (pattern @ power(living, 2 - 2 / order))
+    return jnp.where(jnp.isnan(above), jnp.nan, variance)
 
 
+@floating
+@fitting
 def synaptic_noise_ratio(
     ratio: Values, noise: Values | Number, coding_level: Number
 ) -> Values:
@@ -306,27 +383,35 @@ def synaptic_noise_ratio(
 
     `ratio` is `measure.volatile_noise_ratio` (T9).
     """
-    return ratio / (noise * jnp.sqrt(coding_level))
+    noise, f = not_negative("noise", noise), probability("coding_level", coding_level)
+    return ratio / (noise * jnp.sqrt(f))
 
 
 # --- homeostasis and stability, T10 and T11 -----------------------------------------
 
 
+@floating
+@fitting
 def scaled_weights(weights: Values, scale: Number, order: Number) -> Values:
     r"""$c^zw$: all weights when all factors of a neuron are scaled by $c$ (T10).
 
     Sorted weights before and after lie on a line through the origin.
     """
-    return scale**order * weights
+    return not_negative("scale", scale) ** order_from_one(order) * weights
 
 
+@floating
+@fitting
 def retargeted_weights(
     weights: Values, before: Number, after: Number, order: Number
 ) -> Values:
     r"""$(L'/L)^{z/2}w$: all weights when the homeostatic target changes (T10)."""
+    before, after = positive("before", before), not_negative("after", after)
     return scaled_weights(weights, jnp.sqrt(after / before), order)
 
 
+@floating
+@fitting
 def threshold_pull(
     threshold_rate: Number, sharpness: Number, average: Values
 ) -> Values:
@@ -334,4 +419,16 @@ def threshold_pull(
 
     Errors of the threshold, in each cycle: unstable above 2 (T11, heuristic).
     """
-    return threshold_rate * sharpness / average
+    threshold_rate = not_negative("threshold_rate", threshold_rate)
+    sharpness = not_negative("sharpness", sharpness)
+    return threshold_rate * sharpness / positive("average", average)
+
+
+# --- domains ------------------------------------------------------------------------
+
+
+def _rates(rate: Number, threshold_rate: Number) -> tuple[Array, Array]:
+    return (
+        not_negative("rate", rate),
+        not_negative("threshold_rate", threshold_rate),
+    )

@@ -11,7 +11,8 @@ import lineax as lx
 import xarray
 from jaxtyping import Array, Float, Key
 
-from ...._config import Plan
+from ...._arguments import whole
+from ...._config import AbstractConfig, Plan
 from ...._experiment import Claim, Experiment
 from ...._interfaces import real, require, Scalar
 from ....circuits import SpikingNeuron
@@ -26,10 +27,11 @@ from ..potentials import stationary_potentials
 
 
 Vector = Float[Array, " n"]
+NODES = 241  # of quadrature
 METRICS, RULES = ("euclidean", "fisher"), ("euclidean", "approximate")
 
 
-class Angles(eqx.Module):
+class Angles(AbstractConfig):
     r"""Random weights in $\pm$ `weight_scale` over `size`, random potentials.
 
     Inputs fire at `low_rate` (first half) and `high_rate`. The teacher cancels: all
@@ -49,9 +51,7 @@ class Angles(eqx.Module):
         require(self, low_rate=(1e-6, 2000.0), high_rate=(1e-6, 2000.0))
         require(self, weight_scale=(0.0, math.inf))
         for name in ("size", "samples"):
-            if getattr(self, name) < 2:
-                value = getattr(self, name)
-                raise ValueError(f"`{name}` must be at least 2; got {value}.")
+            whole(name, getattr(self, name), 2)
 
 
 def angle(metric: lx.AbstractLinearOperator, a: Vector, b: Vector) -> Scalar:
@@ -66,7 +66,7 @@ def angles_to_natural(config: Angles, key: Key[Array, ""]) -> dict[str, Array]:
     for_weights, for_potentials = jr.split(key)
     first = jnp.arange(config.size) < config.size // 2
     rates = jnp.where(first, config.low_rate, config.high_rate)
-    neuron = SpikingNeuron(rates, 5e-4, nodes=241)
+    neuron = SpikingNeuron(rates, 5e-4, nodes=NODES)
     bound = config.weight_scale / config.size
     weights = bound * jr.uniform(for_weights, (config.size,), minval=-1.0, maxval=1.0)
     potentials = stationary_potentials(
@@ -82,7 +82,11 @@ def angles_to_natural(config: Angles, key: Key[Array, ""]) -> dict[str, Array]:
     )
     moments = neuron.moments
     fisher = glm_fisher(
-        neuron.transfer, weights, moments.mean, moments.variance, nodes=neuron.nodes
+        neuron.transfer,
+        weights,
+        moments.mean,
+        moments.variance,
+        nodes=NODES,
     )
     metrics = (lx.DiagonalLinearOperator(jnp.ones_like(rates)), fisher)
 

@@ -12,17 +12,19 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Float, Key
 
-from ...._config import Plan
+from ...._arguments import whole
+from ...._config import AbstractConfig, Plan
 from ...._experiment import Claim, Experiment
 from ...._interfaces import real, require, Scalar
+from ...._random import check_bins
 from ....circuits import SpikingNeuron
 from ....rules import natural_terms, proportional_limit
 from ..figures import coefficients as figures
-from ..potentials import stationary_potentials
+from ..potentials import BIN, stationary_potentials
 from ..theory import mixed_limit, uniform_limit
 
 
-class Population(eqx.Module):
+class Population(AbstractConfig):
     r"""Inputs that all fire at one of `input_rates`, random weights.
 
     Weights are uniform in $\pm$ `weight_scale` over the number of inputs, one of
@@ -40,6 +42,8 @@ class Population(eqx.Module):
 
     def __check_init__(self) -> None:
         require(self, weight_scale=(1e-9, math.inf))
+        whole("nodes", self.nodes, 9)
+        check_bins(jnp.asarray(self.input_rates), BIN, "input_rates")
         if self.shown not in self.sizes:
             raise ValueError(
                 f"`shown` ({self.shown}) must be one of `sizes` {self.sizes}."

@@ -11,6 +11,8 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Float, Key
 
+from ...._arguments import whole
+from ...._config import AbstractConfig
 from ...._experiment import Claim, Experiment
 from ...._interfaces import AbstractRule, real, require, Scalar, State, System
 from ...._simulate import simulate
@@ -73,7 +75,7 @@ class Saturating(eqx.Module):
 Attenuation = Attenuated | Saturating | None
 
 
-class Coordinates(eqx.Module):
+class Coordinates(AbstractConfig):
     r"""Two afferents at 10 and 50 Hz learn in somatic or dendritic coordinates.
 
     The distal one is attenuated by `attenuation`, or both saturate at `ceiling`. A step
@@ -96,9 +98,7 @@ class Coordinates(eqx.Module):
         require(self, euclidean_rate=(0.0, math.inf), natural_rate=(0.0, math.inf))
         require(self, online_rate=(0.0, math.inf))
         for name in ("halvings", "steps", "samples"):
-            if getattr(self, name) < 2:
-                value = getattr(self, name)
-                raise ValueError(f"`{name}` must be at least 2; got {value}.")
+            whole(name, getattr(self, name), 2)
 
 
 def rule_of(

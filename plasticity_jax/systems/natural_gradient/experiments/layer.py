@@ -16,9 +16,11 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Float, Key
 
-from ...._config import Plan
+from ...._arguments import whole
+from ...._config import AbstractConfig, Plan
 from ...._experiment import Claim, Experiment
 from ...._interfaces import real, require, Scalar
+from ...._random import check_bins
 from ...._signals import InputMoments
 from ....circuits import input_moments, SynapticKernel
 from ....curvature import natural_gradient
@@ -35,7 +37,7 @@ STEEP = 4.0  # Euclidean rate x largest eigenvalue, over the rate of the others
 NARROW = 0.002  # weights of the last case over those of the others
 
 
-class Layers(eqx.Module):
+class Layers(AbstractConfig):
     r"""A teacher and a student layer with one fixed readout.
 
     Hidden weights of both are uniform in $\pm$ `weight_scale` over `size`, readout
@@ -68,9 +70,8 @@ class Layers(eqx.Module):
         require(self, readout_scale=positive, window=positive)
         require(self, damping=(0.0, math.inf), rate_factor=(0.0, math.inf))
         for name in ("size", "units", "outputs", "samples", "batch", "steps"):
-            if getattr(self, name) < 1:
-                value = getattr(self, name)
-                raise ValueError(f"`{name}` must be at least 1; got {value}.")
+            whole(name, getattr(self, name), 1)
+        check_bins(self.rates, layers.BIN, "low_rate, high_rate")
         if self.units > self.size:
             raise ValueError(
                 f"`units` ({self.units}) must not exceed `size` ({self.size}): the "

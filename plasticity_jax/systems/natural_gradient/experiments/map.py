@@ -12,7 +12,7 @@ import xarray
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Key
 
-from ...._config import Plan
+from ...._config import AbstractConfig, Plan
 from ...._experiment import Claim, Experiment
 from ...._interfaces import real, require, Scalar, State, System
 from ...._simulate import simulate
@@ -31,7 +31,7 @@ RECORDS = 60  # points of a time course
 DRAWS = 1000  # stationary potentials at a time
 
 
-class Groups(eqx.Module):
+class Groups(AbstractConfig):
     r"""Two groups of synapses, one stimulated and one silent, and an unrelated teacher.
 
     The first `active` of `size` inputs fire at `rate`, the others never; their rate

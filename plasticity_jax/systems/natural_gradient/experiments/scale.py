@@ -10,7 +10,8 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Key
 
-from ...._config import Plan
+from ...._arguments import whole
+from ...._config import AbstractConfig, Plan
 from ...._experiment import Claim, Experiment
 from ...._interfaces import real, require, Scalar
 from ....circuits import RectifiedQuadratic, Sigmoid
@@ -23,7 +24,7 @@ VARIANCES = (0.0, 1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0)  # mV^2
 MEANS = tuple(-20.0 + 0.05 * k for k in range(901))  # mV
 
 
-class Voltage(eqx.Module):
+class Voltage(AbstractConfig):
     """A sigmoid neuron; where not `curved` (control), a quadratic one with F = 1."""
 
     maximum: Scalar = eqx.field(default=100.0, converter=real)  # Hz
@@ -35,8 +36,7 @@ class Voltage(eqx.Module):
     def __check_init__(self) -> None:
         require(self, maximum=(1e-9, math.inf), slope=(1e-9, math.inf))
         require(self, threshold=(-1e30, 1e30))
-        if self.nodes < 9:
-            raise ValueError(f"`nodes` must be at least 9; got {self.nodes}.")
+        whole("nodes", self.nodes, 9)
 
 
 def global_scale(config: Voltage, key: Key[Array, ""]) -> dict[str, Array]:

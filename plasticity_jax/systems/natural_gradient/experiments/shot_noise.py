@@ -11,7 +11,8 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Float, Key
 
-from ...._config import Plan
+from ...._arguments import whole
+from ...._config import AbstractConfig, Plan
 from ...._experiment import Claim, Experiment
 from ...._interfaces import real, require, Scalar
 from ....circuits import (
@@ -62,7 +63,9 @@ def drawn_weights(size: int, scale: Scalar, key: Key[Array, ""]) -> Vector:
 
 def check_sizes(sizes: tuple[int, ...]) -> None:
     """Raise `ValueError` unless there are sizes, ascending and above zero."""
-    if not sizes or sizes[0] < 1 or list(sizes) != sorted(set(sizes)):
+    for size in sizes:
+        whole("sizes", size, 1)
+    if not sizes or list(sizes) != sorted(set(sizes)):
         raise ValueError(f"`sizes` must ascend from at least 1; got {sizes}.")
 
 
@@ -72,7 +75,7 @@ def of_sizes(plan: Plan, keys: Any) -> xarray.Dataset:
     return xarray.Dataset(coords={"size": list(plan.config.sizes)})
 
 
-class ShotNoise(eqx.Module):
+class ShotNoise(AbstractConfig):
     r"""Weights uniform in $\pm$ `weight_scale` / n for each n of `sizes`.
 
     One half of the inputs fires at `low_rate`, the other at `high_rate`. `skewness`
@@ -90,6 +93,7 @@ class ShotNoise(eqx.Module):
         require(self, weight_scale=(1e-9, math.inf), skewness=(0.0, math.inf))
         require(self, low_rate=(1e-4, math.inf), high_rate=(1e-4, math.inf))
         check_sizes(self.sizes)
+        whole("nodes", self.nodes, 9)
 
 
 def fisher_errors(config: ShotNoise, key: Key[Array, ""]) -> dict[str, Array]:

@@ -12,7 +12,8 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Key
 
-from ...._config import Plan
+from ...._arguments import whole
+from ...._config import AbstractConfig, Plan
 from ...._experiment import Claim, Experiment
 from ...._interfaces import AbstractRule, real, require, Scalar, State, System
 from ...._simulate import simulate
@@ -39,7 +40,7 @@ SPIKES = 40  # that a potential of the test set remembers
 LEARNED = 2.0  # divergence, over the residual
 
 
-class Skewed(eqx.Module):
+class Skewed(AbstractConfig):
     r"""Few inputs at a low `rate`, weights uniform in $\pm$ `weight_scale` / n.
 
     Every student's learning rate is set from the matrices at the teacher such that, by
@@ -61,10 +62,11 @@ class Skewed(eqx.Module):
     def __check_init__(self) -> None:
         require(self, weight_scale=(1e-9, math.inf), rate=(1e-4, 0.2 / BIN))
         check_sizes(self.sizes)
-        for name in ("residual", "duration", "records", "tests"):
-            if not getattr(self, name) > 0:
-                value = getattr(self, name)
-                raise ValueError(f"`{name}` must be above 0; got {value}.")
+        for name in ("duration", "records", "tests"):
+            whole(name, getattr(self, name), 1)
+        whole("nodes", self.nodes, 9)
+        if not 0 < self.residual < math.inf:
+            raise ValueError(f"`residual` must be above 0; got {self.residual}.")
 
 
 def learning_with_metrics(config: Skewed, key: Key[Array, ""]) -> dict[str, Array]:

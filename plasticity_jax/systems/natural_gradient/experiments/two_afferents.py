@@ -13,7 +13,8 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Float, Key
 
-from ...._config import Plan
+from ...._arguments import whole
+from ...._config import AbstractConfig, Plan
 from ...._experiment import Claim, Experiment
 from ...._interfaces import AbstractRule, real, require, Scalar, State, System
 from ...._simulate import simulate
@@ -34,7 +35,7 @@ GRID = tuple(0.5 * (-0.4 + 0.025 * k) for k in range(41))  # of the divergence
 LOW, HIGH = (-0.28, -0.1, 0.08, 0.26, 0.44), (-0.22, 0.02, 0.26, 0.5)  # vectors, x n
 
 
-class TwoAfferents(eqx.Module):
+class TwoAfferents(AbstractConfig):
     r"""One afferent at 10 Hz and one at 50 Hz, two students side by side.
 
     Learning rates are those of the published code over $\beta$, which it leaves out. A
@@ -54,13 +55,14 @@ class TwoAfferents(eqx.Module):
 
     def __check_init__(self) -> None:
         require(self, euclidean_rate=(0.0, math.inf), natural_rate=(0.0, math.inf))
-        if self.record_seconds < 1 or self.seconds % self.record_seconds:
+        for name in ("seconds", "record_seconds", "substeps"):
+            whole(name, getattr(self, name), 1)
+        if self.seconds % self.record_seconds:
             raise ValueError(
-                f"`seconds` ({self.seconds}) must be a positive multiple of "
+                f"`seconds` ({self.seconds}) must be a multiple of "
                 f"`record_seconds` ({self.record_seconds})."
             )
-        if self.samples < 2:
-            raise ValueError(f"`samples` must be at least 2; got {self.samples}.")
+        whole("samples", self.samples, 2)
 
 
 def neuron_of(dt: float, *, refresh: int = 1, **kwargs: Any) -> SpikingNeuron:

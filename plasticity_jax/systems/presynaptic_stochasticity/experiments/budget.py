@@ -19,8 +19,9 @@ import xarray
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Key
 
-from ...._config import Plan
+from ...._config import AbstractConfig, Plan
 from ...._experiment import Claim, Experiment
+from ...._guards import ratio
 from ...._interfaces import AbstractProjection, real, require, Scalar, System
 from ...._release import Stochastic
 from ...._simulate import simulate
@@ -28,7 +29,7 @@ from ....measure import mutual_information
 from ....tasks import standardised
 from ..config import build, Config, images_of, Source, statistics
 from ..figures import beyond as figures
-from ..networks import predict
+from ..networks import hits, predict
 from ..training import stream_of, weights_of
 
 
@@ -51,7 +52,7 @@ class EnergyBudget(AbstractProjection):
         stochastic = isinstance(synapses, Stochastic)
         strength = synapses.strength if stochastic else synapses
         total = energy(strength)
-        scale = jnp.where(total > 0, self.budget / jnp.where(total > 0, total, 1.0), 1)
+        scale = ratio(self.budget, total, 1.0)
         strength = jax.tree.map(lambda w: scale.astype(w.dtype) * w, strength)
         if not stochastic:
             return strength
@@ -63,7 +64,7 @@ def energy(strength: Any) -> Scalar:
     return jnp.sum(jnp.abs(ravel_pytree(strength)[0]))
 
 
-class BudgetConfig(eqx.Module):
+class BudgetConfig(AbstractConfig):
     """A network that learns the plain data set under a `budget` of energy."""
 
     budget: Scalar = eqx.field(default=400.0, converter=real)
@@ -132,10 +133,8 @@ def tested(
     votes = config.votes if config.releases else 1
     chances = predict(rest, draw, shown, for_votes, votes)
     once = predict(rest, draw, shown, for_one, 1)
-    chosen = jnp.argmax(chances, axis=1).astype(data.test_labels.dtype)
-    right = (chosen == data.test_labels).astype(once.dtype)
     return {
-        "accuracy": jnp.mean(right),
+        "accuracy": jnp.mean(hits(chances, data.test_labels)),
         "bits": mutual_information(once, data.test_labels),
     }
 
@@ -168,11 +167,11 @@ def budgeted(
         {**tested(here, data, rest, synapses, for_test), "energy": energy(strength)}
         for here, synapses, rest, strength in runs
     ]
-    high = jnp.mean((p >= 0.9).astype(p.dtype))
+    high = jnp.where(jnp.isnan(p), jnp.nan, (p >= 0.9).astype(p.dtype))
     return {
         **jax.tree.map(lambda *x: jnp.stack(x), *seen),
         "release": jnp.mean(p),
-        "reliable": high,
+        "reliable": jnp.mean(high),
     }
 
 

@@ -29,6 +29,7 @@ from ....curvature import (
     hvp,
     quadratic_form,
 )
+from ....measure import rank_correlation
 from ..config import build, Config, images_of, Source
 from ..figures import beyond as figures
 from ..networks import CrossEntropy
@@ -55,23 +56,6 @@ class Probe(NamedTuple):
     def log_prob(self, weights: Any, image: Array, label: Array) -> Scalar:
         """Log probability of one label."""
         return jax.nn.log_softmax(eqx.combine(weights, self.rest)(image))[label]
-
-
-def ranks(values: Float[Array, " synapse"]) -> Float[Array, " synapse"]:
-    """Ranks from 0, ties sharing their mean."""
-    order = jnp.sort(values)
-    low = jnp.searchsorted(order, values, side="left")
-    high = jnp.searchsorted(order, values, side="right")
-    return (low + high - 1).astype(values.dtype) / 2
-
-
-def rank_correlation(
-    a: Float[Array, " synapse"], b: Float[Array, " synapse"]
-) -> Scalar:
-    """Spearman's correlation, with ties."""
-    x, y = ranks(a), ranks(b)
-    x, y = x - jnp.mean(x), y - jnp.mean(y)
-    return cosine(x, y)
 
 
 def cosine(a: Float[Array, " synapse"], b: Float[Array, " synapse"]) -> Scalar:

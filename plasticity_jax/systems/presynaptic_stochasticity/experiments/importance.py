@@ -113,10 +113,11 @@ def levels(network: Trained) -> dict[str, Array]:
     above that bound to 0.9.
     """
     p, low = flat(probabilities(network)), network.config.low
-    share = lambda where: jnp.mean(where.astype(p.dtype))
+    counted = jnp.where(jnp.any(jnp.isnan(p)), jnp.nan, 1.0).astype(p.dtype)
+    share = lambda where: counted * jnp.mean(where.astype(p.dtype))
     layers = jax.tree.leaves(probabilities(network))
     return {
-        "share": jnp.histogram(p, jnp.asarray(BINS, p.dtype))[0] / len(p),
+        "share": counted * jnp.histogram(p, jnp.asarray(BINS, p.dtype))[0] / len(p),
         "mean": jnp.mean(p),
         "high": share(p >= HIGH),
         "high_layer": jnp.stack([share(layer >= HIGH) for layer in layers]),

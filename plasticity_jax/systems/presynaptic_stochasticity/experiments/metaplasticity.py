@@ -19,7 +19,7 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Float, Int, Key
 
-from ...._config import Plan
+from ...._config import AbstractConfig, Plan
 from ...._experiment import Claim, Experiment
 from ...._interfaces import real, require, Scalar
 from ....data import load
@@ -74,7 +74,7 @@ def paired(data: Source, which: Int[Array, ""]) -> Source:
     )
 
 
-class MetaConfig(eqx.Module):
+class MetaConfig(AbstractConfig):
     """A search of `candidates` settings, each tried on `trials` runs of the stream.
 
     `spread` scales the logarithmic ranges of the search around the published values;

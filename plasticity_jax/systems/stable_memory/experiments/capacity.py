@@ -12,7 +12,7 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Key
 
-from ...._config import Plan
+from ...._config import AbstractConfig, Plan
 from ...._experiment import Claim, Experiment
 from ...._interfaces import real, require, Scalar
 from ..capacity import (
@@ -35,7 +35,7 @@ CODINGS = ("planes", "patterns")
 RECALLED = 0.7  # overlap above which a memory counts as recalled
 
 
-class Capacity(eqx.Module):
+class Capacity(AbstractConfig):
     r"""Stored vectors per neuron: `load`, the same number in planes and as patterns.
 
     `probes` memories of each network are cued with a share `flips` of wrong signs, in

@@ -17,7 +17,7 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Float, Key
 
-from ...._config import Plan
+from ...._config import AbstractConfig, Plan
 from ...._experiment import Claim, Experiment
 from ...._interfaces import real, require, Scalar, State, System
 from ...._signals import LossSignals
@@ -35,7 +35,7 @@ from ..patterns import draw_planes, low_rank
 Matrix = Float[Array, "n n"]
 
 
-class Config(eqx.Module):
+class Config(AbstractConfig):
     r"""Memories whose synapses fluctuate and are repaired along the recall's gradient.
 
     Per step, fluctuations have length `fluctuation` times the square root of the number

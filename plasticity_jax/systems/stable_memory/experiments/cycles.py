@@ -13,7 +13,7 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Float, Key
 
-from ...._config import Plan
+from ...._config import AbstractConfig, Plan
 from ...._experiment import Claim, Experiment
 from ...._interfaces import real, require, Scalar
 from ..cycles import (
@@ -39,7 +39,7 @@ SAMPLING = 0.02
 TERMS = ("real term", "no real term")
 
 
-class PhasePlane(eqx.Module):
+class PhasePlane(AbstractConfig):
     r"""One plane of four neurons, balanced: exactly the reduced system.
 
     $\rho$ = `rotation`, $\alpha$ = `expansion`. `size` neurons with Gaussian patterns

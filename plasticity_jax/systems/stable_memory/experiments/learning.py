@@ -144,7 +144,7 @@ def learned(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     steps, every = round(LONGEST / config.step), config.steps("record_every")
 
     def protocol(course: Array) -> dict[str, Array]:
-        taught = dataclasses.replace(system, task=Drive(axes, course))
+        taught = dataclasses.replace(system, task=Drive(axes, course, "silence"))
         seen, weights = in_stages(
             taught, start, for_run, record, stages=stages, steps=steps, every=every
         )

@@ -38,7 +38,7 @@ def taught(
     system, state = start
     stages = 1 + round(config.follow / config.duration)
     return in_stages(
-        dataclasses.replace(system, task=Drive(planes[0], course)),
+        dataclasses.replace(system, task=Drive(planes[0], course, "silence")),
         state,
         key,
         jax.tree_util.Partial(in_planes, planes[:1]),

@@ -12,7 +12,7 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Float, Key
 
-from ...._config import Plan
+from ...._config import AbstractConfig, Plan
 from ...._experiment import Claim, Experiment
 from ...._interfaces import real, require, Scalar
 from ..cycles import balanced_cycle, gaussian_cycle
@@ -25,7 +25,7 @@ FACTOR = 3.0  # of the recalled radius over any other
 LATER = 10.0  # when activity without a real term should be gone
 
 
-class Retrieval(eqx.Module):
+class Retrieval(AbstractConfig):
     r"""Planes stored with $\rho$ = `rotation`, $\alpha$ = `expansion`; a cued start.
 
     Activity begins at radius `start` on the first axis, plus $N(0, 1)$ on every neuron.

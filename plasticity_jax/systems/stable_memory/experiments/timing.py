@@ -73,7 +73,7 @@ def leaked(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     course = turning(steps, config.step, 0.0, config.duration, config.frequency)
     axes = config.amplitude * config.size**0.5 * planes[0]
     seen, _ = in_stages(
-        dataclasses.replace(system, task=Drive(axes, course)),
+        dataclasses.replace(system, task=Drive(axes, course, "silence")),
         start,
         for_run,
         jax.tree_util.Partial(leaky, planes[:1], config.gain),

@@ -41,10 +41,10 @@ def followed(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     plane = all_planes(config, for_planes)[0]
     steps = config.steps("duration")
     course = turning(steps, config.step, 0.0, config.duration, config.frequency)
-    drive = Drive(config.amplitude * config.size**0.5 * plane, course)
+    axes = config.amplitude * config.size**0.5 * plane
     every = config.steps("record_every")
     seen, _ = in_stages(
-        dataclasses.replace(system, task=drive),
+        dataclasses.replace(system, task=Drive(axes, course, "silence")),
         start,
         for_run,
         weights_of,

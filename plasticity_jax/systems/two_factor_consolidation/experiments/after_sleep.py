@@ -17,12 +17,13 @@ from ...._experiment import Claim, Experiment
 from ...._interfaces import Scalar
 from ...._simulate import simulate
 from ....circuits import Memories, retrieve
-from ....measure import ALIVE, lifetime_sparseness
+from ....measure import lifetime_sparseness
 from ....synapses import Factored, Product
 from ..config import Config
+from ..domains import living, unless_lost
 from ..figures import sleep as figures
 from ..recall import flip_balanced, jitter, OBSERVED, observed, recall_rate, tolerance
-from .night import evening, shares
+from .night import evening, shares, some_of
 
 
 Matrix = Float[Array, "n n"]
@@ -48,7 +49,7 @@ def recall_curves(
     config: Config, synapses: Factored, patterns: Patterns, key: Key[Array, ""]
 ) -> tuple[Float[Array, " flips"], Float[Array, " shake"]]:
     """Recall rates against balanced flips of the cue, and jitter of the synapses."""
-    scaled, f = observed(synapses), config.coding_level
+    scaled, f = observed(synapses), config.activity
     keys = jr.split(key, DRAWS)
 
     def flips(level: Scalar, key: Key[Array, ""]) -> Scalar:
@@ -85,7 +86,8 @@ def cued(
         return states, states
 
     times = jnp.arange(HOLD * patterns.shape[1])
-    return jax.lax.scan(step, patterns[:, 0], times)[1]
+    states = jax.lax.scan(step, patterns[:, 0], times)[1]
+    return unless_lost(states, synapses.factors, synapses.threshold)
 
 
 def overlaps(
@@ -112,7 +114,7 @@ def connectivity(
     away = away / jnp.where(size > 0, size, 1.0)
     alike = away @ away.T
     both = counted[:, None] & counted[None] & ~jnp.eye(len(weights), dtype=bool)
-    alive = weights > ALIVE * jnp.max(weights, axis=1, keepdims=True)
+    alive = living(weights)
 
     def in_bin(low: float, high: float) -> tuple[Array, ...]:
         here = both & (alike >= low) & (alike < high)
@@ -123,7 +125,8 @@ def connectivity(
 
     bins = [in_bin(*ends) for ends in itertools.pairwise(EDGES)]
     connected, strength, pairs = (jnp.stack(x) for x in zip(*bins, strict=True))
-    return {"connected": connected, "strength": strength, "pairs": pairs}
+    found = {"connected": connected, "strength": strength, "pairs": pairs}
+    return unless_lost(found, jnp.where(both, alike, 0.0))
 
 
 def selectivity(
@@ -140,7 +143,7 @@ def selectivity(
     scored currents of a neuron in falling order, mean over neurons; 0 after the last.
     """
     kept = memories.stored
-    share, rows = shares(kept), shares(counted)
+    share, rows = shares(kept), some_of(counted)
     count = jnp.maximum(jnp.sum(kept.astype(share.dtype)), 2.0)
     keys = jr.split(key, len(kept))
     shuffle = lambda pattern, key: jr.permutation(key, pattern)
@@ -161,7 +164,7 @@ def selectivity(
         spread = jnp.sqrt(away**2 @ share)
         score = away / jnp.where(spread > 0, spread, 1.0)[:, None]
         ranked = -jnp.sort(jnp.where(kept[None], -score, jnp.inf), axis=1)
-        ranked = jnp.where(jnp.isfinite(ranked) & counted[:, None], ranked, 0.0)
+        ranked = jnp.where(jnp.isneginf(ranked) | ~counted[:, None], 0.0, ranked)
         return jnp.stack([sparseness(x) for x in (currents, *sigmoids)]), rows @ ranked
 
     both = [each(patterns) for patterns in (memories.patterns, novel)]
@@ -193,7 +196,7 @@ def morning(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
         return {
             "neural": curves[0],
             "synaptic": curves[1],
-            "overlap": overlaps(states, cues, config.coding_level),
+            "overlap": overlaps(states, cues, config.activity),
             "raster": states[:, cells],
         }
 
@@ -203,7 +206,9 @@ def morning(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
         **jax.lax.map(tested, both),
         **connectivity(weights, stored, counted),
         **selectivity(weights, end.synapses.threshold, stored, counted, for_novel),
-        "memories": jnp.sum(stored.stored).astype(weights.dtype),
+        "memories": unless_lost(
+            jnp.sum(stored.stored).astype(weights.dtype), state.synapses.factors
+        ),
     }
 
 
@@ -245,8 +250,9 @@ def tolerances(data: xarray.Dataset, name: str) -> xarray.DataArray:
     curves = data[name].mean("seed", skipna=False).transpose(..., level)
     levels = jnp.asarray(curves[level].values, jnp.float32)
     values = tolerance(levels, jnp.asarray(curves.values, jnp.float32))
-    values = np.where(np.isnan(curves.values).any(axis=-1), math.nan, values)
-    return xarray.DataArray(values, curves.isel({level: 0}, drop=True).coords)
+    return xarray.DataArray(
+        np.asarray(values), curves.isel({level: 0}, drop=True).coords
+    )
 
 
 def recall_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
@@ -322,7 +328,8 @@ def structure_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Clai
 
     def rise(data: xarray.Dataset) -> float:
         connected = data.connected.mean("seed", skipna=False)
-        return float((connected.isel(alike=-1) - connected.isel(alike=0)).min())
+        gained = connected.isel(alike=-1) - connected.isel(alike=0)
+        return float(gained.min(skipna=False))
 
     def selective(data: xarray.Dataset) -> float:
         scores = data.sparseness.mean("seed", skipna=False)

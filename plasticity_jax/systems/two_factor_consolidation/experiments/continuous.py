@@ -58,8 +58,10 @@ def real_order(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
         fields, weights = fields_and_weights(system, end)
         margin = margins(fields, stored.targets, stored.stored)
         ratio = jnp.stack([noise_ratio(margin, weights, q) for q in NORMS])
-        mean = jnp.sum(ratio * counts[None], axis=1) / jnp.sum(counts)
-        return mean, jnp.sum(density(weights) * counts) / jnp.sum(counts)
+        of_all = lambda rows: (
+            jnp.sum(jnp.where(counts > 0, rows, 0.0)) / jnp.sum(counts)
+        )
+        return jax.vmap(of_all)(ratio), of_all(density(weights))
 
     (ratio, share), (slope, _) = jax.jvp(
         after, (config.exponent,), (jnp.ones_like(config.exponent),)

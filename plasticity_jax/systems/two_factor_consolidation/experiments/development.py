@@ -17,9 +17,10 @@ from ...._interfaces import State
 from ...._signals import ReplaySignals
 from ...._simulate import simulate
 from ....circuits import Memories
-from ....measure import ALIVE, degenerate, density, margins, noise_ratio
+from ....measure import degenerate, density, margins, noise_ratio
 from .. import capacity
 from ..config import build, Config, fields_and_weights, of_order
+from ..domains import living_share
 from ..figures import fluctuations as figures
 
 
@@ -39,8 +40,7 @@ def measured(
     """
     n = weights.shape[1]
     margin = margins(fields, memories.targets, memories.stored)
-    living = weights > ALIVE * jnp.max(weights, axis=1, keepdims=True)
-    share = living.astype(weights.dtype)
+    share = living_share(weights)
     mean = jnp.sum(share * weights, axis=1) / jnp.sum(share, axis=1)
     rows = density(weights), mean, n**0.5 * noise_ratio(margin, weights, 1.0)
     number = jnp.sum(counted.astype(weights.dtype))

@@ -12,13 +12,16 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Float, Key
 
-from ...._config import Plan
+from ...._arguments import counted
+from ...._config import AbstractConfig, Plan
 from ...._experiment import Claim, Experiment
+from ...._guards import power
 from ...._interfaces import real, require, Scalar, State, System
 from ...._simulate import simulate
 from ....circuits import Resting
 from ....rules import VolatileFactor
 from ....tasks import Constant
+from ..domains import unless_lost
 from ..figures import fluctuations as figures
 from ..fluctuations import (
     explained,
@@ -36,7 +39,7 @@ from ..fluctuations import (
 from .imaging import imaged_weights
 
 
-class Config(eqx.Module):
+class Config(AbstractConfig):
     """`synapses` of one neuron, each with one volatile factor of `order` in all.
 
     Time runs in units of 10 min to `duration`, in steps of `step`; `samples` are taken
@@ -50,12 +53,14 @@ class Config(eqx.Module):
     homeostasis: Scalar = eqx.field(default=10.0, converter=real)  # gamma
     coupling: Scalar = eqx.field(default=0.0, converter=real)  # k
     coupled: bool = eqx.field(default=False, static=True)
-    synapses: int = eqx.field(default=1000, static=True)
+    synapses: int = eqx.field(
+        default=1000, static=True, converter=counted("synapses", 2)
+    )
     step: float = eqx.field(default=0.005, static=True)
-    duration: int = eqx.field(default=999, static=True)
-    samples: int = eqx.field(default=144, static=True)
-    lag: int = eqx.field(default=2, static=True)
-    draws: int = eqx.field(default=40, static=True)
+    duration: int = eqx.field(default=999, static=True, converter=counted("duration"))
+    samples: int = eqx.field(default=144, static=True, converter=counted("samples", 2))
+    lag: int = eqx.field(default=2, static=True, converter=counted("lag"))
+    draws: int = eqx.field(default=40, static=True, converter=counted("draws", 2))
 
     def __check_init__(self) -> None:
         unbounded = (0.0, math.inf)
@@ -68,11 +73,6 @@ class Config(eqx.Module):
                 "`lag` < `samples` <= `duration` must hold, from 1 on; got "
                 f"{self.lag}, {self.samples} and {self.duration}."
             )
-        for name in ("synapses", "draws"):
-            if getattr(self, name) < 2:
-                raise ValueError(
-                    f"`{name}` must be at least 2; got {getattr(self, name)}."
-                )
 
 
 def build(config: Config) -> tuple[System, State]:
@@ -96,7 +96,7 @@ def record_weights(
     """Weights after a step; `jax.tree_util.Partial` binds the order."""
     del signals, changes
     volatile, slow = state.synapses
-    return volatile * slow ** (order - 1)
+    return jnp.where(order == 1, volatile, volatile * power(slow, order - 1))
 
 
 def recorded(config: Config, key: Key[Array, ""]) -> Weights:
@@ -122,6 +122,7 @@ def scaled(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     both = [scaling(*pairs, sign) for sign in (1, -1)]
     slope, weight, size = (jnp.stack(x) for x in zip(*both, strict=True))
     alive = jnp.mean((weights[:, -1] > 0).astype(weights.dtype))
+    alive = unless_lost(alive, weights[:, -1])
     return {"slope": slope, "weight": weight, "size": size, "alive": alive}
 
 
@@ -251,14 +252,16 @@ def norm_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
     """The norm of exponent 2/z is the one that homeostasis holds."""
 
     def off(data: xarray.Dataset) -> float:
-        held = data.exponent[
-            data.variation.sel(population="per synapse").argmin("exponent")
-        ]
-        return float(abs(held.mean("seed") - 2 / data.order).max(skipna=False))
+        curves = data.variation.sel(population="per synapse")
+        held = data.exponent[curves.argmin("exponent", skipna=False)]
+        held = held.where(curves.notnull().all("exponent"))
+        held = held.mean("seed", skipna=False)
+        return float(abs(held - 2 / data.order).max(skipna=False))
 
     resampled = data.resampled_least.mean(["draw", "seed"], skipna=False)
     share = explained_share(data).mean("seed", skipna=False)
-    best = float(data.order[int(share.argmax("order"))])
+    known = bool(share.notnull().all())
+    at = lambda index: float(data.order[int(index)]) if known else math.nan
     return [
         Claim(
             "the norm per living synapse varies least at q = 2/z (largest error, q in "
@@ -280,10 +283,10 @@ def norm_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
         Claim(
             "the number of factors whose curve explains the imaged ones best",
             "Fig. 6 (panel); specification: 2 or 3",
-            best,
+            at(share.argmax("order", skipna=False)),
             2.0,
             3.0,
-            control=float(data.order[int(share.argmin("order"))]),
+            control=at(share.argmin("order", skipna=False)),
         ),
         Claim(
             "one factor explains less than nothing of the imaged curves (share of "
@@ -292,7 +295,7 @@ def norm_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
             float(share.sel(order=1.0)),
             -math.inf,
             0.0,
-            control=float(share.max()),
+            control=float(share.max(skipna=False)),
         ),
     ]
 

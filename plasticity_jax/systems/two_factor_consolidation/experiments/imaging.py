@@ -11,7 +11,8 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Key
 
-from ...._config import Plan
+from ...._arguments import counted
+from ...._config import AbstractConfig, Plan
 from ...._experiment import Claim, Experiment
 from ....data import kaufman_2012
 from ..figures import fluctuations as figures
@@ -28,13 +29,13 @@ from ..fluctuations import (
 LAGS = (1, 2, 4, 8, 16)
 
 
-class Imaging(eqx.Module):
+class Imaging(AbstractConfig):
     """Imaged synapses; with `shuffled`, each with its samples in a random order.
 
     Half an hour lies between samples. `draws` of the bootstrap over synapses.
     """
 
-    draws: int = eqx.field(default=40, static=True)
+    draws: int = eqx.field(default=40, static=True, converter=counted("draws", 2))
     shuffled: bool = eqx.field(default=False, static=True)
 
 
@@ -89,7 +90,8 @@ def imaging_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]
         return data.slope.isel(lag=0).mean("seed", skipna=False)
 
     slope, free = first(data), first(control)
-    error = data.resampled.std("draw").mean("seed")
+    spread = lambda x: x.std("draw", skipna=False).mean("seed", skipna=False)
+    error = spread(data.resampled)
     published = {"growing": 0.57, "shrinking": 0.72}
     claims = [
         Claim(
@@ -106,7 +108,7 @@ def imaging_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]
     ]
     gap = lambda slope: float(slope.sel(sign="shrinking") - slope.sel(sign="growing"))
     mean = float(slope.mean(skipna=False))
-    spread = float(data.resampled.mean("sign").std("draw").mean("seed"))
+    of_mean = float(spread(data.resampled.mean("sign", skipna=False)))
     return [
         *claims,
         Claim(
@@ -125,7 +127,7 @@ def imaging_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]
             abs(mean - 2 / 3),
             0.0,
             0.07,
-            spread,
+            of_mean,
             abs(mean - 1 / 2),
         ),
     ]

@@ -9,12 +9,12 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from ...._interfaces import State, System
+from ...._guards import ratio, root
+from ...._interfaces import Scalar, State, System
 from ...._signals import ReplaySignals
 from ...._simulate import simulate
 from ....circuits import Memories
 from ....measure import (
-    ALIVE,
     degenerate,
     density,
     margins,
@@ -22,7 +22,8 @@ from ....measure import (
     noise_ratio,
     volatile_noise_ratio,
 )
-from ..config import Config, fall_asleep, memories, wake
+from ..config import Config, fall_asleep, memories, require_products, wake
+from ..domains import living_share, PRUNED, unless_lost
 
 
 Matrix = Float[Array, "n n"]
@@ -45,8 +46,12 @@ def evening(
 ) -> tuple[System, State, Bool[Array, " n"]]:
     """The network as it falls asleep after a day, and which neurons count.
 
-    Those that are active in all patterns that they replay, or in none, do not.
+    Those that are active in all patterns that they replay, or in none, do not. Raises
+    `ValueError` unless synapses are products of two factors.
     """
+    require_products(config)
+    if config.order != 2:
+        raise ValueError(f"`order` must be 2 here; got {config.order}.")
     for_patterns, for_order, for_day = jr.split(key, 3)
     stored = memories(config, for_patterns)
     system, state = wake(config, stored, for_order)
@@ -64,9 +69,19 @@ def shares(where: Bool[Array, "..."]) -> Float[Array, "..."]:
     return there / jnp.maximum(jnp.sum(there), 1.0)
 
 
-def weight_bins(weights: Matrix) -> Int[Array, "n n"]:
-    """The index in `BINS` of every synapse; -1 outside of them and for no synapse."""
-    there = weights > 0
+def some_of(where: Bool[Array, "..."]) -> Float[Array, "..."]:
+    """`shares`, but NaN if none is there: a mean over nothing is not known."""
+    return jnp.where(jnp.any(where), shares(where), jnp.nan)
+
+
+def weight_bins(
+    weights: Matrix, pruned_below: Scalar | float = PRUNED
+) -> Int[Array, "n n"]:
+    """The index in `BINS` of every synapse; -1 outside of them and for no synapse.
+
+    A weight of at most `pruned_below` is no synapse.
+    """
+    there = weights > pruned_below
     size = jnp.where(there, jnp.log10(jnp.where(there, weights, 1.0)), 0.0)
     share = shares(there)
     mean = jnp.sum(share * size)
@@ -77,13 +92,16 @@ def weight_bins(weights: Matrix) -> Int[Array, "n n"]:
 
 
 def correlation(x: Matrix, y: Matrix, where: Bool[Array, "n n"]) -> Float[Array, ""]:
-    """Pearson's coefficient over the entries `where`; 0 without variance."""
+    """Pearson's coefficient over the entries `where`; 0 without variance.
+
+    NaN if an entry of either is NaN, whether or not it is there.
+    """
+    either = x, y
     share = shares(where)
     x, y = x - jnp.sum(share * x), y - jnp.sum(share * y)
     variance = jnp.sum(share * x**2) * jnp.sum(share * y**2)
-    some = variance > 0
-    scale = jnp.sqrt(jnp.where(some, variance, 1.0))
-    return jnp.where(some, jnp.sum(share * x * y) / scale, 0.0)
+    found = ratio(jnp.sum(share * x * y), root(variance))
+    return unless_lost(found, *either)
 
 
 def seen(night: Night, signals: ReplaySignals, state: State) -> dict[str, Array]:
@@ -97,13 +115,14 @@ def seen(night: Night, signals: ReplaySignals, state: State) -> dict[str, Array]
     weights, fields, alive = signals.weights, signals.fields, signals.alive
     first, second = state.synapses.factors
     margin = margins(fields, stored.targets, stored.stored)
-    share = shares(counted)
+    share = some_of(counted)
 
     def mean(rows: Float[Array, " n"]) -> Float[Array, ""]:
         return jnp.sum(jnp.where(counted, rows, 0.0) * share)
 
     signed = jnp.where(counted[:, None], stored.targets * fields, jnp.inf)
-    dead = (~alive).astype(weights.dtype)
+    dead = unless_lost((~alive).astype(weights.dtype), weights)
+    bias = jnp.where(jnp.isnan(margin), jnp.nan, signals.bias)
     chosen = [(bins == index).astype(weights.dtype) for index in range(len(BINS))]
     count = jnp.stack([jnp.sum(x) for x in chosen])
     lost = jnp.stack([jnp.sum(x * dead) for x in chosen])
@@ -117,7 +136,7 @@ def seen(night: Night, signals: ReplaySignals, state: State) -> dict[str, Array]
         "across": correlation(
             first, jnp.roll(second, 1, axis=1), alive & jnp.roll(alive, 1, axis=1)
         ),
-        "potentiating": mean((1 + signals.bias) / 2),
+        "potentiating": mean((1 + bias) / 2),
         "radius": memory_ratios(stored.targets * signed, stored.targets, weights),
         "pruned": lost / jnp.maximum(count, 1.0),
     }
@@ -147,9 +166,9 @@ def times_of(config: Config) -> np.ndarray:
 
 def histogram(weights: Matrix) -> tuple[Array, Array, Array]:
     """Living weights: share in each of the bins `EDGES`, mean, s.d. of log10."""
-    alive = weights > ALIVE * jnp.max(weights, axis=1, keepdims=True)
-    share = shares(alive)
-    size = jnp.log10(jnp.where(alive, weights, 1.0))
+    share = living_share(weights)
+    size = jnp.log10(jnp.where(share > 0, weights, 1.0))
+    share = share / jnp.maximum(jnp.sum(share), 1.0)
     edges = jnp.asarray(EDGES, weights.dtype)
     counts, _ = jnp.histogram(size.ravel(), edges, weights=share.ravel())
     mean = jnp.sum(share * size)
@@ -161,12 +180,11 @@ def gains(
     radius: Float[Array, "cycle pattern"], kept: Bool[Array, " pattern"]
 ) -> tuple[Float[Array, " cycle"], Float[Array, " cycle"]]:
     r"""Slope of $R^\mu(t) - R^\mu(0)$ on $R^\mu(0)$, and its mean over memories."""
-    share = shares(kept)
+    share = some_of(kept)
     start = radius[0] - jnp.sum(share * radius[0])
     variance = jnp.sum(share * start**2)
     gain = radius - radius[:1]
-    slope = gain @ (share * start) / jnp.where(variance > 0, variance, 1.0)
-    return slope, gain @ share
+    return ratio(gain @ (share * start), variance), gain @ share
 
 
 def night(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
@@ -181,7 +199,8 @@ def night(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     task: Any = system.task
     circuit: Any = system.circuit
     before = circuit.parametrisation.weights(state.synapses.factors)
-    bound = Night(task.stimulus, counted, weight_bins(before))
+    bins = weight_bins(before, config.pruned_below)
+    bound = Night(task.stimulus, counted, bins)
     record = jax.tree_util.Partial(watch, system, bound)
     arguments = (state.activity, state.synapses, task.stimulus, for_night)
     first = seen(bound, circuit(*arguments)[1], state)
@@ -207,7 +226,7 @@ def night(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
         "slope": slope,
         "gain": gain,
         "radius": radius[jnp.array([*SNAPSHOTS, -1])],
-        "kept": bound.memories.stored.astype(radius.dtype),
+        "kept": unless_lost(bound.memories.stored.astype(radius.dtype), before),
         "histogram": counts,
         "strength": strength,
         "spread": spread,

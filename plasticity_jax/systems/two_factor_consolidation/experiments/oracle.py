@@ -10,7 +10,7 @@ from jaxtyping import Array, Key
 from ...._config import Plan
 from ...._experiment import Claim
 from ....measure import ALIVE, largest_l1_margin, largest_l2_margin
-from ..config import Config, memories, of_order
+from ..config import Config, memories, of_order, require_products
 
 
 ORDERS = (1, 2, 3, 4)
@@ -24,6 +24,7 @@ def suited(config: Config, order: int) -> Config:
 
     $\eta \propto 1/\sqrt N$ keeps the relative gap at which learning stands still.
     """
+    require_products(config)
     ready = of_order(config, order)
     return dataclasses.replace(ready, rate=ready.rate * (100 / config.size) ** 0.5)
 
@@ -111,7 +112,8 @@ def oracle_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
         return float(row.where(row["load"] < EASY, drop=True).mean(skipna=False))
 
     def settled(means: xarray.Dataset) -> float:
-        reached = means.course.sel(order=2, norm=1).isel(time=SETTLED).mean("time")
+        course = means.course.sel(order=2, norm=1).isel(time=SETTLED)
+        reached = course.mean("time", skipna=False)
         gap = (1 - reached) / (1 - means.stationary)
         return float(abs(gap - 1).max(skipna=False))
 

@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, Key
 
 from ...._config import Plan
 from ...._experiment import Claim, Experiment
+from ...._guards import ratio
 from ...._interfaces import State
 from ...._signals import ReplaySignals
 from ...._simulate import simulate
@@ -41,7 +42,7 @@ def strengths(
 ) -> Float[Array, "row pattern"]:
     r"""$\sigma_i^\mu H_i^\mu/\|w_i\|_2$: how robust every neuron holds every memory."""
     size = jnp.sqrt(jnp.sum(weights**2, axis=1))
-    return stored.targets * fields / jnp.where(size > 0, size, 1.0)[:, None]
+    return stored.targets * fields / jnp.where(size == 0, 1.0, size)[:, None]
 
 
 def slopes(
@@ -50,9 +51,7 @@ def slopes(
     """Of the gain of a neuron's memories against what they were before."""
     centred = before - jnp.mean(before, axis=1, keepdims=True)
     square = jnp.sum(centred**2, axis=1)
-    some = square > 0
-    slope = jnp.sum(centred * (now - before), axis=1) / jnp.where(some, square, 1.0)
-    return jnp.where(some, slope, jnp.nan)
+    return ratio(jnp.sum(centred * (now - before), axis=1), square, jnp.nan)
 
 
 def record(
@@ -137,13 +136,14 @@ def summary(data: xarray.Dataset) -> xarray.Dataset:
     """Means over neurons that are not degenerate and over seeds.
 
     `course` and `reached`, its last value, relative to the exact optimum; `stored`, the
-    share of neurons without error; slopes, and the `law` where there is one.
+    share of neurons without error (one without synapses stores nothing, one of a lost
+    run, which has no slope either, is NaN); slopes, and the `law` where there is one.
     """
     last = data.course.isel(time=-1)
     rows = {
         "course": data.course / data.best,
         "reached": last / data.best,
-        "stored": (last > 0).astype(float),
+        "stored": (last > 0).astype(float).where(data.late.notnull()),
         "early": data.early,
         "late": data.late,
     }

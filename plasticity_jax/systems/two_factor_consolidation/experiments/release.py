@@ -23,7 +23,6 @@ from ...._interfaces import State
 from ...._signals import ReplaySignals
 from ...._simulate import simulate
 from ....measure import (
-    ALIVE,
     degenerate,
     density,
     largest_l1_margin,
@@ -32,6 +31,7 @@ from ....measure import (
     noise_ratio,
 )
 from ..config import build, Config, fields_and_weights
+from ..domains import living_share
 from ..figures import beyond as figures
 
 
@@ -72,7 +72,7 @@ def limited_release(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
         return jnp.sum(jnp.where(counts > 0, values, 0.0)) / jnp.sum(counts)
 
     p, q = state.synapses.factors
-    alive = jnp.where(weights > ALIVE * jnp.max(weights, 1, keepdims=True), 1.0, 0.0)
+    alive = living_share(weights)
     number = jnp.sum(alive, axis=1)
     drive, cost = alive * jnp.mean(drives, axis=0), alive * jnp.maximum(weights, 1.0)
     price = jnp.sum(drive * cost, axis=1) / jnp.sum(cost**2, axis=1)
@@ -146,13 +146,15 @@ def release_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]
             step(second),
             1e-3,
             math.inf,
-            control=step((control.second / data.best_second).mean("seed")),
+            control=step(
+                (control.second / data.best_second).mean("seed", skipna=False)
+            ),
         ),
         Claim(
             "strong synapses: density less that of weak ones; control: no ceiling",
             "theory: at least half way from the sparse optimum to the dense one",
             at(here.density, strong) - at(here.density, weak),
-            float((data.dense - data.sparse).mean()) / 2,
+            float((data.dense - data.sparse).mean(skipna=False)) / 2,
             math.inf,
             control=at(free.density, strong) - at(free.density, weak),
         ),

@@ -297,6 +297,8 @@ def density_claims(seen: xarray.Dataset, random: xarray.Dataset) -> list[Claim]:
 
     def spare(means: xarray.Dataset) -> float:
         shares = means.density.transpose("order", "load").values
+        if np.any(np.isnan(shares)):
+            return math.nan
         bound = capacity.load_bound(np.clip(shares, 1e-6, 1 - 1e-6), level)
         return float(np.min(bound - means["load"].values))
 

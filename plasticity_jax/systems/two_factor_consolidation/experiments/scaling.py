@@ -13,12 +13,14 @@ from jaxtyping import Array, Bool, Float, Key
 
 from ...._config import Plan
 from ...._experiment import Claim, Experiment
+from ...._guards import power
 from ...._interfaces import Scalar, State
 from ...._simulate import simulate
 from ....circuits import Memories
-from ....measure import ALIVE, degenerate
+from ....measure import degenerate
 from ....synapses import Factored, HomeostaticScaling, Product
-from ..config import build, Config, of_order, sleep
+from ..config import build, Config, of_order, require_products, sleep
+from ..domains import living, living_share
 from ..figures import fluctuations as figures
 from ..fluctuations import line
 
@@ -42,12 +44,14 @@ def rank_lines(
     A line for every neuron that counts, through its synapses that lived before; the
     intercept in units of their mean weight.
     """
+    lost = jnp.any(jnp.isnan(before + after), axis=1)  # of no rank
     before, after = ranked(before), ranked(after)
-    alive = before > ALIVE * before[:, :1]
-    slope, intercept = jax.vmap(line)(before, after, alive)
-    living = alive.astype(before.dtype)
-    size = jnp.sum(living * before, axis=1) / jnp.sum(living, axis=1)
-    return _mean(slope, counted), _mean(intercept / size, counted)
+    slope, intercept = jax.vmap(line)(before, after, living(before))
+    share = living_share(before)
+    size = jnp.sum(share * before, axis=1) / jnp.sum(share, axis=1)
+    both = (jnp.where(lost, jnp.nan, x) for x in (slope, intercept / size))
+    slope, intercept = (_mean(rows, counted) for rows in both)
+    return slope, intercept
 
 
 def _mean(rows: Float[Array, " row"], counted: Bool[Array, " row"]) -> Scalar:
@@ -57,21 +61,17 @@ def _mean(rows: Float[Array, " row"], counted: Bool[Array, " row"]) -> Scalar:
 
 def shifted(weights: Weights, ratio: Scalar) -> Weights:
     """The contrast: living weights of a neuron shifted to `ratio` times their mean."""
-    living = (weights > ALIVE * jnp.max(weights, axis=1, keepdims=True)).astype(
-        weights.dtype
-    )
-    total = jnp.sum(living * weights, axis=1, keepdims=True)
-    shift = (ratio - 1) * total / jnp.sum(living, axis=1, keepdims=True)
-    return jnp.maximum(weights + shift * living, 0.0)
+    share = living_share(weights)
+    total = jnp.sum(share * weights, axis=1, keepdims=True)
+    shift = (ratio - 1) * total / jnp.sum(share, axis=1, keepdims=True)
+    return jnp.maximum(weights + shift * share, 0.0)
 
 
 def norm_variation(
     weights: Weights, order: int, counted: Bool[Array, " row"]
 ) -> Scalar:
     r"""Coefficient of variation over neurons of $\sum_jw_{ij}^{2/z}$."""
-    alive = weights > 0
-    powers = jnp.where(alive, weights, 1.0) ** (2 / order)
-    sums = jnp.sum(jnp.where(alive, powers, 0.0), axis=1)
+    sums = jnp.sum(power(weights, 2 / order), axis=1)
     mean = _mean(sums, counted)
     return jnp.sqrt(_mean((sums - mean) ** 2, counted)) / mean
 
@@ -87,7 +87,8 @@ class Night(NamedTuple):
 
 
 def slept(config: Config, key: Key[Array, ""]) -> Night:
-    """Consolidate random patterns from random synapses."""
+    """Consolidate random patterns from random synapses, products of factors."""
+    require_products(config)
     for_build, for_run = jr.split(key)
     system, state = build(config, for_build)
     task: Any = system.task

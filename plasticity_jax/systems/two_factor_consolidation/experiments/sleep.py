@@ -57,7 +57,8 @@ def robustness_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Cla
         return float(ratio.min(skipna=False))
 
     def peak(course: xarray.DataArray) -> float:
-        cycles = course.idxmax("cycle").values
+        cycles = course.idxmax("cycle", skipna=False).values
+        cycles = np.where(course.isnull().any("cycle").values, math.nan, cycles)
         return float(cycles[np.argmax(np.abs(np.log(np.maximum(cycles, 1) / 100)))])
 
     early = data.l1.sel(cycle=1000, method="nearest") / data.l1.isel(cycle=-1)
@@ -112,7 +113,7 @@ def memory_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
     def slope(data: xarray.Dataset) -> float:
         some = data.slope.sel(cycle=list(SNAPSHOTS[1:]))
         last = data.slope.isel(cycle=-1)
-        return max(float(x.max(skipna=False)) for x in (some, last))
+        return float(np.max([x.max(skipna=False) for x in (some, last)]))
 
     def gain(data: xarray.Dataset) -> xarray.DataArray:
         return data.gain.isel(cycle=-1)

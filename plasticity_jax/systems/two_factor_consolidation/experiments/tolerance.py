@@ -50,7 +50,7 @@ def recalls(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     memories: Any = system.task(state.step, for_run)
     end, _ = simulate(system, state, for_run, steps=config.cycles, every=config.cycles)
     synapses = observed(end.synapses)
-    patterns, level = memories.patterns, config.coding_level
+    patterns, level = memories.patterns, config.activity
 
     def neural(noise: Scalar, key: Key[Array, ""]) -> Scalar:
         cues = flip_balanced(patterns, noise * level / 2, level, key)
@@ -120,7 +120,7 @@ def recall_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
             float(first_over_second(means, name).mean(skipna=False))
             for name in ("synaptic", "neural")
         )
-        return synaptic / flips if flips > 0 else 0.0
+        return 0.0 if flips <= 0 else synaptic / flips
 
     source = "Fig. 2; control: random replay"
     return [

@@ -108,15 +108,17 @@ def optima(plan: Plan, keys: Any) -> xarray.Dataset:
 def summary(data: xarray.Dataset) -> xarray.Dataset:
     """By seed: `reached` (norm), shares of the exact optimum; `stored`, neurons right.
 
-    Means over neurons that are not degenerate; one without synapses stores nothing.
+    Means over neurons that are not degenerate; one without synapses stores nothing, one
+    of a lost run is NaN.
     """
+    known = data.density.notnull()
     best = xarray.concat([data.best_1, data.best_2], data.norm)
     right = (data.ratio.sel(norm=1) > 0).astype(float)
     wide = data.ratio.sel(norm=1) * float(data.inputs) ** 0.5 >= ENOUGH
     rows = {
         "reached": data.ratio / best,
-        "stored": right,
-        "enough": wide.astype(float),
+        "stored": right.where(known),
+        "enough": wide.astype(float).where(known),
         "density": data.density,
         "best_density": data.best_density,
         "stationary": data.stationary,

@@ -24,7 +24,8 @@ import xarray
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Key
 
-from ...._config import Plan
+from ...._arguments import counted, fill_array_fields
+from ...._config import AbstractConfig, Plan
 from ...._experiment import Claim, Experiment
 from ...._interfaces import (
     AbstractProjection,
@@ -46,7 +47,7 @@ from ....tasks import Constant, draw_patterns
 from ..figures import beyond as figures
 
 
-class Config(eqx.Module):
+class Config(AbstractConfig):
     r"""A consolidated neuron whose factors fluctuate while it replays its memories.
 
     Factors are scaled to unit length. Per cycle, fluctuations have length `fluctuation`
@@ -61,20 +62,18 @@ class Config(eqx.Module):
     sharpness: Scalar = eqx.field(default=50.0, converter=real)
     coding_level: Scalar = eqx.field(default=0.5, converter=real)
     replays: bool = eqx.field(default=True, static=True)  # control: noise instead
-    size: int = eqx.field(default=40, static=True)
-    patterns: int = eqx.field(default=12, static=True)
-    settle: int = eqx.field(default=400, static=True)  # iterations to the optimum
-    steps: int = eqx.field(default=4000, static=True)
-    window: int = eqx.field(default=2000, static=True)
+    size: int = eqx.field(default=40, static=True, converter=counted("size"))
+    patterns: int = eqx.field(default=12, static=True, converter=counted("patterns"))
+    settle: int = eqx.field(
+        default=400, static=True, converter=counted("settle")
+    )  # iterations to the optimum
+    steps: int = eqx.field(default=4000, static=True, converter=counted("steps"))
+    window: int = eqx.field(default=2000, static=True, converter=counted("window"))
 
     def __check_init__(self) -> None:
         unbounded = (0.0, math.inf)
         require(self, ratio=unbounded, fluctuation=unbounded, corruption=unbounded)
         require(self, sharpness=unbounded, coding_level=(1e-6, 1 - 1e-6))
-        for name in ("size", "patterns", "settle", "steps", "window"):
-            if getattr(self, name) < 1:
-                value = getattr(self, name)
-                raise ValueError(f"`{name}` must be at least 1; got {value}.")
         if self.window > self.steps:
             raise ValueError(
                 f"`window` ({self.window}) must not exceed `steps` ({self.steps})."
@@ -96,6 +95,9 @@ class SoftMargin(eqx.Module):
     inputs: Float[Array, "n pattern"]
     targets: Float[Array, " pattern"]
     sharpness: Scalar
+
+    def __check_init__(self) -> None:
+        fill_array_fields(self)
 
     def __call__(self, synapses: Factored, stimulus: None = None) -> Scalar:
         del stimulus
@@ -238,7 +240,7 @@ def volatility_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Cla
     claims = []
     for beta in data.sharpness.values:
         ratio, error = optimum(data, beta)
-        law = float(data.predicted_ratio.sel(sharpness=beta).mean())
+        law = float(data.predicted_ratio.sel(sharpness=beta).mean(skipna=False))
         blind, _ = optimum(control, beta)
         claims += [
             Claim(

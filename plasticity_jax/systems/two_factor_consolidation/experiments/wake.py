@@ -18,8 +18,8 @@ from ...._signals import NoveltySignals
 from ...._simulate import simulate
 from ....circuits import memories_of
 from ....measure import density, recalled
-from ....synapses import Product
 from ..config import Config, memories, wake
+from ..domains import unless_lost
 from ..figures import sleep as figures
 
 
@@ -46,6 +46,7 @@ def waking(config: Config, key: Key[Array, ""], shift: int) -> dict[str, Array]:
     shown = memories(config, for_patterns)
     stored = memories_of(shown.patterns, None, shown.stored, shift)
     system, state = wake(config, stored, for_order, shift)
+    circuit: Any = system.circuit
     share = lambda there: jnp.sum(there & stored.stored) / jnp.sum(stored.stored)
     wanted = (stored.targets + 1) / 2
 
@@ -53,15 +54,16 @@ def waking(config: Config, key: Key[Array, ""], shift: int) -> dict[str, Array]:
         state, novelty = simulate(
             system, state, for_run, steps=config.patterns, record=record_novelty
         )
-        weights = Product().weights(state.synapses.factors)
+        weights = circuit.parametrisation.weights(state.synapses.factors)
         fields = weights @ stored.patterns - state.synapses.threshold[:, None]
         states = (fields > 0).astype(wanted.dtype)
-        return state, {
+        seen = {
             "novelty": jnp.mean(novelty),
             "fixed": share(jnp.all(states == wanted, axis=0)),
-            "recalled": share(recalled(states, wanted, config.coding_level)),
+            "recalled": share(recalled(states, wanted, config.activity)),
             "density": jnp.mean(density(weights, None)),
         }
+        return state, unless_lost(seen, fields)
 
     return jax.lax.scan(epoch, state, length=config.epochs)[1]
 

@@ -13,9 +13,10 @@ from jaxtyping import Array, Key
 from ...._config import Plan
 from ...._experiment import Claim, Experiment
 from ...._simulate import simulate
-from ....measure import ALIVE, degenerate
+from ....measure import degenerate
 from .. import capacity
 from ..config import build, Config, fields_and_weights
+from ..domains import living, living_share
 from ..figures import robustness as figures
 from .oracle import ORDERS, over_rows, suited
 
@@ -39,15 +40,16 @@ def spectrum(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     end, _ = simulate(system, state, for_run, steps=config.cycles, every=config.cycles)
     _, weights = fields_and_weights(system, end)
     relative = weights / jnp.max(weights, axis=1, keepdims=True)
-    alive = relative > ALIVE
-    share = alive.astype(weights.dtype)
+    share = living_share(weights)
     count = jnp.sum(share, axis=1)
     mean = jnp.sum(share * weights, axis=1) / count
     square = jnp.sum(share * (weights - mean[:, None]) ** 2, axis=1)
     logs = jnp.log10(jnp.where(relative > 0, relative, 1e-30))
-    multiples = jnp.where(alive, weights / mean[:, None], -1.0)
+    multiples = jnp.where(living(weights), weights / mean[:, None], -1.0)
+    lost = jnp.isnan(count)[:, None]
+    decades = _shares(logs, DECADES) / weights.shape[1]
     return {
-        "decades": _shares(logs, DECADES) / weights.shape[1],
+        "decades": jnp.where(lost, jnp.nan, decades),
         "multiples": _shares(multiples, MULTIPLES) / count[:, None],
         "mean": mean,
         "variance": square / jnp.maximum(count - 1, 1.0),

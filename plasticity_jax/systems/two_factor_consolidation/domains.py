@@ -1,0 +1,68 @@
+"""Domains that the laws and measures of this system share, and which synapses live.
+
+What is concrete and outside its domain raises `ValueError`; what is traced is NaN.
+"""
+
+from typing import TypeVar
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, PyTree
+
+from ..._arguments import admit
+from ..._interfaces import Scalar
+from ...measure import ALIVE
+
+
+Number = Scalar | float | int
+Weights = Float[Array, "*row n"]
+T = TypeVar("T", bound=PyTree)
+PRUNED = 1e-10  # weights up to which synapses are dead, as published
+SLACK = 1e-6  # relative rounding of a probability
+
+
+def order_from_one(order: Number) -> Array:
+    """The number of factors, any number from 1 on."""
+    return admit("order", order, order < 1, "be at least 1")
+
+
+def inner_level(coding_level: Number) -> Array:
+    """The coding level, between 0 and 1."""
+    wrong = (coding_level <= 0) | (coding_level >= 1)
+    return admit("coding_level", coding_level, wrong, "lie between 0 and 1")
+
+
+def balanced(probability: Number, coding_level: Number) -> Array:
+    """The probability of balanced flips: no more flip than there are of either kind."""
+    least = jnp.minimum(coding_level, 1 - coding_level) * (1 + SLACK)
+    wrong = (probability < 0) | (probability > least)
+    must = "lie between 0 and the smaller of `coding_level` and 1 - `coding_level`"
+    return admit("probability", probability, wrong, must)
+
+
+# --- synapses -----------------------------------------------------------------------
+
+
+def living(weights: Weights, relative: float = ALIVE) -> Bool[Array, "*row n"]:
+    """Weights above `relative` times the neuron's largest, and above 1e-10.
+
+    Below that a synapse is dead, whatever a precision makes of a product of floors. No
+    synapse lives of a neuron with a weight that is NaN.
+    """
+    largest = jnp.max(weights, axis=-1, keepdims=True)
+    return weights > jnp.maximum(relative * largest, PRUNED)
+
+
+def living_share(weights: Weights, relative: float = ALIVE) -> Weights:
+    """1 for every one that is `living`, else 0; NaN for a neuron that holds NaN.
+
+    What is counted or averaged with it shows a lost run.
+    """
+    lost = jnp.any(jnp.isnan(weights), axis=-1, keepdims=True)
+    return jnp.where(lost, jnp.nan, living(weights, relative).astype(weights.dtype))
+
+
+def unless_lost(values: T, *seen: Array) -> T:
+    """`values`, all NaN if anything `seen` is: comparisons hide a lost run."""
+    lost = jnp.any(jnp.stack([jnp.any(jnp.isnan(x)) for x in seen]))
+    return jax.tree.map(lambda x: jnp.where(lost, jnp.nan, x), values)

@@ -1,0 +1,311 @@
+"""No measure makes an ordinary number of what is lost, or of what does not fit."""
+
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from plasticity_jax import _trees, measure
+
+
+EYE = jnp.eye(2)
+SIGNS = jnp.asarray([[1.0, -1.0]])
+TWO = lambda x: jnp.stack([x, jnp.ones(())])
+ROW = lambda x: TWO(x)[None]
+HOST = lambda *values: np.asarray([float(x) for x in values])
+FRAMES = lambda x: jnp.stack([TWO(x), TWO(jnp.ones(()))]).astype(complex)
+
+# every measure of a number x that is 1 or NaN, all of whose answers hang on it
+NUMBERS = {
+    "mean_accuracy": lambda x: measure.mean_accuracy(x * EYE),
+    "forgetting": lambda x: measure.forgetting(x * EYE),
+    "learning_accuracy": lambda x: measure.learning_accuracy(x * EYE),
+    "mutual_information": lambda x: measure.mutual_information(
+        EYE * ROW(x), jnp.asarray([0, 1])
+    ),
+    "margins": lambda x: measure.margins(ROW(x), SIGNS, jnp.asarray([True, True])),
+    "norm": lambda x: (measure.norm(TWO(x), 2), measure.norm(jnp.ones(2), x)),
+    "noise_ratio": lambda x: (
+        measure.noise_ratio(jnp.ones(1), ROW(x), 2),
+        measure.noise_ratio(x[None], ROW(jnp.ones(())), 0.5),
+    ),
+    "volatile_noise_ratio": lambda x: (
+        measure.volatile_noise_ratio(jnp.ones(1), ROW(x), 1),
+        measure.volatile_noise_ratio(jnp.ones(1), ROW(jnp.ones(())), 2, x / 2),
+    ),
+    "memory_ratios": lambda x: measure.memory_ratios(SIGNS, SIGNS, ROW(x)),
+    "density": lambda x: (measure.density(TWO(x)), measure.density(TWO(x), None)),
+    "lifetime_sparseness": lambda x: measure.lifetime_sparseness(TWO(x)),
+    "rotation": lambda x: measure.rotation(x * EYE, *EYE),
+    "expansion": lambda x: measure.expansion(x * EYE, *EYE),
+    "plane_basis": lambda x: (
+        measure.plane_basis(TWO(x), EYE[0]),
+        measure.plane_basis(EYE[0], TWO(x))[1],
+    ),
+    "plane_activity": lambda x: measure.plane_activity(TWO(x), *EYE),
+    "change_shares": lambda x: measure.change_shares(
+        {"noise": TWO(x), "learning": TWO(x)}
+    ),
+    "rank_correlation": lambda x: measure.rank_correlation(
+        jnp.stack([x, x + 1, x / 2]), jnp.arange(3.0)
+    ),
+    "memory_eigenvalue": lambda x: measure.memory_eigenvalue(x * EYE[::-1], EYE),
+    "leading_overlaps": lambda x: measure.leading_overlaps(x * EYE, EYE[None]),
+    "track_eigenvalues": lambda x: measure.track_eigenvalues(
+        FRAMES(x), jnp.stack([EYE, EYE]).astype(complex)
+    ),
+    "drift": lambda x: measure.drift(jnp.full(4, x), 0.25),
+    "tree_vdot": lambda x: _trees.tree_vdot({"a": TWO(x)}, {"a": jnp.ones(2)}),
+    "tree_norm": lambda x: _trees.tree_norm((TWO(x), jnp.ones(3))),
+    "tree_scale": lambda x: _trees.tree_scale(x, jnp.ones(2)),
+    "tree_unit": lambda x: _trees.tree_unit((TWO(x), jnp.ones(3))),
+}
+ON_THE_HOST = {
+    "log_vertex": lambda x: measure.log_vertex(HOST(1, 2, 3), HOST(2, x, 3)),
+    "vertex_of_mean": lambda x: measure.vertex_of_mean(
+        HOST(1, 2, 3), np.stack([HOST(2, x, 3), HOST(3, x, 2)])
+    ),
+    "log_slope": lambda x: measure.log_slope(HOST(1, 2), HOST(2, x)),
+    "autocorrelation_time": lambda x: measure.autocorrelation_time(
+        HOST(*[x, -1] * 4), 0.5
+    ),
+    "kolmogorov_smirnov": lambda x: measure.kolmogorov_smirnov(HOST(x, 1), HOST(2, 3)),
+    "largest_l1_margin": lambda x: measure.largest_l1_margin(
+        [[float(x), 0.0], [0.0, 1.0]], [1, -1]
+    ),
+    "largest_l2_margin": lambda x: measure.largest_l2_margin(
+        [[float(x), 0.0], [0.0, 1.0]], [1, -1]
+    ),
+}
+YES_OR_NO = {  # true at 1; NaN is refused, or is no
+    "degenerate": lambda x: measure.degenerate(ROW(x)),
+    "recalled": lambda x: measure.recalled(ROW(x).T, jnp.ones((2, 1)), 1.0, 0.0),
+    "is_complex": lambda x: measure.is_complex(
+        x * (jnp.outer(*EYE) - jnp.outer(*EYE[::-1])), *EYE
+    ),
+}
+OTHERS = {
+    "important_counts": "takes marks, true or false; NaN is refused below",
+    "shuffled_counts": "the same",
+    "check_finite": "is what refuses NaN",
+    "integrated_changes": "adds up what rules return",
+    "tree_size": "reads shapes only",
+    "normal_like": "reads shapes only",
+}
+
+
+def _public(*modules):
+    return {
+        name
+        for module in modules
+        for name, value in vars(module).items()
+        if callable(value)
+        and not isinstance(value, type)
+        and name[0] != "_"
+        # not what a module only imports
+        and (module is measure or getattr(value, "__module__", "") == module.__name__)
+        and name != "T"
+    }
+
+
+def _all(condition, found):
+    leaves = [np.asarray(x) for x in jax.tree.leaves(found)]
+    leaves = [x for x in leaves if x.dtype.kind in "fc"]
+    return bool(leaves) and all(bool(np.all(condition(x))) for x in leaves)
+
+
+def test_every_measure_is_in_a_table():
+    tables = (NUMBERS, ON_THE_HOST, YES_OR_NO, OTHERS)
+    named = [name for table in tables for name in table]
+    assert len(named) == len(set(named))
+    assert set(named) == _public(measure, _trees)
+
+
+@pytest.fixture(scope="module")
+def traced():
+    """Every table at 1 and at NaN, in one compiled program."""
+    tables = {**NUMBERS, **YES_OR_NO}
+    at = jax.jit(lambda x: {name: make(x) for name, make in tables.items()})
+    return at(jnp.ones(())), at(jnp.asarray(jnp.nan))
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_nan_stays_nan(name, traced):
+    found, lost = traced
+    assert _all(np.isfinite, found[name])
+    assert _all(np.isnan, lost[name])
+    try:
+        lost = NUMBERS[name](jnp.asarray(jnp.nan))
+    except ValueError as error:
+        assert "finite" in str(error) or "nan" in str(error)  # noqa: PT017
+    else:
+        assert _all(np.isnan, lost)
+
+
+@pytest.mark.parametrize("name", ON_THE_HOST)
+def test_nan_stays_nan_on_the_host(name):
+    at = ON_THE_HOST[name]
+    assert _all(np.isfinite, at(1.0))
+    try:
+        lost = at(np.nan)
+    except ValueError as error:
+        assert "nan" in str(error)  # noqa: PT017
+    else:
+        assert _all(np.isnan, lost)
+
+
+@pytest.mark.parametrize("name", YES_OR_NO)
+def test_nan_is_refused_or_no(name, traced):
+    assert np.all(traced[0][name])
+    assert not np.any(traced[1][name])
+    with pytest.raises(ValueError, match=r"nan|finite"):
+        YES_OR_NO[name](jnp.asarray(jnp.nan))
+
+
+HALF = jnp.full((4, 2), 0.5)
+LABELS = jnp.asarray([0, 1, 0, 1])
+PATTERNS, TARGETS = np.eye(3), [1, -1, 1]
+COUNTED = jnp.asarray([[True, False]])
+REFUSED = {
+    "`labels` must lie in [0, 1], of 2 outputs; got 2": lambda: (
+        measure.mutual_information(HALF, LABELS + 1)
+    ),
+    "of 2 outputs; got -1": lambda: measure.mutual_information(HALF, LABELS - 1),
+    "`labels` must be integers": lambda: measure.mutual_information(HALF, LABELS / 2),
+    "need a label for each sample": lambda: measure.mutual_information(
+        HALF, LABELS[1:]
+    ),
+    "sum 1 for each sample; sample 0": lambda: measure.mutual_information(
+        2 * HALF, LABELS
+    ),
+    "as many of both; got shape (2, 3)": lambda: measure.forgetting(jnp.ones((2, 3))),
+    "as many of both; got shape (3, 2)": lambda: measure.learning_accuracy(
+        jnp.ones((3, 2))
+    ),
+    "(after, task); got shape (2,)": lambda: measure.mean_accuracy(jnp.ones(2)),
+    "shaped like the fields": lambda: measure.margins(jnp.ones((2, 2)), SIGNS),
+    "must be -1 or 1 everywhere; got 0": lambda: measure.margins(SIGNS, 0 * SIGNS),
+    "one entry for each of the 2 patterns": lambda: measure.degenerate(
+        SIGNS, jnp.asarray([True])
+    ),
+    "one row for each neuron": lambda: measure.noise_ratio(jnp.ones(2), SIGNS, 1),
+    "`margin` needs one row": lambda: measure.volatile_noise_ratio(
+        jnp.ones(()), SIGNS, 1
+    ),
+    "`fields` needs one row": lambda: measure.memory_ratios(SIGNS, SIGNS, jnp.ones(2)),
+    "`q` must be positive; got -1.0": lambda: measure.norm(SIGNS, -1),
+    "`q` must be positive; got 0.0": lambda: measure.noise_ratio(jnp.ones(1), SIGNS, 0),
+    "`order` must be at least 1": lambda: measure.volatile_noise_ratio(
+        jnp.ones(1), SIGNS, 0.5
+    ),
+    "`above` must not be negative": lambda: measure.volatile_noise_ratio(
+        jnp.ones(1), SIGNS, 2, -0.1
+    ),
+    "`relative` must lie in": lambda: measure.density(SIGNS, 2.0),
+    "at least 2 patterns; got 1": lambda: measure.lifetime_sparseness(jnp.ones((3, 1))),
+    "`states` (n, cue) must be shaped": lambda: measure.recalled(
+        jnp.ones((3, 2)), jnp.ones((3, 1)), 0.5
+    ),
+    "`states` must be 0 or 1 everywhere; got 2": lambda: measure.recalled(
+        2 * EYE, EYE, 0.5
+    ),
+    "of 2 neurons is none": lambda: measure.recalled(EYE, EYE, 0.5),
+    "`coding_level` must lie in": lambda: measure.recalled(EYE, EYE, 1.5),
+    "`own` must lie in [0, 2]; got 3": lambda: measure.largest_l1_margin(
+        PATTERNS, TARGETS, own=3
+    ),
+    "`own` must lie in [0, 2]; got -1": lambda: measure.largest_l2_margin(
+        PATTERNS, TARGETS, own=-1
+    ),
+    "`u` and `v` must be vectors of one length": lambda: measure.plane_basis(
+        jnp.ones(2), jnp.ones(1)
+    ),
+    "`potential`, `u` and `v`": lambda: measure.plane_activity(jnp.ones(3), *EYE),
+    "u.u = nan": lambda: measure.rotation(EYE, jnp.nan * EYE[0], EYE[1]),
+    "the length of the weights, 2": lambda: measure.memory_eigenvalue(EYE, jnp.eye(3)),
+    "columns of `basis` must be orthonormal": lambda: measure.memory_eigenvalue(
+        EYE, 2 * EYE
+    ),
+    "columns of `bases` must be orthonormal": lambda: measure.leading_overlaps(
+        EYE, jnp.ones((1, 2, 2))
+    ),
+    "`bases` must be shaped (plane, n, k)": lambda: measure.leading_overlaps(EYE, EYE),
+    "need `vectors` (time, n, n)": lambda: measure.track_eigenvalues(
+        FRAMES(jnp.ones(())), EYE.astype(complex)
+    ),
+    "`changes` must be shaped alike": lambda: measure.change_shares(
+        {"noise": jnp.ones(3), "learning": jnp.ones((3, 3))}
+    ),
+    "`spontaneous` must be names": lambda: measure.change_shares(
+        {"noise": jnp.ones(3)}, "noise"
+    ),
+    "must be 0 or 1 everywhere; got nan": lambda: measure.important_counts(
+        jnp.full((2, 2), jnp.nan)
+    ),
+    "must be a matrix (post, pre)": lambda: measure.important_counts(COUNTED[0]),
+    "`first` must be a vector": lambda: measure.kolmogorov_smirnov(
+        np.ones((2, 2)), np.ones(2)
+    ),
+    "`x` and `y` must be vectors of one length; got (3,)": lambda: (
+        measure.rank_correlation(jnp.ones(3), jnp.ones(2))
+    ),
+    "at least two steps": lambda: measure.drift(jnp.ones(1)),
+    "`share` must lie in (0, 0.5]; got 0.6": lambda: measure.drift(jnp.ones(9), 0.6),
+    "`x` must increase": lambda: measure.log_vertex(HOST(2, 1), HOST(1, 2)),
+    "`x` must be positive": lambda: measure.log_vertex(HOST(0, 1), HOST(1, 2)),
+    "`y` must be positive": lambda: measure.log_slope(HOST(1, 2), HOST(0, 1)),
+    "vectors of one length; got (2,) and (3,)": lambda: measure.log_slope(
+        HOST(1, 2), HOST(1, 2, 3)
+    ),
+    "two different values": lambda: measure.log_slope(HOST(1, 1), HOST(1, 2)),
+    "`curves` must be shaped (curve, n)": lambda: measure.vertex_of_mean(
+        HOST(1, 2), HOST(1, 2)
+    ),
+    "`interval` must be positive": lambda: measure.autocorrelation_time(
+        HOST(1, 2), -0.5
+    ),
+}
+
+
+@pytest.mark.parametrize("says", REFUSED)
+@pytest.mark.usefixtures("unchecked")
+def test_what_does_not_fit_is_refused(says):
+    with pytest.raises(ValueError, match=re.escape(says)):
+        REFUSED[says]()
+
+
+def test_traced_labels_and_exponents_out_of_range_are_nan():
+    bits = jax.vmap(lambda shift: measure.mutual_information(HALF, LABELS + shift))
+    assert np.isnan(bits(jnp.arange(3))).tolist() == [False, True, True]
+    sizes = jax.vmap(lambda q: measure.norm(SIGNS[0], q))(jnp.asarray([2.0, 0.0, -1.0]))
+    assert np.isnan(sizes).tolist() == [False, True, True]
+
+
+def test_weights_count_by_their_size():
+    weights = jnp.asarray([-3.0, 4.0, 0.0, 0.0])
+    assert measure.norm(weights, 2) == 5
+    assert measure.density(weights) == 0.5
+    assert measure.noise_ratio(jnp.asarray(10.0), weights, 2) == 2
+
+
+def test_a_share_of_neurons_does_not_hang_on_rounding():
+    """0.2 times 0.35 times 100 is 6.999999999999999."""
+    patterns = jnp.zeros((100, 1))
+    assert measure.recalled(patterns.at[:7].set(1.0), patterns, 0.35)
+    assert not measure.recalled(patterns.at[:8].set(1.0), patterns, 0.35)
+
+
+def test_numbers_of_any_kind_are_floats():
+    same = [
+        (lambda w: measure.norm(w, 3), [1, 2, 2]),
+        (lambda w: measure.noise_ratio(1, w, 2), [3, 4]),
+        (measure.lifetime_sparseness, [1, 2, 4]),
+        (measure.drift, [1, 2, 4, 3]),
+        (lambda y: measure.rank_correlation([1, 2, 4], y), [2, 1, 4]),
+        (lambda y: measure.log_slope([1, 2, 4], y), [1, 3, 4]),
+    ]
+    for function, whole in same:
+        for given in (whole, np.asarray(whole), jnp.asarray(whole)):
+            assert function(given) == function(jnp.asarray(whole, float))

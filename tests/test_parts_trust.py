@@ -1,0 +1,857 @@
+"""What parts do with what does not fit, by table: a new public name is a new line.
+
+And with what is not there: 0 times infinity is nothing, NaN stays NaN.
+"""
+
+import re
+from types import ModuleType, SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import pytest
+
+from plasticity_jax import circuits, rules, synapses, System, tasks
+from plasticity_jax._interfaces import AbstractRule
+from plasticity_jax._signals import (
+    Elapsed,
+    LossSignals,
+    PosteriorSignals,
+    RateSignals,
+    ReleaseSignals,
+)
+from plasticity_jax.circuits import (
+    LossCircuit,
+    memories_of,
+    Novelty,
+    PosteriorNetwork,
+    RateNetwork,
+    Replay,
+    Resting,
+    SpikingNeuron,
+    StochasticNetwork,
+    WeakestReplay,
+)
+from plasticity_jax.rules import Descent, Wiener
+from plasticity_jax.synapses import Factored, Power, Product, SignedPower, Stochastic
+
+
+@pytest.fixture(autouse=True)
+def unchecked(monkeypatch):
+    """What a user sees, who has no checker of types."""
+    monkeypatch.setattr("jaxtyping.config.jaxtyping_disable", True)
+    with jax.numpy_rank_promotion("allow"):
+        yield
+
+
+KEY = jr.key(0)
+ONE, NAN, INF = jnp.ones(()), jnp.nan, jnp.inf
+N = 3
+V, W = jnp.ones(N), jnp.ones((N, N))
+ELAPSED = Elapsed(ONE, step=jnp.asarray(0))
+RATES = RateSignals(ONE, V, V, V, V, V, step=jnp.asarray(0))
+IMAGES = jnp.arange(12, dtype=jnp.uint8).reshape(4, N)
+LABELS = jnp.arange(4)
+ORDER = jnp.asarray([[0, 1], [2, 3]])
+TURNS = jnp.asarray([[0, 1, 2], [2, 1, 0]])
+PATTERNS = jnp.asarray([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+MEMORIES = memories_of(PATTERNS)
+STACK = Factored(jnp.ones((2, N, N)), V)
+SINGLE = Factored(jnp.ones((1, N, N)), V)
+NEURON = SpikingNeuron(V, 1e-3)
+
+
+def total(weights, stimulus):
+    """A loss that is one number."""
+    del stimulus
+    return sum(jnp.sum(w**2) for w in jax.tree.leaves(weights))
+
+
+def many(weights, stimulus):
+    """A loss that is not."""
+    del stimulus
+    return jax.tree.leaves(weights)[0]
+
+
+def images(**changes):
+    """Batches of images with some parts replaced."""
+    parts = {"images": IMAGES, "labels": LABELS, "order": ORDER, **changes}
+    return tasks.ImageBatches(**parts)
+
+
+def called(part, *arguments):
+    """What a rule or a circuit does on these arguments."""
+    return lambda: part(*arguments, KEY)
+
+
+def projected(projection, what=STACK):
+    return lambda: projection(what)
+
+
+def seen(**parts):
+    """One step of a rate network with some parts replaced."""
+    given = {"x": V, "synapses": W, "stimulus": V, **parts}
+    network = RateNetwork(transfer=given.get("transfer", jnp.tanh))
+    return lambda: network(
+        network.start(given["x"]), given["synapses"], given["stimulus"], KEY
+    )
+
+
+def replayed(synapses=STACK, circuit=None, **changes):
+    """The start of a replay with some parts replaced."""
+    circuit = Replay() if circuit is None else circuit
+    return lambda: circuit.start(synapses, MEMORIES._replace(**changes))
+
+
+FREE = "its shapes are compared with those of the synapses by `advance`"
+KINDS = "an abstract class"
+RECORD = "a record of what another part checks"
+OPEN = "takes any tree, which the part that reads it checks"
+TASKS = {
+    "Constant": OPEN,
+    "Bootstrap": [
+        (
+            lambda: tasks.Bootstrap((jnp.ones((2, 3)), jnp.ones(4))),
+            "`samples` must share",
+        ),
+        (lambda: tasks.Bootstrap(ONE), "`samples` must share"),
+        (lambda: tasks.Bootstrap(jnp.ones((2, 0))), "`samples` must share"),
+    ],
+    "Drive": [
+        (lambda: tasks.Drive(W, jnp.ones((5, 2))), "one column for each of the 3"),
+        (lambda: tasks.Drive(V, jnp.ones((5, 3))), "must be matrices"),
+        (lambda: tasks.Drive(W, W, "silense"), "`then` is unknown.*'silence'"),
+        (lambda: tasks.Drive(W, W).check(0, 4), "has 3 steps; a run of 4 from step 0"),
+        (lambda: tasks.Drive(W, W).check(-1, 2), "from step -1 on"),
+        (lambda: tasks.Drive(W, W).check(3, 1), "from step 3 on goes beyond it"),
+    ],
+    "rotation": [
+        (lambda: tasks.rotation(9, 0.1, 0.5, 0.2, 1.0), "`start` = 0.5 and `stop`"),
+        (lambda: tasks.rotation(9, 0.1, 0.0, 0.5, NAN), "`frequency` must be finite"),
+    ],
+    "cue": [
+        (lambda: tasks.cue(9, 0.1, 0.2, 0.24), "they round to steps 2 and 2"),
+        (lambda: tasks.cue(9, 0.1, 0.2, 1.0), "within 9 steps.*steps 2 and 10"),
+        (lambda: tasks.cue(9, 0.1, -0.2, 0.5), "round to steps -2 and 5"),
+        (lambda: tasks.cue(9, 0.0, 0.2, 0.5), "`dt` must lie in"),
+        (lambda: tasks.cue(9, -0.1, 0.2, 0.5), "`dt` must lie in"),
+        (lambda: tasks.cue(9, 0.1, 0.2, NAN), "`stop` must be finite"),
+        (lambda: tasks.cue(0, 0.1, 0.2, 0.5), "`steps` must be at least 1"),
+    ],
+    "wandering": [
+        (lambda: tasks.wandering(9, 0.1, 0.5, 0.2, 1.0, 1.0, KEY), "`start` = 0.5"),
+        (lambda: tasks.wandering(9, 0.1, 0.0, 0.5, 20.0, 1.0, KEY), "`decay` is too"),
+        (lambda: tasks.wandering(9, 0.1, 0.0, 0.5, -1.0, 1.0, KEY), "`decay` must lie"),
+        (lambda: tasks.wandering(9, 0.1, 0.0, 0.5, 1.0, -1.0, KEY), "`reference_dt`"),
+    ],
+    "ImageBatches": [
+        (lambda: images(labels=LABELS[:3]), "`labels` must be one for each of 4"),
+        (lambda: images(labels=LABELS[:, None]), "`labels` must be integers along 1"),
+        (lambda: images(labels=jnp.ones(4)), "`labels` must be integers"),
+        (lambda: images(images=IMAGES[0]), "`images` must be integers along 2"),
+        (lambda: images(images=IMAGES / 255), "`images` must be integers"),
+        (lambda: images(order=ORDER + 1), r"`order` must lie in \[0, 3\].*got 4"),
+        (lambda: images(order=ORDER - 1), "`order` must lie in"),
+        (lambda: images(order=ORDER[0]), "`order` must be integers along 2"),
+        (lambda: images(order=ORDER[:0]), "`order` must be integers.*none of them"),
+        (lambda: images(deviation=0.0), "`deviation` must lie in"),
+        (lambda: images(white=-1.0), "`white` must lie in"),
+        (lambda: images(mean=NAN), "`mean` must lie in"),
+        (lambda: images(task=ORDER % 2), "`task` needs `pixels`"),
+        (lambda: images(pixels=TURNS), "`pixels` must be integers along 1"),
+        (lambda: images(pixels=TURNS[0, :2]), "`pixels` must permute all 3"),
+        (lambda: images(pixels=jnp.zeros(3, int)), "`pixels` must be permutations"),
+        (lambda: images(pixels=TURNS + 1, task=ORDER % 2), "must be permutations"),
+        (lambda: images(pixels=TURNS, task=ORDER), r"`task` must lie in \[0, 1\]"),
+        (lambda: images(pixels=TURNS, task=ORDER[:1]), "`task` must be shaped like"),
+    ],
+    "batch_orders": [
+        (lambda: tasks.batch_orders(LABELS, 5, 1, KEY), "between 1 and 4 images"),
+        (lambda: tasks.batch_orders(LABELS, 2, 0, KEY), "`epochs` must be at least 1"),
+        (lambda: tasks.batch_orders(V, 2, 1, KEY), "`indices` must be integers"),
+    ],
+    "split_by_class": [
+        (lambda: tasks.split_by_class(np.arange(4), [(0, 1), ()]), "must have a class"),
+        (lambda: tasks.split_by_class(np.arange(4), []), "must have a class"),
+        (lambda: tasks.split_by_class(np.arange(4), [(4,)]), "no image of class 4"),
+        (lambda: tasks.split_by_class(np.ones(4), [(1,)]), "`labels` must be integers"),
+    ],
+    "standardised": [
+        (lambda: tasks.standardised(IMAGES, 0.0, 0.0, 1.0), "`deviation` must lie in"),
+        (lambda: tasks.standardised(IMAGES, 0.0, 1.0, 0.0), "`white` must lie in"),
+    ],
+    "task_shares": [
+        (lambda: tasks.task_shares(2, 80, 1.5), r"`overlap` must lie in \[0, 1\]"),
+        (lambda: tasks.task_shares(2, 80, -0.1), r"`overlap` must lie in \[0, 1\]"),
+        (lambda: tasks.task_shares(2, 8), "rounds to 1 at either end"),
+        (lambda: tasks.task_shares(0, 80), "`tasks` must be at least 1"),
+        (lambda: tasks.task_shares(2, 0), "`samples` must be at least 1"),
+    ],
+    "glorot_uniform": [
+        (lambda: tasks.glorot_uniform((3,), KEY), "`sizes` must name two layers"),
+        (lambda: tasks.glorot_uniform((3, 0), KEY), "`sizes` must be at least 1"),
+    ],
+    "mixed_normal": [
+        (lambda: tasks.mixed_normal(0, 3, KEY), "`features` must be at least 1"),
+        (lambda: tasks.mixed_normal(3, 0, KEY), "`samples` must be at least 1"),
+    ],
+    "draw_patterns": [
+        (lambda: tasks.draw_patterns(9, 2, 0.0, KEY), "`coding_level` must lie"),
+        (lambda: tasks.draw_patterns(9, 2, NAN, KEY), "`coding_level` must lie"),
+        (lambda: tasks.draw_patterns(9, 2, 0.05, KEY, exact=True), "1 to 8 of 9 bits"),
+        (lambda: tasks.draw_patterns(9, 2, 0.95, KEY, exact=True), "1 to 8 of 9 bits"),
+        (lambda: tasks.draw_patterns(0, 2, 0.5, KEY), "`n` must be at least 1"),
+    ],
+    "epoch_orders": [
+        (lambda: tasks.epoch_orders(0, 1, KEY), "must be at least 1; got 0 and 1"),
+        (lambda: tasks.epoch_orders(3, 1, KEY, V[:2] > 0), "`stored` must mark each"),
+        (lambda: tasks.epoch_orders(3, 1, KEY, V < 0), "`stored` must mark a pattern"),
+    ],
+    "Epochs": [
+        (lambda: tasks.Epochs((W, jnp.ones(2)), LABELS[:3]), "`items` must share"),
+        (lambda: tasks.Epochs(W, LABELS), r"`order` must lie in \[0, 2\].*got 3"),
+        (lambda: tasks.Epochs(W, LABELS[:3] - 1), "`order` must lie in"),
+        (lambda: tasks.Epochs(W, LABELS[:0]), "`order` must have one axis"),
+        (lambda: tasks.Epochs(W, V), "`order` must be integers"),
+    ],
+    "Spikes": RECORD,
+    "Replay": [
+        (lambda: tasks.Replay((jnp.ones(5), jnp.ones(4))), "`stimuli` must share"),
+    ],
+    "SpikeTrains": [
+        (lambda: tasks.SpikeTrains(2e3 * V, 1e-3), "shorten the bin"),
+        (lambda: tasks.SpikeTrains(-V, 1e-3), "`rates` must lie in"),
+        (lambda: tasks.SpikeTrains(V, 1e-3, law="poison"), "Did you mean 'poisson'"),
+    ],
+}
+
+
+def targeted(make):
+    """Targets of another shape than the rates."""
+    return [
+        (
+            called(make(jnp.ones((N, 1))), W, RATES),
+            r"`target` must be one rate.*\(3, 1",
+        ),
+        (called(make(jnp.ones(2)), W, RATES), "or one for each of 3 neurons"),
+        (called(make(jnp.ones(1)), W, RATES), "`target` must be one rate"),
+    ]
+
+
+ABSENT = {"a": V, "b": V}
+RULES = {
+    "Descent": FREE,
+    "Update": FREE,
+    "Wiener": FREE,
+    "AntisymmetricHebb": FREE,
+    "PairSTDP": FREE,
+    "AverageScaling": FREE,
+    "Decorrelation": FREE,
+    "FilteredDecorrelation": FREE,
+    "Pruning": FREE,
+    "NaturalTerms": RECORD,
+    "natural_terms": FREE,
+    "proportional_limit": "takes coefficients, which `curvature` checks",
+    "Beeline": [
+        (
+            called(rules.Beeline(V), W, None),
+            "`target` must be shaped like the synapses",
+        ),
+        (called(rules.Beeline(ABSENT), {"a": V}, None), "`target` must be shaped"),
+    ],
+    "Newton": [
+        (lambda: rules.Newton(-1.0), "`damping` must lie in"),
+        (called(rules.Newton(), V.astype(jnp.bfloat16), None), "float32 or float64"),
+    ],
+    "NoisyGradient": [(lambda: rules.NoisyGradient(-1.0, 0.0), "`magnitude` must")],
+    "OptimalMagnitude": [
+        (lambda: rules.OptimalMagnitude(Descent(), NAN), "`cap` must lie in")
+    ],
+    "FactorAscent": [
+        (lambda: rules.FactorAscent(-0.1, 0.1), "`rate` must lie in"),
+        (
+            lambda: rules.FactorAscent(0.1, 0.1, Power(2)).parametrisation.ascent(
+                STACK.factors, W
+            ),
+            "`factors` of a Power must be a stack of 1; got 2",
+        ),
+    ],
+    "NoveltyHebb": [(lambda: rules.NoveltyHebb(0.1, 1.0), "`coding_level` must lie")],
+    "VolatileFactor": [
+        (lambda: rules.VolatileFactor(0.5), "`order` must lie in"),
+        (
+            called(rules.VolatileFactor(2, slowness=0.5), W[:2], ELAPSED),
+            "too large for",
+        ),
+        (
+            lambda: System(
+                tasks.Constant(None),
+                Resting(1.0),
+                {"v": rules.VolatileFactor(2, slowness=0.5)},
+            ),
+            "`1 / slowness` is too large for stability",
+        ),
+    ],
+    "RateControl": targeted(rules.RateControl),
+    "ElementwiseRateControl": targeted(rules.ElementwiseRateControl),
+    "UnweightedRateControl": targeted(rules.UnweightedRateControl),
+    "AdditiveRateControl": targeted(rules.AdditiveRateControl),
+    "Dissipation": [
+        (lambda: rules.Dissipation(-0.1), "`rate` must lie in"),
+        (called(rules.Dissipation(2.0), W, ELAPSED), "a step would take 2 times"),
+        *(
+            (
+                lambda rule=rule: System(
+                    tasks.Constant(None), Resting(0.5), {"r": rule}
+                ),
+                "`rate` is too large for stability",
+            )
+            for rule in (
+                rules.Dissipation(4.0),
+                rules.Intermittent(rules.Dissipation(1.0), 4),
+                rules.Scaled(rules.Dissipation(4.0), 0.1),
+                rules.Scheduled(rules.Dissipation(4.0), lambda step: 0.1),
+                rules.Masked(rules.Dissipation(4.0), W),
+                rules.Separate({"x": rules.Dissipation(4.0)}),
+            )
+        ),
+    ],
+    "StrengthDescent": [
+        (lambda: rules.StrengthDescent(0.1, -1.0), "`decay` must lie in"),
+        (lambda: rules.StrengthDescent(0.1, ceiling=1.5), "`ceiling` must lie in"),
+        (lambda: rules.StrengthDescent(0.1, hard_freeze=-1), "`hard_freeze` must"),
+        (
+            lambda: rules.StrengthDescent(1.0, 2.0).check(Resting(1.0)),
+            r"`rate \* decay` is too large for stability",
+        ),
+    ],
+    "ReleasePlasticity": [
+        (lambda: rules.ReleasePlasticity(1.0, 1.5, 0.1), "`up` must lie in"),
+    ],
+    "ElasticPenalty": [
+        (lambda: rules.ElasticPenalty(0.1, 1.0, V, W), "`moment` must be shaped like"),
+        (
+            called(rules.ElasticPenalty(0.1, 1.0, V, V), W, ELAPSED),
+            "`precision` must be shaped like the synapses",
+        ),
+        (
+            called(rules.ElasticPenalty(1.0, 1.0, 2 * V, V), V, ELAPSED),
+            "`rate . penalty . precision` is too large for stability",
+        ),
+        (
+            lambda: rules.ElasticPenalty(1.0, 1.0, 2 * V, V).check(Resting(1.0)),
+            "`rate . penalty . precision` is too large for stability",
+        ),
+    ],
+    "BayesianDescent": [(lambda: rules.BayesianDescent(-1.0), "`rate` must lie in")],
+    "WeightPerturbation": [
+        (
+            lambda: rules.WeightPerturbation(1.0, 0),
+            "`probes` must be at least 1; got 0",
+        ),
+        (lambda: rules.WeightPerturbation(NAN), "`probe_size` must lie in"),
+    ],
+    "AcceptOnly": [(lambda: rules.AcceptOnly(-1.0), "`magnitude` must lie in")],
+    "Scaled": [(lambda: rules.Scaled(Wiener(), NAN), "`scale` must lie in")],
+    "Normalised": [(lambda: rules.Normalised(Wiener(), -1.0), "`norm` must lie in")],
+    "Intermittent": [
+        (lambda: rules.Intermittent(Wiener(), 0), "`every` must be at least 1; got 0"),
+    ],
+    "Scheduled": [
+        (called(rules.Scheduled(Wiener(), lambda _: V), W, ELAPSED), "one number"),
+    ],
+    "Masked": [
+        (called(rules.Masked(Wiener(), V), W, ELAPSED), "`mask` must be shaped like"),
+        (called(rules.Masked(Wiener(), ONE), W, ELAPSED), "`mask` must be shaped like"),
+        (called(rules.Masked(Wiener(), {"a": V}), V, ELAPSED), "`mask` must be shaped"),
+        (lambda: rules.Masked(Wiener(), NAN * V), "`mask` must be finite"),
+        (
+            called(
+                rules.Masked(rules.Reparametrised(Wiener(), jnp.sum), V), V, ELAPSED
+            ),
+            "change of Reparametrised must be shaped like the synapses",
+        ),
+    ],
+    "Projected": [
+        (called(rules.Projected(Wiener(), W), W, ELAPSED), "of 9 by 9 synapses"),
+        (lambda: rules.Projected(Wiener(), NAN * W), "`projector` must be finite"),
+    ],
+    "Reparametrised": FREE,
+    "Separate": [
+        (
+            called(
+                rules.Separate({"x": Wiener()}), {"y": V}, SimpleNamespace(students={})
+            ),
+            "one rule for each of",
+        )
+    ],
+    "gradient_transformation": [
+        (
+            lambda: rules.gradient_transformation(Descent(), KEY).update(V, None),
+            "give `params` to `update`",
+        )
+    ],
+    "EuclideanGradient": [(lambda: rules.EuclideanGradient(-1.0), "`learning_rate`")],
+    "NaturalGradient": [(lambda: rules.NaturalGradient(-1.0), "`learning_rate`")],
+    "ApproximateNaturalGradient": [
+        (lambda: rules.ApproximateNaturalGradient(-1.0), "`learning_rate`")
+    ],
+    "DenseNaturalGradient": [
+        (lambda: rules.DenseNaturalGradient(-1.0, W), "`learning_rate`")
+    ],
+    "SkewedNaturalGradient": [
+        (lambda: rules.SkewedNaturalGradient(-1.0), "`learning_rate`")
+    ],
+}
+SQUARED, MOMENT = circuits.SquaredError(), circuits.SecondMomentError(jnp.eye(N), W)
+CIRCUITS = {
+    "AbstractChoice": KINDS,
+    "AbstractPolicy": KINDS,
+    "Afferents": RECORD,
+    "Candidates": RECORD,
+    "Rates": RECORD,
+    "Replaying": RECORD,
+    "RandomReplay": "reads nothing but its candidates",
+    "TaughtReplay": "its policies refuse what they cannot use",
+    "error_function": "any number will do",
+    "logistic": "any number will do",
+    "SharedInput": "its neuron refuses what does not fit",
+    "LossCircuit": [
+        (called(LossCircuit(many), None, W, None), "`loss` must return one floating"),
+        (
+            called(LossCircuit(lambda w, s: (total(w, s), 1)), None, W, None),
+            "`loss` must return one floating",
+        ),
+        (
+            called(LossCircuit(lambda w, s: jnp.sum(w > 0)), None, W, None),
+            "`loss` must return one floating",
+        ),
+        (called(LossCircuit(total), V, W, None), "`activity` must be `None`"),
+    ],
+    "feedforward": [
+        (lambda: circuits.feedforward((W, jnp.ones((2, 2))), W), "must fit, layer by"),
+        (lambda: circuits.feedforward((W,), jnp.ones((2, 3))), "must fit, layer by"),
+        (lambda: circuits.feedforward((W,), V), "must fit, layer by"),
+        (lambda: circuits.feedforward(W, W), "`weights` must be a tuple of matrices"),
+        (lambda: circuits.feedforward((W,), W, "sigmoit"), "`output` is unknown"),
+    ],
+    "SquaredError": [
+        (lambda: SQUARED((W,), (W, V)), r"outputs, \(3, 3\); got \(3,\)"),
+        (lambda: SQUARED((W,), (W, W[:1])), r"outputs, \(3, 3\); got \(1, 3\)"),
+        (lambda: circuits.SquaredError(reduction="sum"), "`reduction` is unknown"),
+        (lambda: circuits.SquaredError("linear"), "`output` is unknown"),
+    ],
+    "SecondMomentError": [
+        (lambda: MOMENT(W), r"a tuple of one matrix \(3, 3\)"),
+        (lambda: MOMENT((W, W)), r"a tuple of one matrix \(3, 3\)"),
+        (lambda: MOMENT((W[:1],)), r"a tuple of one matrix \(3, 3\)"),
+        (
+            lambda: circuits.SecondMomentError(W, jnp.ones((2, 2))),
+            "`teacher` must be a",
+        ),
+        (lambda: circuits.SecondMomentError(-W, W), "must be positive semidefinite"),
+        (lambda: circuits.SecondMomentError(jnp.triu(W), W), "must be symmetric"),
+    ],
+    "RateNetwork": [
+        (seen(stimulus=jnp.ones(1)), r"one entry for each of 3 neurons.*\(1,\)"),
+        (seen(stimulus=ONE), "one entry for each of 3 neurons"),
+        (seen(synapses=jnp.ones((N, 2))), "must be square"),
+        (seen(transfer=jnp.sum), "`transfer` must return a rate for each of 3"),
+        (lambda: RateNetwork().start(W), "must be vectors of one length"),
+        (lambda: RateNetwork().start(V, jnp.ones(2)), "must be vectors of one length"),
+        (lambda: RateNetwork(3.0), "`dt` = 3 is too large for stability"),
+        (lambda: RateNetwork(keep=1.5), "`keep` must lie in"),
+        (lambda: RateNetwork(inflow=INF), "`inflow` must be finite"),
+        (lambda: RateNetwork(integrator="rk5"), "Did you mean 'rk4'"),
+    ],
+    "amplification": [
+        (lambda: circuits.amplification(-1.0, 0.1, "heun"), "`integrator` is unknown")
+    ],
+    "StochasticNetwork": [
+        (
+            called(StochasticNetwork(many), None, Stochastic(W, W), None),
+            "`loss` must return one floating",
+        ),
+    ],
+    "PosteriorNetwork": [
+        (lambda: PosteriorNetwork(total, 1.0, 0), "`draws` must be at least 1; got 0"),
+        (lambda: PosteriorNetwork(total, -1.0), "`samples` must lie in"),
+        (
+            called(
+                PosteriorNetwork(total, 1.0), None, {"mean": W, "deviation": V}, None
+            ),
+            "`deviation` must be shaped like",
+        ),
+        (
+            called(PosteriorNetwork(total, 1.0), None, {"mean": W}, None),
+            "`synapses` must map `mean` and `deviation`",
+        ),
+        (
+            called(
+                PosteriorNetwork(many, 1.0), None, {"mean": W, "deviation": W}, None
+            ),
+            "`loss` must return one floating",
+        ),
+    ],
+    "Memories": [
+        (replayed(patterns=PATTERNS[:2]), r"memories of synapses \(3, 3\)"),
+        (replayed(targets=MEMORIES.targets[:1]), "memories of synapses"),
+        (replayed(stored=jnp.ones(3, bool)), "memories of synapses"),
+        (replayed(patterns=PATTERNS / 2), "`patterns` must be 0 or 1"),
+        (replayed(targets=PATTERNS), "`targets` must be -1 or 1"),
+        (replayed(stored=jnp.zeros(2, bool)), "`stored` must mark a pattern"),
+    ],
+    "memories_of": [
+        (lambda: memories_of(PATTERNS * 255), "`patterns` must be 0 or 1"),
+        (lambda: memories_of(NAN * PATTERNS), "`patterns` must be 0 or 1"),
+        (lambda: memories_of(V), r"must be a matrix \(n, pattern\)"),
+        (lambda: memories_of(PATTERNS, 4), "between 1 and 3 neurons; got 4"),
+        (lambda: memories_of(PATTERNS, stored=V > 0), "`stored` must mark each of 2"),
+        (
+            lambda: memories_of(PATTERNS, stored=V[:2] < 0),
+            "`stored` must mark a pattern",
+        ),
+        (
+            lambda: memories_of([["on", "off"]]),
+            "`patterns` must be a number or an array",
+        ),
+    ],
+    "Replay": [
+        (replayed(Factored(-STACK.factors, V)), "`factors` must be finite and not neg"),
+        (
+            replayed(STACK, Replay(parametrisation=Power(2))),
+            "a Power must be a stack of 1; got 2",
+        ),
+        (
+            replayed(SINGLE, Replay(parametrisation=SignedPower(2))),
+            "a SignedPower must be a stack of 2; got 1",
+        ),
+        (lambda: Replay(enough=NAN), "`enough` must lie in"),
+    ],
+    "WeakestReplay": [(lambda: WeakestReplay(-0.1), "`noise` must lie in")],
+    "SoftReplay": [(lambda: circuits.SoftReplay(-1.0), "`sharpness` must lie in")],
+    "Novelty": [
+        (called(Novelty(0.1), None, STACK, (V, V)), "of 3 neurons rounds to 0"),
+        (called(Novelty(0.9), None, STACK, (V, V)), "of 3 neurons rounds to 3"),
+        (called(Novelty(0.4), None, STACK, (V[:2], V)), "must fit the synapses"),
+        (called(Novelty(0.4), None, STACK, (V, V[:1])), "must fit the synapses"),
+        (lambda: Novelty(0.0), "`coding_level` must lie in"),
+    ],
+    "retrieve": [
+        (lambda: circuits.retrieve(W, V, V), "`cues` must be"),
+        (lambda: circuits.retrieve(W, V[:2], PATTERNS), "`threshold` must be"),
+        (lambda: circuits.retrieve(W[:2], V, PATTERNS), "must be"),
+        (lambda: circuits.retrieve(W, V, 2 * PATTERNS - 1), "`cues` must be 0 or 1"),
+        (lambda: circuits.retrieve(W, V, PATTERNS, -1), "`steps` must be at least 0"),
+    ],
+    "Resting": [(lambda: Resting(-1.0), "`dt` must lie in")],
+    "SpikingNeuron": [
+        (lambda: SpikingNeuron(V, 1e-3, jnp.ones(2)), "`teacher` needs one weight"),
+        (lambda: NEURON.somatic(W), "`synapses` need one weight per input"),
+    ],
+    "SynapticKernel": [(lambda: circuits.SynapticKernel(-1.0), "must")],
+    "Sigmoid": [(lambda: circuits.Sigmoid(-1.0), "`maximum` must lie in")],
+    "RectifiedQuadratic": [(lambda: circuits.RectifiedQuadratic(NAN), "`threshold`")],
+    "input_moments": "a neuron checks its rates",
+    "relative_exponential": "any number will do",
+}
+SYNAPSES = {
+    "AbstractFactors": KINDS,
+    "Product": "a stack of any height will do",
+    "Factored": [
+        (lambda: Factored(W, V), "need a `threshold`"),
+        (lambda: Factored(jnp.ones((2, N, 4)), jnp.ones(4)), "need a `threshold`"),
+    ],
+    "Power": [
+        (lambda: Power(0.5), "`exponent` must lie in"),
+        (lambda: Power(2).weights(STACK.factors), "must be a stack of 1; got 2"),
+        (lambda: Power(2).squares(STACK.factors), "must be a stack of 1; got 2"),
+    ],
+    "SignedPower": [
+        (lambda: SignedPower(2).weights(SINGLE.factors), "a stack of 2; got 1"),
+        (lambda: SignedPower(2).ascent(SINGLE.factors, W), "a stack of 2; got 1"),
+        (lambda: SignedPower(2).squares(SINGLE.factors), "a stack of 2; got 1"),
+    ],
+    "Ordered": [(projected(synapses.Ordered(), SINGLE), "a stack of two")],
+    "Ceiling": [(lambda: synapses.Ceiling(-1.0), "`most` must lie in")],
+    "Connected": [
+        (
+            projected(synapses.Connected(V), W),
+            "`mask` must be shaped like the synapses",
+        ),
+        (projected(synapses.Connected(ONE), W), "`mask` must be shaped like"),
+        (projected(synapses.Connected({"a": V}), {"b": V}), "`mask` must be shaped"),
+        (lambda: synapses.Connected(0.5 * V), "`mask` must be 0 or 1 everywhere"),
+        (lambda: synapses.Connected(NAN * V), "`mask` must be 0 or 1 everywhere"),
+    ],
+    "random_mask": [
+        (
+            lambda: synapses.random_mask((3,), 1.5, KEY),
+            r"`density` must lie in \[0, 1\]",
+        ),
+        (lambda: synapses.random_mask((3,), NAN, KEY), "`density` must lie in"),
+        (lambda: synapses.random_mask((3, 0), 0.5, KEY), "`shape` must be at least 1"),
+    ],
+    "Floored": [
+        (projected(synapses.Floored(V)), r"an entry for each synapse \(row, n\)"),
+        (projected(synapses.Floored(jnp.ones((1, N)))), "an entry for each synapse"),
+        (lambda: synapses.Floored(W / 2), "`mask` must be 0 or 1"),
+        (lambda: synapses.Floored(W, -1.0), "`floor` must lie in"),
+    ],
+    "HomeostaticScaling": [
+        (lambda: synapses.HomeostaticScaling(0.0), "`target` must lie in"),
+        (lambda: synapses.HomeostaticScaling(1.0, of="all"), "`of` is unknown"),
+        (
+            projected(synapses.HomeostaticScaling(1.0, Power(2))),
+            "a Power must be a stack of 1",
+        ),
+    ],
+    "MidpointThreshold": [
+        (
+            projected(synapses.MidpointThreshold(PATTERNS[:2])),
+            "row for each of 3 inputs",
+        ),
+        (lambda: synapses.MidpointThreshold(V), "`patterns` must be a matrix"),
+        (lambda: synapses.MidpointThreshold(PATTERNS / 2), "must be 0 or 1"),
+        (
+            lambda: synapses.MidpointThreshold(PATTERNS, V > 0),
+            "`stored` must mark each",
+        ),
+    ],
+    "RandomPatternThreshold": [
+        (lambda: synapses.RandomPatternThreshold(1.0), "`coding_level` must lie in"),
+    ],
+    "no_self_connections": [
+        (lambda: synapses.no_self_connections(4, 3), "between 1 and 3 neurons; got 4"),
+    ],
+    "Stochastic": [
+        (lambda: Stochastic(W, V), "`probability` must be shaped like"),
+        (lambda: Stochastic({"a": V}, {"b": V}), "`probability` must be shaped like"),
+    ],
+    "Release": [
+        (lambda: synapses.Release(0.0), "`fixed` must lie in"),
+        (lambda: synapses.Release(divisor="mine"), "`divisor` is unknown"),
+        (lambda: synapses.Release().gates(2 * V, KEY), "`probability` must lie in"),
+        (lambda: synapses.Release().gates(1e-9 * V, KEY), "`probability` of 1e-09"),
+    ],
+    "ReleaseBounds": [
+        (lambda: synapses.ReleaseBounds(0.6, 0.4), "`low` must not be above `high`"),
+        (lambda: synapses.ReleaseBounds(-0.1), "`low` must lie in"),
+    ],
+    "check_probabilities": [
+        (lambda: synapses.check_probabilities("p", [NAN * V]), "`p` must lie in"),
+    ],
+    "split_weights": [(lambda: synapses.split_weights(V), "no weights to make")],
+    "uniform_probability": [
+        (lambda: synapses.uniform_probability(W, 1.5), r"`value` must lie in \[0, 1\]"),
+    ],
+}
+TABLE = {tasks: TASKS, rules: RULES, circuits: CIRCUITS, synapses: SYNAPSES}
+
+
+@pytest.mark.parametrize("package", TABLE, ids=lambda x: x.__name__)
+def test_every_public_name_refuses_what_does_not_fit(package):
+    public = {
+        name
+        for name, value in vars(package).items()
+        if not name.startswith("_") and not isinstance(value, ModuleType)
+    }
+    assert public == set(TABLE[package])
+    wrong = []
+    for name, cases in TABLE[package].items():
+        for make, message in () if isinstance(cases, str) else cases:
+            try:
+                made = f"nothing was raised, {make()}"
+            except ValueError as error:
+                made = str(error)
+            if not re.search(message, made):
+                wrong.append(f"{name}: expected `{message}`; {made}")
+    assert not wrong, "\n".join(wrong)
+
+
+# --- 0 times infinity is nothing ------------------------------------------------------
+
+
+class Inverse(AbstractRule):
+    """A change that is infinite where there is no synapse."""
+
+    scale: jax.Array
+
+    def __call__(self, synapses, signals, key):
+        del signals, key
+        return jax.tree.map(lambda w: self.scale / w, synapses)
+
+
+SOME = jnp.asarray([1.0, 0.0, 1.0])
+HOLED = jnp.asarray([2.0, 0.0, 4.0])
+LOST = jnp.asarray([2.0, INF, 4.0])
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda rule, mask: rules.Masked(rule, mask),
+        lambda rule, mask: rules.Projected(rule, jnp.diag(mask)),
+    ],
+)
+def test_what_a_mask_drops_is_nothing_forward_and_backward(wrap):
+    change = lambda w, mask=SOME: wrap(Inverse(1.0), mask)(w, ELAPSED, KEY)
+    assert jnp.array_equal(change(HOLED), jnp.asarray([0.5, 0.0, 0.25]))
+    slopes = jax.jacobian(change)(HOLED)
+    assert jnp.array_equal(slopes, jnp.diag(jnp.asarray([-0.25, 0.0, -1 / 16])))
+    pushed = jax.jvp(change, (HOLED,), (V,))[1]
+    assert jnp.array_equal(pushed, jnp.asarray([-0.25, 0.0, -1 / 16]))
+
+
+def test_a_soft_mask_keeps_its_gradient():
+    soft = jnp.asarray([0.5, 0.0, 0.0])
+    weights = jnp.asarray([2.0, 4.0, 0.0])
+    change = lambda mask: jnp.sum(rules.Masked(Inverse(1.0), mask)(weights, None, KEY))
+    assert jnp.array_equal(jax.grad(change)(soft), jnp.asarray([0.5, 0.25, 0.0]))
+    kept = lambda mask: jnp.sum(synapses.Connected(mask)(weights))
+    assert jnp.array_equal(jax.grad(kept)(SOME), weights)
+
+
+def test_projections_drop_what_does_not_exist():
+    assert jnp.array_equal(synapses.Connected(SOME)(LOST), HOLED)
+    stack = Factored(LOST[None, None], jnp.ones(1))
+    kept = synapses.Floored(SOME[None])(stack).factors
+    assert jnp.array_equal(kept[0, 0], HOLED)
+
+
+def test_a_closed_gate_sends_and_learns_nothing():
+    """Slopes of a root are infinite at 0, where a weight that did not release is."""
+    loss = lambda weights, _: jnp.sum(jnp.sqrt(jnp.abs(weights)))
+    released = Stochastic(LOST, jnp.asarray([1.0, 0.0, 1.0]))
+    signals = StochasticNetwork(loss)(None, released, None, KEY)[1]
+    assert jnp.allclose(signals.loss, 2**0.5 + 2)
+    assert jnp.allclose(signals.gradient, jnp.asarray([0.5 / 2**0.5, 0.0, 0.25]))
+
+
+def test_no_precision_and_no_deviation_do_nothing():
+    pull = rules.ElasticPenalty(0.1, 1.0, SOME, SOME)(LOST, ELAPSED, KEY)
+    assert jnp.allclose(pull, jnp.asarray([-0.1, 0.0, -0.3]))
+    certain = {"mean": V, "deviation": SOME}
+    signals = PosteriorSignals(ONE, ONE, LOST, LOST)
+    change = rules.BayesianDescent()(certain, signals, KEY)
+    assert jnp.array_equal(change["mean"], -HOLED)
+    assert change["deviation"][1] == 0
+
+
+# --- NaN stays NaN --------------------------------------------------------------------
+
+LOSSES = LossSignals(ONE, ONE * NAN, V, lambda w: jnp.sum(w), -V)
+STEEP = LossSignals(ONE, ONE, NAN * V, lambda w: jnp.sum(w**2), V)
+FLAT = LossSignals(ONE, ONE, V, lambda w: NAN * jnp.sum(w**2), V)
+LIVING = jnp.ones((2, N))
+MARGINS = circuits.Candidates(
+    jnp.asarray([[NAN, 2.0], [3.0, 1.0]]), jnp.ones((2, 2)), V[:2] > 0, V[:2]
+)
+BROKEN = Factored(STACK.factors.at[0, 0, 0].set(NAN), V)
+
+
+def cycle(**circuit):
+    """What a replay shows whose first neuron is lost."""
+    start = Replay().start(STACK, MEMORIES)
+    return Replay(**circuit)(start, BROKEN, MEMORIES, KEY)[1]
+
+
+NANS = {
+    "a power": lambda: Power(2.0).weights(BROKEN.factors[:1])[0, 0],
+    "a power of 1": lambda: Power(1.0).ascent(BROKEN.factors[:1], W)[0, 0, 0],
+    "a signed power": lambda: SignedPower(2.0).weights(BROKEN.factors)[0, 0],
+    "a product": lambda: Product().weights(BROKEN.factors)[0, 0],
+    **{
+        f"scaling of {of}": lambda of=of: synapses.HomeostaticScaling(1.0, of=of)(
+            BROKEN
+        ).factors[0, 0]
+        for of in ("joint", "each", "weights")
+    },
+    "a threshold between": lambda: synapses.MidpointThreshold(PATTERNS)(
+        BROKEN
+    ).threshold[0],
+    "a threshold": lambda: synapses.RandomPatternThreshold(0.4)(BROKEN).threshold[0],
+    "pruning": lambda: (
+        BROKEN.factors[0, 0, 0] + rules.Pruning()(BROKEN, cycle(), KEY).factors[0, 0, 0]
+    ),
+    "a slope": lambda: rules.OptimalMagnitude(Descent(), 1.0)(V, STEEP, KEY),
+    "a slope of noise": lambda: rules.OptimalMagnitude(Wiener(), 1.0)(V, STEEP, KEY),
+    "a curvature": lambda: rules.OptimalMagnitude(Descent(), 1.0)(V, FLAT, KEY),
+    "a loss before": lambda: rules.AcceptOnly(1.0)(V, LOSSES, KEY),
+    "a loss after": lambda: rules.AcceptOnly(1.0)(V, FLAT, KEY),
+    "a slow factor": lambda: rules.VolatileFactor(2)(
+        LIVING.at[1, 0].set(NAN), ELAPSED, KEY
+    ),
+    "a volatile factor": lambda: rules.VolatileFactor(2)(
+        LIVING.at[0, 0].set(NAN), ELAPSED, KEY
+    ),
+    "a release": lambda: (
+        rules.ReleasePlasticity(1.0, 0.1, 0.1)(
+            Stochastic(V, V / 2), ReleaseSignals(ONE, ONE, NAN * V, V), KEY
+        ).probability
+    ),
+    "a deviation": lambda: rules.BayesianDescent()(
+        {"mean": V, "deviation": V}, PosteriorSignals(ONE, ONE, V, NAN * V), KEY
+    )["deviation"],
+    "the weakest": lambda: WeakestReplay()(MARGINS, KEY)[0, 0],
+    "the first policy": lambda: circuits.TaughtReplay()(MARGINS, KEY)[0, 0],
+    "the soft policy": lambda: circuits.SoftReplay()(MARGINS, KEY)[0],
+    "a cycle": lambda: cycle().bias[0],
+    "a soft cycle": lambda: cycle(policy=circuits.SoftReplay()).drive[0],
+    "a cycle with enough": lambda: cycle(enough=0.1).drive[0],
+    "novelty": lambda: Novelty(0.4)(None, BROKEN, (V, V), KEY)[1].novelty,
+    "recall": lambda: circuits.retrieve(BROKEN.factors[0], V, PATTERNS[:, :1], 2)[0],
+    "a traced gate": lambda: jax.jit(
+        lambda p: synapses.Release().gates({"a": p}, KEY)["a"]
+    )(jnp.asarray([NAN, 2.0, -1.0])),
+    "a traced bound": lambda: jax.jit(
+        lambda low: synapses.ReleaseBounds(low, 0.4)(Stochastic(V, V)).probability
+    )(0.6),
+    "a traced decay": lambda: jax.jit(
+        lambda rate: rules.Dissipation(rate)(V, ELAPSED, KEY)
+    )(2.0),
+    "a traced penalty": lambda: jax.jit(
+        lambda rate: rules.ElasticPenalty(rate, 1.0, V, V)(V, ELAPSED, KEY)
+    )(2.0),
+    "a traced decay of strengths": lambda: jax.jit(
+        lambda rate: (
+            rules.StrengthDescent(rate, 1.0)(
+                Stochastic(V, V / 2), ReleaseSignals(ONE, ONE, V, V), KEY
+            ).strength
+        )
+    )(2.0),
+    "a traced coding level": lambda: jax.jit(
+        lambda level: tasks.draw_patterns(9, 2, level, KEY, exact=True)
+    )(0.05),
+    "a traced level of novelty": lambda: jax.jit(
+        lambda level: Novelty(level)(None, STACK, (V, V), KEY)[1].novelty
+    )(0.1),
+    "a traced density": lambda: jax.jit(
+        lambda density: synapses.random_mask((3,), density, KEY)
+    )(1.5),
+    "a traced image": lambda: jax.jit(lambda order: images(order=order)(0, KEY)[0])(
+        jnp.asarray([[4, -1]])
+    ),
+    "a traced item": lambda: jax.jit(lambda order: tasks.Epochs(W, order)(0, KEY))(
+        jnp.asarray([-1])
+    ),
+    "a step beyond": lambda: tasks.Drive(W, W)(jnp.asarray(3), KEY),
+    "a step before": lambda: tasks.Drive(W, W)(jnp.asarray(-1), KEY),
+}
+
+
+@pytest.mark.parametrize("name", NANS)
+def test_nan_stays_nan(name):
+    assert np.all(np.isnan(NANS[name]()))
+
+
+def test_a_coding_level_that_is_not_whole_knows_its_patterns():
+    """14 of 240 active are all that 0.06 asks for."""
+    pattern = jnp.asarray([1.0] * 14 + [0.0] * 226)
+    known = Factored(jnp.outer(pattern, pattern)[None], jnp.full(240, 0.5))
+    for level in (14 / 240, 0.06):
+        found = Novelty(level)(None, known, (pattern, pattern), KEY)[1].novelty
+        assert found == 0
+    more = Novelty(15 / 240)(None, known, (pattern, pattern), KEY)[1].novelty
+    assert more == -0.5
