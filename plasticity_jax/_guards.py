@@ -1,4 +1,4 @@
-"""Roots, ratios and powers at their singular points: 0 is nothing, NaN stays NaN.
+"""Roots, ratios and powers at their singular points, spectra: NaN stays NaN.
 
 Gradients are finite where the value is: at the singular point they are zero. The
 conditions are true of 0 (or below) and false of NaN, so that NaN goes through; written
@@ -44,3 +44,23 @@ def power(base: Array, exponent: Any) -> Array:
     raised = jnp.where(nothing, jnp.ones_like(base), base) ** exponent
     raised = jnp.where(jnp.isnan(base), base, raised)  # NaN ** 0 is 1
     return jnp.where(nothing, jnp.zeros_like(raised), raised)
+
+
+def eigh(matrix: Array) -> tuple[Array, Array]:
+    """Eigenvalues and eigenvectors, NaN where the symmetric matrix is not finite.
+
+    LAPACK may make ordinary numbers of one that holds NaN.
+    """
+    lost = _lost(matrix)
+    values, vectors = jnp.linalg.eigh(matrix)
+    values = jnp.where(lost[..., 0], jnp.nan, values)
+    return values, jnp.where(lost, jnp.nan, vectors)
+
+
+def eigvalsh(matrix: Array) -> Array:
+    """Eigenvalues of a symmetric matrix, NaN where it is not finite, as in `eigh`."""
+    return jnp.where(_lost(matrix)[..., 0], jnp.nan, jnp.linalg.eigvalsh(matrix))
+
+
+def _lost(matrix: Array) -> Array:
+    return ~jnp.all(jnp.isfinite(matrix), axis=(-2, -1), keepdims=True)

@@ -42,7 +42,14 @@ def tree_norm(tree: Synapses) -> Scalar:
 
 
 def tree_scale(scale: Scalar | float, tree: T) -> T:
-    """Every leaf times one number, in the leaf's own precision."""
+    """Every leaf times one number, in the leaf's own precision.
+
+    Raises `ValueError` for more than one number.
+    """
+    if jnp.ndim(scale):
+        raise ValueError(
+            f"`scale` must be one number; got the shape {jnp.shape(scale)}."
+        )
     return jax.tree.map(lambda leaf: jnp.asarray(scale, leaf.dtype) * leaf, tree)
 
 

@@ -257,7 +257,7 @@ def test_fishers_lower_for_cuda():
             {"kind": "sampled", "key": jr.key(0), "outcomes": OUTCOMES, "samples": 0},
             "`samples` must be at least 1; got 0",
         ),
-        ({"outcomes": jnp.zeros(0)}, "`outcomes` must share a leading axis"),
+        ({"outcomes": jnp.zeros(0)}, "`outcomes` must share their first axis"),
     ],
 )
 def test_fisher_says_what_is_wrong(options, message):

@@ -530,10 +530,10 @@ def skewed(*arguments, nodes=81):
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
-@pytest.mark.parametrize("size", [0.0, 1e-12, 1.0, -1.0])
+@pytest.mark.parametrize("size", [0.0, 1e-12, 0.6, -0.6])
 def test_skewed_inverse_is_finite_without_weights_and_in_saturation(size, dtype):
     w, mean, variance, third = problem(jnp.full(100, size), jnp.full(100, 50.0))
-    w = w / 50  # at 1: 100 mV, 19 standard deviations from rest
+    w = w / 50  # at 0.6: 60 mV, 11 standard deviations from rest
     arguments = cast((w, mean, variance, third), dtype)
     found = skewed(*arguments).inverse().mv(arguments[1])
     assert found.dtype == dtype

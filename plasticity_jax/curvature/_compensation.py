@@ -303,7 +303,8 @@ def best_ratio(
     `steady_state` refuses; NaN where values are traced.
     """
     _check_curved(eigenvalues)
-    steady_state(eigenvalues, 1.0, 1.0, corruption, driven)  # its errors
+    one = jnp.ones_like(eigenvalues[0])
+    steady_state(eigenvalues, one, one, corruption, driven)  # its errors
     return _inside(*_best(eigenvalues, corruption, driven))
 
 
@@ -330,7 +331,8 @@ def greedy_ratio(eigenvalues: Vector, corruption: Scalar) -> Scalar:
     Raises as `best_ratio`.
     """
     _check_curved(eigenvalues)
-    steady_state(eigenvalues, 1.0, 1.0, corruption)  # its errors
+    one = jnp.ones_like(eigenvalues[0])
+    steady_state(eigenvalues, one, one, corruption)  # its errors
     return _inside(*_greedy(eigenvalues, corruption))
 
 

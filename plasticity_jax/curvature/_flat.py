@@ -123,16 +123,6 @@ def square(matrix: Any) -> Matrix:
     return matrix
 
 
-def eigh(matrix: Matrix) -> tuple[Vector, Matrix]:
-    """Eigenvalues and eigenvectors, NaN where the matrix is not finite.
-
-    LAPACK may make ordinary numbers of one that holds NaN.
-    """
-    finite = jnp.all(jnp.isfinite(matrix))
-    values, vectors = jnp.linalg.eigh(matrix)
-    return jnp.where(finite, values, jnp.nan), jnp.where(finite, vectors, jnp.nan)
-
-
 def frozen(operator: Operator) -> Operator:
     """The same operator, constant under differentiation."""
     arrays, rest = eqx.partition(operator, eqx.is_inexact_array)

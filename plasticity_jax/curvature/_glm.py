@@ -67,7 +67,7 @@ def voltage_moments(
     Mean and variance of the potential for independent inputs with means $b$ and
     variances $\Sigma$, and what bounds them: $\mu_v^2 \le q\, \sigma_v^2$. Raises
     `ValueError` unless there is one of each for every input, variances above zero;
-    where these are traced, $q$ is NaN.
+    where they are traced and one is not, $q$ is NaN.
     """
     _check_inputs(weights=weights, mean=mean, variance=variance)
     q = jnp.sum(mean**2 / jnp.where(variance <= 0, jnp.nan, variance))

@@ -24,10 +24,10 @@ from .._arguments import (
     PLAIN,
     whole,
 )
+from .._guards import eigh
 from .._interfaces import Scalar
 from ._flat import (
     arrays_of,
-    eigh,
     flatten,
     Matrix,
     not_negative,

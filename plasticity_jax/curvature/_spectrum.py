@@ -9,10 +9,9 @@ import jax.random as jr
 from jaxtyping import Array, Float, Key, PyTree
 
 from .._arguments import floating, one_of, whole
-from .._guards import root
+from .._guards import eigh, eigvalsh, root
 from ._flat import (
     by_block,
-    eigh,
     FlatOperator,
     flatten,
     frozen,
@@ -56,9 +55,7 @@ def spectrum(
     one_of("method", method, METHODS)
     require_symmetric(operator)
     if method == "dense":
-        matrix = to_matrix(operator)
-        finite = jnp.all(jnp.isfinite(matrix))  # else LAPACK may give any numbers
-        values = jnp.where(finite, jnp.linalg.eigvalsh(matrix), jnp.nan)
+        values = eigvalsh(to_matrix(operator))
         return Spectrum(values, jnp.full_like(values, 1 / len(values)))
     if key is None:
         raise ValueError("`method='lanczos'` needs `key`; got None.")

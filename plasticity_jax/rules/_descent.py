@@ -83,8 +83,8 @@ class Newton(AbstractRule):
     r"""Newton's step $-H^{-1} g$ from the exact dense Hessian; for small circuits.
 
     `damping` adds $\tau I$ to $H$ and `saddle_free` replaces $H$ by $|H|$: without
-    them an indefinite Hessian can send the step uphill. Use float64; synapses of 16 bits
-    are refused (`ValueError`).
+    them an indefinite Hessian can send the step uphill. Use float64; raises
+    `ValueError` for synapses of 16 bits.
     """
 
     damping: Scalar = eqx.field(default=0.0, converter=real)

@@ -100,7 +100,7 @@ class HomeostaticScaling(AbstractProjection):
             w = jnp.where(w < 0, jnp.nan, w)
             powers = power(w, 2 / self.parametrisation.order(u))
             size = jnp.sum(powers, axis=1)[None]
-        none = size == 0
+        none = size <= jnp.finfo(jnp.float32).tiny  # floors: 0 in single precision
         scale = jnp.where(none, 0.0, jnp.sqrt(self.target / jnp.where(none, 1.0, size)))
         return Factored(u * scale[:, :, None], synapses.threshold)
 

@@ -23,7 +23,7 @@ from .._interfaces import AbstractTask, Scalar
 def draw_patterns(
     n: int,
     count: int,
-    coding_level: Scalar,
+    coding_level: Scalar | float,
     key: Key[Array, ""],
     *,
     exact: bool = False,

@@ -15,6 +15,7 @@ import jax.random as jr
 from jaxtyping import Array, Float
 
 from ..._arguments import floating, one_of
+from ..._guards import eigvalsh
 from ..._interfaces import Scalar
 from ...circuits import input_moments, relative_exponential
 from ...curvature import mean_density, voltage_moments
@@ -70,7 +71,7 @@ def euclidean_divergence(
     The floor is $\eta\, dt\, \mathrm{tr} G / 4$.
     """
     matrix = jnp.diag(here.variance) + jnp.outer(here.mean, here.mean)
-    stiffness = here.curvature * jnp.linalg.eigvalsh(matrix)
+    stiffness = here.curvature * eigvalsh(matrix)
     decay = jnp.exp(-2 * rate * jnp.outer(times, stiffness))
     floor = rate / 2
     left = here.spread * decay + floor * (1 - decay)

@@ -32,7 +32,7 @@ from .rule_checks import rule_checks
 Vector = Float[Array, " n"]
 Matrix = Float[Array, "n n"]
 BIN = 5e-4  # s
-NODES = 101
+NODES = 401
 
 
 def neuron_checks() -> Iterator[Check]:

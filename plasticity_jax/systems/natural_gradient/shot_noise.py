@@ -24,6 +24,7 @@ from ..._arguments import (
     floating,
     whole,
 )
+from ..._guards import eigvalsh
 from ..._interfaces import Scalar
 from ..._transfer import fisher_density, Transfer
 from ...circuits import SynapticKernel
@@ -198,7 +199,7 @@ def relative_spectrum(exact: Matrix, closed: Matrix) -> Vector:
     lower = jnp.linalg.cholesky(closed)
     half = jax.scipy.linalg.solve_triangular(lower, exact, lower=True)
     whole = jax.scipy.linalg.solve_triangular(lower, half.T, lower=True)
-    return jnp.linalg.eigvalsh((whole + whole.T) / 2)
+    return eigvalsh((whole + whole.T) / 2)
 
 
 @floating

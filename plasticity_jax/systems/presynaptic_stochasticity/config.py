@@ -227,7 +227,7 @@ def build(
         )
         return system, State(None, synapses), rest
     if config.method == "bgd":
-        wide = uniform_probability(weights, config.deviation)
+        wide = jax.tree.map(lambda w: jnp.full_like(w, config.deviation), weights)
         circuit = PosteriorNetwork(loss, real(config.batch), config.draws)
         system = System(task, circuit, {"learning": BayesianDescent(config.rate)})
         return system, State(None, {"mean": weights, "deviation": wide}), rest

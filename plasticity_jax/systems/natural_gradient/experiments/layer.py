@@ -19,6 +19,7 @@ from jaxtyping import Array, Float, Key
 from ...._arguments import whole
 from ...._config import AbstractConfig, Plan
 from ...._experiment import Claim, Experiment
+from ...._guards import eigvalsh
 from ...._interfaces import real, require, Scalar
 from ...._random import check_bins
 from ...._signals import InputMoments
@@ -263,7 +264,7 @@ def learning(config: Layers, key: Key[Array, ""]) -> dict[str, Array]:
         return layers.gaussian_inputs(config.moments, config.batch, key)
 
     rates = jnp.full(len(RULES), config.rate_factor)
-    rates = rates.at[0].multiply(STEEP / jnp.linalg.eigvalsh(fisher)[-1])
+    rates = rates.at[0].multiply(STEEP / eigvalsh(fisher)[-1])
 
     def step(
         weights: Float[Array, "rule m n"], key: Key[Array, ""]

@@ -13,6 +13,7 @@ from jaxtyping import Array, Key
 
 from ...._config import Plan
 from ...._experiment import Claim
+from ...._guards import eigvalsh
 from ...._interfaces import State
 from ...._signals import LossSignals
 from ...._simulate import simulate
@@ -63,11 +64,11 @@ def spectrum_at_teacher(config: Config, key: Key[Array, ""]) -> dict[str, Array]
     if config.linear:
         outputs = config.sizes[-1]
         scale = 2 / outputs if config.reduction == "mean" else 2.0
-        values = jnp.repeat(jnp.linalg.eigvalsh(scale * input_moment(config)), outputs)
+        values = jnp.repeat(eigvalsh(scale * input_moment(config)), outputs)
     else:
         for_build, _ = jr.split(key)
         matrix = hessian(*objective(config, for_build))
-        values = jnp.linalg.eigvalsh(matrix)
+        values = eigvalsh(matrix)
     return {"eigenvalue": jnp.maximum(values, 0.0)}
 
 

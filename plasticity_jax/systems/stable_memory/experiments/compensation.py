@@ -19,6 +19,7 @@ from jaxtyping import Array, Float, Key
 
 from ...._config import AbstractConfig, Plan
 from ...._experiment import Claim, Experiment
+from ...._guards import eigvalsh
 from ...._interfaces import real, require, Scalar, State, System
 from ...._signals import LossSignals
 from ...._simulate import simulate
@@ -155,7 +156,7 @@ def repaired(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
 def curvature_at_memory(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     """Eigenvalues of the exact Hessian of the recall error at the intact weights."""
     loss, weights = intact(config, jr.split(key)[0])
-    return {"eigenvalue": jnp.linalg.eigvalsh(hessian(loss, weights))}
+    return {"eigenvalue": eigvalsh(hessian(loss, weights))}
 
 
 def predict(plan: Plan, keys: Key[Array, " seed"]) -> xarray.Dataset:

@@ -27,6 +27,7 @@ from jaxtyping import Array, Float, Key
 from ...._arguments import counted, fill_array_fields
 from ...._config import AbstractConfig, Plan
 from ...._experiment import Claim, Experiment
+from ...._guards import eigvalsh
 from ...._interfaces import (
     AbstractProjection,
     real,
@@ -193,7 +194,7 @@ def fluctuate(
 def curvature_at_optimum(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     """Eigenvalues of the exact Hessian of the loss at its optimum."""
     loss, synapses = consolidated(config, jr.split(key)[0])
-    return {"eigenvalue": jnp.linalg.eigvalsh(hessian(loss, synapses))}
+    return {"eigenvalue": eigvalsh(hessian(loss, synapses))}
 
 
 def predict(plan: Plan, keys: Key[Array, " seed"]) -> xarray.Dataset:
