@@ -195,6 +195,8 @@ def run(
         finally:
             if not any(store.rglob("batch-*")):  # nothing to go on from
                 shutil.rmtree(store, ignore_errors=True)
+                with contextlib.suppress(OSError):
+                    out.rmdir()  # if this run made it, and nothing is in it
     console = _console()
     console.print(verdict.table())
     if undrawn:

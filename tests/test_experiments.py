@@ -17,7 +17,7 @@ QUICK = {  # the smoke run of the default suite; those of all others are slow te
     "optimal_plasticity": "fig4",
     "natural_gradient": "fig4",
     "stable_memory": "fig1b",
-    "presynaptic_stochasticity": "fig5_perceptron",
+    "presynaptic_stochasticity": "fig1_steps",
     "two_factor_consolidation": "fig5_increments",
 }
 every_experiment = pytest.mark.parametrize("named", NAMED, ids=[n.name for n in NAMED])

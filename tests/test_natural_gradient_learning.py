@@ -126,6 +126,7 @@ def test_stationary_potentials_have_the_moments_of_a_run():
     assert jnp.allclose(jnp.var(run, axis=0), variance, rtol=0.1)
 
 
+@pytest.mark.slow
 def test_theory_is_evaluated_at_every_point_of_the_grid():
     grid = {("low_rate", "high_rate"): ([10.0, 20.0], [50.0, 20.0])}
     grid["rate_factor"] = [0.5, 1.0]

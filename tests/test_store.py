@@ -278,6 +278,7 @@ def check_killed(tmp_path, kills):
     assert died == kills
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_resumes_with_the_same_bits(tmp_path):
     check_killed(tmp_path, 1)
 

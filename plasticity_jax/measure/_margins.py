@@ -29,6 +29,7 @@ Weights = Float[Array, "*batch n"]
 Rows = Float[Array, "*batch"]
 Fields = Float[Array, "row pattern"]
 Stored = Bool[Array, " pattern"]
+LEAST = float(jnp.finfo(jnp.float32).tiny)  # below it what single precision calls 0
 ALIVE = 1e-3  # of the largest weight of the neuron: what counts as a synapse
 SLACK = 1e-6  # relative rounding of a number of neurons
 
@@ -122,7 +123,7 @@ def density(weights: Weights, relative: float | None = ALIVE) -> Rows:
         alive = size > 1e-10
     else:
         check_range("relative", relative, 0.0, 1.0)
-        alive = size > jnp.maximum(relative * largest, jnp.finfo(jnp.float32).tiny)
+        alive = size > jnp.maximum(relative * largest, LEAST)
     share = jnp.mean(alive.astype(weights.dtype), axis=-1)
     return jnp.where(jnp.isnan(largest[..., 0]), jnp.nan, share)
 

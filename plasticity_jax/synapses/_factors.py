@@ -15,6 +15,9 @@ from .._guards import masked, power, root
 from .._interfaces import AbstractProjection, real, require, Scalar
 
 
+LEAST = float(jnp.finfo(jnp.float32).tiny)  # below it what single precision calls 0
+
+
 class Floored(AbstractProjection):
     """Factors at `floor` at least where `mask` (row, n) is one, zero where it is 0.
 
@@ -100,7 +103,7 @@ class HomeostaticScaling(AbstractProjection):
             w = jnp.where(w < 0, jnp.nan, w)
             powers = power(w, 2 / self.parametrisation.order(u))
             size = jnp.sum(powers, axis=1)[None]
-        none = size <= jnp.finfo(jnp.float32).tiny  # floors: 0 in single precision
+        none = size <= LEAST
         scale = jnp.where(none, 0.0, jnp.sqrt(self.target / jnp.where(none, 1.0, size)))
         return Factored(u * scale[:, :, None], synapses.threshold)
 

@@ -38,7 +38,7 @@ def draw_patterns(
     n, count = whole("n", n, 1), whole("count", count, 1)
     keys = jax.vmap(lambda index: jr.fold_in(key, index))(jnp.arange(count))
     chance = jax.vmap(lambda k: jr.uniform(k, (n,)))(keys).T
-    level = coding_level.astype(chance.dtype)
+    level = jnp.asarray(coding_level, chance.dtype)
     inside = (level > 0) & (level < 1)
     if exact:
         chance = jnp.argsort(jnp.argsort(chance, axis=0), axis=0).astype(chance.dtype)
