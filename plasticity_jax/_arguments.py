@@ -91,7 +91,7 @@ def floating(function: F) -> F:
     def converting(*args: Any, **kwargs: Any) -> Any:
         bound = signature.bind(*args, **kwargs)
         given = {name: x for name, x in bound.arguments.items() if name in hosts}
-        known = [x.dtype for x in given.values() if _is_inexact(x)]
+        known = [jnp.result_type(x) for x in given.values() if _is_inexact(x)]
         for name, x in given.items():
             if x is not None and not isinstance(x, eqx.Module):  # an operator
                 bound.arguments[name] = _as_float(name, x, hosts[name], known)
@@ -351,7 +351,8 @@ def check_symmetric(name: str, matrix: Any) -> None:
 def check_positive_semidefinite(name: str, matrix: Any) -> None:
     """Raise `ValueError` if a concrete matrix plainly has a negative eigenvalue.
 
-    By its 1 x 1 and 2 x 2 minors, and by more than rounding. One with NaN passes.
+    By more than rounding; of more than 1000 rows only the 2 x 2 minors are looked at.
+    One with NaN passes.
     """
     check_symmetric(name, matrix)
     if not concrete(matrix):
@@ -360,17 +361,14 @@ def check_positive_semidefinite(name: str, matrix: Any) -> None:
     if not entries.size or not np.all(np.isfinite(entries)):
         return
     slack = PLAIN * np.max(np.abs(entries))
-    diagonal = np.diagonal(entries)
-    if np.min(diagonal) < -slack:
+    if len(entries) <= 1000:
+        negative = np.linalg.eigvalsh(entries)[0] < -slack
+    else:
+        roots = np.sqrt(np.maximum(np.diagonal(entries), 0))
+        negative = np.any(np.abs(entries) > np.outer(roots, roots) + slack)
+    if negative:
         raise ValueError(
-            f"`{name}` must be positive semidefinite; its diagonal holds "
-            f"{np.min(diagonal):.4g}."
-        )
-    roots = np.sqrt(np.maximum(diagonal, 0))
-    if np.any(np.abs(entries) > np.outer(roots, roots) + slack):
-        raise ValueError(
-            f"`{name}` must be positive semidefinite; an entry off its diagonal is "
-            "larger than the root of the product of its two diagonal entries."
+            f"`{name}` must be positive semidefinite; it has a negative eigenvalue."
         )
 
 

@@ -33,7 +33,18 @@ Grid = dict[Any, Any]  # field or tuple of fields -> 1-D array or tuple of 1-D a
 
 
 class AbstractConfig(eqx.Module):
-    """Parameters of a run. Printed, it shows their values."""
+    """Parameters of a run. Printed, it shows their values.
+
+    Raises `ValueError` for a switch that is neither true nor false.
+    """
+
+    def __check_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.type is bool and not isinstance(value, bool | np.bool_):
+                raise ValueError(
+                    f"`{field.name}` must be True or False; got {shown(value)}."
+                )
 
     def __repr__(self) -> str:
         fields = dataclasses.fields(self)

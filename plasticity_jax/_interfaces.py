@@ -147,6 +147,7 @@ def advance(
     projected synapses that are not shaped like those before, or a signal that the
     circuit does not offer.
     """
+    _check_synapses(state.synapses)
     task_key, circuit_key, rule_key = jr.split(jr.fold_in(key, state.step), 3)
     stimulus = system.task(state.step, task_key)
     activity, signals = _acted(system.circuit, state, stimulus, circuit_key)
@@ -159,6 +160,15 @@ def advance(
         who = f"the projection {type(project).__name__}"
         synapses = _like(who, "synapses", project(synapses), synapses)
     return State(activity, synapses, state.step + 1), signals, changes
+
+
+def _check_synapses(synapses: Synapses) -> None:
+    """Raise `ValueError` for integers, in which a small change is none."""
+    for leaf in jax.tree.leaves(synapses):
+        if not jnp.issubdtype(jnp.result_type(leaf), jnp.inexact):
+            raise ValueError(
+                f"`synapses` must be floating-point arrays; got {shape_of(synapses)}."
+            )
 
 
 def _acted(

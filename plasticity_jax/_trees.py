@@ -27,6 +27,8 @@ def tree_vdot(a: Synapses, b: Synapses) -> Scalar:
     def product(x: Array, y: Array) -> Scalar:
         if x.shape != y.shape:
             raise ValueError(f"leaves must be shaped alike; got {x.shape}, {y.shape}.")
+        if not jnp.issubdtype(x.dtype, jnp.inexact):  # integers would overflow
+            x, y = x.astype(jnp.result_type(float)), y.astype(jnp.result_type(float))
         return jnp.sum(x * y)
 
     products = jax.tree.leaves(jax.tree.map(product, a, b))

@@ -154,7 +154,8 @@ class SoftReplay(AbstractPolicy):
         size = jnp.where(candidates.stored[None], jnp.abs(fields), jnp.inf)
         above = size - jnp.min(size, axis=1, keepdims=True)
         share = jnp.exp(-self.sharpness * above / average[:, None])
-        return share * jnp.sign(fields) / jnp.sum(share, axis=1, keepdims=True)
+        signs = jnp.where(candidates.stored[None], jnp.sign(fields), 0.0)
+        return share * signs / jnp.sum(share, axis=1, keepdims=True)
 
 
 class TaughtReplay(AbstractPolicy):

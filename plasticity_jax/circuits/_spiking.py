@@ -136,6 +136,8 @@ class SpikingNeuron(AbstractCircuit):
             if isinstance(self.transfer, Sigmoid):
                 check_bins(self.transfer.maximum, self.dt, "maximum")
         check_transfer(self.transfer)
+        if self.nodes is None:  # in a compiled program the teacher is not known
+            object.__setattr__(self, "nodes", self.quadrature)
 
     @property
     def quadrature(self) -> int:

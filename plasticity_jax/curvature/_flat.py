@@ -49,11 +49,13 @@ def split(name: str, tree: PyTree) -> tuple[PyTree, PyTree]:
     """The inexact arrays in `tree`, and the rest of it, which is held fixed.
 
     A Python float is an array of the precision of its neighbours. Not in an
-    `equinox.Module`, where it is a setting (the rate of a dropout).
+    `equinox.Module`, where it is a setting (the rate of a dropout). Where nothing but
+    integers is given they are floats, as 1 is where 1.0 is meant.
     """
     known = [x.dtype for x in jax.tree.leaves(tree) if eqx.is_inexact_array(x)]
     kind = known[0] if known else jnp.result_type(float)
-    fill = lambda x: jnp.asarray(x, kind) if isinstance(x, float) else x
+    whole = not known and not any(isinstance(x, float) for x in jax.tree.leaves(tree))
+    fill = lambda x: jnp.asarray(x, kind) if _is_number(x, whole) else x
     is_module = lambda x: isinstance(x, eqx.Module)
     filled = jax.tree.map(fill, tree, is_leaf=is_module)
     arrays, rest = eqx.partition(filled, eqx.is_inexact_array)
@@ -61,6 +63,17 @@ def split(name: str, tree: PyTree) -> tuple[PyTree, PyTree]:
         kinds = sorted({type(leaf).__name__ for leaf in jax.tree.leaves(tree)})
         raise ValueError(f"`{name}` must hold an array of floats; got {kinds}.")
     return arrays, rest
+
+
+def _is_number(x: Any, whole: bool) -> bool:
+    """A float, or an integer where those count."""
+    if isinstance(x, float):
+        return True
+    return (
+        whole
+        and not isinstance(x, bool)
+        and (isinstance(x, int) or getattr(x, "dtype", np.dtype(bool)).kind in "iu")
+    )
 
 
 def like(name: str, tree: PyTree, arrays: PyTree) -> PyTree:

@@ -73,7 +73,8 @@ def mutual_information(
         raise ValueError(f"`labels` must be integers; got {labels.dtype}.")
     check_indices("labels", labels, count, "outputs")
     _check_rows(outputs)
-    classes = jnp.arange(count, dtype=labels.dtype)
+    labels = labels.astype(jnp.int32)
+    classes = jnp.arange(count, dtype=jnp.int32)
     members = (labels[None] == classes[:, None]).astype(outputs.dtype)
     sizes = jnp.sum(members, axis=1)
     joint = members @ outputs / len(labels)
@@ -83,18 +84,25 @@ def mutual_information(
     none = (joint == 0) | (product == 0)  # false of NaN
     ratio = jnp.where(none, 1.0, joint) / jnp.where(none, 1.0, product)
     bits = jnp.sum(jnp.where(none, 0.0, joint * jnp.log2(ratio)))
+    slack = _slack(outputs)
+    uneven = jnp.any(jnp.abs(jnp.sum(outputs, axis=1) - 1) > slack)
+    bits = jnp.where(uneven, jnp.nan, bits)  # traced ones; the others are refused
     outside = jnp.any((labels < 0) | (labels >= count))
     return admit("labels", bits, outside, f"lie in [0, {count - 1}]")
+
+
+def _slack(outputs: Float[Array, "sample label"]) -> float:
+    """How far from 1 rounding may bring a sum of probabilities."""
+    return max(PLAIN, 8 * float(jnp.finfo(outputs.dtype).eps))
 
 
 def _check_rows(outputs: Float[Array, "sample label"]) -> None:
     """Raise `ValueError` where a concrete row is plainly not one of probabilities."""
     if not concrete(outputs):
         return
-    rows = np.asarray(outputs)
-    total = np.sum(rows, axis=1, dtype=float)
-    wrong = np.any((rows < -PLAIN) | (rows > 1 + PLAIN), axis=1)
-    wrong |= np.abs(total - 1) > PLAIN
+    rows, slack = np.asarray(outputs, float), _slack(outputs)
+    wrong = np.any((rows < -slack) | (rows > 1 + slack), axis=1)
+    wrong |= np.abs(np.sum(rows, axis=1) - 1) > slack
     if np.any(wrong):
         row = int(np.argmax(wrong))
         raise ValueError(

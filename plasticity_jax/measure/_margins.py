@@ -9,6 +9,7 @@ over rows or patterns), and so do concrete targets other than +1 and -1.
 """
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from .._arguments import (
@@ -42,6 +43,8 @@ def margins(
     _check_patterns(targets, stored, fields)
     signed = targets * fields
     if stored is not None:
+        if concrete(stored) and not np.any(np.asarray(stored)):
+            raise ValueError("`stored` must mark a pattern at least; got none.")
         signed = jnp.where(stored[None], signed, jnp.inf)
     return jnp.min(signed, axis=1)
 
@@ -54,6 +57,7 @@ def norm(weights: Weights, q: Scalar | float | int) -> Rows:
     positive; NaN for a traced one.
     """
     q = positive("q", q)  # pyright: ignore[reportArgumentType]
+    q = admit("q", q, jnp.isinf(q), "be finite")
     total = jnp.sum(power(jnp.abs(weights), q), axis=-1)
     return jnp.where(jnp.isnan(q), jnp.nan, power(total, 1 / q))
 
@@ -125,7 +129,7 @@ def density(weights: Weights, relative: float | None = ALIVE) -> Rows:
         check_range("relative", relative, 0.0, 1.0)
         alive = size > jnp.maximum(relative * largest, LEAST)
     share = jnp.mean(alive.astype(weights.dtype), axis=-1)
-    return jnp.where(jnp.isnan(largest[..., 0]), jnp.nan, share)
+    return jnp.where(jnp.isfinite(largest[..., 0]), share, jnp.nan)
 
 
 @floating

@@ -39,7 +39,8 @@ def memory_eigenvalue(
     overlap = _overlaps(basis, vectors)
     overlap = jnp.where(jnp.imag(values) < 0, -1.0, overlap)  # NaN stays
     best = jnp.argmax(overlap)
-    return Eigenpair(values[best], overlap[best])
+    lost = jnp.isnan(overlap[best])
+    return Eigenpair(jnp.where(lost, jnp.nan, values[best]), overlap[best])
 
 
 @floating

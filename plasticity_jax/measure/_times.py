@@ -20,7 +20,7 @@ def autocorrelation_time(series: Float[np.ndarray, " time"], interval: float) ->
         raise ValueError(f"`interval` must be positive; got {interval}.")
     centred = np.asarray(series, float) - np.mean(series)
     power = float(np.mean(centred**2))
-    if not np.isfinite(power) or power == 0:
+    if not np.isfinite(power) or np.ptp(series) == 0:
         return float("nan")
     lags = len(centred) // 2
     products = np.array(

@@ -229,9 +229,10 @@ def fewest_steps(low: float, freeze: float, up: float, scaled: bool = True) -> i
         raise ValueError(f"`low` must not be negative; got {low}.")
     if not low <= freeze < 1:
         raise ValueError(f"`freeze` must lie in [`low`, 1) = [{low}, 1); got {freeze}.")
+    steps = (freeze - low) / up
     if scaled:
-        return math.ceil(math.log((1 - freeze) / (1 - low)) / math.log(1 - up))
-    return math.ceil((freeze - low) / up)
+        steps = math.log((1 - freeze) / (1 - low)) / math.log(1 - up)
+    return math.ceil(steps * (1 - 1e-12))  # not one more for a rounded whole number
 
 
 @floating
