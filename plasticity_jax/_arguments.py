@@ -189,12 +189,27 @@ def fill_array_fields(module: eqx.Module) -> None:
         value = getattr(module, name, None)
         if field.metadata.get("static", False) or isinstance(value, bool):
             continue
-        if isinstance(value, float | np.floating) or (
-            isinstance(value, int) and "rray" in str(field.type)
-        ):
-            object.__setattr__(module, name, real(value))
-        elif isinstance(value, np.ndarray) and value.dtype.kind in "fc":
-            object.__setattr__(module, name, jnp.asarray(value))
+        whole = isinstance(value, int | np.integer) or (
+            isinstance(value, np.ndarray) and value.dtype.kind in "iu"
+        )
+        if whole and re.search(r"rray|Scalar|Vector|Matrix|[Ff]loat", str(field.type)):
+            object.__setattr__(module, name, real(np.asarray(value)))
+        elif not whole and jax.tree.leaves(value):
+            object.__setattr__(module, name, jax.tree.map(_leaf, value, is_leaf=_given))
+
+
+def _leaf(value: Any) -> Any:
+    """A float as an array leaf; NumPy's arrays of floats as JAX's."""
+    if isinstance(value, float | np.floating):
+        return real(value)
+    inexact = isinstance(value, np.ndarray) and value.dtype.kind in "fc"
+    return jnp.asarray(value) if inexact else value
+
+
+def _given(value: Any) -> bool:
+    """Modules of libraries, whose floats are settings (the rate of a dropout)."""
+    own = type(value).__module__.partition(".")[0]
+    return isinstance(value, eqx.Module) and own in ("equinox", "diffrax", "lineax")
 
 
 # --- names ----------------------------------------------------------------------------

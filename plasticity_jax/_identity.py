@@ -10,6 +10,7 @@ followed. What cannot be looked into is refused, with the way that led to it.
 """
 
 import builtins
+import copyreg
 import dataclasses
 import dis
 import functools
@@ -17,6 +18,7 @@ import hashlib
 import importlib
 import importlib.util
 import logging
+import os
 import sys
 import sysconfig
 import types
@@ -61,8 +63,11 @@ READERS = {  # of libraries: what they return, a store cannot see
         "read_pickle",
     ),
     *("open_dataset", "open_dataarray", "open_zarr", "load_dataset", "imread"),
-    "tree_deserialise_leaves",
+    *("tree_deserialise_leaves", "getenv", "getline", "getlines", "input"),
+    *("eval", "exec", "globals", "__import__", "import_module"),  # what they reach
 }
+READING = {"read_text", "read_bytes"}  # methods that do the same
+KNOWN = {object, *NUMBERS, list, tuple, dict, set, frozenset, types.SimpleNamespace}
 PLAIN = (type(None), bool, int, str, bytes, type(Ellipsis), type(NotImplemented))
 
 
@@ -134,7 +139,11 @@ class _Reader:
         if type(value) is complex:
             return f"complex({value.real!r},{value.imag!r})"
         if isinstance(value, np.ndarray | np.generic | jax.Array):
-            return self._array(value, where)
+            says = self._array(value, where)
+            if isinstance(value, np.ndarray) and type(value) is not np.ndarray:
+                held = self._each(_fields(value).items(), where)
+                says = f"{self.text(type(value), where)}({held};{says})"
+            return says
         if id(value) in self._open:  # it holds itself
             return f"<{len(self._open) - self._open.index(id(value))} up>"
         self._open.append(id(value))
@@ -168,11 +177,15 @@ class _Reader:
             return self.text(value.__wrapped__, where)
         if isinstance(value, functools.partial):
             inside = (value.func, value.args, value.keywords)
+            if kind not in (functools.partial, jax.tree_util.Partial):
+                inside = (*inside, kind, _fields(value))
             return f"partial{self.text(inside, where)}"
         if isinstance(value, types.BuiltinFunctionType):
             return self._builtin(value, where)
         if isinstance(value, TYPES) or kind.__module__ == "typing":
             return repr(value)
+        if isinstance(value, np.ufunc) and getattr(np, value.__name__, 0) is not value:
+            raise _unseen(value, where, "a function that NumPy wraps")
         if isinstance(value, np.dtype | np.ufunc | logging.Logger | PurePath):
             return f"{kind.__name__}({getattr(value, '__name__', None) or value!s})"
         return self._instance(value, where)
@@ -219,14 +232,17 @@ class _Reader:
             parts.append(self._unordered(value, where))
         elif base := next((t for t in NUMBERS if isinstance(value, t)), None):
             parts.append(self.text(base(value), where))
-        elif not _is_open(value):
+        elif not hasattr(value, "__dict__") and not _has_slots(value):
+            parts.append(self._reduced(value, where))
+        if any(_is_c(k) for k in kind.__mro__ if k not in KNOWN):
             parts.append(self._reduced(value, where))
         return f"{parts[0]}({';'.join(parts[1:])})"
 
     def _reduced(self, value: Any, where: str) -> str:
         """What pickle would keep of an object whose insides Python cannot list."""
         try:
-            reduced = value.__reduce_ex__(4)
+            known = copyreg.dispatch_table.get(type(value))
+            reduced: Any = known(value) if known else value.__reduce_ex__(4)
         except Exception as error:
             raise _unseen(value, where, str(error)) from error
         if isinstance(reduced, str):
@@ -242,7 +258,7 @@ class _Reader:
         home = function.__globals__.get("__name__", "")
         if home.partition(".")[0] in CHECKING and hasattr(function, "__wrapped__"):
             return self.text(getattr(function, "__wrapped__"), where)  # noqa: B009
-        if _is_read(home) or home not in sys.modules:
+        if _is_users(home):
             return self._met(function, f"{home}.{function.__qualname__}", where)
         self._library(home)
         name = f"{home}.{function.__code__.co_qualname}"
@@ -285,6 +301,10 @@ class _Reader:
         where: str,
     ) -> list[str]:
         """Instructions, constants without places in files, and what they refer to."""
+        own = str(names.get("__name__")).partition(".")[0] == OWN
+        if not own and (found := READING.intersection(code.co_names)):
+            why = "what it reads may change; read it before"
+            raise _unseen(found.pop(), where, why)
         constants = list(code.co_consts)
         if doc is not None and constants and constants[0] == doc:
             constants[0] = None
@@ -312,15 +332,21 @@ class _Reader:
             value = names.get(first, getattr(builtins, first, "absent"))
         place = f"{where} > `{'.'.join(chain).removeprefix(IMPORT)}`"
         while rest and isinstance(value, types.ModuleType):
-            value = getattr(value, rest.pop(0), NotImplemented)
+            value = _attribute(value, rest.pop(0))
         name, home = (getattr(value, x, None) for x in ("__name__", "__module__"))
         own = str(names.get("__name__")).partition(".")[0] == OWN  # reads what it ships
         if name in READERS and not own and not _is_read(home):
             raise _unseen(value, place, "what it reads may change; read it before")
+        if type(value) is type(os.environ):
+            raise _unseen("os.environ", place, "it may change; read it before")
         return self.text(value, place)
 
     def _class_name(self, kind: type, where: str) -> str:
-        if _is_read(kind.__module__):
+        if _is_read(kind.__module__) or any(
+            isinstance(entry, types.FunctionType)
+            and _is_users(entry.__globals__.get("__name__", ""))
+            for entry in vars(kind).values()
+        ):
             return self._met(kind, f"{kind.__module__}.{kind.__qualname__}", where)
         home = kind.__module__ if isinstance(kind.__module__, str) else ""
         self._library(home)
@@ -332,10 +358,7 @@ class _Reader:
             made = (field.default, field.default_factory, dict(field.metadata))
             says.append(f"field {name} {self.text(made, f'{where}.{name}')}")
         for name, entry in sorted(vars(kind).items()):
-            inner = getattr(entry, "__wrapped__", entry)
-            code = getattr(inner, "__code__", None)
-            generated = code is not None and code.co_filename.startswith("<")
-            if name in UNREAD or (generated and name.startswith("__")):
+            if name in UNREAD:
                 continue
             if isinstance(entry, property):
                 entry = (entry.fget, entry.fset)
@@ -405,6 +428,11 @@ def _is_read(module: Any) -> bool:
     return not _is_library(files[0])
 
 
+def _is_users(home: Any) -> bool:
+    """Whether code with these globals is followed, also of a module not registered."""
+    return _is_read(home) or home not in sys.modules
+
+
 def _is_library(file: str | None) -> bool:
     """Whether a file was installed, with Python or by a package manager."""
     if file is None or file in ("built-in", "frozen"):
@@ -413,11 +441,16 @@ def _is_library(file: str | None) -> bool:
     return any(part in FOREIGN for part in path.parts) or path.is_relative_to(STANDARD)
 
 
-def _is_open(value: Any) -> bool:
-    """Whether an object holds nothing but its attributes, as a class in Python does."""
+def _has_slots(value: Any) -> bool:
+    """Whether the class says what attributes its objects have, or that it has none."""
     kinds = type(value).__mro__[:-1]
-    listed = hasattr(value, "__dict__") or any("__slots__" in vars(k) for k in kinds)
-    return not kinds or (listed and all(kind.__flags__ & (1 << 9) for kind in kinds))
+    return not kinds or any("__slots__" in vars(kind) for kind in kinds)
+
+
+def _is_c(kind: type) -> bool:
+    """Whether methods of a class are compiled: it may hold what Python cannot list."""
+    compiled = types.MethodDescriptorType | types.WrapperDescriptorType
+    return any(isinstance(entry, compiled) for entry in vars(kind).values())
 
 
 def _fields(value: Any) -> dict[str, Any]:
@@ -435,7 +468,24 @@ def _fields(value: Any) -> dict[str, Any]:
 
 
 def _attributes(function: Any) -> list[tuple[str, Any]]:
-    return [(k, x) for k, x in sorted(vars(function).items()) if k not in UNREAD]
+    """What is set on a function; of a generic one its table, not what it caches."""
+    skipped = UNREAD
+    if hasattr(function, "registry") and hasattr(function, "dispatch"):
+        skipped = {*UNREAD, "_clear_cache", "dispatch", "register"}
+    return [(k, x) for k, x in sorted(vars(function).items()) if k not in skipped]
+
+
+def _attribute(module: types.ModuleType, name: str) -> Any:
+    """An attribute of a module, or a module of that package not loaded yet."""
+    try:
+        return getattr(module, name)
+    except AttributeError:
+        if not (_is_read(module.__name__) and hasattr(module, "__path__")):
+            return NotImplemented
+    try:
+        return importlib.import_module(f"{module.__name__}.{name}")
+    except ImportError:
+        return NotImplemented
 
 
 def _imported(name: str, names: Mapping[str, Any]) -> Any:
@@ -471,8 +521,9 @@ def _references(code: types.CodeType) -> Iterator[tuple[str, ...]]:
             level, wanted = before
             module = f"{IMPORT}{'.' * int(level or 0)}{step.argval}"
             yield from ((module, name) for name in wanted or ())
-            if not wanted:
+            if not wanted:  # what is bound is the root of a dotted name
                 yield (module,)
+                yield (module.partition(".")[0],)
         before = [before[1], step.argval]
     if chain:
         yield chain

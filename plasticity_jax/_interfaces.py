@@ -112,6 +112,8 @@ class System(eqx.Module):
         for i, projection in enumerate(self.projections):
             _check_kind(f"`projections`[{i}]", projection, AbstractProjection)
         for name, rule in self.rules.items():
+            if not isinstance(name, str):
+                raise ValueError(f"`rules` must map names to rules; got {name!r}.")
             _check_kind(f"rules: '{name}'", rule, AbstractRule)
             rule.check(self.circuit)
 
@@ -182,8 +184,12 @@ def _acted(
             f"{who} must return (activity, signals); got {shape_of(found)}."
         )
     activity, signals = found
+    if not isinstance(signals, AbstractSignals):
+        raise ValueError(
+            f"{who} must return signals, an AbstractSignals; got {shape_of(signals)}."
+        )
     activity = _like(who, "activity", activity, state.activity)
-    if isinstance(signals, AbstractSignals) and signals.step is None:
+    if signals.step is None:
         signals = dataclasses.replace(signals, step=state.step)
     return activity, signals
 

@@ -58,8 +58,13 @@ def map_lanes(
     points: dict[str, Array],
     keys: Key[Array, " lane"],
     devices: tuple[Any, ...] = (),
+    version: str = "",
 ) -> dict[str, Array]:
-    """`run` at every lane: a point of the grid with a key; split over `devices`."""
+    """`run` at every lane: a point of the grid with a key; split over `devices`.
+
+    `version` tells what the run reads besides its arguments: another one compiles anew.
+    """
+    del version
 
     def lane(
         run: Run, config: eqx.Module, point: dict[str, Array], key: Key[Array, ""]
@@ -126,6 +131,7 @@ class Lanes:
     programs: dict[int, Any] = dataclasses.field(default_factory=dict)
     turn: Any = dataclasses.field(default_factory=contextlib.nullcontext)
     compile_seconds: float = 0.0
+    version: str = ""
 
     @classmethod
     def of(
@@ -137,6 +143,16 @@ class Lanes:
         devices: tuple[Any, ...] = (),
     ) -> "Lanes":
         """Every point of the grid with every key; `devices` if they are several."""
+        if not isinstance(keys, jax.Array):
+            raise ValueError(
+                "`keys` must be an array of keys, such as jax.random.split("
+                f"jax.random.key(0), 8); got {type(keys).__name__}."
+            )
+        for leaf in jax.tree.leaves((run, config)):
+            if isinstance(leaf, jax.Array) and jnp.issubdtype(
+                leaf.dtype, jax.dtypes.prng_key
+            ):
+                check_threefry(leaf)
         typed = jnp.issubdtype(keys.dtype, jax.dtypes.prng_key)
         if not typed or keys.ndim != 1 or not len(keys):
             raise ValueError(
@@ -163,13 +179,14 @@ class Lanes:
         """How many runs."""
         return len(self.seeds)
 
-    def batch(self, lanes: np.ndarray) -> tuple[Any, ...]:
-        """Arguments of the program for these lanes."""
+    def batch(self, lanes: np.ndarray, whole: bool = True) -> tuple[Any, ...]:
+        """Arguments of the program for these lanes; the first four unless `whole`."""
         dtype = jnp.result_type(float)
         points = {k: jnp.asarray(x[lanes], dtype) for k, x in self.points.items()}
         data = jnp.asarray(self.keys[self.seeds[lanes]])
         keys = jr.wrap_key_data(data, impl=self.implementation)
-        return self.run, self.config, points, keys, self.devices
+        some = self.run, self.config, points, keys
+        return (*some, self.devices, self.version) if whole else some
 
     def _width(self, size: int) -> int:
         """Lanes of the program: as many for each device."""
@@ -275,6 +292,13 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=lambda: _FORKED.append(os.getpid()))
 
 
+def settings() -> dict[str, str]:
+    """What of JAX's configuration changes numbers, besides the precision."""
+    names = ("jax_threefry_partitionable", "jax_default_prng_impl")
+    names += ("jax_default_matmul_precision",)
+    return {name: str(getattr(jax.config, name)) for name in names}
+
+
 class Answer(NamedTuple):
     """What a worker says: its name, and the batch unless it lacks the run's parcel."""
 
@@ -339,7 +363,8 @@ def packed(lanes: Lanes) -> bytes:
     """
     fields = (lanes.run, lanes.config, lanes.points, lanes.keys, lanes.seeds)
     try:
-        return pickle.dumps((*fields, lanes.implementation, lanes.double))
+        kind = lanes.implementation
+        return pickle.dumps((settings(), *fields, kind, lanes.double))
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise ValueError(
             f"executor: the run cannot be sent to another process ({error}); define "
@@ -370,7 +395,14 @@ def compute_elsewhere(
             _UNPACKED.clear()  # one sweep at a time: programs take memory
             try:
                 with jax.enable_x64(True):  # else arrays lose half of their bits here
-                    _UNPACKED[digest] = Lanes(*pickle.loads(parcel))
+                    wanted, *fields = pickle.loads(parcel)
+                for name, value in settings().items():
+                    if value != wanted[name]:
+                        raise ValueError(
+                            f"executor: `{name}` is {value} in a worker and "
+                            f"{wanted[name]} here, and numbers depend on it."
+                        )
+                _UNPACKED[digest] = Lanes(*fields)
             except (AttributeError, ImportError) as error:
                 raise ValueError(
                     f"executor: a worker cannot import what it is to run ({error}); "
@@ -407,7 +439,8 @@ def chosen_size(lanes: Lanes, workers: int) -> int:
     """The batch size of the last sweep of the same program, or one found by trial."""
     leaves, structure = jax.tree.flatten((lanes.run, lanes.config))
     kinds = [(x.shape, x.dtype) if eqx.is_array(x) else x for x in leaves]
-    program = (structure, *kinds, *lanes.points, lanes.total, workers)
+    version = lanes.version
+    program = (structure, *kinds, *lanes.points, lanes.total, workers, version)
 
     def load(size: int) -> None:
         """As many batches at once as there will be."""

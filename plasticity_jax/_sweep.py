@@ -19,7 +19,15 @@ from jaxtyping import Array, Key
 from ._arguments import folder, nearest, whole, with_array_leaves
 from ._config import checked_grid, to_toml
 from ._identity import identity_of
-from ._lanes import Axis, batches_in_flight, chosen_size, compute, Lanes, map_lanes
+from ._lanes import (
+    Axis,
+    batches_in_flight,
+    chosen_size,
+    compute,
+    Lanes,
+    map_lanes,
+    settings,
+)
 from ._lanes import Run as Run
 from ._progress import Progress
 from ._store import open_store
@@ -83,20 +91,23 @@ def sweep(
     started = time.perf_counter()
     config = _checked(config)
     asked = None if batch_size is None else whole("batch_size", batch_size, 1)
-    if executor is not None and not hasattr(executor, "submit"):
+    if executor is not None and not isinstance(executor, Executor):
         raise ValueError(
-            "`executor` must be a concurrent.futures.Executor; got "
-            f"{type(executor).__name__}."
+            "`executor` must be a concurrent.futures.Executor, such as Dask's "
+            f"client.get_executor(); got {type(executor).__name__}."
         )
     axes = _axes(config, grid)
     shape = tuple(len(axis.values[0]) for axis in axes)
     several = _several(devices)
-    lanes = Lanes.of(run, config, axes, keys, several)
-    identity = None
+    identity = {}
     if store is not None:  # before tracing: a run may leave traces in its module
         parts = {"run": run, "config": config}
         identity = identity_of(parts, roots=(map_lanes,))
-    structure = eqx.filter_eval_shape(map_lanes, *lanes.batch(np.zeros(1, int))[:4])
+        identity["settings"] = json.dumps(settings())
+    lanes = Lanes.of(run, config, axes, keys, several)
+    lanes.version = _version(run, config)
+    one = lanes.batch(np.zeros(1, int), whole=False)
+    structure = eqx.filter_eval_shape(map_lanes, *one)
     labels = _labels(structure, axes, dims or {})
     attributes = _attributes(config, keys)
     workers = 1 if several else batches_in_flight()
@@ -109,7 +120,7 @@ def sweep(
 
     with contextlib.ExitStack() as stack:
         kept = None
-        if store is None or identity is None:
+        if store is None:
             size = size_of_batches()
         else:
             identity |= _settings(axes, attributes, asked, len(several))
@@ -212,6 +223,19 @@ def _several(devices: Sequence[Any] | None) -> tuple[Any, ...]:
     if not found:
         raise ValueError("`devices` must hold at least one device.")
     return found if len(found) > 1 or devices is not None else ()
+
+
+def _version(run: Run, config: eqx.Module) -> str:
+    """What the run reads besides its arguments, as part of the compiled program's key.
+
+    A global that was changed since the last sweep compiles anew. What cannot be looked
+    into is left to JAX.
+    """
+    static = eqx.filter((run, config), eqx.is_array, inverse=True)
+    try:
+        return json.dumps(identity_of({"static": static}, roots=(map_lanes,)))
+    except ValueError:
+        return ""
 
 
 def _settings(

@@ -107,6 +107,8 @@ class Half(AbstractCircuit):
         lambda activity: activity,
         lambda activity: (activity[:2], None),
         lambda activity: ({"x": activity}, None),
+        lambda activity: (activity, None),
+        lambda activity: (activity, {"dt": 1.0}),
     ],
 )
 def test_a_circuit_that_returns_something_else_is_named(what):
@@ -180,6 +182,35 @@ def test_numbers_in_array_fields_are_leaves():
         Decay(0.1)
     )
     assert slope.rate == -6.0
+
+
+def test_numbers_further_in_are_leaves_too():
+    class Inner(eqx.Module):
+        rate: jax.Array
+
+    class Outer(AbstractRule):
+        parts: tuple
+        inner: Inner
+        drop: eqx.nn.Dropout
+
+        def __call__(self, synapses, signals, key):
+            return synapses
+
+    outer = Outer((0.1, {"a": np.float32(2)}), Inner(0.3), eqx.nn.Dropout(0.5))
+    assert all(isinstance(x, jax.Array) for x in jax.tree.leaves(outer.parts))
+    assert isinstance(outer.inner.rate, jax.Array)
+    assert type(outer.drop.p) is float  # a setting, not a hyper-parameter
+    for one in (np.int64(1), np.asarray(1), 1):
+        assert isinstance(Decay(one).rate, jax.Array)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    "weights", [jnp.ones(2, int), {"a": 1, "b": jnp.ones(2)}, jnp.ones(2, bool)]
+)
+def test_integer_synapses_are_refused(weights):
+    with pytest.raises(ValueError, match="`synapses` must be floating-point arrays"):
+        stepped(rules.Dissipation(0.1), Resting(1.0), weights=weights)
 
 
 def test_other_modules_may_do_the_same():

@@ -1,10 +1,14 @@
 """What a store can tell apart: code, defaults, closures, globals, fields, leaves."""
 
+import collections
 import dataclasses
 import enum
 import functools
 import importlib
 import json
+import os
+import random
+import re
 import subprocess
 import sys
 import threading
@@ -120,6 +124,35 @@ class Many(dict):
     pass
 
 
+class Measured(np.ndarray):
+    pass
+
+
+def measured(unit):
+    array = np.ones(2).view(Measured)
+    array.unit = unit
+    return array
+
+
+def generic(factor):
+    @functools.singledispatch
+    def scale(x):
+        return factor * x
+
+    @functools.wraps(scale)
+    def run(config, key):
+        return {"x": scale(config.gain)}
+
+    scale(1.0)  # it caches what it dispatched
+    return run
+
+
+def made_elsewhere(factor):
+    space = {"__name__": "nowhere"}
+    exec(f"class Run:\n    def __call__(self, c, k): return {factor} * c.gain", space)
+    return space["Run"]()
+
+
 class Odd(float):
     pass
 
@@ -148,6 +181,13 @@ SORTS = {
     "custom rule": lambda f: jax.custom_jvp(by_closure(f)),
     "optimiser": lambda f: optax.sgd(f),
     "chain of optimisers": lambda f: optax.chain(optax.clip(f), optax.adam(0.1)),
+    "generic function": generic,
+    "class of no module": made_elsewhere,
+    "default of a dict": lambda f: by_closure(collections.defaultdict(lambda: f)),
+    "random state": lambda f: by_closure(random.Random(f)),
+    "masked array": lambda f: by_closure(np.ma.array([1.0, 2.0], mask=[f > 2, False])),
+    "array with a unit": lambda f: by_closure(measured(f)),
+    "pattern": lambda f: by_closure(re.compile(str(f))),
     "enumeration": lambda f: by_closure(Mode(f)),
     "named tuple": lambda f: by_closure(Pair(f)),
     "dict": lambda f: by_closure({"a": [f]}),
@@ -236,9 +276,21 @@ def opening(config, key):
         return {"x": config.gain * float(file.read())}
 
 
-@pytest.mark.parametrize("run", [reading, opening])
+def by_path(config, key):
+    return {"x": config.gain * float(Path("data.csv").read_text())}
+
+
+def from_environment(config, key):
+    return {"x": config.gain * float(os.environ["GAIN"])}
+
+
+def by_text(config, key):
+    return {"x": config.gain * globals()["GAIN"]}
+
+
+@pytest.mark.parametrize("run", [reading, opening, by_path, from_environment, by_text])
 def test_files_that_a_run_reads_itself_are_refused(run):
-    with pytest.raises(ValueError, match="what it reads may change; read it before"):
+    with pytest.raises(ValueError, match=r"may change; read it before"):
         of(run)
 
 

@@ -304,3 +304,17 @@ def test_programs_that_wait_for_threads_take_turns(run, alone):
     lanes.compile(1)
     assert hasattr(lanes.turn, "locked") is alone
     assert not lanes(0, 1)["diverged"].any()
+
+
+FACTOR = 1.0
+
+
+def by_a_global(config, key):
+    return {"last": FACTOR * config.gain}
+
+
+def test_a_global_that_was_changed_is_read_again(monkeypatch):
+    for factor in (1.0, 5.0):
+        monkeypatch.setitem(globals(), "FACTOR", factor)
+        data = sweep(by_a_global, Walk(gain=1.0), {}, KEYS, progress=False)
+        assert np.all(data["last"] == factor)
