@@ -96,7 +96,7 @@ def test_a_written_config_runs_again_to_the_same_numbers(call, tmp_path):
     assert origins == ["smoke, changed"] * 2
 
 
-@pytest.mark.slow
+@pytest.mark.dear
 def test_overrides_reach_the_run(call, tmp_path):
     name = "optimal_plasticity.fig5s1"
     code, _, _ = call(
@@ -115,7 +115,7 @@ def test_overrides_reach_the_run(call, tmp_path):
     assert table["experiment"] == name
 
 
-@pytest.mark.slow
+@pytest.mark.dear
 def test_an_unusual_grid_keeps_the_data_and_says_what_is_missing(call, tmp_path):
     """Axes out of order, without the points of the claims, or unknown to the figure."""
     name = "optimal_plasticity.fig5s1"
@@ -148,7 +148,7 @@ def test_a_result_replaces_an_older_one_whole(call, tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
-@pytest.mark.slow
+@pytest.mark.dear
 def test_diverged_runs_fail_the_verdict(call, tmp_path):
     name = "optimal_plasticity.fig5s1"
     code, _, _ = call(
@@ -265,6 +265,7 @@ def test_data_tells_what_is_here_and_how_to_get_the_rest(call, tmp_path):
     assert str(tmp_path) in " ".join(row["looked_in"])
 
 
+@pytest.mark.dear
 def test_verify_prints_rows(call, monkeypatch):
     """With the rows of the algebra only: the runs are tested where they are made."""
     from plasticity_jax.systems.optimal_plasticity import checks
@@ -301,7 +302,7 @@ def test_interrupted_runs_leave_nothing(call, tmp_path, monkeypatch):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.dear
 def test_an_interrupted_run_goes_on_where_it_stood(call, tmp_path, monkeypatch):
     written, write = [], Store.write
 

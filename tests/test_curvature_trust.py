@@ -385,7 +385,7 @@ def test_only_an_undriven_direction_is_curved():
     assert np.isclose(state.loss, 4 * 0.5**2 / 2)
 
 
-@pytest.mark.slow
+@pytest.mark.dear
 def test_the_best_ratio_has_its_derivative():
     spectrum, step = jnp.asarray([1.0, 2.0, 4.0]), 1e-5
     law = lambda rho: curvature.best_ratio(spectrum, rho)
@@ -444,7 +444,7 @@ def test_where_rounding_decides_there_is_a_word():
 
 
 @pytest.mark.parametrize("saddle_free", [False, True])
-@pytest.mark.slow
+@pytest.mark.dear
 def test_newton_keeps_what_damping_lifts_and_stays_finite(saddle_free):
     """Eigenvalues 1 and, of 400 weights, many zeros, one of minus the damping."""
     damping = 3e-5
@@ -480,7 +480,7 @@ MANY = {
     ("size", "precision"),
     [(1, jnp.float32), (40, jnp.float32), (40, jnp.float64), (100, jnp.float64)],
 )
-@pytest.mark.slow
+@pytest.mark.dear
 def test_repeated_eigenvalues_are_all_found(size, precision):
     """For 40 the steps span the whole space, for 100 they do not."""
     count, eps = min(size, 3), jnp.finfo(precision).eps

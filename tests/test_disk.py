@@ -91,7 +91,7 @@ def test_a_read_only_folder_is_refused_before_anything_is_computed(
     assert not list(folder.iterdir())
 
 
-@pytest.mark.slow
+@pytest.mark.dear
 def test_a_folder_that_becomes_read_only_costs_no_finished_batch(
     call, folder, written, monkeypatch
 ):
@@ -118,7 +118,7 @@ def resumed(call, out, written):
     assert [p.name for p in out.iterdir()] == [NAME]
 
 
-@pytest.mark.slow
+@pytest.mark.dear
 def test_a_disk_that_is_full_leaves_a_store_to_resume(
     call, tmp_path, written, monkeypatch
 ):

@@ -101,6 +101,7 @@ def command_lines(draw):
 
 @many
 @given(command_lines())
+@pytest.mark.dear
 def test_a_command_line_is_accepted_or_refused_in_one_line(outcome, tokens):
     code, err = outcome(*tokens)
     assert code == 0 or (code == 2 and is_one_clear_line(err)), (tokens, code, err)

@@ -446,7 +446,7 @@ def test_an_experiment_of_each_system_can_be_told_apart_and_reaches_no_figure():
         check_reach(paths[0])
 
 
-@pytest.mark.slow
+@pytest.mark.dear
 def test_every_experiment_can_be_told_apart_and_reaches_no_figure():
     for paths in FILES_OF:
         for path in paths:

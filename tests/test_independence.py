@@ -108,6 +108,7 @@ def reference():
     order=st.permutations(list(GRID)),
     turned=st.lists(st.booleans(), min_size=2, max_size=2),
 )
+@pytest.mark.dear
 def test_batch_size_and_order_of_axes_and_of_their_values(
     reference, size, order, turned
 ):
@@ -120,6 +121,7 @@ def test_batch_size_and_order_of_axes_and_of_their_values(
 
 @few
 @given(workers=st.integers(1, 4), size=st.integers(1, 9), seed=st.integers(0, 99))
+@pytest.mark.dear
 def test_workers_and_the_order_of_batches_change_no_bit(workers, size, seed):
     batches = -(-COUNT // size)
     there = swept(batch_size=size, executor=Shuffled(workers, batches, seed))

@@ -40,7 +40,7 @@ def network(outputs=2):
     return SpikingLayer(moments, readout), weights, gradient, inputs
 
 
-@pytest.mark.slow
+@pytest.mark.dear
 def test_every_closed_form_agrees_with_autodiff():
     wrong = [check for check in layer_checks() if not check.holds]
     assert not wrong

@@ -74,6 +74,7 @@ def test_the_rate_factor_scales_every_rate():
         assert jnp.allclose(scaled, 1e-9 * first, rtol=1e-2)
 
 
+@pytest.mark.dear
 def test_the_published_segments_start_from_rest_and_hold_the_potential():
     config = dataclasses.replace(TINY, published=True, refresh_seconds=1.0)
     learn = eqx.filter_jit(learning_curves)
@@ -126,7 +127,7 @@ def test_stationary_potentials_have_the_moments_of_a_run():
     assert jnp.allclose(jnp.var(run, axis=0), variance, rtol=0.1)
 
 
-@pytest.mark.slow
+@pytest.mark.dear
 def test_theory_is_evaluated_at_every_point_of_the_grid():
     grid = {("low_rate", "high_rate"): ([10.0, 20.0], [50.0, 20.0])}
     grid["rate_factor"] = [0.5, 1.0]
@@ -143,6 +144,7 @@ def test_theory_is_evaluated_at_every_point_of_the_grid():
     assert np.allclose(law.sel(student="euclidean", rate_factor=0.5), want)
 
 
+@pytest.mark.dear
 def test_time_to_threshold_is_where_the_curve_crosses_and_infinite_if_it_does_not():
     config = Config()
     for student in ("euclidean", "natural", "approximate"):

@@ -214,6 +214,7 @@ def test_silent_synapses_have_a_limit_and_no_homosynaptic_term():
     assert second < first / 50  # linear in the floor
 
 
+@pytest.mark.dear
 def test_gradients_of_silent_synapses_are_finite():
     def change(config):
         signals = _signals(config, POTENTIALS)

@@ -148,6 +148,7 @@ def test_accept_only_realises_less_than_it_attempts():
     assert jnp.all((lengths == 0) | jnp.isclose(lengths, 2 * config.fluctuation))
 
 
+@pytest.mark.dear
 def test_a_sweep_is_the_loop_over_its_points_in_single_precision():
     grid = {"ratio": [0.3, 1.0], "corruption": [0.1, 5.0]}
     with jax.enable_x64(False):

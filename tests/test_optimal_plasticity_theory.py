@@ -27,7 +27,7 @@ ONE, ZERO = jnp.ones(()), jnp.zeros(())
 
 
 @pytest.mark.parametrize("checks", [algebra_checks, network_checks, noise_checks])
-@pytest.mark.slow
+@pytest.mark.dear
 def test_every_closed_form_holds(checks):
     rows = list(checks())
     assert len(rows) > 8

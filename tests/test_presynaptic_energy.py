@@ -261,6 +261,7 @@ def test_levels_of_known_probabilities():
     assert jnp.allclose(found["share"][-1], jnp.mean((p > 0.99).astype(float)))
 
 
+@pytest.mark.dear
 def test_models_differ_only_in_release_and_rate():
     """Without plasticity, with release 1 everywhere, both are plain descent."""
     config = EnergyConfig(

@@ -190,6 +190,7 @@ def penalised(**fields):
     return config, stream, rest, anchors, kept
 
 
+@pytest.mark.dear
 def test_the_elastic_penalty_takes_up_every_task():
     config, stream, rest, anchors, kept = penalised()
     loss, diagonals = CrossEntropy(rest), []
@@ -228,6 +229,7 @@ def test_online_the_older_tasks_fade_by_their_memory():
     jax.tree.map(np.testing.assert_allclose, faded.moment, moment)
 
 
+@pytest.mark.dear
 def test_learning_tests_every_task_after_each_and_seeds_may_be_vmapped():
     config = change(up=0.1, down=0.1, protocol="permuted", tasks=2, epochs=1, votes=1)
 
@@ -294,6 +296,7 @@ def test_the_best_setting_is_read_off_a_sweep_without_what_diverged():
 # --- other networks -----------------------------------------------------------------
 
 
+@pytest.mark.dear
 def test_a_convolutional_network_learns_with_plastic_release():
     config = Config(
         network="convolutional", protocol="single", rate=0.05, epochs=20, votes=4

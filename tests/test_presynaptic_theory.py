@@ -173,6 +173,7 @@ def test_the_ladder_closes_and_ends_frozen(up, freeze, low):
 
 @quick
 @given(st.lists(st.floats(0.05, 1.0), min_size=5, max_size=5))
+@pytest.mark.dear
 def test_freezing_time_and_law_of_any_chain(climbs):
     climbs = jnp.asarray(climbs)
     matrix = np.asarray(chain.transitions(climbs))

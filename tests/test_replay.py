@@ -353,6 +353,7 @@ def run(config, steps=40, rows=None, key=KEY):
 
 
 @pytest.mark.parametrize("policy", ["weakest", "soft", "taught"])
+@pytest.mark.dear
 def test_neurons_are_independent(policy):
     config = Config(size=20, rows=0, patterns=6, policy=policy, cycles=60)
     rows = np.asarray([3, 11, 19])
@@ -361,6 +362,7 @@ def test_neurons_are_independent(policy):
     assert jnp.allclose(whole.threshold[rows], part.threshold, rtol=1e-9)
 
 
+@pytest.mark.dear
 def test_a_load_below_the_room_for_patterns_is_a_smaller_problem():
     room = Config(size=20, rows=6, patterns=9, load=0.25, cycles=60)
     small = Config(size=20, rows=6, patterns=5, cycles=60)

@@ -631,6 +631,7 @@ def test_silent_inputs_change_continuously_with_the_floor():
     assert jnp.abs(change(1e-6)[0]) > 1e-3
 
 
+@pytest.mark.dear
 def test_the_gradient_through_a_run_is_the_derivative():
     """The teacher does not see the student, so that no spike of it moves."""
 

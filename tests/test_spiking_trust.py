@@ -69,7 +69,7 @@ def refused(make, says):
 @pytest.mark.parametrize(
     ("transfer", "variance"), [(SIGMOID, 4.0), (SIGMOID, 4000.0), (SOFTPLUS, 400.0)]
 )
-@pytest.mark.slow
+@pytest.mark.dear
 def test_nodes_follow_the_spread_of_the_potential(transfer, variance):
     here = (transfer, jnp.asarray(2.0), jnp.asarray(variance), jnp.asarray(50.0))
     found, want = glm_coefficients(*here), glm_coefficients(*here, nodes=1201)
@@ -103,7 +103,7 @@ def test_traced_it_is_nan_forward_and_backward_and_no_ordinary_number():
     assert jnp.isnan(slope)
 
 
-@pytest.mark.slow
+@pytest.mark.dear
 def test_configs_choose_nodes_from_the_spread_of_their_weights():
     assert nodes_of(Config()) == 25
     assert nodes_of(Config(size=10)) == 81
@@ -267,7 +267,7 @@ def number_for_number(x):
     }
 
 
-@pytest.mark.slow
+@pytest.mark.dear
 def test_integers_and_lists_give_what_the_array_gives():
     want = number_for_number(jnp.asarray(2.0))
     for x in (2, jnp.asarray(2)):

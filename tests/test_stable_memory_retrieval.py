@@ -95,6 +95,7 @@ def test_gradients_through_recall_are_those_of_differences():
         assert jnp.allclose(gradient[k], secant, rtol=1e-5)
 
 
+@pytest.mark.dear
 def test_failures_are_flagged_and_stay_in_their_lane():
     network = plane_network(PLANES, ROTATION, EXPANSION)
     starts = jnp.stack([START, START.at[0].set(jnp.nan)])

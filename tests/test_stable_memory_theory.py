@@ -241,6 +241,7 @@ def _learned(amplitude, config, dtype=jnp.float64):
     return measure.rotation(final.synapses, *axes)
 
 
+@pytest.mark.dear
 def test_gradient_through_learning_is_that_of_central_differences():
     learned = jax.jit(lambda amplitude: _learned(amplitude, LEARNING))
     amplitude, step = jnp.asarray(1.3), 1e-6
@@ -250,6 +251,7 @@ def test_gradient_through_learning_is_that_of_central_differences():
     assert jnp.isclose(slope, secant, rtol=1e-6)
 
 
+@pytest.mark.dear
 def test_single_precision_learns_the_same():
     double = _learned(jnp.asarray(1.3), LEARNING)
     single = _learned(jnp.asarray(1.3), LEARNING, jnp.float32)

@@ -278,7 +278,7 @@ def check_killed(tmp_path, kills):
     assert died == kills
 
 
-@pytest.mark.slow
+@pytest.mark.dear
 def test_a_killed_sweep_resumes_with_the_same_bits(tmp_path):
     check_killed(tmp_path, 1)
 
@@ -291,6 +291,7 @@ def test_a_sweep_killed_at_twenty_moments_resumes_with_the_same_bits(tmp_path):
 # --- elsewhere ------------------------------------------------------------------------
 
 
+@pytest.mark.dear
 def test_other_processes_compute_the_same_bits(tmp_path):
     from plasticity_jax.systems.optimal_plasticity import Config
     from plasticity_jax.systems.optimal_plasticity.experiments.steady import (

@@ -277,6 +277,7 @@ def test_days_and_nights_may_be_cut_in_two(day):
 
 
 @pytest.mark.parametrize("policy", ["weakest", "soft"])
+@pytest.mark.dear
 def test_a_spoilt_neuron_poisons_no_other(policy):
     """Of 8 neurons one is never active, one always: the others do not notice."""
     config = dataclasses.replace(SMALL, rows=8, coding_level=0.4, policy=policy)
@@ -319,6 +320,7 @@ def test_neurons_that_are_all_spoilt_leave_no_nan():
 
 
 @pytest.mark.parametrize("shift", [0, 1])
+@pytest.mark.dear
 def test_a_sequence_is_recalled_in_order_after_sleep(shift):
     patterns = tf.memories(SMALL, KEY).patterns
     stored = memories_of(patterns, shift=shift)

@@ -203,7 +203,7 @@ def test_storage_is_told_outside_its_domain():
 # --- fluctuations ---------------------------------------------------------------------
 
 
-@pytest.mark.slow
+@pytest.mark.dear
 def test_a_lost_synapse_shows_in_what_recordings_say():
     weights = jnp.abs(jr.normal(KEY, (30, 12))) + 0.1
     lost, q = weights.at[3, 4].set(jnp.nan), fluctuations.exponents()[::20]
@@ -281,7 +281,7 @@ def test_the_first_factor_of_a_dead_synapse_rises_by_the_size_of_the_noise():
         jitter(synapses, -0.01, KEY)
 
 
-@pytest.mark.slow
+@pytest.mark.dear
 def test_patterns_of_any_kind_and_only_those_that_fit():
     synapses, patterns = network(), jr.bernoulli(KEY, 0.5, (10, 6))
     for kind in (bool, np.uint8):
@@ -438,7 +438,7 @@ def test_numbers_of_numpy_and_python_are_taken():
         volatility.Config(steps=4000.0)
 
 
-@pytest.mark.slow
+@pytest.mark.dear
 def test_memories_and_synapses_must_be_those_of_the_config():
     config = tf.Config(size=20, rows=4, patterns=6)
     stored, synapses = tf.memories(config, KEY), tf.start(config, KEY)
@@ -464,7 +464,7 @@ def test_memories_and_synapses_must_be_those_of_the_config():
 # --- lost runs ------------------------------------------------------------------------
 
 
-@pytest.mark.slow
+@pytest.mark.dear
 def test_a_lost_run_shows_in_what_experiments_measure():
     n = 12
     weights = jr.uniform(KEY, (n, n), minval=0.1) * (1 - jnp.eye(n))
@@ -504,7 +504,7 @@ def test_a_lost_run_shows_in_what_experiments_measure():
     assert np.all(np.isnan(gain))
 
 
-@pytest.mark.slow
+@pytest.mark.dear
 def test_a_lost_night_is_nan_and_not_zero():
     config = tf.Config(size=12, rows=0, patterns=5, exact=True)
     stored = tf.memories(config, KEY)

@@ -57,10 +57,6 @@ class ImageBatches(AbstractTask):
                 f"{np.shape(self.labels)}."
             )
         check_indices("order", self.order, count, "images")
-        if concrete(self.labels) and np.any(np.asarray(self.labels) < 0):
-            raise ValueError(
-                f"`labels` must not be negative; got {np.min(np.asarray(self.labels))}."
-            )
         check_range("deviation", self.deviation, 1e-30, np.inf)
         check_range("white", self.white, 1e-30, np.inf)
         check_range("mean", self.mean, -1e30, 1e30)
