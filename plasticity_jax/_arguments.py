@@ -66,26 +66,26 @@ def _scalar(value: Any) -> Any:
 
 
 def folder(path: str | os.PathLike[str]) -> Path:
-    """A path as a user writes it: `~` is the home; `ValueError` for no user's."""
+    """A path as a user writes it: `~` is the home; `ValueError` for what is none."""
     try:
         return Path(path).expanduser()
-    except RuntimeError as error:
+    except (RuntimeError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from error
 
 
 def floating(function: F) -> F:
-    """`function`, whose arguments annotated as floats may be any numbers.
+    """`function`, whose numbers are converted and shaped as they are annotated.
 
-    Python and NumPy numbers, integer arrays and lists become floating-point arrays, of
-    the precision of the first argument that is one, else of the default. Raises
-    `ValueError` for what is not a number.
+    Where floats are annotated, Python and NumPy numbers, integer arrays and lists
+    become floating-point arrays, of the precision of the first argument that is one,
+    else of the default. Axes of one name are equally long: nothing is broadcast. Raises
+    `ValueError` for what is not a number, and names the first argument that does not
+    fit those before it.
     """
     signature = inspect.signature(function)
-    hosts = {
-        name: host
-        for name, parameter in signature.parameters.items()
-        if (host := _array_type(parameter.annotation)) is not None
-    }
+    annotations = {k: x.annotation for k, x in signature.parameters.items()}
+    hosts = {k: host for k, x in annotations.items() if (host := _array_type(x))}
+    shaped = {k: x for k, x in annotations.items() if _has_axes(x)}
 
     @functools.wraps(function)
     def converting(*args: Any, **kwargs: Any) -> Any:
@@ -95,65 +95,56 @@ def floating(function: F) -> F:
         for name, x in given.items():
             if x is not None and not isinstance(x, eqx.Module):  # an operator
                 bound.arguments[name] = _as_float(name, x, hosts[name], known)
+        _check_shapes(bound.arguments, shaped)
         return function(*bound.args, **bound.kwargs)
 
     converting.takes_floats = tuple(hosts)  # pyright: ignore[reportAttributeAccessIssue]
     return converting  # pyright: ignore[reportReturnType]
 
 
-def fitting(function: F) -> F:
-    """`function`, whose arrays must be shaped as they are annotated.
-
-    Axes of one name are equally long: nothing is broadcast. Raises `ValueError` with
-    the name of the first argument that does not fit those before it. Goes below
-    `floating`.
-    """
-    signature = inspect.signature(function)
-    hints = {
-        name: parameter.annotation
-        for name, parameter in signature.parameters.items()
-        if _has_axes(parameter.annotation)
-    }
-
-    @functools.wraps(function)
-    def checked(*args: Any, **kwargs: Any) -> Any:
-        given = signature.bind(*args, **kwargs).arguments
-        given = {name: given[name] for name in hints if given.get(name) is not None}
-        with jaxtyped("context"):
-            for name, x in given.items():
-                if not isinstance(x, hints[name]):
-                    seen = ", ".join(f"{k} {shape_of(v)}" for k, v in given.items())
-                    kind = str(getattr(hints[name], "__name__", hints[name]))
-                    kind = re.sub(r"[\w.]+\.", "", kind)  # no names of modules
-                    raise ValueError(
-                        f"`{name}` must be {kind}, and axes of one name equally long; "
-                        f"got {seen}."
-                    )
-        return function(*args, **kwargs)
-
-    return checked  # pyright: ignore[reportReturnType]
+def _check_shapes(arguments: Mapping[str, Any], hints: Mapping[str, Any]) -> None:
+    """Raise `ValueError` for the first argument that is not shaped as annotated."""
+    given = {k: arguments[k] for k in hints if arguments.get(k) is not None}
+    with jaxtyped("context"):
+        for name, x in given.items():
+            if not isinstance(x, hints[name]):
+                seen = ", ".join(f"{k} {shape_of(v)}" for k, v in given.items())
+                kind = str(getattr(hints[name], "__name__", hints[name]))
+                kind = re.sub(r"[\w.]+\.", "", kind)  # no names of modules
+                raise ValueError(
+                    f"`{name}` must be {kind}, and axes of one name equally long; "
+                    f"got {seen}."
+                )
 
 
 def _has_axes(annotation: Any) -> bool:
     """Whether it says the shape of numbers or truth values, alone or in a union."""
-    parts = typing.get_args(annotation) or (annotation,)
-    arrays = [x for x in parts if isinstance(x, type) and issubclass(x, AbstractArray)]
+    arrays = [
+        x
+        for x in _members(annotation)
+        if isinstance(x, type) and issubclass(x, AbstractArray)
+    ]
     kinds: Any = [x.dtypes for x in arrays]
     return any({"float32", "int32", "bool"} & set(found) for found in kinds)
 
 
 def _array_type(annotation: Any) -> Any:
     """The array class of a jaxtyping annotation of floats, alone or in a union."""
-    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is (
-        typing.Union
-    ):
-        found = [_array_type(part) for part in typing.get_args(annotation)]
-        return next((host for host in found if host is not None), None)
-    if not (isinstance(annotation, type) and issubclass(annotation, AbstractArray)):
-        return None
-    kinds: Any = annotation.dtypes
-    floats = not isinstance(kinds, tuple | list) or "float32" in kinds
-    return annotation.array_type if floats else None
+    for part in _members(annotation):
+        if isinstance(part, type) and issubclass(part, AbstractArray):
+            kinds: Any = part.dtypes
+            if not isinstance(kinds, tuple | list) or "float32" in kinds:
+                return part.array_type
+    return None
+
+
+def _members(annotation: Any) -> tuple[Any, ...]:
+    """What may stand in a union; else the annotation itself."""
+    unions = (types.UnionType, typing.Union)
+    is_union = isinstance(annotation, types.UnionType) or (
+        typing.get_origin(annotation) in unions
+    )
+    return typing.get_args(annotation) if is_union else (annotation,)
 
 
 def _is_inexact(x: Any) -> bool:
@@ -261,6 +252,30 @@ def at_least(name: str, value: Any, low: float | int) -> None:
     """Raise `ValueError` if `value` is below `low`, or NaN."""
     if not value >= low:
         raise ValueError(f"`{name}` must be at least {low}; got {value}.")
+
+
+def check_kind(name: str, part: Any, kind: type) -> None:
+    """Raise `ValueError` unless `part` is of this class."""
+    if not isinstance(part, kind):
+        article = "an" if kind.__name__[0] in "AEIOU" else "a"
+        raise ValueError(
+            f"{name} must be {article} {kind.__name__}; got {shape_of(part)}."
+        )
+
+
+def check_takes(name: str, function: Any, *arguments: str) -> None:
+    """Raise `ValueError` unless `function` can be called with so many arguments."""
+    must = f"`{name}` must be a function of ({', '.join(arguments)})"
+    if not callable(function):
+        raise ValueError(f"{must}; got {shape_of(function)}.")
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # of compiled code: nobody knows
+        return
+    try:
+        signature.bind(*arguments)
+    except TypeError as error:
+        raise ValueError(f"{must}; got one of {signature}: {error}.") from error
 
 
 def check_finite(name: str, array: Any) -> None:

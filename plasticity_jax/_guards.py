@@ -7,6 +7,7 @@ the other way round (`x > 0`) a lost run would look calm.
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike
 
@@ -44,6 +45,20 @@ def power(base: Array, exponent: Any) -> Array:
     raised = jnp.where(nothing, jnp.ones_like(base), base) ** exponent
     raised = jnp.where(jnp.isnan(base), base, raised)  # NaN ** 0 is 1
     return jnp.where(nothing, jnp.zeros_like(raised), raised)
+
+
+def extent(x: Array, exponent: Any = 2) -> Array:
+    """What to divide by before a power: the largest size along the last axis, kept.
+
+    1 where its power is far from where precision ends, so that ordinary numbers keep
+    their bits, and where all are 0 or one is infinite. NaN where one is. A constant
+    under differentiation.
+    """
+    largest = jnp.max(jnp.abs(x), axis=-1, keepdims=True, initial=0)
+    largest, exponent = jax.lax.stop_gradient((largest, exponent))
+    far = jnp.abs(exponent * jnp.log2(largest)) > jnp.finfo(x.dtype).maxexp / 2
+    far = (far & (largest != 0) & ~jnp.isinf(largest)) | jnp.isnan(largest)
+    return jnp.where(far, largest, jnp.ones_like(largest))
 
 
 def eigh(matrix: Array) -> tuple[Array, Array]:

@@ -48,6 +48,7 @@ UNREAD = {
     *("__abstractmethods__", "_abc_impl", "__match_args__", "__firstlineno__"),
     *("__static_attributes__", "__type_params__", "__parameters__", "__orig_bases__"),
     *("__dataclass_fields__", "__dataclass_params__", "__subclasshook__"),
+    "__slotnames__",  # kept by copy and pickle
     *("_member_map_", "_value2member_map_"),  # of an enumeration: its members, again
 }
 NUMBERS: tuple[Any, ...] = (int, float, complex, bytes, str)
@@ -85,6 +86,12 @@ def identity_of(parts: Mapping[str, Any], roots: Iterable[Any] = ()) -> dict[str
     identity["libraries"] = "\n".join(sorted(reader.libraries))
     identity["python"] = f"{sys.version_info.major}.{sys.version_info.minor}"
     return identity
+
+
+def values_of(parts: Mapping[str, Any]) -> dict[str, str]:
+    """The named parts as text, without the code that they reach."""
+    reader = _Reader()
+    return {name: reader.lines(name, part) for name, part in parts.items()}
 
 
 class _Reader:
@@ -390,6 +397,7 @@ class _Reader:
         """The name of a piece of code, put into the queue when it is met first."""
         if id(piece) not in self._names:
             self._alive.append(piece)
+            name = name.replace("__mp_main__", "__main__")  # as spawned workers call it
             count = self._taken[name] = self._taken.get(name, 0) + 1
             self._names[id(piece)] = name if count == 1 else f"{name}#{count}"
             self._queue.append((piece, self._names[id(piece)], name))
@@ -489,19 +497,14 @@ def _attribute(module: types.ModuleType, name: str) -> Any:
 
 
 def _imported(name: str, names: Mapping[str, Any]) -> Any:
-    """A module that code imports while it runs; a library's is not loaded for that."""
+    """A module that code imports while it runs."""
     level = len(name) - len(name.lstrip("."))
     if level:
         name = importlib.util.resolve_name(name, names.get("__package__") or "")
     try:
-        found = importlib.util.find_spec(name.partition(".")[0])
-    except ValueError:  # of __main__
-        found = None
-    if found is None and name not in sys.modules:
+        return importlib.import_module(name)
+    except ImportError:
         return "absent"
-    if name not in sys.modules and _is_library(found.origin if found else None):
-        return f"module {name}"
-    return importlib.import_module(name)
 
 
 def _references(code: types.CodeType) -> Iterator[tuple[str, ...]]:

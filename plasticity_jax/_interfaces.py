@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, Int, Key, PyTree
 
-from ._arguments import fill_array_fields, shape_of
+from ._arguments import check_kind, fill_array_fields, shape_of
 from ._arguments import real as real
 from ._arguments import require as require
 
@@ -98,8 +98,8 @@ class System(eqx.Module):
     projections: tuple[AbstractProjection, ...] = ()
 
     def __check_init__(self) -> None:
-        _check_kind("`task`", self.task, AbstractTask)
-        _check_kind("`circuit`", self.circuit, AbstractCircuit)
+        check_kind("`task`", self.task, AbstractTask)
+        check_kind("`circuit`", self.circuit, AbstractCircuit)
         if not isinstance(self.rules, Mapping):
             raise ValueError(
                 f"`rules` must map names to rules; got {type(self.rules).__name__}."
@@ -110,17 +110,18 @@ class System(eqx.Module):
                 f"{type(self.projections).__name__}."
             )
         for i, projection in enumerate(self.projections):
-            _check_kind(f"`projections`[{i}]", projection, AbstractProjection)
+            check_kind(f"`projections`[{i}]", projection, AbstractProjection)
         for name, rule in self.rules.items():
             if not isinstance(name, str):
                 raise ValueError(f"`rules` must map names to rules; got {name!r}.")
-            _check_kind(f"rules: '{name}'", rule, AbstractRule)
+            check_kind(f"rules: '{name}'", rule, AbstractRule)
             rule.check(self.circuit)
 
 
-def _check_kind(name: str, part: Any, kind: type) -> None:
-    if not isinstance(part, kind):
-        raise ValueError(f"{name} must be an {kind.__name__}; got {shape_of(part)}.")
+def _as_step(step: Any) -> Array:
+    if not jnp.issubdtype(jnp.result_type(step), jnp.integer):
+        raise ValueError(f"`step` must be an integer; got {step}.")
+    return jnp.asarray(step, jnp.int32)
 
 
 class State(eqx.Module):
@@ -128,9 +129,7 @@ class State(eqx.Module):
 
     activity: Any
     synapses: Synapses
-    step: Int[Array, ""] = eqx.field(
-        default=0, converter=lambda step: jnp.asarray(step, jnp.int32)
-    )
+    step: Int[Array, ""] = eqx.field(default=0, converter=_as_step)
 
 
 def advance(
@@ -178,6 +177,9 @@ def _acted(
 ) -> tuple[Any, AbstractSignals]:
     """What a circuit returns, checked, with the run's step if it counts none itself."""
     who = f"the circuit {type(circuit).__name__}"
+    kind = type(circuit).__call__.__annotations__.get("activity")
+    if isinstance(kind, type) and issubclass(kind, eqx.Module | tuple):
+        check_kind(f"{who}: `activity`", state.activity, kind)
     found = circuit(state.activity, state.synapses, stimulus, key)
     if not isinstance(found, tuple) or len(found) != 2:
         raise ValueError(

@@ -14,6 +14,8 @@ import numpy as np
 from jax.extend.random import define_prng_impl
 from jaxtyping import Array, Key
 
+from ._arguments import shape_of
+
 
 TAG = "fryu"  # how JAX names the unrolled kind
 ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
@@ -25,17 +27,22 @@ def unrolled(key: Key[Array, "..."]) -> Key[Array, "..."]:
     Raises `ValueError` for keys that are not threefry's: what `rbg` draws depends on
     the batch that a run is in.
     """
-    check_threefry(key)
+    check_threefry("key", key)
     partitionable = jax.config.jax_threefry_partitionable  # pyright: ignore[reportAttributeAccessIssue]
     return jr.wrap_key_data(jr.key_data(key), impl=THREEFRY) if partitionable else key
 
 
-def check_threefry(keys: Key[Array, "..."]) -> None:
-    """Raise `ValueError` unless the keys are threefry's."""
-    kind = str(jr.key_impl(keys))
+def check_threefry(name: str, keys: Any) -> None:
+    """Raise `ValueError` unless these are keys, and threefry's."""
+    try:
+        kind = str(jr.key_impl(keys))
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"`{name}` must be made by jax.random.key; got {shape_of(keys)}."
+        ) from error
     if kind not in ("threefry2x32", TAG):
         raise ValueError(
-            f"`key` is of the kind '{kind}', whose draws depend on the batch that a "
+            f"`{name}` is of the kind '{kind}', whose draws depend on the batch that a "
             "run is in; make threefry keys: jax.random.key(0, impl='threefry2x32')."
         )
 

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import hashlib
 import itertools
+import json
 import math
 import os
 import pickle
@@ -32,9 +33,10 @@ from jaxtyping import Array, Key
 
 from ._arguments import shape_of
 from ._batch_size import choose_batch_size
+from ._identity import identity_of
 from ._keys import check_threefry
 from ._progress import Progress
-from ._store import Results, Store
+from ._store import difference, Results, Store
 
 
 Run = Callable[[Any, Key[Array, ""]], Mapping[str, Array]]
@@ -58,13 +60,14 @@ def map_lanes(
     points: dict[str, Array],
     keys: Key[Array, " lane"],
     devices: tuple[Any, ...] = (),
-    version: str = "",
+    reads: str = "",
 ) -> dict[str, Array]:
     """`run` at every lane: a point of the grid with a key; split over `devices`.
 
-    `version` tells what the run reads besides its arguments: another one compiles anew.
+    `reads` tells what the run reads besides its arguments: if that changes, it compiles
+    anew.
     """
-    del version
+    del reads
 
     def lane(
         run: Run, config: eqx.Module, point: dict[str, Array], key: Key[Array, ""]
@@ -109,7 +112,9 @@ def _observables(found: Any) -> dict[str, Array]:
                 f"`run` must return arrays by name; '{name}' is {shape_of(x)}: return "
                 "each part under a name of its own."
             )
-        if not eqx.is_array_like(x):
+        if not eqx.is_array_like(x) or jnp.issubdtype(
+            jnp.result_type(x), jax.dtypes.prng_key
+        ):
             raise ValueError(
                 f"`run` must return arrays by name; '{name}' is {type(x).__name__}."
             )
@@ -131,7 +136,7 @@ class Lanes:
     programs: dict[int, Any] = dataclasses.field(default_factory=dict)
     turn: Any = dataclasses.field(default_factory=contextlib.nullcontext)
     compile_seconds: float = 0.0
-    version: str = ""
+    reads: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def of(
@@ -152,14 +157,14 @@ class Lanes:
             if isinstance(leaf, jax.Array) and jnp.issubdtype(
                 leaf.dtype, jax.dtypes.prng_key
             ):
-                check_threefry(leaf)
+                check_threefry("run", leaf)
         typed = jnp.issubdtype(keys.dtype, jax.dtypes.prng_key)
         if not typed or keys.ndim != 1 or not len(keys):
             raise ValueError(
                 "`keys` must be a 1-D array of keys, at least one, such as "
                 f"jax.random.split(jax.random.key(0), 8); got {keys.dtype}{keys.shape}."
             )
-        check_threefry(keys)
+        check_threefry("keys", keys)
         shape = tuple(len(axis.values[0]) for axis in axes)
         count = math.prod(shape)
         index = np.unravel_index(np.arange(count), shape) if shape else ()
@@ -186,7 +191,7 @@ class Lanes:
         data = jnp.asarray(self.keys[self.seeds[lanes]])
         keys = jr.wrap_key_data(data, impl=self.implementation)
         some = self.run, self.config, points, keys
-        return (*some, self.devices, self.version) if whole else some
+        return (*some, self.devices, json.dumps(self.reads)) if whole else some
 
     def _width(self, size: int) -> int:
         """Lanes of the program: as many for each device."""
@@ -299,6 +304,15 @@ def settings() -> dict[str, str]:
     return {name: str(getattr(jax.config, name)) for name in names}
 
 
+def reads_of(run: Run, config: eqx.Module) -> dict[str, str]:
+    """What a run reads besides the arrays that it is given, by name.
+
+    Raises `ValueError` for what cannot be looked into.
+    """
+    run, config = eqx.filter((run, config), eqx.is_array, inverse=True)
+    return identity_of({"run": run, "config": config}, roots=(map_lanes,))
+
+
 class Answer(NamedTuple):
     """What a worker says: its name, and the batch unless it lacks the run's parcel."""
 
@@ -361,10 +375,11 @@ def packed(lanes: Lanes) -> bytes:
 
     Raises `ValueError` if the run function or its config cannot be pickled.
     """
-    fields = (lanes.run, lanes.config, lanes.points, lanes.keys, lanes.seeds)
+    names = ("run", "config", "points", "keys", "seeds", "implementation", "double")
+    fields = {name: getattr(lanes, name) for name in names}
+    home = _process(), settings(), lanes.reads
     try:
-        kind = lanes.implementation
-        return pickle.dumps((settings(), *fields, kind, lanes.double))
+        return pickle.dumps((lanes.double, pickle.dumps((home, fields))))
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise ValueError(
             f"executor: the run cannot be sent to another process ({error}); define "
@@ -377,11 +392,13 @@ def compute_elsewhere(
 ) -> Answer:
     """A batch, computed by a worker that unpacks and compiles each sweep once.
 
-    Raises `ValueError` if the worker cannot import the run function or its config, or
-    was forked from a process that had loaded JAX, whose threads it lacks.
+    Raises `ValueError` if the worker cannot import the run function or its config, if
+    they read something else there (a global that a script has set, another version of a
+    file or a library), or if the worker was forked from a process that had loaded JAX,
+    whose threads it lacks.
     """
     del call
-    worker = f"{socket.gethostname()}:{os.getpid()}"
+    worker = _process()
     if os.getpid() in _FORKED:
         raise ValueError(
             "executor: its workers are forked, and JAX hangs in a fork of a process "
@@ -393,27 +410,42 @@ def compute_elsewhere(
             if parcel is None:
                 return Answer(worker, None)
             _UNPACKED.clear()  # one sweep at a time: programs take memory
-            try:
-                with jax.enable_x64(True):  # else arrays lose half of their bits here
-                    wanted, *fields = pickle.loads(parcel)
-                for name, value in settings().items():
-                    if value != wanted[name]:
-                        raise ValueError(
-                            f"executor: `{name}` is {value} in a worker and "
-                            f"{wanted[name]} here, and numbers depend on it."
-                        )
-                _UNPACKED[digest] = Lanes(*fields)
-            except (AttributeError, ImportError) as error:
-                raise ValueError(
-                    f"executor: a worker cannot import what it is to run ({error}); "
-                    "define the run function and its config in a module that workers "
-                    "have too, not in a script or a notebook."
-                ) from error
+            _UNPACKED[digest] = _unpacked(parcel, worker)
         lanes = _UNPACKED[digest]
         if size not in lanes.programs:
             with jax.enable_x64(lanes.double):
                 lanes.compile(size)
     return Answer(worker, lanes(start, size))
+
+
+def _process() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def _unpacked(parcel: bytes, worker: str) -> Lanes:
+    """The lanes of a parcel, if they read here what they read where they come from."""
+    double, content = pickle.loads(parcel)
+    try:
+        with jax.enable_x64(double):  # modules that are imported now may make arrays
+            (origin, wanted, reads), fields = pickle.loads(content)
+            lanes = Lanes(**fields)
+            found = reads_of(lanes.run, lanes.config) if reads else {}
+    except (AttributeError, ImportError) as error:
+        raise ValueError(
+            f"executor: a worker cannot import what it is to run ({error}); define the "
+            "run function and its config in a module that workers have too, not in a "
+            "script or a notebook."
+        ) from error
+    if worker == origin:  # a thread
+        return lanes
+    for name, value in (wanted | reads).items():
+        if (here := (settings() | found).get(name)) != value:
+            raise ValueError(
+                f"executor: what runs read is not the same in a worker: {name} "
+                f"{difference(value, str(here))}. Set it where workers import it, in "
+                "the run's module or its config."
+            )
+    return lanes
 
 
 def _diverged(results: Results) -> np.ndarray:
@@ -439,8 +471,8 @@ def chosen_size(lanes: Lanes, workers: int) -> int:
     """The batch size of the last sweep of the same program, or one found by trial."""
     leaves, structure = jax.tree.flatten((lanes.run, lanes.config))
     kinds = [(x.shape, x.dtype) if eqx.is_array(x) else x for x in leaves]
-    version = lanes.version
-    program = (structure, *kinds, *lanes.points, lanes.total, workers, version)
+    reads = json.dumps(lanes.reads)
+    program = (structure, *kinds, *lanes.points, lanes.total, workers, reads)
 
     def load(size: int) -> None:
         """As many batches at once as there will be."""

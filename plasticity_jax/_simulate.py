@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Key, PyTree
 
-from ._arguments import concrete, whole
+from ._arguments import check_kind, check_takes, concrete, whole
 from ._interfaces import advance, State, System
 from ._keys import unrolled
 
@@ -40,7 +40,7 @@ def simulate(
 
     `record` is part of the compiled program: pass a module-level function, since a
     new lambda compiles anew. Raises `ValueError` unless `steps` is a positive multiple
-    of `every`, the keys are threefry keys, the task has a stimulus for all steps and
+    of `every`, `key` is a threefry key, the task has a stimulus for all steps and
     every part does what `advance` asks of it.
     """
     count, thin = whole("steps", steps), whole("every", every)
@@ -49,6 +49,9 @@ def simulate(
             f"`steps` ({count}) must be a positive multiple of `every` ({thin}), "
             "and `every` at least 1."
         )
+    check_kind("`system`", system, System)
+    check_kind("`state`", state, State)
+    check_takes("record", record, "state", "signals", "changes")
     if concrete(state.step):
         system.task.check(int(state.step), count)
     return _run(system, state, unrolled(key), count, record, thin)

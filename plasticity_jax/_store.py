@@ -141,11 +141,11 @@ def _compare(path: Path, found: dict[str, Any], identity: Mapping[str, str]) -> 
         if kept != value:
             raise ValueError(
                 f"store: {path.parent} belongs to another sweep: {name} "
-                f"{_difference(kept, value)}. Choose another folder, or delete it."
+                f"{difference(kept, value)}. Choose another folder, or delete it."
             )
 
 
-def _difference(kept: str | None, value: str) -> str:
+def difference(kept: str | None, value: str) -> str:
     """What differs, in a line: of long texts the first lines that do."""
     before, after = (str(kept)).splitlines() or [""], value.splitlines() or [""]
     pairs = [(a, b) for a, b in zip(before, after, strict=False) if a != b]

@@ -16,9 +16,9 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Key
 
-from ._arguments import folder, nearest, whole, with_array_leaves
+from ._arguments import check_takes, folder, nearest, whole, with_array_leaves
 from ._config import checked_grid, to_toml
-from ._identity import identity_of
+from ._identity import values_of
 from ._lanes import (
     Axis,
     batches_in_flight,
@@ -26,6 +26,7 @@ from ._lanes import (
     compute,
     Lanes,
     map_lanes,
+    reads_of,
     settings,
 )
 from ._lanes import Run as Run
@@ -90,6 +91,7 @@ def sweep(
     """
     started = time.perf_counter()
     config = _checked(config)
+    check_takes("run", run, "config", "key")
     asked = None if batch_size is None else whole("batch_size", batch_size, 1)
     if executor is not None and not isinstance(executor, Executor):
         raise ValueError(
@@ -99,13 +101,15 @@ def sweep(
     axes = _axes(config, grid)
     shape = tuple(len(axis.values[0]) for axis in axes)
     several = _several(devices)
-    identity = {}
-    if store is not None:  # before tracing: a run may leave traces in its module
-        parts = {"run": run, "config": config}
-        identity = identity_of(parts, roots=(map_lanes,))
-        identity["settings"] = json.dumps(settings())
     lanes = Lanes.of(run, config, axes, keys, several)
-    lanes.version = _version(run, config)
+    identity: dict[str, str] = {}
+    try:  # before tracing: a run may leave traces in its module
+        lanes.reads = reads_of(run, config)
+        if store is not None:
+            identity = lanes.reads | values_of({"run": run, "config": config})
+    except ValueError:  # without a store JAX alone decides what compiles anew
+        if store is not None:
+            raise
     one = lanes.batch(np.zeros(1, int), whole=False)
     structure = eqx.filter_eval_shape(map_lanes, *one)
     labels = _labels(structure, axes, dims or {})
@@ -188,10 +192,15 @@ def _labels(
     """Dimension names of every observable; raises if they clash or do not fit."""
     taken = {name for axis in axes for name in (axis.name, *axis.fields)}
     outer = (*(axis.name for axis in axes), "seed")
-    for name in dims:
+    for name, own in dims.items():
         if name not in structure:
             raise ValueError(
-                f"dims: unknown observable '{name}'.{nearest(name, structure)}"
+                f"dims: unknown observable '{name}'.{nearest(str(name), structure)}"
+            )
+        if not isinstance(own, tuple | list) or any(type(x) is not str for x in own):
+            raise ValueError(
+                f"dims: '{name}' must have a tuple of names, one for each dimension of "
+                f"its own; got {own!r}."
             )
     labels: dict[str, tuple[str, ...]] = {"diverged": outer}
     lengths: dict[str, int] = {}
@@ -219,23 +228,17 @@ def _labels(
 
 def _several(devices: Sequence[Any] | None) -> tuple[Any, ...]:
     """The devices that share a batch; none if there is only one to choose from."""
-    found = tuple(jax.local_devices() if devices is None else devices)
+    found = jax.local_devices() if devices is None else devices
+    if not isinstance(found, Sequence) or not all(
+        isinstance(device, jax.Device) for device in found
+    ):
+        raise ValueError(
+            f"`devices` must be a list of devices, such as jax.devices(); got {found}."
+        )
+    found = tuple(found)
     if not found:
         raise ValueError("`devices` must hold at least one device.")
     return found if len(found) > 1 or devices is not None else ()
-
-
-def _version(run: Run, config: eqx.Module) -> str:
-    """What the run reads besides its arguments, as part of the compiled program's key.
-
-    A global that was changed since the last sweep compiles anew. What cannot be looked
-    into is left to JAX.
-    """
-    static = eqx.filter((run, config), eqx.is_array, inverse=True)
-    try:
-        return json.dumps(identity_of({"static": static}, roots=(map_lanes,)))
-    except ValueError:
-        return ""
 
 
 def _settings(
@@ -251,12 +254,12 @@ def _settings(
         for field, values in zip(axis.fields, axis.values, strict=True)
     }
     names = ("plasticity_jax", "jax", "keys", "key_kind", "precision", "device")
-    settings = {name: str(attributes[name]) for name in names}
-    settings["grid"] = json.dumps([[axis.name for axis in axes], grid])
-    settings["devices"] = str(max(1, devices))
+    kept = {name: str(attributes[name]) for name in names} | settings()
+    kept["grid"] = json.dumps([[axis.name for axis in axes], grid])
+    kept["devices"] = str(max(1, devices))
     if batch_size is not None:
-        settings["batch_size"] = str(batch_size)
-    return settings
+        kept["batch_size"] = str(batch_size)
+    return kept
 
 
 def _attributes(config: eqx.Module, keys: Key[Array, " seed"]) -> dict[str, Any]:

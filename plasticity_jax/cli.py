@@ -179,7 +179,7 @@ def run(
         preset = "small"
     plan = load_plan(named.experiment.config, path, preset)
     plan = _overridden(plan, set, grid, seeds)
-    store = out / f".{named.name}.store"
+    store, is_new = out / f".{named.name}.store", not out.exists()
     with locked(store):
         if not resume:
             emptied(store)
@@ -195,8 +195,8 @@ def run(
         finally:
             if not any(store.rglob("batch-*")):  # nothing to go on from
                 shutil.rmtree(store, ignore_errors=True)
-                with contextlib.suppress(OSError):
-                    out.rmdir()  # if this run made it, and nothing is in it
+                if is_new and not any(out.iterdir()):
+                    out.rmdir()
     console = _console()
     console.print(verdict.table())
     if undrawn:

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 
 import equinox as eqx
 import jax
@@ -26,7 +27,12 @@ from plasticity_jax import (
 from plasticity_jax._arguments import fill_array_fields, real, whole
 from plasticity_jax._interfaces import Scalar
 from plasticity_jax._lanes import _diverged
-from plasticity_jax.circuits import LossCircuit, RateNetwork, Resting
+from plasticity_jax.circuits import (
+    LossCircuit,
+    RateNetwork,
+    Resting,
+    StochasticNetwork,
+)
 from plasticity_jax.tasks import Constant
 
 
@@ -281,6 +287,7 @@ RETURNED = {
     "a nested dict": (lambda c, k: {"x": {"a": c.gain}}, r"'x' is \{a: "),
     "a tuple": (lambda c, k: {"x": (c.gain, c.gain)}, r"'x' is \("),
     "a text": (lambda c, k: {"x": "much"}, "'x' is str"),
+    "a key": (lambda c, k: {"x": k}, "'x' is ArrayImpl|'x' is .*Tracer"),
     "a number as a name": (lambda c, k: {1: c.gain}, "names that are text; got 1"),
 }
 
@@ -301,7 +308,55 @@ def test_other_arguments_of_a_sweep_are_named():
         swept(executor="dask")
     with pytest.raises(ValueError, match="of the kind 'rbg'"):
         swept(keys=jr.split(jr.key(0, impl="rbg"), 2))
+    for given in ("cpu", ["cpu"], jax.devices()[0]):
+        with pytest.raises(ValueError, match="`devices` must be a list of devices"):
+            swept(devices=given)
+    with pytest.raises(ValueError, match=r"3: .*int"):
+        swept(store=3)
+    for run in (3, lambda config: {}, lambda config, key, more: {}):
+        with pytest.raises(
+            ValueError, match=r"`run` must be a function of \(config, k"
+        ):
+            swept(run=run)
+    for dims in (None, "a", ("a", 1), 3):
+        with pytest.raises(ValueError, match="dims: 'x' must have a tuple of names"):
+            swept(dims={"x": dims})
     assert swept(batch_size=np.int32(2)).attrs["batch_size"] == 2
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_other_arguments_of_a_run_are_named():
+    state = State(None, WEIGHTS)
+    system = System(Constant(None), LOSS, {})
+    run = functools.partial(simulate, steps=2)
+    for wrong in (0, None, jnp.ones(2), "key"):
+        with pytest.raises(ValueError, match="`key` must be made by"):
+            run(system, state, wrong)
+    with pytest.raises(ValueError, match="`state` must be a State; got None"):
+        run(system, None, KEY)
+    with pytest.raises(ValueError, match="`system` must be a System; got LossCircuit"):
+        run(LOSS, state, KEY)
+    for record in (3, lambda state, signals: state):
+        with pytest.raises(
+            ValueError, match=r"`record` must be a function of .state, s"
+        ):
+            run(system, state, KEY, record=record)
+    for loss in (3, lambda synapses: 0.0):
+        with pytest.raises(
+            ValueError, match=r"`loss` must be a function of .synapses, s"
+        ):
+            LossCircuit(loss)
+        with pytest.raises(
+            ValueError, match=r"`loss` must be a function of .weights, st"
+        ):
+            StochasticNetwork(loss)
+    with pytest.raises(ValueError, match=r"`step` must be an integer; got 1\.5"):
+        State(None, WEIGHTS, step=1.5)
+    resting = System(Constant(None), RateNetwork(), {})
+    with pytest.raises(
+        ValueError, match="RateNetwork: `activity` must be a Rates; got"
+    ):
+        run(resting, state, KEY)
 
 
 def test_a_config_of_another_precision_is_refused():

@@ -278,6 +278,16 @@ REFUSED: list[tuple[Callable, str]] = [
         lambda: curvature.natural_gradient(jnp.ones(3), HIDDEN),
         "it has a negative eigenvalue",
     ),
+    *(
+        (
+            lambda how=how: curvature.natural_gradient(
+                jnp.ones(0), jnp.ones((0, 0)), method=how
+            ),
+            r"`gradient` must hold a number; got float64\(0,\)",
+        )
+        for how in ("dense", "cholesky", "cg")
+    ),
+    (lambda: curvature.hessian(jnp.sum, jnp.ones(0)), "`params` must hold a number"),
     (lambda: curvature.natural_gradient(ONE, OTHER), r"like `gradient`, .*\(3,\)"),
     (lambda: curvature.natural_gradient(EYE[0], EYE, damping=-1), "`damping` must not"),
     (lambda: curvature.natural_gradient(EYE[0], EYE, damping=EYE[0]), "be one number"),
@@ -394,6 +404,22 @@ def test_the_best_ratio_has_its_derivative():
     assert secant > 0.05
 
 
+def test_an_outcome_of_probability_zero_counts_nothing_if_its_score_is_finite():
+    """Else the limit may be anything: of p = w^2 it is 4, of p = w infinite."""
+    logits = lambda w: jnp.stack([w[0], w[1], w[0] * w[1]])
+    three = lambda w, x, y: jax.nn.log_softmax(
+        jnp.where(jnp.arange(3) < 2, logits(w), -jnp.inf)
+    )[y]
+    two = lambda w, x, y: jax.nn.log_softmax(logits(w)[:2])[y]
+    at = lambda log_prob, count: curvature.fisher(
+        log_prob, jnp.asarray([1.0, 2.0]), INPUTS, outcomes=jnp.arange(count)
+    )
+    assert np.allclose(at(three, 3), at(two, 2), rtol=1e-12)
+    square = lambda w, x, y: jnp.log(jnp.stack([w[0] ** 2, 1 - w[0] ** 2]))[y]
+    found = curvature.fisher(square, jnp.zeros(1), INPUTS, outcomes=jnp.arange(2))
+    assert np.isnan(found)
+
+
 # --- damping --------------------------------------------------------------------------
 
 SIZE = 80
@@ -432,8 +458,11 @@ def test_where_rounding_decides_there_is_a_word():
     solve = lambda metric, damping, **how: curvature.natural_gradient(
         jnp.ones(len(metric)), single(metric), damping=damping, **how
     )
-    with pytest.warns(UserWarning, match="good to about .* raise `damping`, or use"):
-        solve(METRIC, 1e-5)
+    for method in ("dense", "cholesky"):
+        with pytest.warns(
+            UserWarning, match="good to about 3e-02 .* `damping`, or use"
+        ):
+            solve(METRIC, 1e-5, method=method)
     with pytest.warns(UserWarning, match="up to 5.00e-05 are left out"):
         solve(np.diag([5e-5] + [14.0] * 99), 0.0)
     with pytest.warns(UserWarning, match="ended at a residual of"):
@@ -441,6 +470,7 @@ def test_where_rounding_decides_there_is_a_word():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         solve(np.diag([0.0] + [14.0] * 99), 0.0)
+        solve(METRIC, 1e-3, method="cholesky")
 
 
 @pytest.mark.parametrize("saddle_free", [False, True])

@@ -140,6 +140,8 @@ def test_a_disk_that_is_full_leaves_a_store_to_resume(
 
 LIMITED = """
 import resource, sys
+import jaxtyping  # as pytest does: it changes the code, and so what a store compares
+jaxtyping.install_import_hook("plasticity_jax", "beartype.beartype")
 from plasticity_jax import cli
 resource.setrlimit(resource.RLIMIT_FSIZE, (16_000, resource.RLIM_INFINITY))
 sys.argv = ["plasticity-jax", *sys.argv[1:]]

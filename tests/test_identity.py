@@ -1,6 +1,7 @@
 """What a store can tell apart: code, defaults, closures, globals, fields, leaves."""
 
 import collections
+import copy
 import dataclasses
 import enum
 import functools
@@ -245,6 +246,16 @@ def test_what_is_only_cached_changes_nothing():
     before = of(by_closure(lazy))
     assert lazy.table.sum() == 3
     assert of(by_closure(lazy)) == before
+
+
+def test_what_pickle_keeps_on_a_class_changes_nothing():
+    class Fresh:
+        pass
+
+    before = of(by_closure(Fresh))
+    copy.copy(Fresh())  # asks as pickle does
+    assert "__slotnames__" in vars(Fresh)
+    assert of(by_closure(Fresh)) == before
 
 
 def test_objects_that_hold_themselves_end():

@@ -205,6 +205,9 @@ REFUSED = {
     ),
     "`relative` must lie in": lambda: measure.density(SIGNS, 2.0),
     "at least 2 patterns; got 1": lambda: measure.lifetime_sparseness(jnp.ones((3, 1))),
+    "`responses` must not be negative; got -1": lambda: measure.lifetime_sparseness(
+        SIGNS
+    ),
     "`states` (n, cue) must be shaped": lambda: measure.recalled(
         jnp.ones((3, 2)), jnp.ones((3, 1)), 0.5
     ),
@@ -223,6 +226,7 @@ REFUSED = {
         jnp.ones(2), jnp.ones(1)
     ),
     "`potential`, `u` and `v`": lambda: measure.plane_activity(jnp.ones(3), *EYE),
+    "u.u = 4, v.v = 1": lambda: measure.plane_activity(EYE[0], 2 * EYE[0], EYE[1]),
     "u.u = nan": lambda: measure.rotation(EYE, jnp.nan * EYE[0], EYE[1]),
     "the length of the weights, 2": lambda: measure.memory_eigenvalue(EYE, jnp.eye(3)),
     "columns of `basis` must be orthonormal": lambda: measure.memory_eigenvalue(
@@ -281,6 +285,46 @@ def test_traced_labels_and_exponents_out_of_range_are_nan():
     assert np.isnan(bits(jnp.arange(3))).tolist() == [False, True, True]
     sizes = jax.vmap(lambda q: measure.norm(SIGNS[0], q))(jnp.asarray([2.0, 0.0, -1.0]))
     assert np.isnan(sizes).tolist() == [False, True, True]
+    shares = jax.vmap(measure.lifetime_sparseness)(
+        EYE - jnp.diag(jnp.asarray([0.0, 2.0]))
+    )
+    assert np.isnan(shares).tolist() == [False, True]
+
+
+# name -> a measure of vectors (3, 4) of some size, and the power of the size in it
+SIZED = {
+    "norm 2": (lambda w: measure.norm(w, 2), 1),
+    "norm 0.5": (lambda w: measure.norm(w, 0.5), 1),
+    "norm 200": (lambda w: measure.norm(w, 200), 1),
+    "volatile": (lambda w: measure.volatile_noise_ratio(w[0], w, 2), 0.5),
+    "ratio": (lambda w: measure.noise_ratio(w[0], w, 1.5), 0),
+    "memory": (
+        lambda w: measure.memory_ratios(w[None, :1], jnp.sign(w[None, :1]), w[None]),
+        0,
+    ),
+    "sparseness": (measure.lifetime_sparseness, 0),
+    "basis": (lambda w: jnp.stack(measure.plane_basis(w, w[::-1])), 0),
+}
+
+
+@pytest.mark.parametrize("name", SIZED)
+def test_no_size_that_single_precision_holds_is_too_large_or_small(name):
+    function, degree = SIZED[name]
+    weights = jnp.asarray([3.0, 4.0, 0.0, 1.0], jnp.float32)
+    both = lambda w: (function(w), jax.jacobian(function)(w))
+    right, slopes = both(weights)
+    for size in (1e25, 1e-25):
+        found, steep = both(weights * jnp.float32(size))
+        np.testing.assert_allclose(found, right * size**degree, rtol=2e-5, atol=1e-36)
+        steep = np.asarray(steep, float) * size ** (1 - degree)
+        np.testing.assert_allclose(steep, slopes, rtol=2e-5, atol=1e-6)
+
+
+def test_the_norm_of_zeros_and_of_what_is_infinite():
+    sizes = jax.vmap(lambda w: measure.norm(w, 2))
+    found = sizes(jnp.asarray([[0.0, 0.0], [jnp.inf, 1.0], [jnp.inf, jnp.nan]]))
+    assert np.array_equal(found, [0.0, np.inf, np.nan], equal_nan=True)
+    assert not np.any(jax.grad(lambda w: measure.norm(w, 2))(jnp.zeros(2)))
 
 
 def test_weights_count_by_their_size():

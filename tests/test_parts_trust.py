@@ -201,6 +201,7 @@ TASKS = {
         (lambda: tasks.draw_patterns(9, 2, NAN, KEY), "`coding_level` must lie"),
         (lambda: tasks.draw_patterns(9, 2, 0.05, KEY, exact=True), "1 to 8 of 9 bits"),
         (lambda: tasks.draw_patterns(9, 2, 0.95, KEY, exact=True), "1 to 8 of 9 bits"),
+        (lambda: tasks.draw_patterns(9, 3, V / 2, KEY), "`coding_level` must be"),
         (lambda: tasks.draw_patterns(0, 2, 0.5, KEY), "`n` must be at least 1"),
     ],
     "epoch_orders": [
@@ -311,7 +312,10 @@ RULES = {
                 rules.Dissipation(4.0),
                 rules.Intermittent(rules.Dissipation(1.0), 4),
                 rules.Scaled(rules.Dissipation(4.0), 0.1),
+                rules.Scaled(rules.Dissipation(1.0), 4),
+                rules.Scaled(rules.Intermittent(rules.Dissipation(1.0), 2), 2.0),
                 rules.Scheduled(rules.Dissipation(4.0), lambda step: 0.1),
+                rules.Scheduled(rules.Dissipation(1.0), lambda step: 4 - step),
                 rules.Masked(rules.Dissipation(4.0), W),
                 rules.Separate({"x": rules.Dissipation(4.0)}),
             )
@@ -778,6 +782,9 @@ NANS = {
     "a slope": lambda: rules.OptimalMagnitude(Descent(), 1.0)(V, STEEP, KEY),
     "a slope of noise": lambda: rules.OptimalMagnitude(Wiener(), 1.0)(V, STEEP, KEY),
     "a curvature": lambda: rules.OptimalMagnitude(Descent(), 1.0)(V, FLAT, KEY),
+    "a curvature uphill": lambda: rules.OptimalMagnitude(
+        rules.Scaled(Descent(), -1.0), 1.0
+    )(V, FLAT, KEY),
     "a loss before": lambda: rules.AcceptOnly(1.0)(V, LOSSES, KEY),
     "a loss after": lambda: rules.AcceptOnly(1.0)(V, FLAT, KEY),
     "a slow factor": lambda: rules.VolatileFactor(2)(
@@ -833,6 +840,9 @@ NANS = {
     "a traced image": lambda: jax.jit(lambda order: images(order=order)(0, KEY)[0])(
         jnp.asarray([[4, -1]])
     ),
+    "an image of a traced task": lambda: jax.jit(
+        lambda task: images(pixels=TURNS, task=task)(0, KEY)[0]
+    )(jnp.asarray([[2, -1], [0, 0]])),
     "a traced item": lambda: jax.jit(lambda order: tasks.Epochs(W, order)(0, KEY))(
         jnp.asarray([-1])
     ),
@@ -844,6 +854,25 @@ NANS = {
 @pytest.mark.parametrize("name", NANS)
 def test_nan_stays_nan(name):
     assert np.all(np.isnan(NANS[name]()))
+
+
+@pytest.mark.parametrize(("dtype", "lost"), [("int8", -128), ("uint8", 255)])
+def test_an_integer_item_that_is_not_there_is_the_end_of_its_type(dtype, lost):
+    items = jnp.ones((2, N), dtype)
+    shown = jax.jit(lambda order: tasks.Epochs(items, order)(0, KEY))
+    for index in (-1, N):
+        assert np.all(shown(jnp.asarray([index])) == lost)
+
+
+def test_a_scaled_decay_that_is_stable_is_let_through():
+    decay = rules.Dissipation(1.0)
+    for rule in (
+        rules.Scaled(decay, 3.0),
+        rules.Scaled(decay, 0.1),
+        rules.Scheduled(decay, lambda step: 3.0),
+        rules.Scaled(rules.Intermittent(decay, 3), 1.0),
+    ):
+        System(tasks.Constant(None), Resting(0.5), {"r": rule})
 
 
 def test_a_coding_level_that_is_not_whole_knows_its_patterns():

@@ -18,6 +18,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
+import jaxtyping
 import numpy as np
 import pytest
 
@@ -290,6 +291,10 @@ def test_a_sweep_killed_at_twenty_moments_resumes_with_the_same_bits(tmp_path):
 
 # --- elsewhere ------------------------------------------------------------------------
 
+# Types are checked there as here: that changes the code, and code is compared.
+HOOK = ("plasticity_jax", "beartype.beartype")
+CHECKED = (jaxtyping.install_import_hook, HOOK)
+
 
 @pytest.mark.dear
 def test_other_processes_compute_the_same_bits(tmp_path):
@@ -303,7 +308,7 @@ def test_other_processes_compute_the_same_bits(tmp_path):
     options = {"batch_size": 2, "progress": False}
     here = sweep(steady_state, config, grid, KEYS, **options)
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
+    with ProcessPoolExecutor(1, context, *CHECKED) as pool:
         there = sweep(
             steady_state, config, grid, KEYS, executor=pool, store=tmp_path, **options
         )
@@ -316,6 +321,7 @@ def test_other_processes_compute_the_same_bits(tmp_path):
 def test_a_dask_worker_that_is_killed_loses_no_run_and_counts_none_twice(
     tmp_path, monkeypatch
 ):
+    import dask
     from distributed import Client, LocalCluster
 
     from plasticity_jax.systems.optimal_plasticity import Config
@@ -326,8 +332,12 @@ def test_a_dask_worker_that_is_killed_loses_no_run_and_counts_none_twice(
     config = Config(sizes=(12, 10), samples=200, steps=20_000, window=1000)
     grid, options = {"ratio": [0.3, 0.6, 0.9]}, {"batch_size": 1, "progress": False}
     here = sweep(steady_state, config, grid, KEYS, **options)
-    written, write = [], Store.write
+    written, write, store = [], Store.write, tmp_path / "store"
+    (tmp_path / "hook.py").write_text(
+        f"import jaxtyping\njaxtyping.install_import_hook{HOOK}\n"
+    )
     with (
+        dask.config.set({"distributed.worker.preload": [str(tmp_path / "hook.py")]}),
         LocalCluster(
             n_workers=2, threads_per_worker=1, dashboard_address=None
         ) as cluster,
@@ -344,7 +354,7 @@ def test_a_dask_worker_that_is_killed_loses_no_run_and_counts_none_twice(
         monkeypatch.setattr(Store, "write", counted)
         pool = client.get_executor()
         there = sweep(
-            steady_state, config, grid, KEYS, executor=pool, store=tmp_path, **options
+            steady_state, config, grid, KEYS, executor=pool, store=store, **options
         )
     assert same_bits(here, there)
     assert sorted(written) == list(range(15))
@@ -361,6 +371,56 @@ def test_a_run_that_a_worker_cannot_import_is_refused():
     strange = parcel.replace(walk.__module__.encode(), b"test_stort")
     with pytest.raises(ValueError, match=r"a worker cannot import .*test_stort"):
         _lanes.compute_elsewhere("strange", strange, 0, 5, 0)
+
+
+def test_a_worker_that_reads_something_else_is_refused(monkeypatch):
+    lanes = _lanes.Lanes.of(walk, Walk(), [], KEYS)
+    lanes.reads = {**_lanes.reads_of(walk, Walk()), "libraries": "jax 0.0.1"}
+    with monkeypatch.context() as patch:
+        patch.setattr(_lanes, "_process", lambda: "elsewhere:1")
+        parcel = _lanes.packed(lanes)
+    with pytest.raises(
+        ValueError, match=r"not the same in a worker: libraries was 'ja"
+    ):
+        _lanes.compute_elsewhere("other", parcel, 0, 5, 0)
+
+
+SPAWNED = """
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+import equinox as eqx, jax, jax.numpy as jnp, jax.random as jr
+from plasticity_jax import sweep
+
+GAIN, SHIFT = 1.0, jnp.asarray([0.1, 0.2])  # in the precision of the sweep, there too
+
+class Config(eqx.Module):
+    noise: jax.Array = eqx.field(converter=jnp.asarray)
+
+def run(config, key):
+    return {"x": GAIN * SHIFT.sum() + config.noise * jr.normal(key)}
+
+def swept(executor):
+    grid, keys = {"noise": [1.0, 2.0]}, jr.split(jr.key(0), 3)
+    return sweep(run, Config(0.0), grid, keys, executor=executor, progress=False).x
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, context) as pool:
+        assert (swept(pool) == swept(None)).all()
+        GAIN = 2.0
+        with ProcessPoolExecutor(1, context) as other:
+            swept(other)
+"""
+
+
+@pytest.mark.dear
+def test_a_script_that_sets_a_global_is_refused_by_its_workers(tmp_path):
+    (tmp_path / "script.py").write_text(SPAWNED)
+    done = subprocess.run(
+        [sys.executable, tmp_path / "script.py"], capture_output=True, text=True
+    )
+    last = done.stderr.splitlines()[-1]
+    assert "what runs read is not the same in a worker: code was '__main__.run" in last
 
 
 class Counting(ThreadPoolExecutor):

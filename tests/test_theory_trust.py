@@ -5,14 +5,17 @@ import importlib
 import inspect
 import pkgutil
 import re
+import typing
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jaxtyping import PyTree
 
 from plasticity_jax import systems
 from plasticity_jax._arguments import _array_type
+from plasticity_jax.circuits import feedforward
 from plasticity_jax.systems.optimal_plasticity import Config as Student
 from plasticity_jax.systems.optimal_plasticity import theory as optimal
 from plasticity_jax.systems.presynaptic_stochasticity import chain, sign_neuron
@@ -28,14 +31,39 @@ NAMES = [found.name for found in pkgutil.iter_modules(systems.__path__) if found
 THEORIES = {
     name: importlib.import_module(f"{systems.__name__}.{name}.theory") for name in NAMES
 }
-AS_THEY_COME = {  # functions with arguments of floats that are not converted, and why
+OTHERS = {  # laws that take no array, and what they take
+    "natural_gradient.least_scale": "a transfer function",
+    "natural_gradient.mixed_limit": "coefficients",
+    "natural_gradient.uniform_limit": "coefficients",
+    "optimal_plasticity.probe_alignment": "a count",
+    "presynaptic_stochasticity.fewest_steps": "numbers, which it compares",
+    "stable_memory.bulk_radius": "a config",
+    "stable_memory.decay_factor": "a config",
+    "stable_memory.filter_gain": "a config",
+    "stable_memory.stationary_variance": "a config",
 }
 
 
-def _takes_numbers(function):
-    """Whether an argument is annotated as an array of floats."""
-    parameters = inspect.signature(function).parameters.values()
-    return any(_array_type(each.annotation) is not None for each in parameters)
+def _hints(law):
+    return {name: x.annotation for name, x in inspect.signature(law).parameters.items()}
+
+
+def _axes(law):
+    """The axes of every argument that is annotated as an array of floats.
+
+    Of a union the one with most of them: an array where a number is allowed too.
+    """
+    unions = {
+        name: typing.get_args(hint) or (hint,)
+        for name, hint in _hints(law).items()
+        if _array_type(hint) is not None
+    }
+    axes = lambda union: [getattr(part, "dim_str", "").split() for part in union]
+    return {name: max(axes(union), key=len) for name, union in unions.items()}
+
+
+def _takes_trees(law):
+    return any(hint in (PyTree, optimal.Layers) for hint in _hints(law).values())
 
 
 def _public(module):
@@ -51,20 +79,69 @@ def _public(module):
 @pytest.mark.parametrize("system", NAMES)
 def test_every_law_takes_numbers_of_any_kind(system):
     laws = _public(THEORIES[system])
-    taking = [name for name, law in laws.items() if _takes_numbers(law)]
-    assert taking
-    for name in taking:
-        if f"{system}.{name}" not in AS_THEY_COME:
-            assert getattr(laws[name], "takes_floats", ()), name
+    assert laws
+    for name, law in laws.items():
+        taken = getattr(law, "takes_floats", ())
+        assert taken == tuple(_axes(law)), name
+        assert taken or _takes_trees(law) or f"{system}.{name}" in OTHERS, name
+        assert not _takes_trees(law) or law in [each for each, _ in SAME], name
+
+
+def _misfits(axes):
+    """Shapes that disagree in one place: an axis too many, or one that is longer."""
+    places = [axis for each in axes.values() for axis in each]
+    shared = lambda axis: places.count(axis) > 1
+    fitting = {name: (2,) * len(each) for name, each in axes.items()}
+    for name, each in axes.items():
+        if shared(each[0]) if each and each[0][0] == "*" else True:
+            yield {**fitting, name: (*fitting[name], 2)}
+        for i, axis in enumerate(each):
+            if shared(axis):
+                yield {**fitting, name: (*(2,) * i, 3, *(2,) * (len(each) - i - 1))}
+
+
+@pytest.mark.parametrize("system", NAMES)
+@pytest.mark.usefixtures("unchecked")
+def test_no_law_broadcasts(system):
+    for name, law in _public(THEORIES[system]).items():
+        axes = _axes(law)
+        for shapes in _misfits(axes):
+            given = {each: shapes.get(each) for each in _hints(law)}
+            arrays = {k: x if x is None else np.ones(x) for k, x in given.items()}
+            with pytest.raises(ValueError, match="|".join(f"`{x}`" for x in axes)):
+                pytest.fail(f"{system}.{name} took {shapes}: {law(**arrays)}")
 
 
 QUIET = Network(homeostasis="dissipation", dissipation=0.0)
 CALM = Network(homeostasis_gain=0.0)
+
+
+def _bent(weights):
+    """A loss of two weights that is not quadratic."""
+    return jnp.cosh(weights["a"]) * (1 + weights["b"] ** 2 / 2)
+
+
+HERE, THERE = {"a": 1, "b": 2}, {"a": -1, "b": np.asarray(1)}
+LAYERS = ([[1, 0], [2, 1], [0, -1]], [[1, -1, 2]])
+TWO_LAYERS = (LAYERS, [[1, 2, 0], [0, 1, -1]], [[1, 0, 1]])
 SAME = [  # a law, arguments that are whole numbers
+    (optimal.second_order_change, (_bent, HERE, THERE, HERE)),
+    (optimal.expected_change, (_bent, HERE, THERE, 2)),
+    (optimal.optimal_length, (_bent, HERE, THERE)),
+    (optimal.mixture_curvature, (_bent, HERE, HERE, THERE)),
+    (optimal.path_hessian, (_bent, HERE, THERE)),
+    (optimal.step_slope, (_bent, HERE, THERE)),
+    (optimal.two_layer_gradient, TWO_LAYERS),
+    (optimal.two_layer_hessian, TWO_LAYERS),
+    (feedforward, TWO_LAYERS[:2]),
     (optimal.optimal_ratio, (8, 2)),
     (optimal.gradient_curvature, ([1, 2, 5], [3, 1, 1])),
     (optimal.curvature_variance, ([[2, 1], [1, 3]],)),
     (release.up_probability, (1, 0, 2)),
+    (release.up_probability, (1, 0, [1, 2])),
+    (release.up_slope, (1, [0, 2], 1)),
+    (release.explicit_step, ([1, 2], [1, 1], [1, 1], [2, 3], 1)),
+    (release.gaussian_posterior, ([1, 2], [2, 1], 3, [0, 1])),
     (release.gaussian_posterior, (1, 2, 3, 0)),
     (release.over_masks, (lambda r: jnp.sum(r), [1, 0, 1])),
     (chain.freezing_time, ([1, 1],)),
@@ -78,18 +155,42 @@ SAME = [  # a law, arguments that are whole numbers
 ]
 
 
+def _floats(x):
+    if callable(x) or isinstance(x, Network):
+        return x
+    if isinstance(x, dict):
+        return {key: _floats(part) for key, part in x.items()}
+    return tuple(map(_floats, x)) if isinstance(x, tuple) else jnp.asarray(x, float)
+
+
 @pytest.mark.parametrize("place", range(len(SAME)))
 def test_whole_numbers_give_what_floats_give(place):
     law, given = SAME[place]
-    real = lambda x: (
-        x if callable(x) or isinstance(x, Network) else np.asarray(x, float)
-    )
-    floats = [jnp.asarray(real(x)) if x is not real(x) else x for x in given]
+    floats = [_floats(x) for x in given]
     for got, want in zip(
         *map(jax.tree.leaves, (law(*given), law(*floats))), strict=True
     ):
         assert got.dtype == want.dtype == float
         assert np.array_equal(got, want)
+
+
+@pytest.mark.parametrize(("law", "given"), [x for x in SAME if x[1][0] is _bent])
+def test_trees_are_shaped_like_the_weights(law, given):
+    for i, name in enumerate(list(_hints(law))[: len(given)]):
+        if isinstance(given[i], dict) and i > 1:
+            wrong = (*given[:i], {**given[i], "b": np.ones(2)}, *given[i + 1 :])
+            with pytest.raises(ValueError, match=f"`{name}` must be shaped like"):
+                law(*wrong)
+
+
+@pytest.mark.parametrize("law", [optimal.two_layer_gradient, optimal.two_layer_hessian])
+def test_layers_and_samples_fit(law):
+    (first, second), inputs, targets = TWO_LAYERS
+    for weights in ((first, first), (second, second), (first,)):
+        with pytest.raises(ValueError, match=r"`(second|inputs)` must be|unpack"):
+            law(weights, inputs, targets)
+    with pytest.raises(ValueError, match="`targets` must be"):
+        law(TWO_LAYERS[0], inputs, targets * 2)
 
 
 # a law, arguments outside of its domain, what the refusal says

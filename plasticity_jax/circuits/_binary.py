@@ -9,14 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from .._arguments import check_binary, concrete, fitting, floating, whole
+from .._arguments import check_binary, concrete, floating, whole
 from .._factors import AbstractFactors, Factored, Product
 from .._interfaces import AbstractCircuit, real, require, Scalar
 from .._signals import NoveltySignals
 
 
 @floating
-@fitting
 def retrieve(
     weights: Float[Array, "n n"],
     threshold: Float[Array, " n"],

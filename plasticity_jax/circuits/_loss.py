@@ -1,6 +1,6 @@
 """Circuits whose only activity is a loss of the weights."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, get_args, Literal
 
 import equinox as eqx
@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Key
 
 from .._arguments import (
     check_positive_semidefinite,
+    check_takes,
     fill_array_fields,
     floating,
     one_of,
@@ -41,6 +42,9 @@ class LossCircuit(AbstractCircuit):
     optimiser: optax.GradientTransformation | None = eqx.field(
         default=None, static=True
     )
+
+    def __check_init__(self) -> None:
+        check_takes("loss", self.loss, "synapses", "stimulus")
 
     def __call__(
         self, activity: Any, synapses: Synapses, stimulus: Any, key: Key[Array, ""]
@@ -87,7 +91,7 @@ def one_number(loss: Any) -> Scalar:
 
 @floating
 def feedforward(
-    weights: Weights,
+    weights: Sequence[Any],
     inputs: Float[Array, "feature sample"],
     output: Output = "identity",
 ) -> Float[Array, "output sample"]:
@@ -102,6 +106,7 @@ def feedforward(
             "`weights` must be a tuple of matrices (post, pre), one at least; got "
             f"{shape_of(weights)}."
         )
+    weights = [_layer(matrix, inputs) for matrix in weights]
     sizes = inputs.shape[:1] if inputs.ndim == 2 else ()
     for matrix in weights:
         if matrix.ndim != 2 or matrix.shape[1:] != sizes:
@@ -114,6 +119,13 @@ def feedforward(
         inputs = jax.nn.sigmoid(matrix @ inputs)
     outputs = weights[-1] @ inputs
     return jax.nn.sigmoid(outputs) if output == "sigmoid" else outputs
+
+
+@floating
+def _layer(weights: Float[Array, "..."], inputs: Float[Array, "..."]) -> Array:
+    """An array of floats; of integers or lists, in the precision of the inputs."""
+    del inputs
+    return weights
 
 
 class SquaredError(eqx.Module):

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Key
 
-from .._arguments import counted, fitted, shape_of
+from .._arguments import check_takes, counted, fitted, shape_of
 from .._guards import masked
 from .._interfaces import AbstractCircuit, real, require, Scalar
 from .._release import Release, Stochastic
@@ -33,6 +33,9 @@ class StochasticNetwork(AbstractCircuit):
     loss: Loss
     release: Release = Release()
     dt: Scalar = eqx.field(default=1.0, converter=real)
+
+    def __check_init__(self) -> None:
+        check_takes("loss", self.loss, "weights", "stimulus")
 
     def __call__(
         self, activity: None, synapses: Stochastic, stimulus: Any, key: Key[Array, ""]
@@ -60,6 +63,7 @@ class PosteriorNetwork(AbstractCircuit):
     dt: Scalar = eqx.field(default=1.0, converter=real)
 
     def __check_init__(self) -> None:
+        check_takes("loss", self.loss, "weights", "stimulus")
         require(self, samples=(0.0, jnp.inf))
 
     def __call__(

@@ -4,7 +4,8 @@ $G = \frac1N \sum_x \sum_y p_y\, s_{xy} s_{xy}^\top$ with scores
 $s_{xy} = \nabla \log p(y \mid x)$ (Martens 2020). Three matrices go by the name:
 
 - `"exact"`: $p_y = p(y \mid x)$ and $y$ runs over `outcomes`, which must list all of
-  the finitely many outcomes along the leading axis;
+  the finitely many outcomes along the leading axis; one of probability 0 counts
+  nothing, or makes it NaN where its score is not finite;
 - `"empirical"`: $y$ is the observed target of `targets`, one for each input, and
   $p_y = 1$. Not an estimate of the exact one (Kunstner et al. 2019);
 - `"sampled"`: $y$ is drawn from the model, `samples` times for each input, among

@@ -62,6 +62,8 @@ def split(name: str, tree: PyTree) -> tuple[PyTree, PyTree]:
     if not jax.tree.leaves(arrays):
         kinds = sorted({type(leaf).__name__ for leaf in jax.tree.leaves(tree)})
         raise ValueError(f"`{name}` must hold an array of floats; got {kinds}.")
+    if not any(x.size for x in jax.tree.leaves(arrays)):
+        raise ValueError(f"`{name}` must hold a number; got {shape_of(arrays)}.")
     return arrays, rest
 
 

@@ -66,7 +66,8 @@ def natural_gradient(
       The error is at most about $0.2\, \epsilon$ times the largest over the smallest
       damped eigenvalue that counts. Where that is above 1e-3, or where an eigenvalue is
       left out that is more than rounding, it warns, unless values are traced.
-    - `"cholesky"`: 15 times faster; NaN unless $G + \lambda I$ is positive definite.
+    - `"cholesky"`: 15 times faster; NaN unless $G + \lambda I$ is positive definite. It
+      warns of the same error, from estimates of these eigenvalues.
     - `"cg"`: conjugate gradients, without the matrix. They stop when the residual, as
       they update it, is `rtol` times as long as `gradient`, or after `max_steps` (10
       per weight if not given). Damp where $G$ is singular, as a Fisher matrix of fewer
@@ -75,7 +76,8 @@ def natural_gradient(
       steps do not suffice, unless they are given or values are traced.
 
     Raises `ValueError` for a metric that does not fit the gradient, that is plainly not
-    positive semidefinite, and for a damping or `rtol` below zero.
+    positive semidefinite, for a gradient of no entry, and for a damping or `rtol` below
+    zero.
     """
     _check_options(damping, method, rtol, max_steps)
     arrays, _ = split("gradient", gradient)
@@ -89,9 +91,17 @@ def natural_gradient(
         tag = lx.positive_semidefinite_tag
         damped = to_matrix(metric) + damping * jnp.eye(flat.size, dtype=vector.dtype)
         damped = jnp.where(jnp.isnan(damped.T), jnp.nan, damped)  # one half is read
-        operator = lx.MatrixLinearOperator(damped, tag)
+        operator = lambda matrix: lx.MatrixLinearOperator(matrix, tag)
+        solver = lx.Cholesky()
+        factor = solver.init(operator(jax.lax.stop_gradient(damped)), {})
         # `throw=True` would need a host callback; a failed solve is NaN.
-        solution = lx.linear_solve(operator, vector, lx.Cholesky(), throw=False).value
+        solution = lx.linear_solve(
+            operator(damped), vector, solver, state=factor, throw=False
+        ).value
+        if concrete(damped):
+            size = _largest(lambda v: damped @ v, vector)
+            least = 1 / _largest(lambda v: solver.compute(factor, v, {})[0], vector)
+            _warn(float(jnp.finfo(damped.dtype).eps), size, least, 0.0)
     else:
         product = lambda v: flat.product(v) + damping * v
         solution = _conjugate_gradients(product, vector, rtol, max_steps)
@@ -306,6 +316,15 @@ def _inverse(matrix: Matrix, damping: Scalar, kind: str) -> _Inverse:
         lost = np.where(np.asarray(left_out), np.abs(np.asarray(damped)), 0)
         _warn(float(eps), float(size), float(least), float(np.max(lost)))
     return _Inverse(values, vectors, weights, left_out, least > NOISE * eps * size)
+
+
+def _largest(product: Callable[[Vector], Vector], like: Vector) -> float:
+    """About the largest eigenvalue of a positive definite matrix, from its products."""
+    found = np.random.default_rng(0).normal(size=like.shape)
+    for _ in range(10):
+        unit = jnp.asarray(found / np.linalg.norm(found), like.dtype)
+        found = np.asarray(product(unit), float)
+    return float(np.linalg.norm(found))
 
 
 def _semidefinite(values: Vector) -> Vector:

@@ -22,7 +22,7 @@ from .._arguments import (
     not_negative,
     positive,
 )
-from .._guards import power, ratio, root
+from .._guards import extent, power, ratio, root
 from .._interfaces import Scalar
 
 
@@ -53,13 +53,16 @@ def margins(
 def norm(weights: Weights, q: Scalar | float | int) -> Rows:
     r"""$(\sum_j|w_j|^q)^{1/q}$, also for $q < 1$.
 
-    Zeros count nothing, and their gradient is zero. Raises `ValueError` unless q is
-    positive; NaN for a traced one.
+    Zeros count nothing, and their gradient is zero; weights may be as large or small as
+    their precision holds. Raises `ValueError` unless q is positive; NaN for a traced
+    one.
     """
     q = positive("q", q)  # pyright: ignore[reportArgumentType]
     q = admit("q", q, jnp.isinf(q), "be finite")
-    total = jnp.sum(power(jnp.abs(weights), q), axis=-1)
-    return jnp.where(jnp.isnan(q), jnp.nan, power(total, 1 / q))
+    scale = extent(weights, q)
+    total = jnp.sum(power(jnp.abs(weights) / scale, q), axis=-1)
+    size = scale[..., 0] * power(total, 1 / q)
+    return jnp.where(jnp.isnan(q), jnp.nan, size)
 
 
 @floating
@@ -71,7 +74,9 @@ def noise_ratio(margin: Rows, weights: Weights, q: Scalar | float | int) -> Rows
     $\rho$). Raises `ValueError` unless q is positive.
     """
     _check_rows("margin", margin, weights)
-    return ratio(margin, norm(weights, q), jnp.nan)
+    q = jnp.asarray(q)
+    scale = extent(weights, q)
+    return ratio(margin / scale[..., 0], norm(weights / scale, q), jnp.nan)
 
 
 @floating
@@ -90,12 +95,12 @@ def volatile_noise_ratio(
     _check_rows("margin", margin, weights)
     order, above = jnp.asarray(order), not_negative("above", above)  # pyright: ignore[reportArgumentType]
     order = admit("order", order, order < 1, "be at least 1")
-    size = jnp.abs(weights)
+    size, scale = jnp.abs(weights), extent(weights)
     few = size <= above  # false of NaN
-    noise = power(jnp.where(few, 1.0, size), 2 - 2 / order)
+    noise = power(jnp.where(few, 1.0, size / scale), 2 - 2 / order)
     variance = jnp.sum(jnp.where(few, 0.0, noise), axis=-1)
     variance = jnp.where(jnp.isnan(order + above), jnp.nan, variance)
-    return ratio(margin, root(variance), jnp.nan)
+    return ratio(margin / scale[..., 0] ** (1 - 1 / order), root(variance), jnp.nan)
 
 
 @floating
@@ -108,9 +113,10 @@ def memory_ratios(
     """
     _check_patterns(targets, None, fields)
     _check_rows("fields", fields[:, 0], weights)
-    size = root(jnp.sum(weights**2, axis=1))
+    scale = extent(weights)
+    size = root(jnp.sum((weights / scale) ** 2, axis=1, keepdims=True))
     safe = jnp.where(size == 0, 1.0, size)
-    return jnp.min(targets * fields / safe[:, None], axis=0)
+    return jnp.min(targets * fields / scale / safe, axis=0)
 
 
 @floating
@@ -154,11 +160,14 @@ def lifetime_sparseness(
     r"""$(1 - \bar r^2/\overline{r^2})/(1 - 1/M)$ over M patterns: 0 if all are alike.
 
     1 for a neuron that responds to one pattern only; NaN if it never does. Raises
-    `ValueError` for fewer than two patterns.
+    `ValueError` for fewer than two patterns, and for negative responses, of which it is
+    no share; NaN for traced ones.
     """
     count = responses.shape[-1] if responses.ndim else 0
     if count < 2:
         raise ValueError(f"`responses` need at least 2 patterns; got {count}.")
+    responses = not_negative("responses", responses)
+    responses = responses / extent(responses)
     square = jnp.mean(responses**2, axis=-1)
     share = ratio(jnp.mean(responses, axis=-1) ** 2, square, jnp.nan)
     return (1 - share) / (1 - 1 / count)

@@ -7,12 +7,13 @@ are not finite or not orthonormal.
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from .._arguments import check_finite, concrete, floating
-from .._guards import root
+from .._guards import extent, root
 from .._interfaces import Scalar
 
 
@@ -61,11 +62,11 @@ def plane_basis(u: Vector, v: Vector) -> tuple[Vector, Vector]:
         raise ValueError(
             f"`u` and `v` must be vectors of one length; got {u.shape} and {v.shape}."
         )
-    first = u / _length(u)
+    first = _over(u, _length(u))
     rest = v - (first @ v) * first
     rest = rest - (first @ rest) * first  # once more: orthogonal to rounding
     parallel = _length(rest) <= 1e-5 * _length(v)  # false of NaN
-    return first, jnp.where(parallel, 0.0, rest / _length(rest))
+    return first, jnp.where(parallel, 0.0, _over(rest, _length(rest)))
 
 
 class PlaneActivity(NamedTuple):
@@ -84,19 +85,36 @@ def plane_activity(potential: Vector, u: Vector, v: Vector) -> PlaneActivity:
             "`potential`, `u` and `v` must be vectors of one length; got "
             f"{potential.shape}, {u.shape} and {v.shape}."
         )
+    _check_orthonormal(u, v)
     scale = len(potential) ** 0.5
     p, q = u @ potential / scale, v @ potential / scale
     return PlaneActivity(p, q, root(p**2 + q**2))
 
 
 def _length(x: Vector) -> Scalar:
-    """1 for zeros."""
-    length = root(x @ x)
+    """1 for zeros. Where nothing is scaled the compiled sum keeps its bits."""
+    scale = extent(x)[0]
+    scaled = x / scale
+    length = jnp.where(scale == 1, root(x @ x), scale * root(scaled @ scaled))
     return jnp.where(length == 0, 1.0, length)
 
 
+@jax.custom_jvp
+def _over(x: Vector, length: Scalar) -> Vector:
+    """`x / length`, its derivative without the square of the length."""
+    return x / length
+
+
+@_over.defjvp
+def _over_jvp(
+    primals: tuple[Vector, Scalar], tangents: tuple[Vector, Scalar]
+) -> tuple[Vector, Vector]:
+    unit = _over(*primals)
+    return unit, (tangents[0] - tangents[1] * unit) / primals[1]
+
+
 def _check(weights: Weights, u: Vector, v: Vector) -> None:
-    """Raise `ValueError` unless (u, v) are orthonormal and the weights fit them."""
+    """Raise `ValueError` unless vectors are orthonormal and the weights fit them."""
     n = len(u)
     if weights.shape != (n, n) or v.shape != (n,):
         raise ValueError(
@@ -104,6 +122,11 @@ def _check(weights: Weights, u: Vector, v: Vector) -> None:
             f"got {weights.shape} for vectors of {u.shape} and {v.shape}."
         )
     check_finite("weights", weights)
+    _check_orthonormal(u, v)
+
+
+def _check_orthonormal(u: Vector, v: Vector) -> None:
+    """Raise `ValueError` unless (u, v) are, or are traced."""
     gram = products(jnp.stack([u, v], axis=1))
     if gram is not None:
         raise ValueError(

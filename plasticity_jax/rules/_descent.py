@@ -137,4 +137,5 @@ class OptimalMagnitude(AbstractRule):
         capped = jnp.minimum(length, self.cap)
         longest = jnp.where(jnp.isnan(descent), descent, self.cap)
         length = jnp.where(flat, longest, capped)
-        return tree_scale(jnp.where(descent == 0, 0.0, length), direction)
+        still = (descent == 0) & ~jnp.isnan(curvature)
+        return tree_scale(jnp.where(still, 0.0, length), direction)

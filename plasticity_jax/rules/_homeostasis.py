@@ -20,7 +20,8 @@ class Dissipation(AbstractRule):
     r"""Decay of every synapse, $\dot W = -\beta W$, whatever the activity (Eq. 2).
 
     From $\beta\,dt = 2$ on, steps make synapses grow: `ValueError`, or NaN inside a
-    compiled program; also in `Scaled`, where the product may stand as `rate`.
+    compiled program; also in `Scaled`, where the product may stand as `rate`. A factor
+    that makes it so is refused where it is concrete (`Scaled`, `Scheduled`).
     """
 
     rate: Scalar = eqx.field(converter=real)  # beta

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, ArrayLike, Float, Int, Key
 
 from .._arguments import check_finite, counted, fitted, with_array_leaves
 from .._guards import masked
@@ -19,7 +19,7 @@ from .._trees import tree_scale, tree_unit
 
 
 class Scaled(AbstractRule):
-    """`rule` times `scale`."""
+    """`rule` times `scale`; a decay must be stable before and after."""
 
     rule: AbstractRule
     scale: Scalar = eqx.field(converter=real)
@@ -29,9 +29,22 @@ class Scaled(AbstractRule):
 
     def check(self, circuit: Any) -> None:
         self.rule.check(circuit)
+        self.rule.check(_Longer(circuit, self.scale))
 
     def __call__(self, synapses: Any, signals: Any, key: Key[Array, ""]) -> Any:
         return tree_scale(self.scale, self.rule(synapses, signals, key))
+
+
+class _Longer:
+    """A circuit whose step is `times` as long, as rules see it that check it."""
+
+    def __init__(self, circuit: Any, times: ArrayLike) -> None:
+        dt = getattr(circuit, "dt", None)
+        self.dt = None if dt is None else real(dt) * real(times)
+        self._circuit = circuit
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._circuit, name)
 
 
 class Normalised(AbstractRule):
@@ -64,9 +77,7 @@ class Intermittent(AbstractRule):
     every: int = eqx.field(static=True, converter=counted("every"))
 
     def check(self, circuit: Any) -> None:
-        if getattr(circuit, "dt", None) is not None:
-            circuit = eqx.tree_at(lambda c: c.dt, circuit, circuit.dt * self.every)
-        self.rule.check(circuit)
+        self.rule.check(_Longer(circuit, self.every))
 
     def __call__(self, synapses: Any, signals: Any, key: Key[Array, ""]) -> Any:
         if self.every == 1:
@@ -107,8 +118,9 @@ class Scheduled(AbstractRule):
     """`rule` times `schedule(step)`, one number; `advance` fills in the step.
 
     A schedule is a module-level function or an Equinox module: a new closure compiles
-    anew. Raises `ValueError` where signals have no step, or for a schedule of another
-    shape.
+    anew. A decay must be stable by itself and at the factor of step 0; one that grows
+    later is not looked at. Raises `ValueError` where signals have no step, or for a
+    schedule of another shape.
     """
 
     rule: AbstractRule
@@ -116,14 +128,19 @@ class Scheduled(AbstractRule):
 
     def check(self, circuit: Any) -> None:
         self.rule.check(circuit)
+        self.rule.check(_Longer(circuit, self._factor(jnp.zeros((), jnp.int32))))
 
     def __call__(self, synapses: Any, signals: Any, key: Key[Array, ""]) -> Any:
-        scale = jnp.asarray(self.schedule(step_of(signals)), signals.dt.dtype)
+        scale = self._factor(step_of(signals)).astype(signals.dt.dtype)
+        return tree_scale(scale, self.rule(synapses, signals, key))
+
+    def _factor(self, step: Int[Array, ""]) -> Array:
+        scale = jnp.asarray(self.schedule(step))
         if scale.shape:
             raise ValueError(
                 f"`schedule` must return one number; got the shape {scale.shape}."
             )
-        return tree_scale(scale, self.rule(synapses, signals, key))
+        return scale
 
 
 class Masked(AbstractRule):

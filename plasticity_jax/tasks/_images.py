@@ -34,7 +34,8 @@ class ImageBatches(AbstractTask):
     (pixel,), or (task, pixel) with the `task` (step, sample) of every sample.
 
     Raises `ValueError` unless there is a label for each image, an image for each index
-    and a permutation for each task; images of a traced index beyond them are NaN.
+    and a permutation for each task; images of a traced index beyond them are NaN, and
+    so are those of a traced task (their labels are not).
     """
 
     images: Integer[Array, "image pixel"]
@@ -96,8 +97,10 @@ class ImageBatches(AbstractTask):
         shown = jnp.where(there[:, None], shown, jnp.nan)
         if self.task is not None:
             assert self.pixels is not None  # `__check_init__` saw to it
-            places = self.pixels[self.task[now]]
-            shown = jnp.take_along_axis(shown, places, axis=1)
+            task = self.task[now]
+            shown = jnp.take_along_axis(shown, self.pixels[task], axis=1)
+            there = (task >= 0) & (task < len(self.pixels))
+            shown = jnp.where(there[:, None], shown, jnp.nan)
         elif self.pixels is not None:
             shown = shown[:, self.pixels]
         return shown, self.labels[chosen]

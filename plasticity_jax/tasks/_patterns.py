@@ -36,6 +36,10 @@ def draw_patterns(
     patterns are NaN where that is traced.
     """
     n, count = whole("n", n, 1), whole("count", count, 1)
+    if np.ndim(coding_level):
+        raise ValueError(
+            f"`coding_level` must be one number; got shape {np.shape(coding_level)}."
+        )
     keys = jax.vmap(lambda index: jr.fold_in(key, index))(jnp.arange(count))
     chance = jax.vmap(lambda k: jr.uniform(k, (n,)))(keys).T
     level = jnp.asarray(coding_level, chance.dtype)
@@ -59,7 +63,8 @@ class Epochs(AbstractTask):
     `items` is a pytree whose leaves have the item axis last; `order` (step,) holds
     indices into it (`epoch_orders` draws them) and starts anew when it ends. Raises
     `ValueError` unless leaves agree in length and hold an item for each index; items of
-    a traced index beyond them are NaN.
+    a traced index beyond them are NaN; integers, which cannot be, are the least number
+    of their type, or the greatest of an unsigned one.
     """
 
     items: Any

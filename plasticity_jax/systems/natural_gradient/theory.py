@@ -6,7 +6,7 @@ Rates in Hz, potentials in mV, times in s.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -44,7 +44,7 @@ def divergence(
     gradients also where a probability reaches 0 or 1. Raises `ValueError` for one above
     1; traced, it is NaN.
     """
-    _check_sample(weights, teacher, potentials)
+    _check_sample(weights, teacher, potentials, dt)
     spike = _probability(transfer(potentials @ weights) * dt)
     told = _probability(transfer(potentials @ teacher) * dt)
     excess = told - spike
@@ -53,8 +53,12 @@ def divergence(
     return jnp.mean(yes + no)
 
 
-def _check_sample(weights: Vector, teacher: Vector, potentials: Array) -> None:
+def _check_sample(
+    weights: Vector, teacher: Vector, potentials: Array, dt: Any = 0.0
+) -> None:
     """Raise `ValueError` unless both have a weight for every column of `potentials`."""
+    if jnp.ndim(dt):
+        raise ValueError(f"`dt` must be one number; got shape {jnp.shape(dt)}.")
     if (
         potentials.ndim != 2
         or not weights.shape == teacher.shape == potentials.shape[1:]

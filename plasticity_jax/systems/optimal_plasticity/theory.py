@@ -5,23 +5,26 @@ the corrections of its misprints. `loss` is any scalar function of a pytree of w
 `Q_w[v]` is `curvature.quadratic_form`. The laws of the long run are in `curvature`
 (`steady_state` and its neighbours).
 
-Each law refuses, with a `ValueError`, what is outside of its domain, such as a length
-or a curvature that must be positive; there it is NaN where its arguments are traced.
+Each law refuses, with a `ValueError`, shapes that do not fit and what is outside of its
+domain, such as a length or a curvature that must be positive; there it is NaN where its
+arguments are traced.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from ..._arguments import (
     check_finite,
     check_symmetric,
     concrete,
+    fitted,
     floating,
     not_negative,
     positive,
@@ -30,11 +33,15 @@ from ..._arguments import (
 from ..._interfaces import Scalar, Synapses
 from ..._trees import tree_norm, tree_unit, tree_vdot
 from ...curvature import hessian, hvp, quadratic_form
+from ...curvature._flat import arrays_of
 
 
-Loss = Callable[[Synapses], Scalar]
+Loss = Callable[[Synapses], Array]
 Vector = Float[Array, " w"]
 Matrix = Float[Array, "w w"]
+Layers = Sequence[Any]  # two matrices (post, pre)
+Inputs = Float[Array, "feature sample"]
+Targets = Float[Array, "output sample"]
 REPORTED_SHARES = {  # Table 1: activity-independent share of synaptic change
     "Nagaoka et al. 2016": 0.50,
     "Quinn et al. 2019": 0.75,
@@ -50,13 +57,16 @@ REPORTED_SHARES = {  # Table 1: activity-independent share of synaptic change
 
 
 def second_order_change(
-    loss: Loss, weights: Synapses, compensation: Synapses, fluctuation: Synapses
+    loss: Loss, weights: PyTree, compensation: PyTree, fluctuation: PyTree
 ) -> Scalar:
     r"""Loss change over one step to second order (Eq. 2); exact on a quadratic.
 
     $\epsilon^\top g + c^\top g + \frac12 c^\top H c + \frac12 \epsilon^\top H \epsilon
     + c^\top H \epsilon$, written as Eq. 7 with $Q_w$.
     """
+    loss, weights, (compensation, fluctuation) = _in_arrays(
+        loss, weights, compensation=compensation, fluctuation=fluctuation
+    )
     gradient = jax.grad(loss)(weights)
     squares = sum(
         tree_vdot(d, d) * quadratic_form(loss, weights, d)
@@ -69,13 +79,14 @@ def second_order_change(
 
 @floating
 def expected_change(
-    loss: Loss, weights: Synapses, compensation: Synapses, fluctuation_norm: Scalar
+    loss: Loss, weights: PyTree, compensation: PyTree, fluctuation_norm: Scalar
 ) -> Scalar:
     r"""Expected loss change over spherical fluctuations (Eq. 8, right side derived).
 
     $c^\top g + \frac12 \|c\|^2 Q_w[c] + \frac12 \delta^2\, \mathrm{Tr} H / N$; without
     compensation it is Box 2.
     """
+    loss, weights, [compensation] = _in_arrays(loss, weights, compensation=compensation)
     fluctuation_norm = not_negative("fluctuation_norm", fluctuation_norm)
     gradient = jax.grad(loss)(weights)
     own = tree_vdot(compensation, gradient) + 0.5 * tree_vdot(
@@ -84,12 +95,13 @@ def expected_change(
     return own + fluctuation_norm**2 * mean_curvature(hessian(loss, weights)) / 2
 
 
-def optimal_length(loss: Loss, weights: Synapses, direction: Synapses) -> Scalar:
+def optimal_length(loss: Loss, weights: PyTree, direction: PyTree) -> Scalar:
     r"""Length along `direction` that lowers the loss most (Eq. 6).
 
     $-\hat{c}^\top g / Q_w[c]$, exact on a quadratic; NaN where $Q_w[c] \le 0$,
     since there is no minimum.
     """
+    loss, weights, [direction] = _in_arrays(loss, weights, direction=direction)
     curvature = quadratic_form(loss, weights, direction)
     slope = tree_vdot(tree_unit(direction), jax.grad(loss)(weights))
     curved = curvature > 0
@@ -141,7 +153,6 @@ def slope_per_length(
 @floating
 def mean_curvature(matrix: Matrix) -> Scalar:
     r"""$E\,Q_w[\hat\xi] = \mathrm{Tr} H / N$ for isotropic directions (Eq. 12)."""
-    _check_square("matrix", matrix)
     return jnp.trace(matrix) / len(matrix)
 
 
@@ -160,14 +171,12 @@ def gradient_curvature(eigenvalues: Vector, overlaps: Vector) -> Scalar:
 
     On a quadratic $d_i = \lambda_i c_i$, $c_i = v_i^\top (w - w^*)$, which is Eq. 14.
     """
-    _check_modes(eigenvalues, overlaps)
     return jnp.sum(overlaps**2 * eigenvalues) / jnp.sum(overlaps**2)
 
 
 @floating
 def newton_curvature(eigenvalues: Vector, overlaps: Vector) -> Scalar:
     r"""$Q_w[H^{-1} g] = \sum d_i^2 \lambda_i^{-1} / \sum d_i^2 \lambda_i^{-2}$ (A6)."""
-    _check_modes(eigenvalues, overlaps)
     weights = (overlaps / eigenvalues) ** 2
     return jnp.sum(weights * eigenvalues) / jnp.sum(weights)
 
@@ -198,9 +207,10 @@ def gradient_power_ascends(eigenvalues: Vector, displacement: Vector) -> Array:
 
 
 def mixture_curvature(
-    loss: Loss, weights: Synapses, clean: Synapses, noise: Synapses
+    loss: Loss, weights: PyTree, clean: PyTree, noise: PyTree
 ) -> Scalar:
     r"""$Q_w$ of a clean direction plus noise, from its parts (A8, exact form)."""
+    loss, weights, (clean, noise) = _in_arrays(loss, weights, clean=clean, noise=noise)
     clean_square, noise_square = tree_vdot(clean, clean), tree_vdot(noise, noise)
     numerator = (
         clean_square * quadratic_form(loss, weights, clean)
@@ -224,20 +234,16 @@ def mixture_curvature_without_overlap(
 
 
 def path_hessian(
-    loss: Loss, weights: Synapses, minimum: Synapses, nodes: int = 16
+    loss: Loss, weights: PyTree, minimum: PyTree, nodes: int = 16
 ) -> Matrix:
     r"""$M = \int_0^1 H[s w^* + (1-s) w]\,ds$ by Gauss-Legendre; $g[w] = M(w - w^*)$.
 
     Exact where `minimum` is a critical point of the loss (appendix, path Hessian).
     """
+    loss, weights, [minimum] = _in_arrays(loss, weights, minimum=minimum)
     points, areas = np.polynomial.legendre.leggauss(nodes)
     start, unravel = ravel_pytree(weights)
     end, _ = ravel_pytree(minimum)
-    if end.shape != start.shape:
-        raise ValueError(
-            f"`minimum` must hold as many weights as `weights`, {start.size}; got "
-            f"{end.size}."
-        )
 
     def at(s: Scalar) -> Matrix:
         return hessian(loss, unravel(s * end + (1 - s) * start))
@@ -260,8 +266,9 @@ def linear_hessian(
     )
 
 
+@floating
 def two_layer_gradient(
-    weights: tuple[Array, ...], inputs: Array, targets: Array
+    weights: Layers, inputs: Inputs, targets: Targets
 ) -> tuple[Array, ...]:
     r"""Gradient of the 2-layer network's error by hand; samples along the last axis.
 
@@ -270,16 +277,14 @@ def two_layer_gradient(
     $e = y - y^*$, $h = \sigma(W_1 X)$.
     """
     first, second = weights
-    hidden = jax.nn.sigmoid(first @ inputs)
-    error = second @ hidden - targets
+    _, second, hidden, error = _two_layers(first, second, inputs, targets)
     scale = 2 / error.size
     back = (second.T @ error) * hidden * (1 - hidden)
     return scale * back @ inputs.T, scale * error @ hidden.T
 
 
-def two_layer_hessian(
-    weights: tuple[Array, ...], inputs: Array, targets: Array
-) -> Matrix:
+@floating
+def two_layer_hessian(weights: Layers, inputs: Inputs, targets: Targets) -> Matrix:
     r"""Hessian of the 2-layer network's error by hand, over raveled $(W_1, W_2)$.
 
     $c\sum_u J_u^\top J_u + c\sum_u\sum_k e_k \nabla^2 y_k$, where the second
@@ -287,11 +292,10 @@ def two_layer_hessian(
     $\sigma'_j u_i$.
     """
     first, second = weights
+    first, second, hidden, error = _two_layers(first, second, inputs, targets)
     hidden_size, output_size = len(first), len(second)
-    hidden = jax.nn.sigmoid(first @ inputs)
     slope = hidden * (1 - hidden)
     bend = slope * (1 - 2 * hidden)
-    error = second @ hidden - targets
     samples = inputs.shape[1]
     eye = jnp.eye(output_size, dtype=first.dtype)
     to_first = jnp.einsum("kj,jn,in->nkji", second, slope, inputs)
@@ -320,6 +324,18 @@ def two_layer_hessian(
 
 
 @floating
+def _two_layers(
+    first: Float[Array, "hidden feature"],
+    second: Float[Array, "output hidden"],
+    inputs: Inputs,
+    targets: Targets,
+) -> tuple[Array, Array, Array, Array]:
+    """Both matrices, hidden activities and errors of the outputs."""
+    hidden = jax.nn.sigmoid(first @ inputs)
+    return first, second, hidden, second @ hidden - targets
+
+
+@floating
 def length_variance(corruption: Scalar, weights: int) -> Scalar:
     r"""Variance of the noisy gradient's $\|c\|^2/m^2$: $(2\rho/(1+\rho^2))^2/N$."""
     corruption = not_negative("corruption", corruption)
@@ -342,33 +358,29 @@ def fluctuation_share(ratio: Scalar) -> Scalar:
     return 1 / (1 + not_negative("ratio", ratio))
 
 
-def step_slope(loss: Loss, weights: Synapses, compensation: Synapses) -> Scalar:
+def step_slope(loss: Loss, weights: PyTree, compensation: PyTree) -> Scalar:
     r"""$g[w + c]^\top c \approx g^\top c + c^\top H c$ (appendix, positivity).
 
     A negative curvature along the compensation would mean that the loss falls ever
     faster, which no steady state allows. Exact on a quadratic.
     """
+    loss, weights, [compensation] = _in_arrays(loss, weights, compensation=compensation)
     square = tree_norm(compensation) ** 2
     curved = square * quadratic_form(loss, weights, compensation)
     return tree_vdot(jax.grad(loss)(weights), compensation) + curved
 
 
-def _check_square(name: str, matrix: Matrix) -> None:
-    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
-        raise ValueError(f"`{name}` must be a square matrix; got {matrix.shape}.")
-
-
-def _check_modes(eigenvalues: Vector, parts: Vector) -> None:
-    """Raise `ValueError` unless there is one part for each eigenvalue."""
-    if eigenvalues.ndim != 1 or eigenvalues.shape != parts.shape:
-        raise ValueError(
-            f"`eigenvalues` {eigenvalues.shape} need one overlap or displacement each; "
-            f"got {parts.shape}."
-        )
+def _in_arrays(
+    loss: Loss, weights: PyTree, **others: PyTree
+) -> tuple[Loss, Synapses, list[Synapses]]:
+    """The same, numbers as arrays; `ValueError` unless all are shaped alike."""
+    weights, loss = arrays_of(loss, weights)
+    weights = jax.tree.map(jnp.asarray, weights)
+    fit = lambda name: fitted(f"`{name}`", others[name], weights, "weights")
+    return loss, weights, [fit(name) for name in others]
 
 
 def _check_displacement(eigenvalues: Vector, displacement: Vector) -> None:
     """Raise `ValueError` where a comparison would answer no to what it cannot tell."""
-    _check_modes(eigenvalues, displacement)
     check_finite("eigenvalues", eigenvalues)
     check_finite("displacement", displacement)

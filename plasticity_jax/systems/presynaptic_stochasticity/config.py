@@ -114,6 +114,8 @@ class Config(AbstractConfig):
             raise ValueError("biases are 'trained' in deterministic networks only.")
         for name in ("batch", "epochs", "tasks", "votes", "draws", "fisher_samples"):
             whole(name, getattr(self, name), 1)
+        if not isinstance(self.hidden, tuple):
+            raise ValueError(f"`hidden` must be a tuple; got {self.hidden!r}.")
         for count in self.hidden:
             whole("hidden", count, 1)
 

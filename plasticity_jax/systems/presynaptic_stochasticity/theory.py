@@ -5,8 +5,8 @@ where no other source is named). $\bar w = pm$ is the expected strength, $p$ the
 probability, $r$ the draw, $w = r\bar w/p$ what is transmitted. A single synapse as a
 Markov chain (T6) is in `chain`. All functions of arrays are differentiable.
 
-Each law refuses, with a `ValueError`, what is outside of its domain, such as a
-probability above 1; there it is NaN where its arguments are traced.
+Each law refuses, with a `ValueError`, shapes that do not fit and what is outside of its
+domain, such as a probability above 1; there it is NaN where its arguments are traced.
 """
 
 import math
@@ -25,6 +25,7 @@ from ..._interfaces import Scalar
 
 Number = Scalar | float | int
 Values = Float[Array, "*shape"]
+Numbers = Number | Values  # the number first: it does not bind the shape
 Vector = Float[Array, " n"]
 MOST = 16  # synapses whose masks are enumerated
 
@@ -39,7 +40,7 @@ def _releasing(name: str, probability: Values) -> Values:
 
 
 @floating
-def over_masks(function: Callable[[Vector], Values], probability: Vector) -> Values:
+def over_masks(function: Callable[[Vector], Array], probability: Vector) -> Values:
     r"""$\mathbb E_r[f(r)]$ over all $2^n$ draws of `n` synapses.
 
     Raises `ValueError` for more than 16 synapses.
@@ -95,7 +96,7 @@ def explicit_step(
     before: Values,
     after: Values,
     slope: Values,
-    rate: Values | float,
+    rate: Numbers,
     decay: Number = 0.0,
 ) -> Values:
     r"""Strength when released, $m = \bar w/p$, after one step (Eq. 8).
@@ -121,11 +122,6 @@ def layer_fisher(
     `errors` are back-propagated from the loss of each sample alone, `activities` the
     inputs of the layer. Empirical with observed labels.
     """
-    if errors.ndim != 2 or len(errors) != len(activities):
-        raise ValueError(
-            "`errors` (sample, post) need `activities` (sample, pre); got shapes "
-            f"{errors.shape} and {activities.shape}."
-        )
     return (errors**2).T @ activities**2 / len(errors)
 
 
@@ -136,7 +132,6 @@ def batch_square(mean: Values, fisher: Values, batch: Number) -> Values:
     `mean` $\mu$ and mean square `fisher` are those of one sample's gradient: the square
     of a batch's gradient is not the Fisher information (T4).
     """
-    batch = jnp.asarray(batch)
     batch = admit("batch", batch, batch < 1, "be at least 1")
     return mean**2 + (fisher - mean**2) / batch
 
@@ -145,30 +140,26 @@ def batch_square(mean: Values, fisher: Values, batch: Number) -> Values:
 
 
 @floating
-def up_probability(
-    threshold: Values | Number, mean: Values | Number, deviation: Values | Number
-) -> Array:
+def up_probability(threshold: Numbers, mean: Numbers, deviation: Numbers) -> Array:
     r"""$\Pr[|g| > g_{lim}]$ for a Gaussian gradient (Eqs. 11 and 12).
 
     `mean` and standard `deviation` are those of $g$; $F = \sigma^2 + \mu^2$.
     """
-    threshold = not_negative("threshold", jnp.asarray(threshold))
-    deviation = not_negative("deviation", jnp.asarray(deviation))
+    threshold = not_negative("threshold", threshold)
+    deviation = not_negative("deviation", deviation)
     width = deviation * jnp.sqrt(jnp.asarray(2.0))
     above = erfc((threshold - mean) / width)
     return (above + erfc((threshold + mean) / width)) / 2
 
 
 @floating
-def up_slope(
-    threshold: Values | Number, mean: Values | Number, deviation: Values | Number
-) -> Array:
+def up_slope(threshold: Numbers, mean: Numbers, deviation: Numbers) -> Array:
     r"""$\partial p^+/\partial\sigma$: positive where $|\mu| < g_{lim}$.
 
     Else negative below `turning_deviation` and positive above (T5).
     """
-    threshold = not_negative("threshold", jnp.asarray(threshold))
-    deviation = positive("deviation", jnp.asarray(deviation))
+    threshold = not_negative("threshold", threshold)
+    deviation = positive("deviation", deviation)
     near, far = threshold - mean, threshold + mean
     two = 2 * deviation**2
     rise = near * jnp.exp(-(near**2) / two) + far * jnp.exp(-(far**2) / two)
@@ -182,8 +173,8 @@ def turning_deviation(threshold: Number, mean: Number) -> Scalar:
     The standard deviation at which steps up are rarest, 0 where $|\mu| \le g_{lim}$
     (T5): below it more Fisher information means fewer of them.
     """
-    threshold = positive("threshold", jnp.asarray(threshold))
-    size = jnp.abs(jnp.asarray(mean))
+    threshold = positive("threshold", threshold)
+    size = jnp.abs(mean)
     never = size <= threshold  # false of NaN
     gap = jnp.where(never, 1.0, size - threshold)
     ratio = jnp.where(never, 2.0, (size + threshold) / gap)
@@ -191,24 +182,22 @@ def turning_deviation(threshold: Number, mean: Number) -> Scalar:
 
 
 @floating
-def up_probability_laplace(threshold: Number, scale: Values | Number) -> Array:
+def up_probability_laplace(threshold: Number, scale: Numbers) -> Array:
     r"""$e^{-g_{lim}/b}$ for a Laplace gradient of mean 0, $F = 2b^2$ (T5)."""
-    threshold = not_negative("threshold", jnp.asarray(threshold))
-    return jnp.exp(-threshold / positive("scale", jnp.asarray(scale)))
+    threshold = not_negative("threshold", threshold)
+    return jnp.exp(-threshold / positive("scale", scale))
 
 
 @floating
-def up_probability_sparse(
-    threshold: Number, size: Values | Number, chance: Number
-) -> Array:
+def up_probability_sparse(threshold: Number, size: Numbers, chance: Number) -> Array:
     r"""$\epsilon$ for a gradient that is $A$ with `chance` $\epsilon$, else 0 (T5).
 
     $F = A^2\epsilon$ grows with the `size` A, the probability does not: steps up do not
     measure Fisher information for every law.
     """
-    chance = unit_interval("chance", jnp.asarray(chance))
-    threshold = not_negative("threshold", jnp.asarray(threshold))
-    size = jnp.abs(jnp.asarray(size))
+    chance = unit_interval("chance", chance)
+    threshold = not_negative("threshold", threshold)
+    size = jnp.abs(size)
     up = jnp.where(size < threshold, 0.0, chance)
     return jnp.where(jnp.isnan(size) | jnp.isnan(threshold), jnp.nan, up)
 
@@ -238,9 +227,9 @@ def fewest_steps(low: float, freeze: float, up: float, scaled: bool = True) -> i
 @floating
 def plasticity_range(low: Number, freeze: Number, up: Number) -> tuple[Scalar, Scalar]:
     r"""$[(1 - p_{freeze})(1 - p_{up}), 1 - p_{min}]$: where $1 - p$ stays (T8)."""
-    low = unit_interval("low", jnp.asarray(low))
-    freeze = unit_interval("freeze", jnp.asarray(freeze))
-    up = unit_interval("up", jnp.asarray(up))
+    low = unit_interval("low", low)
+    freeze = unit_interval("freeze", freeze)
+    up = unit_interval("up", up)
     low = admit("low", low, low > freeze, f"not exceed `freeze`, {freeze}")
     return (1 - freeze) * (1 - up), 1 - low
 
@@ -248,11 +237,8 @@ def plasticity_range(low: Number, freeze: Number, up: Number) -> tuple[Scalar, S
 @floating
 def plasticity_after(low: Number, up: Number, steps: Number) -> Scalar:
     r"""$(1 - p_{min})(1 - p_{up})^t$: what t steps up leave without freezing (T8)."""
-    low, up = (
-        unit_interval("low", jnp.asarray(low)),
-        unit_interval("up", jnp.asarray(up)),
-    )
-    return (1 - low) * (1 - up) ** not_negative("steps", jnp.asarray(steps))
+    low, up = unit_interval("low", low), unit_interval("up", up)
+    return (1 - low) * (1 - up) ** not_negative("steps", steps)
 
 
 # --- Bayesian updating, T9 and T10 --------------------------------------------------
@@ -284,10 +270,7 @@ def bayesian_precision(deviation: Values, curvature: Number) -> Values:
 
 @floating
 def gaussian_posterior(
-    mean: Values,
-    deviation: Values,
-    curvature: Values | Number,
-    centre: Values | Number,
+    mean: Values, deviation: Values, curvature: Numbers, centre: Numbers
 ) -> tuple[Values, Values]:
     r"""Mean and deviation after $\frac h2(\theta - c)^2$: Bayes' rule (T9).
 
@@ -295,7 +278,7 @@ def gaussian_posterior(
     (\mu - c)$ for the `curvature` h: with Fisher information for h, Laplace's
     approximation, whose variance a learning rate should follow (T10).
     """
-    deviation, curvature = not_negative("deviation", deviation), jnp.asarray(curvature)
+    deviation = not_negative("deviation", deviation)
     wrong = 1 + deviation**2 * curvature <= 0
     curvature = admit("curvature", curvature, wrong, "exceed -1 / `deviation`**2")
     gain = deviation**2 * curvature / (1 + deviation**2 * curvature)
@@ -320,6 +303,6 @@ def energy_variance(strength: Values, probability: Values) -> Scalar:
 @floating
 def energy_after(start: Number, rate: Number, decay: Number, steps: Number) -> Scalar:
     r"""$(1 - \eta\lambda)^tE$: what decay alone leaves after t steps."""
-    lost = unit_interval("rate * decay", rate * jnp.asarray(decay))
-    start = not_negative("start", jnp.asarray(start))
-    return start * (1 - lost) ** not_negative("steps", jnp.asarray(steps))
+    lost = unit_interval("rate * decay", rate * decay)
+    start = not_negative("start", start)
+    return start * (1 - lost) ** not_negative("steps", steps)

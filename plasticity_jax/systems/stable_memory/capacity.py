@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Bool, Float
+from jaxtyping import Array, Bool, Float
 
 from ..._arguments import admit, floating, not_negative
 from ..._interfaces import Scalar
@@ -74,9 +74,7 @@ def vector_overlap(planes: Signs, states: States) -> Float[Array, " state"]:
 
 
 @floating
-def first_step_error(
-    load: Values | ArrayLike, overlap: Values | ArrayLike = 1.0
-) -> Array:
+def first_step_error(load: Values, overlap: Values = 1.0) -> Array:
     r"""$\frac12\mathrm{erfc}(m/\sqrt{2\alpha_v})$: wrong signs after one update.
 
     From a state of overlap $m$ with a stored vector, at `load` $\alpha_v$ vectors per

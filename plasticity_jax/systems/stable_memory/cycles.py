@@ -304,7 +304,7 @@ def critical_rotation(transfer: Transfer, expansion: Scalar) -> Scalar:
 
 
 @floating
-def euler_radius(rotation: Values | ArrayLike, step: Values | ArrayLike) -> Array:
+def euler_radius(rotation: Values, step: Values) -> Array:
     r"""$\rho\sqrt{\Delta t/\pi}$: the cycle that explicit Euler makes for a step.
 
     Gaussian patterns, $\alpha = 0$: the equation itself has none.

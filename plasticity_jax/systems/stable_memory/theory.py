@@ -5,8 +5,9 @@ Susman, Brenner & Barak 2019, Nature Communications 10:4441, and the specificati
 in units of the neural time constant; memories are $W = a\,uu^\top$ (real) or
 $a(uv^\top - vu^\top)$ (imaginary). What belongs to rules is a function of `Config`.
 
-Each law refuses, with a `ValueError`, what is outside of its domain: times before 0,
-states of rest that nothing leads to. There it is NaN where the arguments are traced.
+Each law refuses, with a `ValueError`, shapes that do not fit and what is outside of its
+domain: times before 0, states of rest that nothing leads to. There it is NaN where the
+arguments are traced.
 """
 
 import dataclasses
@@ -28,7 +29,7 @@ from .config import Config, REFERENCE_STEP
 Vector = Float[Array, " n"]
 Matrix = Float[Array, "n n"]
 Times = Float[Array, "*time"]
-Transfer = Callable[[Vector], Vector]
+Transfer = Callable[[Vector], Array]
 
 
 # --- spectra ------------------------------------------------------------------------
@@ -61,7 +62,6 @@ def plane_frequency(u: Vector, v: Vector, strength: Scalar | float) -> Scalar:
 @floating
 def origin_jacobian(weights: Matrix, slope: Scalar | float = 1.0) -> Matrix:
     r"""$-\mathbf I + \phi'(0)W$: the network linearised about silence (section 5.1)."""
-    _check_square(weights)
     return slope * weights - jnp.eye(len(weights), dtype=weights.dtype)
 
 
@@ -190,7 +190,6 @@ def energy_slope(transfer: Transfer, weights: Matrix, potential: Vector) -> Scal
     Only the symmetric part $W_S$ does work, so an imaginary memory alone cannot keep
     activity alive (section 5.3).
     """
-    _check_square(weights)
     rate = transfer(potential)
     symmetric = (weights + weights.T) / 2
     return rate @ symmetric @ rate - rate @ potential
@@ -364,8 +363,3 @@ def _stimulus(
         positive("trace_time", trace_time),
         not_negative("power", power),
     )
-
-
-def _check_square(weights: Matrix) -> None:
-    if weights.ndim != 2 or weights.shape[0] != weights.shape[1]:
-        raise ValueError(f"`weights` must be a square matrix; got {weights.shape}.")

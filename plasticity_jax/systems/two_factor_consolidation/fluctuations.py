@@ -18,7 +18,6 @@ from jaxtyping import Array, Bool, Float, Key
 from ..._arguments import (
     check_positive_semidefinite,
     concrete,
-    fitting,
     floating,
     not_negative,
     positive,
@@ -52,7 +51,6 @@ class Scaling(NamedTuple):
 
 
 @floating
-@fitting
 def increments(
     weights: Weights, lag: int
 ) -> tuple[Float[Array, " pair"], Float[Array, " pair"]]:
@@ -71,7 +69,6 @@ def increments(
 
 
 @floating
-@fitting
 def scaling(
     before: Float[Array, " pair"],
     change: Float[Array, " pair"],
@@ -113,7 +110,6 @@ def scaling(
 
 
 @floating
-@fitting
 def line(x: Points, y: Points, counts: Bool[Array, " point"]) -> tuple[Scalar, Scalar]:
     """Slope and intercept of y on x: least squares over the points that count."""
     x, y = (jnp.where(counts, values, 0.0) for values in (x, y))
@@ -126,7 +122,6 @@ def line(x: Points, y: Points, counts: Bool[Array, " point"]) -> tuple[Scalar, S
 
 
 @floating
-@fitting
 def slopes(weights: Weights, lag: int) -> Float[Array, " sign"]:
     """`scaling` of growing and of shrinking weights: the slopes alone."""
     pairs = increments(weights, lag)
@@ -134,7 +129,6 @@ def slopes(weights: Weights, lag: int) -> Float[Array, " sign"]:
 
 
 @floating
-@fitting
 def in_random_order(weights: Weights, key: Key[Array, ""]) -> Weights:
     """Every synapse's samples in a random order of its own: no process is left."""
     return jr.permutation(key, weights, axis=1, independent=True)
@@ -149,7 +143,6 @@ def exponents() -> Exponents:
 
 
 @floating
-@fitting
 def variations(weights: Weights, q: Exponents) -> Float[Array, "population exponent"]:
     r"""Coefficient of variation over time of $\|w\|_q$, a row for each population.
 
@@ -172,7 +165,6 @@ def variations(weights: Weights, q: Exponents) -> Float[Array, "population expon
 
 
 @floating
-@fitting
 def resampled_variations(
     weights: Weights, q: Exponents, draws: int, key: Key[Array, ""]
 ) -> Float[Array, "draw exponent"]:
@@ -211,7 +203,6 @@ def _variation(powers: Float[Array, "exponent sample"], q: Exponents) -> Exponen
 
 
 @floating
-@fitting
 def least(variation: Float[Array, "*batch exponent"], q: Exponents) -> Array:
     """The exponent at which the norm varies least; NaN if that is not known."""
     lost = jnp.any(jnp.isnan(variation), axis=-1)
@@ -219,7 +210,6 @@ def least(variation: Float[Array, "*batch exponent"], q: Exponents) -> Array:
 
 
 @floating
-@fitting
 def shape(
     variation: Float[Array, "*batch exponent"],
 ) -> Float[Array, "*batch exponent"]:
@@ -229,7 +219,6 @@ def shape(
 
 
 @floating
-@fitting
 def explained(
     curve: Float[Array, "*batch exponent"], curves: Float[Array, "draw exponent"]
 ) -> Float[Array, "*batch"]:
@@ -257,7 +246,6 @@ class Fit(NamedTuple):
 
 
 @floating
-@fitting
 def fit_order(
     observed: Float[Array, " statistic"],
     covariance: Float[Array, "statistic statistic"],

@@ -16,7 +16,6 @@ from ..._arguments import (
     check_binary,
     check_range,
     concrete,
-    fitting,
     floating,
     not_negative,
     one_of,
@@ -36,7 +35,6 @@ OBSERVED = 0.1  # mean factor to which neurons are scaled before their synapses 
 
 
 @floating
-@fitting
 def flip_balanced(
     patterns: Patterns,
     probability: Scalar | float,
@@ -54,7 +52,6 @@ def flip_balanced(
 
 
 @floating
-@fitting
 def flip_isotropic(
     patterns: Patterns, probability: Scalar | float, key: Key[Array, ""]
 ) -> Patterns:
@@ -66,7 +63,6 @@ def flip_isotropic(
 
 
 @floating
-@fitting
 def flip_exactly(
     patterns: Patterns, count: Int[Array, ""] | int, key: Key[Array, ""]
 ) -> Patterns:
@@ -146,7 +142,6 @@ def _alive(synapses: Factored, relative: float) -> Bool[Array, "row n"]:
 
 
 @floating
-@fitting
 def recall_rate(
     synapses: Factored,
     cues: Patterns,
@@ -176,7 +171,6 @@ def recall_rate(
 
 
 @floating
-@fitting
 def tolerance(
     levels: Float[Array, " level"], rates: Float[Array, "*batch level"]
 ) -> Float[Array, "*batch"]:

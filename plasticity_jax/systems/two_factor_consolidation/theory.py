@@ -18,7 +18,6 @@ from jaxtyping import Array, Float
 
 from ..._arguments import (
     admit,
-    fitting,
     floating,
     not_negative,
     positive,
@@ -39,7 +38,6 @@ Pair = Float[Array, "2 *synapse"]
 
 
 @floating
-@fitting
 def soft_margin(
     fields: Float[Array, "row pattern"],
     average: Float[Array, " row"],
@@ -55,7 +53,6 @@ def soft_margin(
 
 
 @floating
-@fitting
 def soft_bias(
     replay: Float[Array, "*row pattern"],
     average: Float[Array, "*row"],
@@ -78,7 +75,6 @@ def soft_bias(
 
 
 @floating
-@fitting
 def factor_penalty(weights: Values, order: Number) -> Values:
     r"""$w^{2/z} = \min_{\prod u_k = w}\frac1z\sum_ku_k^2$, reached by equal factors.
 
@@ -88,7 +84,6 @@ def factor_penalty(weights: Values, order: Number) -> Values:
 
 
 @floating
-@fitting
 def soft_threshold(goal: Values, penalty: Number) -> Values:
     r"""$(a - \lambda)_+$: where two penalised factors settle (T2).
 
@@ -98,7 +93,6 @@ def soft_threshold(goal: Values, penalty: Number) -> Values:
 
 
 @floating
-@fitting
 def penalised_slope(
     weight: Number, goal: Number, penalty: Number, order: Number
 ) -> Scalar:
@@ -112,7 +106,6 @@ def penalised_slope(
 
 
 @floating
-@fitting
 def penalised_hessian(
     factor: Number, goal: Number, penalty: Number, order: int
 ) -> Float[Array, "order order"]:
@@ -136,7 +129,6 @@ def penalised_hessian(
 
 
 @floating
-@fitting
 def imbalance_decay(rate: Number, drive: Values, others: Values | Number) -> Values:
     r"""$1 - \eta^2G^2\prod_{m \ne k,l}u_m^2$: what one step leaves of $u_k^2 - u_l^2$.
 
@@ -147,7 +139,6 @@ def imbalance_decay(rate: Number, drive: Values, others: Values | Number) -> Val
 
 
 @floating
-@fitting
 def factors_after(
     factors: Pair, drives: Float[Array, "step *synapse"], rate: Number
 ) -> Pair:
@@ -165,7 +156,6 @@ def factors_after(
 
 
 @floating
-@fitting
 def preconditioner(weights: Values, order: Number) -> Values:
     r"""$zw^{2-2/z}$: weights of equal factors move by this times the gradient (T4).
 
@@ -179,7 +169,6 @@ def preconditioner(weights: Values, order: Number) -> Values:
 
 
 @floating
-@fitting
 def change_exponent(order: Number) -> Scalar:
     r"""$1 - 1/z$: changes by a volatile factor grow as this power of w (T9)."""
     return 1 - 1 / order_from_one(order)
@@ -204,7 +193,6 @@ class Residuals(NamedTuple):
 
 
 @floating
-@fitting
 def mean_drive(
     patterns: Float[Array, "n pattern"],
     targets: Float[Array, " pattern"],
@@ -215,7 +203,6 @@ def mean_drive(
 
 
 @floating
-@fitting
 def residuals(
     patterns: Float[Array, "n pattern"],
     targets: Float[Array, " pattern"],
@@ -246,7 +233,6 @@ def residuals(
 
 
 @floating
-@fitting
 def decay_rates(
     patterns: Float[Array, "n pattern"],
     targets: Float[Array, " pattern"],
@@ -262,7 +248,6 @@ def decay_rates(
 
 
 @floating
-@fitting
 def stationary_gap(
     rate: Number,
     threshold_rate: Number,
@@ -284,7 +269,6 @@ def stationary_gap(
 
 
 @floating
-@fitting
 def stationary_gap_single(
     rate: Number,
     threshold_rate: Number,
@@ -306,7 +290,6 @@ def stationary_gap_single(
 
 
 @floating
-@fitting
 def rate_for_share(share: Number, margin: Values, coding_level: Number) -> Values:
     r"""$\eta \approx \delta m^*/[2f(1 - f)]$: comes within a `share` of the optimum.
 
@@ -320,7 +303,6 @@ def rate_for_share(share: Number, margin: Values, coding_level: Number) -> Value
 
 
 @floating
-@fitting
 def flipped_field(
     weights: Weights, pattern: Weights, probability: Number, coding_level: Number
 ) -> tuple[Scalar, Scalar]:
@@ -339,7 +321,6 @@ def flipped_field(
 
 
 @floating
-@fitting
 def neural_noise_ratio(ratio: Values, flipped: Values | Number) -> Values:
     r"""$\mathrm{SNR}_2/\sqrt{f_{noise}}$: the margin over the spread by neural noise.
 
@@ -350,7 +331,6 @@ def neural_noise_ratio(ratio: Values, flipped: Values | Number) -> Values:
 
 
 @floating
-@fitting
 def volatile_field_variance(
     weights: Weights,
     pattern: Weights,
@@ -375,7 +355,6 @@ def volatile_field_variance(
 
 
 @floating
-@fitting
 def synaptic_noise_ratio(
     ratio: Values, noise: Values | Number, coding_level: Number
 ) -> Values:
@@ -391,7 +370,6 @@ def synaptic_noise_ratio(
 
 
 @floating
-@fitting
 def scaled_weights(weights: Values, scale: Number, order: Number) -> Values:
     r"""$c^zw$: all weights when all factors of a neuron are scaled by $c$ (T10).
 
@@ -401,7 +379,6 @@ def scaled_weights(weights: Values, scale: Number, order: Number) -> Values:
 
 
 @floating
-@fitting
 def retargeted_weights(
     weights: Values, before: Number, after: Number, order: Number
 ) -> Values:
@@ -411,7 +388,6 @@ def retargeted_weights(
 
 
 @floating
-@fitting
 def threshold_pull(
     threshold_rate: Number, sharpness: Number, average: Values
 ) -> Values:
