@@ -95,6 +95,9 @@ def floating(function: F) -> F:
         for name, x in given.items():
             if x is not None and not isinstance(x, eqx.Module):  # an operator
                 bound.arguments[name] = _as_float(name, x, hosts[name], known)
+        for name in shaped.keys() - hosts.keys():
+            if isinstance(x := bound.arguments.get(name), np.ndarray | list):
+                bound.arguments[name] = jnp.asarray(x)
         _check_shapes(bound.arguments, shaped)
         return function(*bound.args, **bound.kwargs)
 

@@ -303,10 +303,8 @@ REFUSED: list[tuple[Callable, str]] = [
         "one input sum to",
     ),
     (
-        lambda: bare(curvature.diagonal_plus_low_rank)(
-            jnp.ones(3), EYE[:, :1], EYE[:1, :1]
-        ),
-        r"`factors` must have a row .*\(2, 1\), \(3,\)",
+        lambda: curvature.diagonal_plus_low_rank(jnp.ones(3), EYE[:, :1], EYE[:1, :1]),
+        "`factors` must be Float",
     ),
     (lambda: curvature.diagonal_plus_low_rank([1], [[1]], [[-3]]), "holds -2"),
     (lambda: curvature.diagonal_plus_low_rank([1], [[1, 1]], TWISTED), "`core` must"),
@@ -319,16 +317,16 @@ REFUSED: list[tuple[Callable, str]] = [
     (lambda: curvature.steady_state([1, 2], 1, -1, 0), "`fluctuation` must not be"),
     (lambda: curvature.steady_state([1, 2], 1, 1, -1), "`corruption` must not be"),
     (
-        lambda: bare(curvature.steady_state)(EYE[0], EYE[0], 1.0, 0.0),
-        "`ratio` must be one",
+        lambda: curvature.steady_state(EYE[0], EYE[0], 1.0, 0.0),
+        "`ratio` must be Float",
     ),
     (lambda: curvature.steady_state([1, -1], 1, 1, 0), "a saddle has no steady"),
     (lambda: curvature.steady_state([], 1, 1, 0), "must be a row of at least one"),
     (lambda: curvature.steady_state([1, 2], 1, 1, 0, [0.5, 0.4]), "must sum to 1"),
     (lambda: curvature.steady_state([1, 2], 1, 1, 0, [2, -1]), "`driven` must not be"),
     (
-        lambda: bare(curvature.steady_state)(EYE[0], 1.0, 1.0, 0.0, jnp.ones(1)),
-        "each of the 2 eigenvalues",
+        lambda: curvature.steady_state(EYE[0], 1.0, 1.0, 0.0, jnp.ones(1)),
+        "`driven` must be Float",
     ),
     (lambda: curvature.isotropic_loss(0, 1, 1, 0), "without repair"),
     (lambda: curvature.isotropic_loss(1, 1, -1, 0), "`mean_curvature` must not be"),

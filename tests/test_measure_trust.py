@@ -173,8 +173,10 @@ REFUSED = {
         measure.mutual_information(HALF, LABELS + 1)
     ),
     "of 2 outputs; got -1": lambda: measure.mutual_information(HALF, LABELS - 1),
-    "`labels` must be integers": lambda: measure.mutual_information(HALF, LABELS / 2),
-    "need a label for each sample": lambda: measure.mutual_information(
+    "`labels` must be Int[Array, 'sample']": lambda: measure.mutual_information(
+        HALF, LABELS / 2
+    ),
+    "got outputs float64(4, 2), labels int64(3,)": lambda: measure.mutual_information(
         HALF, LABELS[1:]
     ),
     "sum 1 for each sample; sample 0": lambda: measure.mutual_information(
@@ -184,17 +186,25 @@ REFUSED = {
     "as many of both; got shape (3, 2)": lambda: measure.learning_accuracy(
         jnp.ones((3, 2))
     ),
-    "(after, task); got shape (2,)": lambda: measure.mean_accuracy(jnp.ones(2)),
-    "shaped like the fields": lambda: measure.margins(jnp.ones((2, 2)), SIGNS),
+    "`accuracies` must be Float[Array, '*batch after task']": lambda: (
+        measure.mean_accuracy(jnp.ones(2))
+    ),
+    "got fields float64(2, 2), targets float64(1, 2)": lambda: measure.margins(
+        jnp.ones((2, 2)), SIGNS
+    ),
     "must be -1 or 1 everywhere; got 0": lambda: measure.margins(SIGNS, 0 * SIGNS),
-    "one entry for each of the 2 patterns": lambda: measure.degenerate(
+    "got targets float64(1, 2), stored bool(1,)": lambda: measure.degenerate(
         SIGNS, jnp.asarray([True])
     ),
-    "one row for each neuron": lambda: measure.noise_ratio(jnp.ones(2), SIGNS, 1),
-    "`margin` needs one row": lambda: measure.volatile_noise_ratio(
-        jnp.ones(()), SIGNS, 1
+    "got margin float64(2,), weights float64(1, 2), q": lambda: measure.noise_ratio(
+        jnp.ones(2), SIGNS, 1
     ),
-    "`fields` needs one row": lambda: measure.memory_ratios(SIGNS, SIGNS, jnp.ones(2)),
+    "got margin float64(), weights float64(1, 2), order": lambda: (
+        measure.volatile_noise_ratio(jnp.ones(()), SIGNS, 1)
+    ),
+    "targets float64(1, 2), weights float64(2,)": lambda: measure.memory_ratios(
+        SIGNS, SIGNS, jnp.ones(2)
+    ),
     "`q` must be positive; got -1.0": lambda: measure.norm(SIGNS, -1),
     "`q` must be positive; got 0.0": lambda: measure.noise_ratio(jnp.ones(1), SIGNS, 0),
     "`order` must be at least 1": lambda: measure.volatile_noise_ratio(
@@ -208,7 +218,7 @@ REFUSED = {
     "`responses` must not be negative; got -1": lambda: measure.lifetime_sparseness(
         SIGNS
     ),
-    "`states` (n, cue) must be shaped": lambda: measure.recalled(
+    "got states float64(3, 2), patterns float64(3, 1)": lambda: measure.recalled(
         jnp.ones((3, 2)), jnp.ones((3, 1)), 0.5
     ),
     "`states` must be 0 or 1 everywhere; got 2": lambda: measure.recalled(
@@ -222,20 +232,26 @@ REFUSED = {
     "`own` must lie in [0, 2]; got -1": lambda: measure.largest_l2_margin(
         PATTERNS, TARGETS, own=-1
     ),
-    "`u` and `v` must be vectors of one length": lambda: measure.plane_basis(
+    "got u float64(2,), v float64(1,)": lambda: measure.plane_basis(
         jnp.ones(2), jnp.ones(1)
     ),
-    "`potential`, `u` and `v`": lambda: measure.plane_activity(jnp.ones(3), *EYE),
+    "got potential float64(3,), u float64(2,), v": lambda: measure.plane_activity(
+        jnp.ones(3), *EYE
+    ),
     "u.u = 4, v.v = 1": lambda: measure.plane_activity(EYE[0], 2 * EYE[0], EYE[1]),
     "u.u = nan": lambda: measure.rotation(EYE, jnp.nan * EYE[0], EYE[1]),
-    "the length of the weights, 2": lambda: measure.memory_eigenvalue(EYE, jnp.eye(3)),
+    "got weights float64(2, 2), basis float64(3, 3)": lambda: measure.memory_eigenvalue(
+        EYE, jnp.eye(3)
+    ),
     "columns of `basis` must be orthonormal": lambda: measure.memory_eigenvalue(
         EYE, 2 * EYE
     ),
     "columns of `bases` must be orthonormal": lambda: measure.leading_overlaps(
         EYE, jnp.ones((1, 2, 2))
     ),
-    "`bases` must be shaped (plane, n, k)": lambda: measure.leading_overlaps(EYE, EYE),
+    "got weights float64(2, 2), bases float64(2, 2)": lambda: measure.leading_overlaps(
+        EYE, EYE
+    ),
     "need `vectors` (time, n, n)": lambda: measure.track_eigenvalues(
         FRAMES(jnp.ones(())), EYE.astype(complex)
     ),
@@ -249,22 +265,22 @@ REFUSED = {
         jnp.full((2, 2), jnp.nan)
     ),
     "must be a matrix (post, pre)": lambda: measure.important_counts(COUNTED[0]),
-    "`first` must be a vector": lambda: measure.kolmogorov_smirnov(
+    "`first` must be Float[ndarray, 'm']": lambda: measure.kolmogorov_smirnov(
         np.ones((2, 2)), np.ones(2)
     ),
-    "`x` and `y` must be vectors of one length; got (3,)": lambda: (
-        measure.rank_correlation(jnp.ones(3), jnp.ones(2))
+    "got x float64(3,), y float64(2,)": lambda: measure.rank_correlation(
+        jnp.ones(3), jnp.ones(2)
     ),
     "at least two steps": lambda: measure.drift(jnp.ones(1)),
     "`share` must lie in (0, 0.5]; got 0.6": lambda: measure.drift(jnp.ones(9), 0.6),
     "`x` must increase": lambda: measure.log_vertex(HOST(2, 1), HOST(1, 2)),
     "`x` must be positive": lambda: measure.log_vertex(HOST(0, 1), HOST(1, 2)),
     "`y` must be positive": lambda: measure.log_slope(HOST(1, 2), HOST(0, 1)),
-    "vectors of one length; got (2,) and (3,)": lambda: measure.log_slope(
+    "got x float64(2,), y float64(3,)": lambda: measure.log_slope(
         HOST(1, 2), HOST(1, 2, 3)
     ),
     "two different values": lambda: measure.log_slope(HOST(1, 1), HOST(1, 2)),
-    "`curves` must be shaped (curve, n)": lambda: measure.vertex_of_mean(
+    "got x float64(2,), curves float64(2,)": lambda: measure.vertex_of_mean(
         HOST(1, 2), HOST(1, 2)
     ),
     "`interval` must be positive": lambda: measure.autocorrelation_time(

@@ -10,8 +10,6 @@ from plasticity_jax._transfer import fisher_density, RectifiedQuadratic, Sigmoid
 from plasticity_jax.circuits import input_moments, SynapticKernel
 from plasticity_jax.curvature import glm_fisher, skewed_glm_fisher
 from plasticity_jax.systems.natural_gradient.shot_noise import (
-    _check,
-    _check_pair,
     draw_potentials,
     fisher_error,
     relative_spectrum,
@@ -225,7 +223,7 @@ def test_measures_of_known_matrices():
         (WEIGHTS, -RATES, "`rates` must be finite and not negative"),
         (WEIGHTS, RATES / 0.0, "`rates` must be finite"),
         (WEIGHTS * jnp.nan, RATES, "`weights` must be finite"),
-        (WEIGHTS[:0], RATES[:0], "at least 1"),
+        (WEIGHTS[:0], RATES[:0], "must hold a weight"),
     ],
 )
 def test_bad_input_is_named(weights, rates, says):
@@ -234,11 +232,13 @@ def test_bad_input_is_named(weights, rates, says):
 
 
 def test_shapes_are_checked_without_type_checkers_too():
-    with pytest.raises(ValueError, match="one length"):
-        _check(WEIGHTS, RATES[:3])
-    with pytest.raises(ValueError, match="vectors"):
-        _check(WEIGHTS[None], RATES[None])
-    with pytest.raises(ValueError, match="one size"):
-        _check_pair(jnp.eye(2), jnp.eye(3))
+    with pytest.raises(ValueError, match="`rates` must be Float"):
+        shot_noise_fisher(SIGMOID, WEIGHTS, RATES[:3], KERNEL)
+    with pytest.raises(ValueError, match="`weights` must be Float"):
+        shot_noise_fisher(SIGMOID, WEIGHTS[None], RATES[None], KERNEL)
+    with pytest.raises(ValueError, match="`closed` must be Float"):
+        fisher_error(jnp.eye(2), jnp.eye(3))
+    with pytest.raises(ValueError, match="`direction` must be Float"):
+        update_angle(jnp.eye(2), jnp.eye(2), jnp.ones(3))
     with pytest.raises(ValueError, match="`points` must be even"):
         voltage_density(WEIGHTS, RATES, KERNEL, points=101)

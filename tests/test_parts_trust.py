@@ -436,7 +436,7 @@ CIRCUITS = {
     "feedforward": [
         (lambda: circuits.feedforward((W, jnp.ones((2, 2))), W), "must fit, layer by"),
         (lambda: circuits.feedforward((W,), jnp.ones((2, 3))), "must fit, layer by"),
-        (lambda: circuits.feedforward((W,), V), "must fit, layer by"),
+        (lambda: circuits.feedforward((W,), V), "`inputs` must be Float"),
         (lambda: circuits.feedforward(W, W), "`weights` must be a tuple of matrices"),
         (lambda: circuits.feedforward((W,), W, "sigmoit"), "`output` is unknown"),
     ],
@@ -462,8 +462,8 @@ CIRCUITS = {
         (seen(stimulus=ONE), "one entry for each of 3 neurons"),
         (seen(synapses=jnp.ones((N, 2))), "must be square"),
         (seen(transfer=jnp.sum), "`transfer` must return a rate for each of 3"),
-        (lambda: RateNetwork().start(W), "must be vectors of one length"),
-        (lambda: RateNetwork().start(V, jnp.ones(2)), "must be vectors of one length"),
+        (lambda: RateNetwork().start(W), "`potential` must be Float"),
+        (lambda: RateNetwork().start(V, jnp.ones(2)), "`trace` must be Float"),
         (lambda: RateNetwork(3.0), "`dt` = 3 is too large for stability"),
         (lambda: RateNetwork(keep=1.5), "`keep` must lie in"),
         (lambda: RateNetwork(inflow=INF), "`inflow` must be finite"),
@@ -509,9 +509,9 @@ CIRCUITS = {
     "memories_of": [
         (lambda: memories_of(PATTERNS * 255), "`patterns` must be 0 or 1"),
         (lambda: memories_of(NAN * PATTERNS), "`patterns` must be 0 or 1"),
-        (lambda: memories_of(V), r"must be a matrix \(n, pattern\)"),
+        (lambda: memories_of(V), "`patterns` must be Float"),
         (lambda: memories_of(PATTERNS, 4), "between 1 and 3 neurons; got 4"),
-        (lambda: memories_of(PATTERNS, stored=V > 0), "`stored` must mark each of 2"),
+        (lambda: memories_of(PATTERNS, stored=V > 0), "`stored` must be Bool"),
         (
             lambda: memories_of(PATTERNS, stored=V[:2] < 0),
             "`stored` must mark a pattern",
@@ -552,7 +552,7 @@ CIRCUITS = {
     "Resting": [(lambda: Resting(-1.0), "`dt` must lie in")],
     "SpikingNeuron": [
         (lambda: SpikingNeuron(V, 1e-3, jnp.ones(2)), "`teacher` needs one weight"),
-        (lambda: NEURON.somatic(W), "`synapses` need one weight per input"),
+        (lambda: NEURON.somatic(W), "`synapses` must be Float"),
     ],
     "SynapticKernel": [(lambda: circuits.SynapticKernel(-1.0), "must")],
     "Sigmoid": [(lambda: circuits.Sigmoid(-1.0), "`maximum` must lie in")],

@@ -113,13 +113,13 @@ def test_the_autocorrelation_time_of_an_exponential_process():
 def test_planes_that_are_not_orthonormal_are_refused():
     with pytest.raises(ValueError, match=r"orthonormal.*u\.u = 4"):
         rotation(TURN, 2 * U, V)
-    with pytest.raises(ValueError, match=r"`weights` must be square.*\(8, 4\)"):
+    with pytest.raises(ValueError, match=r"`weights` must be Float.*\(8, 4\)"):
         expansion(TURN[:, :4], U, V)
     broken = TURN.at[2, 3].set(jnp.nan)
     with pytest.raises(ValueError, match="`weights` must be finite; 1 of its entries"):
         rotation(broken, U, V)
     with pytest.raises(ValueError, match="must be finite"):
         memory_eigenvalue(broken, U[:, None])
-    with pytest.raises(ValueError, match="square matrix"):
+    with pytest.raises(ValueError, match="`weights` must be Float"):
         memory_eigenvalue(TURN[:, :4], U[:, None])
     assert jnp.isnan(jax.jit(rotation)(broken, U, V))  # traced: travels to the claim

@@ -301,15 +301,15 @@ TWO = jnp.stack([WEIGHTS, WEIGHTS])
 REFUSED = {
     "one weight for all": (
         lambda: glm_fisher(SIGMOID, WEIGHTS[:1], MEAN, VARIANCE),
-        r"`weights` \(1,\), `mean` \(2,\)",
+        "`mean` must be Float",
     ),
     "one mean for all": (
         lambda: voltage_moments(WEIGHTS, MEAN[:1], VARIANCE),
-        "number for every",
+        "`mean` must be Float",
     ),
     "one variance for all": (
         lambda: glm_fisher_inverse(SIGMOID, WEIGHTS, MEAN, VARIANCE[:1]),
-        "number for every",
+        "`variance` must be Float",
     ),
     "one cumulant for all": (
         lambda: skewed_glm_fisher(SIGMOID, WEIGHTS, MEAN, VARIANCE, THIRD[:1]),
@@ -323,7 +323,10 @@ REFUSED = {
         lambda: mean_density(SIGMOID, ONE, -ONE, order=0),
         "`variance` must not be negative",
     ),
-    "means": (lambda: mean_density(SIGMOID, MEAN, ONE, order=0), "one number"),
+    "means": (
+        lambda: mean_density(SIGMOID, MEAN, ONE, order=0),
+        "`mean` must be Float",
+    ),
     "order": (lambda: mean_density(SIGMOID, ONE, ONE, order=-1), "`order`"),
     "rates of moments": (lambda: input_moments(RATES[None], KERNEL), "`rates`"),
     "negative rates": (lambda: input_moments(-RATES, KERNEL), "not negative; got -10"),
@@ -358,14 +361,14 @@ REFUSED = {
         lambda: rules.DenseNaturalGradient(1.0, jnp.eye(3))(WEIGHTS, seen(), KEY),
         "row for every weight",
     ),
-    "layer": (lambda: LAYER.rates(TWO[:, :1], TWO), "`weights` must be"),
+    "layer": (lambda: LAYER.rates(TWO[:, :1], TWO), "`inputs` must be"),
     "targets of a layer": (
         lambda: layer_loss(LAYER, TWO, TWO, jnp.ones((2, 1))),
         "`targets`",
     ),
     "potentials": (
         lambda: theory.divergence(SIGMOID, WEIGHTS[:1], WEIGHTS, TWO, DT),
-        "column of",
+        "`teacher` must be Float",
     ),
     "not a probability": (
         lambda: theory.divergence(SIGMOID, 900 * WEIGHTS, WEIGHTS, TWO, 0.2),

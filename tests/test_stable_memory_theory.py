@@ -328,7 +328,7 @@ def test_bad_configs_say_what_is_wrong(settings, message):
         (lambda: patterns.draw_planes("hadamard", 2, 12, KEY), "power of two"),
         (lambda: measure.rotation(jnp.eye(N), U, U), "`u` and `v` must be orthonormal"),
         (lambda: measure.expansion(jnp.eye(N), U, 2 * V), "v.v = 4"),
-        (lambda: measure.rotation(jnp.eye(N + 1), U, V), "`weights` must be square"),
+        (lambda: measure.rotation(jnp.eye(N + 1), U, V), "`u` must be Float"),
         (lambda: measure.rotation(jnp.nan * jnp.eye(N), U, V), "36 of its entries"),
         (
             lambda: measure.memory_eigenvalue(jnp.inf * jnp.ones((N, N)), U[:, None]),

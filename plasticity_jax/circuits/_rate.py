@@ -88,13 +88,6 @@ class RateNetwork(AbstractCircuit):
     @floating
     def start(self, potential: Vector, trace: Vector | None = None) -> Rates:
         """Activity before the first step; traces and filter at zero if not given."""
-        if potential.ndim != 1 or (
-            trace is not None and trace.shape != potential.shape
-        ):
-            raise ValueError(
-                "`potential` (n,) and `trace` must be vectors of one length; got "
-                f"{potential.shape} and {None if trace is None else trace.shape}."
-            )
         still = jnp.zeros_like(potential)
         trace = still if trace is None else trace
         return Rates(potential, still, trace, trace, jnp.asarray(0, jnp.int32))

@@ -308,10 +308,8 @@ def memories_of(
     Raises `ValueError` unless the entries are 0 or 1, `rows` lies between 1 and the
     number of neurons, and `stored` marks some of the patterns.
     """
-    if patterns.ndim != 2 or not patterns.size:
-        raise ValueError(
-            f"`patterns` must be a matrix (n, pattern); got {patterns.shape}."
-        )
+    if not patterns.size:
+        raise ValueError(f"`patterns` must hold one; got {patterns.shape}.")
     check_binary("patterns", patterns)
     rows = len(patterns) if rows is None else whole("rows", rows)
     shift = whole("shift", shift)

@@ -133,7 +133,7 @@ def steady_state(
     eigenvalues = _not_a_saddle(eigenvalues)
     shares = jnp.full_like(eigenvalues, 1 / count)
     if driven is not None:
-        shares = _shares(driven, count).astype(shares.dtype)
+        shares = _shares(driven).astype(shares.dtype)
     return _settled(eigenvalues, ratio, idle, fluctuation, corruption, shares)
 
 
@@ -216,13 +216,8 @@ def _not_a_saddle(eigenvalues: Vector) -> Vector:
     return jnp.where(eigenvalues < lowest, jnp.nan, jnp.maximum(eigenvalues, 0))
 
 
-def _shares(driven: Vector, count: int) -> Vector:
-    """`driven`, refused or NaN unless it is a share for each eigenvalue."""
-    if driven.shape != (count,):
-        raise ValueError(
-            f"`driven` must hold one share for each of the {count} eigenvalues; got "
-            f"shape {driven.shape}."
-        )
+def _shares(driven: Vector) -> Vector:
+    """`driven`, refused or NaN unless these are shares."""
     driven, total = not_negative("driven", driven), jnp.sum(driven)
     apart = jnp.abs(total - 1) > PLAIN
     if concrete(apart) and apart:

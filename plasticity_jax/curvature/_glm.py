@@ -69,22 +69,15 @@ def voltage_moments(
     `ValueError` unless there is one of each for every input, variances above zero;
     where they are traced and one is not, $q$ is NaN.
     """
-    _check_inputs(weights=weights, mean=mean, variance=variance)
+    _check_inputs(variance)
     q = jnp.sum(mean**2 / jnp.where(variance <= 0, jnp.nan, variance))
     return jnp.sum(weights * mean), jnp.sum(weights**2 * variance), q
 
 
-def _check_inputs(**vectors: Vector) -> None:
-    """Raise `ValueError` unless all are vectors of one length, the variance positive.
-
-    Nothing broadcasts. Traced variances pass.
-    """
-    shapes = {name: jnp.shape(x) for name, x in vectors.items()}
-    first = next(iter(shapes.values()))
-    if len(first) != 1 or not first[0] or set(shapes.values()) != {first}:
-        told = ", ".join(f"`{name}` {shape}" for name, shape in shapes.items())
-        raise ValueError(f"there must be one number for every input: {told}.")
-    variance = vectors["variance"]
+def _check_inputs(variance: Vector) -> None:
+    """Raise `ValueError` for no inputs, and a variance that is not above 0."""
+    if not variance.size:
+        raise ValueError("`variance` must hold a number at least; got none.")
     if concrete(variance):
         wrong = np.asarray(variance)[np.asarray(variance) <= 0]
         if wrong.size:
@@ -115,7 +108,6 @@ def glm_coefficients(
     \delta\mu^2 + q(1 + \delta\sigma^2)$, $g_1 = -(1 + \delta\sigma^2)/D$, $g_2 = -(a -
     \delta\mu)/D$, $g_4 = -(b + \delta q)/D$: Eqs. 37, 82 and 102-105 simplified.
     """
-    _check_numbers(mean=mean, variance=variance, q=q)
     _check_feasible(mean, variance, q)
     nodes = _chosen(transfer, mean, variance, nodes)
     c1, c2, c3 = (
@@ -130,15 +122,6 @@ def glm_coefficients(
     g2 = -(a - delta * mean) / determinant
     g4 = -(b + delta * q) / determinant
     return Coefficients(c1, c2, c3, g1, g2, g4, determinant, mean, variance, q)
-
-
-def _check_numbers(**values: Scalar) -> None:
-    """Raise `ValueError` unless each is one number: nothing broadcasts over nodes."""
-    for name, value in values.items():
-        if jnp.ndim(value):
-            raise ValueError(
-                f"`{name}` must be one number; got {jnp.shape(value)}: use `jax.vmap`."
-            )
 
 
 def _check_feasible(mean: Scalar, variance: Scalar, q: Scalar) -> None:
@@ -164,7 +147,6 @@ def quadrature_error(
     The error of the trapezoid rule is about its square, so below $10^{-3}$ the
     coefficients are good to about $10^{-6}$.
     """
-    _check_numbers(mean=mean, variance=variance)
     fine, coarse = (
         _average(transfer, mean, variance, 0, n)[0]
         for n in (whole("nodes", nodes, 3), (nodes + 1) // 2)
@@ -249,7 +231,7 @@ def skewed_glm_fisher(
     \mathrm{diag}(\kappa w)$. Still $O(n)$: diagonal plus rank three. Diagonal entries
     are held above a tenth of their Gaussian value, where the expansion fails.
     """
-    _check_inputs(weights=weights, mean=mean, variance=variance, third=third)
+    _check_inputs(variance)
     mu, square, _ = voltage_moments(weights, mean, variance)
     nodes = _chosen(transfer, mu, square, nodes)
     e = [
@@ -392,7 +374,6 @@ def mean_density(
     `ValueError` for a negative variance or too few `nodes`; where values are traced it
     is NaN.
     """
-    _check_numbers(mean=mean, variance=variance)
     if concrete(variance) and np.asarray(variance) < 0:
         raise ValueError(f"`variance` must not be negative; got {variance}.")
     nodes = _chosen(transfer, mean, variance, nodes)

@@ -57,12 +57,6 @@ def inverse_diagonal_plus_low_rank(
 def _check(diagonal: Any, factors: Any, core: Any) -> None:
     """Raise `ValueError` unless the parts fit and can be positive semidefinite."""
     check_symmetric("core", core)
-    if diagonal.ndim != 1 or factors.shape != (len(diagonal), len(core)):
-        raise ValueError(
-            "`factors` must have a row for each entry of `diagonal` and a column for "
-            f"each of `core`; got shapes {factors.shape}, {diagonal.shape} and "
-            f"{core.shape}."
-        )
     if concrete(diagonal, factors, core):
         d, u, c = (np.asarray(x, float) for x in (diagonal, factors, core))
         entries = d + np.sum(u @ c * u, axis=1)

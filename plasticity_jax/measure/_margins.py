@@ -40,7 +40,7 @@ def margins(
     fields: Fields, targets: Fields, stored: Stored | None = None
 ) -> Float[Array, " row"]:
     r"""$m_i = \min_\mu\sigma_i^\mu(w_i\cdot\xi^\mu - I_i)$; negative with an error."""
-    _check_patterns(targets, stored, fields)
+    check_signs("targets", targets)
     signed = targets * fields
     if stored is not None:
         if concrete(stored) and not np.any(np.asarray(stored)):
@@ -73,7 +73,6 @@ def noise_ratio(margin: Rows, weights: Weights, q: Scalar | float | int) -> Rows
     synaptic noise of one volatile factor of two (times $\sqrt{N/(f(1-f))}$: Brunel's
     $\rho$). Raises `ValueError` unless q is positive.
     """
-    _check_rows("margin", margin, weights)
     q = jnp.asarray(q)
     scale = extent(weights, q)
     return ratio(margin / scale[..., 0], norm(weights / scale, q), jnp.nan)
@@ -92,7 +91,6 @@ def volatile_noise_ratio(
     without any. Raises `ValueError` if `order` is below 1 or `above` is negative; NaN
     for traced ones.
     """
-    _check_rows("margin", margin, weights)
     order, above = jnp.asarray(order), not_negative("above", above)  # pyright: ignore[reportArgumentType]
     order = admit("order", order, order < 1, "be at least 1")
     size, scale = jnp.abs(weights), extent(weights)
@@ -111,8 +109,7 @@ def memory_ratios(
 
     A neuron without synapses counts by its field itself.
     """
-    _check_patterns(targets, None, fields)
-    _check_rows("fields", fields[:, 0], weights)
+    check_signs("targets", targets)
     scale = extent(weights)
     size = root(jnp.sum((weights / scale) ** 2, axis=1, keepdims=True))
     safe = jnp.where(size == 0, 1.0, size)
@@ -145,7 +142,7 @@ def degenerate(targets: Fields, stored: Stored | None = None) -> Bool[Array, " r
     The threshold of such a neuron drifts for ever; leave it out of statistics. A traced
     target that is NaN is neither: its neuron stays in, with a margin that is NaN.
     """
-    _check_patterns(targets, stored)
+    check_signs("targets", targets)
     if stored is None:
         stored = jnp.ones(targets.shape[1], bool)
     always = jnp.all((targets > 0) | ~stored[None], axis=1)
@@ -187,11 +184,6 @@ def recalled(
     values, a coding level outside [0, 1], a negative tolerance, and where `tolerance`
     $fN$ is below one neuron, unless `tolerance` is 0.
     """
-    if states.ndim != 2 or states.shape != patterns.shape:
-        raise ValueError(
-            "`states` (n, cue) must be shaped like `patterns`; got "
-            f"{states.shape} and {patterns.shape}."
-        )
     check_binary("states", states)
     check_binary("patterns", patterns)
     check_range("coding_level", coding_level, 0.0, 1.0)
@@ -204,33 +196,3 @@ def recalled(
         )
     wrong = jnp.sum(jnp.abs(states - patterns), axis=0)
     return wrong <= allowed
-
-
-def _check_rows(name: str, values: Rows, weights: Weights) -> None:
-    """Raise `ValueError` unless there is one value for each neuron."""
-    if values.shape != weights.shape[:-1]:
-        raise ValueError(
-            f"`{name}` needs one row for each neuron of `weights` {weights.shape}; got "
-            f"{values.shape}."
-        )
-
-
-def _check_patterns(
-    targets: Fields, stored: Stored | None, fields: Fields | None = None
-) -> None:
-    """Raise `ValueError` unless all fit each other and targets are +1 or -1."""
-    shape = targets.shape
-    if len(shape) != 2 or (fields is not None and fields.shape != shape):
-        seen = "" if fields is None else f" for `fields` {fields.shape}"
-        raise ValueError(
-            "`targets` (row, pattern) must be shaped like the fields; got "
-            f"{shape}{seen}."
-        )
-    if stored is not None and stored.shape != shape[1:]:
-        raise ValueError(
-            f"`stored` (pattern,) needs one entry for each of the {shape[1]} patterns; "
-            f"got shape {stored.shape}."
-        )
-    if stored is not None and stored.dtype != bool:
-        raise ValueError(f"`stored` must be true or false; got {stored.dtype}.")
-    check_signs("targets", targets)

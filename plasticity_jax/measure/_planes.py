@@ -18,7 +18,7 @@ from .._interfaces import Scalar
 
 
 Vector = Float[Array, " n"]
-Weights = Float[Array, "post pre"]
+Weights = Float[Array, "n n"]
 
 
 @floating
@@ -58,10 +58,6 @@ def plane_basis(u: Vector, v: Vector) -> tuple[Vector, Vector]:
     Of two parallel vectors the second becomes zero: such a plane holds no rotation.
     Both are NaN where `u` holds one, the second where `v` does.
     """
-    if u.ndim != 1 or u.shape != v.shape:
-        raise ValueError(
-            f"`u` and `v` must be vectors of one length; got {u.shape} and {v.shape}."
-        )
     first = _over(u, _length(u))
     rest = v - (first @ v) * first
     rest = rest - (first @ rest) * first  # once more: orthogonal to rounding
@@ -80,11 +76,6 @@ class PlaneActivity(NamedTuple):
 @floating
 def plane_activity(potential: Vector, u: Vector, v: Vector) -> PlaneActivity:
     r"""$p_u = u^\top x/\sqrt N$, $p_v$ and $r = \sqrt{p_u^2 + p_v^2}$."""
-    if potential.ndim != 1 or not potential.shape == u.shape == v.shape:
-        raise ValueError(
-            "`potential`, `u` and `v` must be vectors of one length; got "
-            f"{potential.shape}, {u.shape} and {v.shape}."
-        )
     _check_orthonormal(u, v)
     scale = len(potential) ** 0.5
     p, q = u @ potential / scale, v @ potential / scale
@@ -114,13 +105,7 @@ def _over_jvp(
 
 
 def _check(weights: Weights, u: Vector, v: Vector) -> None:
-    """Raise `ValueError` unless vectors are orthonormal and the weights fit them."""
-    n = len(u)
-    if weights.shape != (n, n) or v.shape != (n,):
-        raise ValueError(
-            f"`weights` must be square, one row for each entry of the plane's vectors; "
-            f"got {weights.shape} for vectors of {u.shape} and {v.shape}."
-        )
+    """Raise `ValueError` unless weights are finite and vectors orthonormal."""
     check_finite("weights", weights)
     _check_orthonormal(u, v)
 

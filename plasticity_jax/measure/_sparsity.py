@@ -74,10 +74,6 @@ def rank_correlation(x: Float[Array, " n"], y: Float[Array, " n"]) -> Scalar:
     NaN also if an entry is. Piecewise constant: its gradient is zero. Raises
     `ValueError` unless both are vectors of one length.
     """
-    if x.ndim != 1 or x.shape != y.shape:
-        raise ValueError(
-            f"`x` and `y` must be vectors of one length; got {x.shape} and {y.shape}."
-        )
     a, b = (_ranks(values) for values in (x, y))
     a, b = a - jnp.mean(a), b - jnp.mean(b)
     return jnp.sum(a * b) / jnp.sqrt(jnp.sum(a**2) * jnp.sum(b**2))

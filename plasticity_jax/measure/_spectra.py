@@ -25,7 +25,7 @@ class Eigenpair(NamedTuple):
 
 @floating
 def memory_eigenvalue(
-    weights: Float[Array, "post pre"], basis: Float[Array, "n k"]
+    weights: Float[Array, "n n"], basis: Float[Array, "n k"]
 ) -> Eigenpair:
     r"""The eigenvalue whose unit eigenvector $w$ overlaps most with a subspace.
 
@@ -34,7 +34,7 @@ def memory_eigenvalue(
     `ValueError` for weights that are not square or not finite, and a basis that does
     not fit them or is not orthonormal.
     """
-    _check_basis("basis", basis, weights)
+    _check_basis("basis", basis)
     values, vectors = _eig(weights)
     overlap = _overlaps(basis, vectors)
     overlap = jnp.where(jnp.imag(values) < 0, -1.0, overlap)  # NaN stays
@@ -45,17 +45,15 @@ def memory_eigenvalue(
 
 @floating
 def leading_overlaps(
-    weights: Float[Array, "post pre"], bases: Float[Array, "plane n k"]
+    weights: Float[Array, "n n"], bases: Float[Array, "plane n k"]
 ) -> Float[Array, " plane"]:
     r"""Overlaps $o_k = \|Q_k^\top w\|$ of the eigenvector of largest imaginary part.
 
     For orthonormal bases that together span the space $\sum_k o_k^2 = 1$. Raises
     `ValueError` as `memory_eigenvalue` does.
     """
-    if bases.ndim != 3:
-        raise ValueError(f"`bases` must be shaped (plane, n, k); got {bases.shape}.")
     for basis in bases:
-        _check_basis("bases", basis, weights)
+        _check_basis("bases", basis)
     values, vectors = _eig(weights)
     leading = vectors[:, jnp.argmax(jnp.imag(values))]
     products = jnp.matmul(jnp.swapaxes(bases, 1, 2).astype(leading.dtype), leading)
@@ -105,24 +103,15 @@ def _overlaps(
     return jnp.linalg.norm(jnp.matmul(basis.T.astype(vectors.dtype), vectors), axis=0)
 
 
-def _check_basis(
-    name: str, basis: Float[Array, "n k"], weights: Float[Array, "post pre"]
-) -> None:
-    """Raise `ValueError` unless columns fit the weights and are orthonormal."""
-    if basis.ndim != 2 or len(basis) != len(weights):
-        raise ValueError(
-            f"`{name}` needs columns of the length of the weights, {len(weights)}; got "
-            f"shape {basis.shape}."
-        )
+def _check_basis(name: str, basis: Float[Array, "n k"]) -> None:
+    """Raise `ValueError` unless columns are orthonormal."""
     if products(basis) is not None:
         raise ValueError(f"the columns of `{name}` must be orthonormal.")
 
 
 def _eig(
-    weights: Float[Array, "post pre"],
+    weights: Float[Array, "n n"],
 ) -> tuple[Complex[Array, " n"], Complex[Array, "n n"]]:
-    if weights.ndim != 2 or weights.shape[0] != weights.shape[1]:
-        raise ValueError(f"`weights` must be a square matrix; got {weights.shape}.")
     check_finite("weights", weights)
     values, vectors = jnp.linalg.eig(weights)
     return values, vectors

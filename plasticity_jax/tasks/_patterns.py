@@ -36,10 +36,6 @@ def draw_patterns(
     patterns are NaN where that is traced.
     """
     n, count = whole("n", n, 1), whole("count", count, 1)
-    if np.ndim(coding_level):
-        raise ValueError(
-            f"`coding_level` must be one number; got shape {np.shape(coding_level)}."
-        )
     keys = jax.vmap(lambda index: jr.fold_in(key, index))(jnp.arange(count))
     chance = jax.vmap(lambda k: jr.uniform(k, (n,)))(keys).T
     level = jnp.asarray(coding_level, chance.dtype)

@@ -124,8 +124,6 @@ def divergence_curve(
     config: Config, student: str, times: Float[Array, " t"]
 ) -> Float[Array, " t"]:
     """Expected divergence per bin of 0.5 ms at `times` (s) of one of `PREDICTED`."""
-    if times.ndim != 1:
-        raise ValueError(f"`times` must be a vector; got {times.shape}.")
     return _curve(landscape(config), config, student, times)
 
 

@@ -29,8 +29,6 @@ def stationary_potentials(
     limits for short bins. Raises `ValueError` for rates above one spike in a bin;
     traced ones pass and give NaN.
     """
-    if rates.ndim != 1:
-        raise ValueError(f"`rates` must be a vector, one per input; got {rates.shape}.")
     whole("samples", samples, 1)
     check_bins(rates, BIN, "rates")
     bins = round(MEMORY / BIN)

@@ -6,7 +6,7 @@ Rates in Hz, potentials in mV, times in s.
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -44,29 +44,12 @@ def divergence(
     gradients also where a probability reaches 0 or 1. Raises `ValueError` for one above
     1; traced, it is NaN.
     """
-    _check_sample(weights, teacher, potentials, dt)
     spike = _probability(transfer(potentials @ weights) * dt)
     told = _probability(transfer(potentials @ teacher) * dt)
     excess = told - spike
     yes = told * _log_ratio(told, spike, excess)
     no = (1 - told) * _log_ratio(1 - told, 1 - spike, -excess)
     return jnp.mean(yes + no)
-
-
-def _check_sample(
-    weights: Vector, teacher: Vector, potentials: Array, dt: Any = 0.0
-) -> None:
-    """Raise `ValueError` unless both have a weight for every column of `potentials`."""
-    if jnp.ndim(dt):
-        raise ValueError(f"`dt` must be one number; got shape {jnp.shape(dt)}.")
-    if (
-        potentials.ndim != 2
-        or not weights.shape == teacher.shape == potentials.shape[1:]
-    ):
-        raise ValueError(
-            "`weights` and `teacher` must have one entry for each column of "
-            f"`potentials` {potentials.shape}; got {weights.shape} and {teacher.shape}."
-        )
 
 
 def _probability(mean: Float[Array, " sample"]) -> Float[Array, " sample"]:
@@ -97,7 +80,6 @@ def rate_error(
     potentials: Float[Array, "sample n"],
 ) -> Scalar:
     r"""$\langle(\phi - \phi^*)^2\rangle^{1/2}$ in Hz over a sample of potentials."""
-    _check_sample(weights, teacher, potentials)
     error = transfer(potentials @ weights) - transfer(potentials @ teacher)
     return jnp.sqrt(jnp.mean(error**2))
 

@@ -21,6 +21,7 @@ from ..._interfaces import Scalar
 States = Float[Array, "n state"]
 Signs = Float[Array, "plane 2 n"]
 Values = Float[Array, "..."]
+Numbers = Values | np.ndarray | float
 
 
 def plane_field(planes: Signs, states: States) -> States:
@@ -74,7 +75,7 @@ def vector_overlap(planes: Signs, states: States) -> Float[Array, " state"]:
 
 
 @floating
-def first_step_error(load: Values, overlap: Values = 1.0) -> Array:
+def first_step_error(load: Numbers, overlap: Numbers = 1.0) -> Array:
     r"""$\frac12\mathrm{erfc}(m/\sqrt{2\alpha_v})$: wrong signs after one update.
 
     From a state of overlap $m$ with a stored vector, at `load` $\alpha_v$ vectors per
@@ -94,11 +95,6 @@ def half_load(loads: Float[Array, " load"], success: Float[Array, " load"]) -> S
     NaN where it never does, or is below from the start, and where an entry is NaN.
     Raises `ValueError` unless both are vectors of one length.
     """
-    if loads.ndim != 1 or loads.shape != success.shape:
-        raise ValueError(
-            "`loads` and `success` must be vectors of one length; got "
-            f"{loads.shape} and {success.shape}."
-        )
     below: Bool[Array, " load"] = success < 0.5
     last = jnp.maximum(jnp.argmax(below), 1)
     known = jnp.any(below) & ~below[0]

@@ -30,6 +30,7 @@ from ..._interfaces import Scalar
 
 Pair = Float[Array, "2"]
 Values = Float[Array, "..."]
+Numbers = Values | np.ndarray | float
 Closure = Callable[[Pair], Pair]
 Transfer = Callable[[Array], Array]
 NODES = 200  # of Gauss and Hermite
@@ -304,7 +305,7 @@ def critical_rotation(transfer: Transfer, expansion: Scalar) -> Scalar:
 
 
 @floating
-def euler_radius(rotation: Values, step: Values) -> Array:
+def euler_radius(rotation: Numbers, step: Numbers) -> Array:
     r"""$\rho\sqrt{\Delta t/\pi}$: the cycle that explicit Euler makes for a step.
 
     Gaussian patterns, $\alpha = 0$: the equation itself has none.

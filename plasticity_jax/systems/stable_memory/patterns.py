@@ -75,10 +75,6 @@ def real_memory(u: Vector, strength: Scalar | float) -> Matrix:
 @floating
 def imaginary_memory(u: Vector, v: Vector, strength: Scalar | float) -> Matrix:
     r"""$a(uv^\top - vu^\top)$: eigenvalues $\pm ia$ for an orthonormal pair."""
-    if u.shape != v.shape:
-        raise ValueError(
-            f"`u` and `v` must have one length; got {u.shape} and {v.shape}."
-        )
     forward = jnp.outer(u, v)
     return strength * (forward - forward.T)
 
