@@ -43,6 +43,9 @@ def test_every_closed_form_holds(checks):
 def test_masks_are_all_listed_with_their_chances():
     p = jnp.asarray([0.0, 0.3, 1.0, 0.6])
     np.testing.assert_allclose(theory.over_masks(lambda r: r, p), p, atol=1e-15)
+    sure = jnp.asarray([1.0, 0.5])  # a logarithm of nothing, where nothing cannot be
+    found = theory.over_masks(lambda r: jnp.log(r[0]), sure)
+    assert found == 0
     both = theory.over_masks(lambda r: r[1] * r[3], p)
     np.testing.assert_allclose(both, 0.18, rtol=1e-14)
 

@@ -89,6 +89,9 @@ MISFITS = [
 ]
 OUTSIDE = [  # law, which argument, a value outside the domain, what is said
     ("soft_margin", 2, 0, "`sharpness` must be positive; got 0"),
+    ("soft_margin", 1, [0], "`average` must be positive; got 0"),
+    ("soft_bias", 1, -2, "`average` must not be negative; got -2"),
+    ("flipped_field", 1, [1, 2, 0, 0], r"`pattern` must lie in \[0, 1\]; got 2"),
     ("factor_penalty", 1, 0.5, "`order` must be at least 1; got 0.5"),
     ("factor_penalty", 0, [0.0, -0.1, 1.0, 1.0], "`weights` must not be negative"),
     ("penalised_slope", 0, 0, "`weight` must be positive"),

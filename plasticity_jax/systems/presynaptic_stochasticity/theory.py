@@ -43,7 +43,8 @@ def _releasing(name: str, probability: Values) -> Values:
 def over_masks(function: Callable[[Vector], Array], probability: Vector) -> Values:
     r"""$\mathbb E_r[f(r)]$ over all $2^n$ draws of `n` synapses.
 
-    Raises `ValueError` for more than 16 synapses.
+    What is not finite counts nothing at a draw that cannot be. Raises `ValueError` for
+    more than 16 synapses.
     """
     count = len(probability)
     if count > MOST:
@@ -52,7 +53,10 @@ def over_masks(function: Callable[[Vector], Array], probability: Vector) -> Valu
     masks = jnp.asarray(bits, probability.dtype)
     p = unit_interval("probability", probability)[None]
     chances = jnp.prod(masks * p + (1 - masks) * (1 - p), axis=1)
-    return jnp.tensordot(chances, jax.lax.map(function, masks), 1)
+    values = jax.lax.map(function, masks)
+    never = jnp.reshape(chances == 0, (-1, *(1,) * (values.ndim - 1)))
+    values = jnp.where(never & ~jnp.isfinite(values), 0.0, values)
+    return jnp.tensordot(chances, values, 1)
 
 
 @floating

@@ -48,6 +48,7 @@ def soft_margin(
     Soft replay climbs it, the `average` $\bar H$ held constant (T1).
     """
     sharpness = positive("sharpness", sharpness)
+    average = positive("average", average)
     scale = (jax.lax.stop_gradient(average) / sharpness)[:, None]
     return -scale[:, 0] * jax.nn.logsumexp(-jnp.abs(fields) / scale, axis=1)
 
@@ -65,6 +66,7 @@ def soft_bias(
     optimum by at most this (T6).
     """
     replay = not_negative("replay", replay)
+    average = not_negative("average", average)
     sharpness = positive("sharpness", sharpness)
     none = replay == 0
     entropy = -jnp.sum(replay * jnp.log(jnp.where(none, 1.0, replay)), axis=-1)
@@ -310,8 +312,9 @@ def flipped_field(
 
     1 to 0 with probability $p/f$, 0 to 1 with $p/(1 - f)$: the mean is
     $-\frac p{f(1-f)}(w\cdot\xi - f\sum_jw_j)$. `probability` $p$ is at most $f$ and
-    $1 - f$.
+    $1 - f$, and the `pattern` lies in [0, 1].
     """
+    pattern = admit("pattern", pattern, (pattern < 0) | (pattern > 1), "lie in [0, 1]")
     f = inner_level(coding_level)
     probability = balanced(probability, f)
     chance = probability * (pattern / f + (1 - pattern) / (1 - f))
