@@ -300,7 +300,7 @@ if hasattr(os, "register_at_fork"):
 def settings() -> dict[str, str]:
     """What of JAX's configuration changes numbers, besides the precision."""
     names = ("jax_threefry_partitionable", "jax_default_prng_impl")
-    names += ("jax_default_matmul_precision",)
+    names += ("jax_default_matmul_precision", "jax_disable_most_optimizations")
     return {name: str(getattr(jax.config, name)) for name in names}
 
 
