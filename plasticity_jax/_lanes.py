@@ -300,8 +300,10 @@ if hasattr(os, "register_at_fork"):
 def settings() -> dict[str, str]:
     """What of JAX's configuration changes numbers, besides the precision."""
     names = ("jax_threefry_partitionable", "jax_default_prng_impl")
-    names += ("jax_default_matmul_precision", "jax_disable_most_optimizations")
-    return {name: str(getattr(jax.config, name)) for name in names}
+    names += ("jax_default_matmul_precision",)
+    found = {name: str(getattr(jax.config, name)) for name in names}
+    name = "jax_disable_most_optimizations"  # no attribute: it has no context
+    return {**found, name: str(jax.config.values[name])}
 
 
 def reads_of(run: Run, config: eqx.Module) -> dict[str, str]:
