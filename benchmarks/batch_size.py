@@ -16,7 +16,7 @@ import jax.random as jr
 import numpy as np
 from turns import cpu_ratio, in_turns, median, print_machine, spent
 
-from plasticity_jax._sweep import sweep
+from plasticity_jax._sweep._sweep import sweep
 from plasticity_jax.systems.optimal_plasticity.config import Config
 from plasticity_jax.systems.optimal_plasticity.experiments.steady import steady_state
 

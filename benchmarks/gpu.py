@@ -28,12 +28,13 @@ import numpy as np
 from jax.extend.core import jaxprs_in_params
 from turns import in_turns, median, print_machine, Spent
 
-from plasticity_jax import _batch_size, _lanes, simulate
-from plasticity_jax._config import load_plan
+from plasticity_jax import simulate
 from plasticity_jax._interfaces import advance
-from plasticity_jax._keys import unrolled
-from plasticity_jax.cli import _experiments
+from plasticity_jax._random import unrolled
+from plasticity_jax._sweep import _batch_size, _lanes
+from plasticity_jax.experiment._plan import load_plan
 from plasticity_jax.systems import (
+    experiments,
     natural_gradient,
     optimal_plasticity,
     presynaptic_stochasticity,
@@ -171,12 +172,12 @@ def measured(
 
 def main() -> None:
     gpu = jax.devices()[0].platform != "cpu"
-    experiments = {named.name: named for named in _experiments()}
+    known = {named.name: named for named in experiments()}
     for head in HEADS:
         print(TABLE.format(*head.split("|")))
     for name, build in MODELS.items():
-        experiment = experiments[name].experiment
-        config = load_plan(experiment.config, experiments[name].path, "small").config
+        experiment = known[name].experiment
+        config = load_plan(experiment.config, known[name].path, "small").config
         if experiment.data is not None:
             build = jax.tree_util.Partial(build, experiment.data(config))
         with jax.default_device(jax.devices("cpu")[0]):

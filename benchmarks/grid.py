@@ -20,8 +20,8 @@ import numpy as np
 import xarray
 from turns import print_machine, spent
 
-from plasticity_jax._config import load_plan, Plan
-from plasticity_jax._sweep import sweep
+from plasticity_jax._sweep._sweep import sweep
+from plasticity_jax.experiment._plan import load_plan, Plan
 from plasticity_jax.systems.optimal_plasticity.config import Config
 from plasticity_jax.systems.optimal_plasticity.experiments.steady import (
     DIMS,

@@ -14,7 +14,7 @@ import jax.random as jr
 import numpy as np
 from turns import in_turns, median, print_machine, Program
 
-from plasticity_jax._keys import unrolled
+from plasticity_jax._random import unrolled
 
 
 SQUARE, VECTOR, TIMES, ROUNDS = 1024, 8192, 200, 5

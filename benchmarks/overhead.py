@@ -22,7 +22,7 @@ import numpy as np
 from turns import cpu_ratio, in_turns, median, print_machine, Program
 
 from plasticity_jax import sweep
-from plasticity_jax._store import Store
+from plasticity_jax._sweep._store import Store
 from plasticity_jax.systems.optimal_plasticity import Config
 from plasticity_jax.systems.optimal_plasticity.experiments.steady import steady_state
 

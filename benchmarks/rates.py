@@ -18,8 +18,9 @@ import numpy as np
 from limits import again, TIMES
 from turns import cpu_ratio, in_turns, median, print_machine, Program
 
-from plasticity_jax import _lanes, simulate
-from plasticity_jax._keys import unrolled
+from plasticity_jax import simulate
+from plasticity_jax._random import unrolled
+from plasticity_jax._sweep import _lanes
 from plasticity_jax.systems.stable_memory.config import build, Config
 
 

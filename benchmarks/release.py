@@ -21,7 +21,7 @@ from limits import again, TIMES
 from turns import cpu_ratio, in_turns, median, print_machine, Program
 
 from plasticity_jax import simulate, sweep
-from plasticity_jax._keys import unrolled
+from plasticity_jax._random import unrolled
 from plasticity_jax.data import Dataset
 from plasticity_jax.systems.presynaptic_stochasticity import build, Config, source_of
 from plasticity_jax.systems.presynaptic_stochasticity.training import stream_of

@@ -24,13 +24,13 @@ import numpy as np
 from turns import in_turns, print_machine, Program
 
 from plasticity_jax import sweep
-from plasticity_jax._progress import Progress
+from plasticity_jax._sweep._progress import Progress
 from plasticity_jax.systems.optimal_plasticity import Config
 from plasticity_jax.systems.optimal_plasticity.experiments.steady import steady_state
 
 
 RATIOS = np.linspace(0.2, 2.5, 20)
-IN_FLIGHT = "plasticity_jax._sweep.batches_in_flight"
+IN_FLIGHT = "plasticity_jax._sweep._sweep.batches_in_flight"
 SHARES = (0.01, 0.1, 0.25, 0.5, 0.75, 1.0)
 
 

@@ -21,8 +21,9 @@ from limits import again, TIMES
 from spiking_by_hand import numpy_run
 from turns import cpu_ratio, in_turns, median, print_machine, Program
 
-from plasticity_jax import _lanes, simulate
-from plasticity_jax._keys import unrolled
+from plasticity_jax import simulate
+from plasticity_jax._random import unrolled
+from plasticity_jax._sweep import _lanes
 from plasticity_jax.systems.natural_gradient.config import build, Config
 
 

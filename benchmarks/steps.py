@@ -17,7 +17,7 @@ from by_hand import numpy_run
 from limits import print_limits
 from turns import cpu_ratio, in_turns, median, print_machine, Program
 
-from plasticity_jax import _lanes, _sweep
+from plasticity_jax._sweep import _lanes, _sweep
 from plasticity_jax.systems.optimal_plasticity.config import Config
 from plasticity_jax.systems.optimal_plasticity.experiments.steady import steady_state
 

@@ -7,26 +7,33 @@ statistics in `measure`, data sets in `data`, and the published systems in `syst
 import importlib
 from types import ModuleType
 
-from ._config import load_plan as load_plan
+from ._arguments import real as real
+from ._arguments import require as require
 from ._interfaces import AbstractCircuit as AbstractCircuit
 from ._interfaces import AbstractProjection as AbstractProjection
 from ._interfaces import AbstractRule as AbstractRule
 from ._interfaces import AbstractSignals as AbstractSignals
 from ._interfaces import AbstractTask as AbstractTask
 from ._interfaces import advance as advance
+from ._interfaces import Scalar as Scalar
 from ._interfaces import State as State
+from ._interfaces import Synapses as Synapses
 from ._interfaces import System as System
-from ._signals import LossSignals as LossSignals
+from ._simulate import Record as Record
 from ._simulate import simulate as simulate
+from ._sweep import AbstractConfig as AbstractConfig
 from ._sweep import sweep as sweep
+from ._version import __version__ as __version__
+from .signals import LossSignals as LossSignals
 
 
-__version__ = "0.1.0"
 _MODULES = (
     "circuits",
     "curvature",
     "data",
+    "experiment",
     "measure",
+    "numerics",
     "rules",
     "synapses",
     "systems",

@@ -14,8 +14,6 @@ import jax.random as jr
 from jaxtyping import Array, Float, Int, Key, PyTree
 
 from ._arguments import check_kind, fill_array_fields, shape_of
-from ._arguments import real as real
-from ._arguments import require as require
 
 
 Scalar = Float[Array, ""]

@@ -9,7 +9,7 @@ from jaxtyping import Array, Key, PyTree
 
 from ._arguments import check_kind, check_takes, concrete, whole
 from ._interfaces import advance, State, System
-from ._keys import unrolled
+from ._random import unrolled
 
 
 Record = Callable[[State, Any, dict[str, Any]], PyTree]

@@ -1,43 +1,30 @@
 """The command line: `plasticity-jax`, also `python -m plasticity_jax`."""
 
 import contextlib
-import importlib
 import io
 import json
 import math
-import pkgutil
 import shutil
 import sys
-import tomllib
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
-from types import ModuleType
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import cyclopts
-import numpy as np
 from cyclopts import Parameter
 
-from . import __version__, systems
+from . import systems
 from ._arguments import folder as expanded
-from ._config import (
-    load_plan,
-    MOST,
-    nearest,
-    Plan,
-    plan_grid,
-    presets,
-    read_tables,
-    seed_count,
-    updated,
-)
-from ._experiment import Experiment, perform
-from ._output import check_writable, write_results
-from ._replay import replayed
-from ._store import emptied, locked
-from .verdict import check_json, check_table, judge
+from ._arguments import nearest
+from ._sweep._store import emptied, locked
+from ._version import __version__
+from .experiment._experiment import perform
+from .experiment._plan import load_plan, overridden, presets
+from .experiment._recompute import replayed
+from .experiment._results import check_writable, write_results
+from .experiment._verdict import check_json, check_table, judge
 
 
 app = cyclopts.App(
@@ -48,20 +35,7 @@ app = cyclopts.App(
     suppress_keyboard_interrupt=False,
 )
 DEBUG = "--debug"
-CHANGED = ", changed"  # a preset of which the command line changed something
 PAGE_WIDTH = 132
-
-
-class Named(NamedTuple):
-    """An experiment with its system and the file of its parameters."""
-
-    system: str
-    experiment: Experiment
-    path: Path
-
-    @property
-    def name(self) -> str:
-        return f"{self.system}.{self.experiment.name}"
 
 
 def _integer(_: Any, tokens: Sequence[cyclopts.Token]) -> int:
@@ -111,9 +85,9 @@ def list_(*, as_json: Annotated[bool, Parameter("--json", negative="")] = False)
             "source": named.experiment.source,
             "shows": named.experiment.shows,
             "presets": presets(named.path),
-            "cost": _costs(named.path),
+            "cost": systems.costs(named.path),
         }
-        for named in _experiments()
+        for named in systems.experiments()
     ]
     if as_json:
         print(json.dumps(rows, indent=2))
@@ -167,7 +141,7 @@ def run(
         A Dask scheduler whose workers compute the batches: its address, or the file
         that its `--scheduler-file` wrote.
     """
-    named, path, double = _find(experiment)
+    named, path, double = systems.find(experiment)
     out = expanded(out)
     check_writable(out)
     import jax
@@ -178,7 +152,7 @@ def run(
     if preset is None and "small" in presets(path):
         preset = "small"
     plan = load_plan(named.experiment.config, path, preset)
-    plan = _overridden(plan, set, grid, seeds)
+    plan = overridden(plan, set, grid, seeds)
     store, is_new = out / f".{named.name}.store", not out.exists()
     with locked(store):
         if not resume:
@@ -215,11 +189,11 @@ def verify(
     import jax
 
     jax.config.update("jax_enable_x64", True)
-    names = _systems()
+    names = systems.names()
     if system is not None and system not in names:
         raise ValueError(f"unknown system '{system}'.{nearest(system, names)}")
     found = {
-        name: tuple(_module(name, "checks").checks())
+        name: tuple(systems.part_of(name, "checks").checks())
         for name in ([system] if system else names)
     }
     if as_json:
@@ -268,7 +242,7 @@ def replay(folder: Path) -> int:
     import jax
 
     folder = expanded(folder)
-    named, path, x64 = _find(str(folder / "config.toml"))
+    named, path, x64 = systems.find(str(folder / "config.toml"))
     if x64:
         jax.config.update("jax_enable_x64", True)
     plan = load_plan(named.experiment.config, path, None)
@@ -295,7 +269,7 @@ def report(folder: Path = Path("runs")) -> int:
     """
     from .report import report as write
 
-    about = {named.name: named.experiment for named in _experiments()}
+    about = {named.name: named.experiment for named in systems.experiments()}
     print(f"written to {write(folder, about)}")
     return 0
 
@@ -327,113 +301,3 @@ def _console() -> Any:
     from rich.console import Console
 
     return Console(width=None if sys.stdout.isatty() else PAGE_WIDTH)
-
-
-def _systems() -> list[str]:
-    return [module.name for module in pkgutil.iter_modules(systems.__path__)]
-
-
-def _module(system: str, part: str) -> ModuleType:
-    return importlib.import_module(f"plasticity_jax.systems.{system}.{part}")
-
-
-def _configs() -> Path:
-    """The folder of parameter files: in the installed package, or beside it."""
-    here = Path(__file__).parent
-    return here / "configs" if (here / "configs").is_dir() else here.parent / "configs"
-
-
-def _experiments() -> list[Named]:
-    return [
-        Named(system, experiment, _configs() / system / f"{experiment.name}.toml")
-        for system in _systems()
-        for experiment in _module(system, "experiments").EXPERIMENTS
-    ]
-
-
-def _find(experiment: str) -> tuple[Named, Path, bool]:
-    """An experiment by name, or by a TOML file that names it; whether it wants x64."""
-    path, name, x64 = None, experiment, False
-    if experiment.lower().endswith(".toml"):
-        path = expanded(experiment)
-        if not path.is_file():
-            raise ValueError(f"no such file: {path}")
-        header = read_tables(path)
-        name, x64 = header.get("experiment", ""), header.get("x64", False)
-    known = {named.name: named for named in _experiments()}
-    if name not in known:
-        if path is not None:
-            hint = f'{path} needs a line `experiment = "..."`.'
-            raise ValueError(f"{hint}{nearest(name, known)}")
-        raise ValueError(f"unknown experiment '{name}'.{nearest(name, known)}")
-    return known[name], path or known[name].path, x64
-
-
-def _overridden(
-    plan: Plan, settings: Iterable[str], axes: Iterable[str], seeds: int | None
-) -> Plan:
-    """The plan with the command line's `--set`, `--grid` and `--seeds`."""
-    changes = _once("--set", map(_setting, settings))
-    grid = {**plan.grid, **_once("--grid", map(_axis, axes))}
-    swept = [name for key in grid for name in ([key] if isinstance(key, str) else key)]
-    for name in changes:
-        if name in swept:
-            raise ValueError(f"--set {name}: it is an axis of the grid; use --grid.")
-    count = plan.seeds if seeds is None else seed_count("--seeds", seeds)
-    config = updated(plan.config, changes, "--set")
-    if changes or axes:
-        grid = plan_grid("--grid" if axes else "--set: grid", config, grid)
-    preset = plan.preset
-    if preset and (changes or axes or seeds is not None):
-        preset = preset.removesuffix(CHANGED) + CHANGED
-    return Plan(config, grid, count, preset)
-
-
-def _once(option: str, pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """Names and values; `ValueError` for a name that is given twice."""
-    found: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in found:
-            raise ValueError(f"{option} {name}: it is given twice.")
-        found[name] = value
-    return found
-
-
-def _setting(text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise ValueError(f"--set {text}: write name=value.")
-    try:
-        table = tomllib.loads(f"x = {value}")
-    except (RecursionError, ValueError):  # a word without quotes
-        return name, value
-    return name, table["x"] if len(table) == 1 else value
-
-
-def _axis(text: str) -> tuple[str, np.ndarray]:
-    name, _, span = text.partition("=")
-    try:
-        if ":" in span:
-            start, stop, count = span.split(":")
-            start, stop, count = float(start), float(stop), int(count)
-        else:
-            return name, np.asarray([float(x) for x in span.split(",")])
-    except ValueError as error:
-        raise ValueError(
-            f"--grid {text}: write name=start:stop:count or name=a,b,c."
-        ) from error
-    if not 0 <= count <= MOST:
-        raise ValueError(f"--grid {text}: count must lie in [1, {MOST}]; got {count}.")
-    with np.errstate(all="ignore"):  # what is not finite is refused by name
-        return name, np.linspace(start, stop, count)
-
-
-def _costs(path: Path) -> dict[str, str]:
-    """Presets with the comment beside their header."""
-    costs = {}
-    for line in path.read_text("utf-8-sig").splitlines():
-        if line.startswith("[") and "." not in line.partition("]")[0]:
-            name, _, comment = line[1:].partition("]")
-            if name != "common":
-                costs[name] = comment.strip().removeprefix("#").strip()
-    return costs

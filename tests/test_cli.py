@@ -10,8 +10,8 @@ import pytest
 import xarray
 
 from plasticity_jax import cli
-from plasticity_jax._config import updated
-from plasticity_jax._store import Store
+from plasticity_jax._sweep._config import updated
+from plasticity_jax._sweep._store import Store
 from plasticity_jax.systems.optimal_plasticity import Config
 
 
@@ -27,7 +27,9 @@ def command(monkeypatch, capsys, *tokens):
 @pytest.fixture(autouse=True)
 def four_at_once(monkeypatch):
     """One compilation a sweep: how a batch size is chosen has tests of its own."""
-    monkeypatch.setattr("plasticity_jax._sweep.chosen_size", lambda lanes, workers: 4)
+    monkeypatch.setattr(
+        "plasticity_jax._sweep._sweep.chosen_size", lambda lanes, workers: 4
+    )
 
 
 @pytest.fixture
@@ -381,7 +383,7 @@ def test_report_writes_a_page(call, tmp_path):
 
 def test_a_config_survives_its_text():
     config = Config(ratio=0.1, sizes=(3, 2), second_moment=np.diag([1.0, 2.0, 3.0]))
-    from plasticity_jax._config import to_toml
+    from plasticity_jax._sweep._config import to_toml
 
     again = updated(Config(), tomllib.loads(to_toml(config)))
     assert to_toml(again) == to_toml(config)

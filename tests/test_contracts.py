@@ -26,13 +26,8 @@ from plasticity_jax import (
 )
 from plasticity_jax._arguments import fill_array_fields, real, whole
 from plasticity_jax._interfaces import Scalar
-from plasticity_jax._lanes import _diverged
-from plasticity_jax.circuits import (
-    LossCircuit,
-    RateNetwork,
-    Resting,
-    StochasticNetwork,
-)
+from plasticity_jax._sweep._lanes import _diverged
+from plasticity_jax.circuits import LossCircuit, RateNetwork, Resting, StochasticNetwork
 from plasticity_jax.tasks import Constant
 
 

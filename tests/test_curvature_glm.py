@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from plasticity_jax import curvature
-from plasticity_jax._transfer import RectifiedQuadratic, Sigmoid
 from plasticity_jax.circuits import input_moments, SynapticKernel
 from plasticity_jax.curvature import (
     glm_coefficients,
@@ -24,6 +23,7 @@ from plasticity_jax.curvature import (
     skewed_glm_fisher,
     voltage_moments,
 )
+from plasticity_jax.curvature._transfer import RectifiedQuadratic, Sigmoid
 
 
 SIGMOID = Sigmoid()

@@ -18,7 +18,7 @@ import optax
 import pytest
 
 from plasticity_jax import curvature
-from plasticity_jax._transfer import Sigmoid
+from plasticity_jax.curvature._transfer import Sigmoid
 
 
 KEY = jr.key(0)

@@ -13,7 +13,7 @@ import pytest
 from test_cli import command
 
 from plasticity_jax import cli
-from plasticity_jax._store import Store
+from plasticity_jax._sweep._store import Store
 
 
 NAME = "optimal_plasticity.fig5s1"
@@ -24,7 +24,9 @@ NOBODY = 65534
 @pytest.fixture(autouse=True)
 def four_at_once(monkeypatch):
     """One compilation a sweep: how a batch size is chosen has tests of its own."""
-    monkeypatch.setattr("plasticity_jax._sweep.chosen_size", lambda lanes, workers: 4)
+    monkeypatch.setattr(
+        "plasticity_jax._sweep._sweep.chosen_size", lambda lanes, workers: 4
+    )
 
 
 @pytest.fixture

@@ -19,26 +19,28 @@ import xarray
 from jaxtyping import Array, Float
 from test_cli import command
 
-from plasticity_jax import cli, data, load_plan, sweep
+from plasticity_jax import cli, data, sweep, systems
 from plasticity_jax._arguments import optional, real, require
-from plasticity_jax._config import AbstractConfig, Plan, presets, to_toml, updated
-from plasticity_jax._experiment import (
+from plasticity_jax._sweep._config import AbstractConfig, to_toml, updated
+from plasticity_jax.experiment import load_plan
+from plasticity_jax.experiment._claims import (
     Check,
     Claim,
     exact,
     expectation,
     holds,
-    labelled,
     simulated,
 )
-from plasticity_jax._output import storable, write_results
-from plasticity_jax._replay import replayed
+from plasticity_jax.experiment._experiment import labelled
+from plasticity_jax.experiment._plan import overridden, Plan, presets
+from plasticity_jax.experiment._recompute import replayed
+from plasticity_jax.experiment._results import storable, write_results
+from plasticity_jax.experiment._verdict import judge, Verdict
 from plasticity_jax.report import report
-from plasticity_jax.verdict import judge, Verdict
 
 
 NAME = "optimal_plasticity.fig5s1"
-EXPERIMENT = next(x.experiment for x in cli._experiments() if x.name == NAME)
+EXPERIMENT = next(x.experiment for x in systems.experiments() if x.name == NAME)
 LONG = "9" * 400
 
 
@@ -81,7 +83,7 @@ def in_a_preset(folder, text):
 
 
 def on_the_command_line(folder, text):
-    return cli._overridden(Plan(Study(), {}, 1), [text.replace(" = ", "=")], (), None)
+    return overridden(Plan(Study(), {}, 1), [text.replace(" = ", "=")], (), None)
 
 
 def in_python(folder, text):
@@ -179,7 +181,7 @@ def test_a_config_is_printed_with_its_values():
     assert "moment=[[1.0, 0.0], [0.0, 1.0]]" in text
     assert "steps=100" in text
     assert "f64" not in text
-    for named in cli._experiments():
+    for named in systems.experiments():
         assert issubclass(named.experiment.config, AbstractConfig), named.name
     assert jax.jit(lambda config: len(str(config)))(Study()) > 0  # traced: no error
 
@@ -212,7 +214,7 @@ def axis_of_a_sweep(folder, key, text):
 
 def axis_on_the_command_line(folder, key, text):
     text = text.strip("[]").replace(" ", "")
-    return cli._overridden(Plan(Study(), {}, 1), (), [f"{key}={text}"], None)
+    return overridden(Plan(Study(), {}, 1), (), [f"{key}={text}"], None)
 
 
 AXES = [
@@ -279,10 +281,10 @@ def test_good_axes_are_the_same_at_every_entrance(tmp_path):
     plan = axis_in_a_file(tmp_path, "rate , gain", "[[1, 2], [3, 4]]")
     assert [x.tolist() for x in plan.grid["rate", "gain"]] == [[1, 2], [3, 4]]
     with pytest.raises(ValueError, match="--set gain: it is an axis of the grid"):
-        cli._overridden(plan, ["gain=3"], (), None)
+        overridden(plan, ["gain=3"], (), None)
     for options in ((["rate=1", "rate=2"], ()), ((), ["rate=1", "rate=2"])):
         with pytest.raises(ValueError, match="rate: it is given twice"):
-            cli._overridden(Plan(Study(), {}, 1), *options, None)
+            overridden(Plan(Study(), {}, 1), *options, None)
 
 
 def test_what_single_precision_does_not_hold_is_refused(tmp_path):
@@ -319,7 +321,7 @@ def test_a_header_of_another_kind_is_refused(tmp_path, header, message):
     for read in (
         lambda: load_plan(Study, path, None),
         lambda: presets(path),
-        lambda: cli._find(str(path)),
+        lambda: systems.find(str(path)),
     ):
         with pytest.raises(ValueError, match=r"^mine\.toml: ") as error:
             read()
@@ -335,7 +337,7 @@ def test_a_number_of_seeds_is_a_small_integer(tmp_path, text):
         in_a_file(tmp_path, text)
     for seeds in (0, -1, 10**9):
         with pytest.raises(ValueError, match="--seeds: `seeds` must be at"):
-            cli._overridden(Plan(Study(), {}, 1), (), (), seeds)
+            overridden(Plan(Study(), {}, 1), (), (), seeds)
 
 
 TEXT = '# gain \u00e4\nexperiment = "NAME"\r\n[common]\r\nrule = "\u00e4"\n[small]\n'
@@ -347,7 +349,7 @@ def test_a_file_is_utf_8_with_or_without_a_mark(tmp_path, mark):
     path.write_bytes(mark + TEXT.replace("NAME", NAME).encode())
     assert load_plan(Study, str(path), "small").config.rule == "\u00e4"
     assert presets(path) == ["small"]
-    assert cli._find(str(path))[0].name == NAME
+    assert systems.find(str(path))[0].name == NAME
     for encoding in ("utf-16", "latin-1"):
         path.write_bytes(TEXT.encode(encoding))
         with pytest.raises(ValueError, match=r"mine\.TOML: not valid TOML: 'utf-8'"):
@@ -358,7 +360,7 @@ def test_a_file_does_not_depend_on_the_locale(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_bytes(TEXT.encode())
     code = (
-        "import sys; from plasticity_jax._config import read_tables;"
+        "import sys; from plasticity_jax.experiment import read_tables;"
         "print(ascii(read_tables(sys.argv[1])['common']['rule']))"
     )
     locale = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
@@ -418,14 +420,14 @@ def call(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(cli, "perform", lambda *_, **__: results_of())
     parts = {3: results_of()[0], 2: results_of()[1]}
     monkeypatch.setattr(
-        "plasticity_jax._replay.labelled",
+        "plasticity_jax.experiment._recompute.labelled",
         lambda experiment, plan, **_: parts[3 if plan.config.ratio == 1 else 2],
     )
     other = EXPERIMENT._replace(
         control=lambda plan: plan._replace(config=updated(plan.config, {"ratio": 2}))
     )
-    named = [cli.Named("optimal_plasticity", other, cli._find(NAME)[1])]
-    monkeypatch.setattr(cli, "_experiments", lambda: named)
+    named = [systems.Named("optimal_plasticity", other, systems.find(NAME)[1])]
+    monkeypatch.setattr(systems, "experiments", lambda: named)
     return lambda *tokens: command(monkeypatch, capsys, *tokens)
 
 
@@ -438,7 +440,7 @@ def test_a_tilde_is_the_home_at_every_entrance(call, tmp_path, monkeypatch):
     folder = home / "runs" / NAME
     assert f"{folder}" in out.replace("\n", "")
     assert call("replay", f"~/runs/{NAME}")[0] == 0
-    (named,) = cli._experiments()
+    (named,) = systems.experiments()
     plan = Plan(named.experiment.config(), {}, 1)
     assert all(x.holds for x in replayed(named.experiment, plan, f"~/runs/{NAME}"))
     assert call("report", "~/runs")[0] == 0
@@ -521,7 +523,9 @@ def test_a_result_opens_as_it_should_and_without_a_warning(result, recwarn):
 def compared(folder, plan, monkeypatch, **changes):
     """Differences of a stored result from what is computed now, with changes."""
     again = iter([x.assign(changes) if changes else x for x in results_of()])
-    monkeypatch.setattr("plasticity_jax._replay.labelled", lambda *_, **__: next(again))
+    monkeypatch.setattr(
+        "plasticity_jax.experiment._recompute.labelled", lambda *_, **__: next(again)
+    )
     experiment = EXPERIMENT._replace(control=lambda plan: plan)
     return {row.name: row for row in replayed(experiment, plan, folder)}
 

@@ -6,13 +6,13 @@ import math
 import jax
 import pytest
 
-from plasticity_jax._config import load_plan, presets
-from plasticity_jax._experiment import perform
-from plasticity_jax.cli import _configs, _experiments
-from plasticity_jax.verdict import judge, Verdict
+from plasticity_jax.experiment._experiment import perform
+from plasticity_jax.experiment._plan import load_plan, presets
+from plasticity_jax.experiment._verdict import judge, Verdict
+from plasticity_jax.systems import configs, experiments
 
 
-NAMED = _experiments()
+NAMED = experiments()
 QUICK = {  # the smoke run of the default suite; those of all others are slow tests
     "optimal_plasticity": "fig4",
     "natural_gradient": "fig4",
@@ -76,5 +76,5 @@ def test_every_preset_is_valid(named):
 
 
 def test_every_parameter_file_belongs_to_an_experiment():
-    files = {f"{path.parent.name}.{path.stem}" for path in _configs().rglob("*.toml")}
+    files = {f"{path.parent.name}.{path.stem}" for path in configs().rglob("*.toml")}
     assert files == {named.name for named in NAMED}

@@ -8,12 +8,12 @@ import tomli_w
 from hypothesis import given, HealthCheck, settings
 from hypothesis import strategies as st
 
-from plasticity_jax import cli
-from plasticity_jax._config import load_plan, presets
-from plasticity_jax._sweep import _axes
+from plasticity_jax import cli, systems
+from plasticity_jax._sweep._sweep import _axes
+from plasticity_jax.experiment._plan import load_plan, presets
 
 
-NAMED = cli._experiments()
+NAMED = systems.experiments()
 many = settings(
     deadline=None,
     max_examples=250,

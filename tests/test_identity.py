@@ -26,9 +26,9 @@ import pytest
 
 import plasticity_jax
 from plasticity_jax import systems
-from plasticity_jax._config import load_plan
-from plasticity_jax._identity import identity_of
-from plasticity_jax._lanes import map_lanes
+from plasticity_jax._sweep._identity import identity_of
+from plasticity_jax._sweep._lanes import map_lanes
+from plasticity_jax.experiment._plan import load_plan
 
 
 def of(run):
@@ -377,8 +377,8 @@ IDENTITY = """
 import json, sys
 sys.path.insert(0, ".")
 import main
-from plasticity_jax._identity import identity_of
-from plasticity_jax._lanes import map_lanes
+from plasticity_jax._sweep._identity import identity_of
+from plasticity_jax._sweep._lanes import map_lanes
 print(json.dumps(identity_of({"run": main.run, "config": main.Config()}, (map_lanes,))))
 """
 
@@ -445,7 +445,7 @@ def check_reach(path):
     experiment = known[path.stem]
     config = load_plan(experiment.config, path, "smoke").config
     code = identity_of({"run": experiment.run, "config": config}, (map_lanes,))["code"]
-    assert "plasticity_jax._lanes.map_lanes" in code
+    assert "plasticity_jax._sweep._lanes.map_lanes" in code
     assert ".figures" not in code
     assert "plasticity_jax.report" not in code
     assert "verdict" not in code

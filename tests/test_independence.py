@@ -16,11 +16,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plasticity_jax import _lanes
-from plasticity_jax._config import load_plan, updated
-from plasticity_jax._interfaces import real, Scalar
-from plasticity_jax._sweep import sweep
-from plasticity_jax.cli import _experiments
+from plasticity_jax._arguments import real
+from plasticity_jax._interfaces import Scalar
+from plasticity_jax._sweep import _lanes, _workers
+from plasticity_jax._sweep._config import updated
+from plasticity_jax._sweep._sweep import sweep
+from plasticity_jax.experiment._plan import load_plan
+from plasticity_jax.systems import experiments
 
 
 STEPS = 30
@@ -62,7 +64,7 @@ class Shuffled(Executor):
         self.waiting = []
 
     def submit(self, function, *arguments):
-        future = _lanes.Future()
+        future = _workers.Future()
         self.waiting.append((future, function, arguments))
         if len(self.waiting) == self.total:
             random.Random(self.chance).shuffle(self.waiting)
@@ -217,7 +219,7 @@ SHORT = {  # an experiment of each system, its length, what drives a run out of 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SHORT)
 def test_every_system_is_independent_of_batches_and_of_runs_that_diverge(name):
-    named = {x.name: x for x in _experiments()}[name]
+    named = {x.name: x for x in experiments()}[name]
     experiment, (short, wild) = named.experiment, SHORT[name]
     plan = load_plan(experiment.config, named.path, "smoke")
     config = updated(plan.config, short)

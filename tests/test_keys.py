@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plasticity_jax._keys import unrolled
+from plasticity_jax._random import unrolled
 
 
 DRAWS = {

@@ -6,16 +6,16 @@ import sys
 
 import pytest
 
-from plasticity_jax.cli import _experiments, _systems
+from plasticity_jax.systems import names
 
 
 LOWER = """
 import sys
 import equinox as eqx, jax, jax.random as jr, numpy as np
-from plasticity_jax._config import load_plan
-from plasticity_jax._lanes import Lanes, map_lanes
-from plasticity_jax._sweep import _axes
-from plasticity_jax.cli import _experiments
+from plasticity_jax.experiment import load_plan
+from plasticity_jax._sweep._lanes import Lanes, map_lanes
+from plasticity_jax._sweep._sweep import _axes
+from plasticity_jax.systems import experiments
 
 def structure(plan):
     return jax.tree.structure(plan.config), list(plan.grid)
@@ -30,7 +30,7 @@ def lower(experiment, plan):
     assert "stablehlo" in text
     return "callback " if "callback" in text else ""
 
-for named in _experiments():
+for named in experiments():
     if named.system != sys.argv[1]:
         continue
     experiment = named.experiment
@@ -45,7 +45,7 @@ for named in _experiments():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("system", _systems())
+@pytest.mark.parametrize("system", names())
 def test_every_experiment_lowers_for_cuda_without_callbacks(system):
     # diffrax else checks its times through a callback, once before a solution
     environment = {**os.environ, "EQX_ON_ERROR": "nan"}
@@ -55,5 +55,5 @@ def test_every_experiment_lowers_for_cuda_without_callbacks(system):
         text=True,
         env=environment,
     )
-    names = [named.name for named in _experiments() if named.system == system]
+    names = [named.name for named in experiments() if named.system == system]
     assert done.stdout.splitlines() == [f" {x}" for x in names], done.stderr

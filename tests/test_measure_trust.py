@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from plasticity_jax import _trees, measure
+from plasticity_jax import measure
+from plasticity_jax import numerics as _trees
 
 
 EYE = jnp.eye(2)

@@ -18,11 +18,7 @@ from plasticity_jax.circuits import (
     SynapticKernel,
 )
 from plasticity_jax.curvature import glm_coefficients, voltage_moments
-from plasticity_jax.rules import (
-    EuclideanGradient,
-    NaturalGradient,
-    proportional_limit,
-)
+from plasticity_jax.rules import EuclideanGradient, NaturalGradient, proportional_limit
 from plasticity_jax.systems.natural_gradient import theory
 from plasticity_jax.systems.natural_gradient.experiments import (
     angles,

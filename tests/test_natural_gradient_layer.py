@@ -9,14 +9,14 @@ import pytest
 import scipy.stats
 import xarray
 
-from plasticity_jax._signals import InputMoments
-from plasticity_jax._transfer import fisher_density
 from plasticity_jax.circuits import input_moments, Sigmoid, SynapticKernel
 from plasticity_jax.curvature import glm_fisher_inverse
+from plasticity_jax.curvature._transfer import fisher_density
+from plasticity_jax.signals import InputMoments
 from plasticity_jax.systems.natural_gradient import layer as layers
+from plasticity_jax.systems.natural_gradient.checks._layer import layer_checks
 from plasticity_jax.systems.natural_gradient.experiments.layer import at_best, Layers
 from plasticity_jax.systems.natural_gradient.layer import layer_loss, SpikingLayer
-from plasticity_jax.systems.natural_gradient.layer_checks import layer_checks
 
 
 SIZE, UNITS = 6, 3

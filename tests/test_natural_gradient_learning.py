@@ -10,14 +10,10 @@ import numpy as np
 import pytest
 
 from plasticity_jax import simulate, sweep
-from plasticity_jax._config import Plan
 from plasticity_jax._random import spike_counts
 from plasticity_jax.curvature import glm_coefficients
-from plasticity_jax.systems.natural_gradient.config import (
-    build,
-    Config,
-    STUDENTS,
-)
+from plasticity_jax.experiment._plan import Plan
+from plasticity_jax.systems.natural_gradient.config import build, Config, STUDENTS
 from plasticity_jax.systems.natural_gradient.experiments.learning import (
     crossing,
     DIMS,

@@ -6,9 +6,13 @@ import jax.random as jr
 import numpy as np
 import pytest
 
-from plasticity_jax._transfer import fisher_density, RectifiedQuadratic, Sigmoid
 from plasticity_jax.circuits import input_moments, SynapticKernel
 from plasticity_jax.curvature import glm_fisher, skewed_glm_fisher
+from plasticity_jax.curvature._transfer import (
+    fisher_density,
+    RectifiedQuadratic,
+    Sigmoid,
+)
 from plasticity_jax.systems.natural_gradient.shot_noise import (
     draw_potentials,
     fisher_error,

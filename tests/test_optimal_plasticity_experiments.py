@@ -6,11 +6,12 @@ import jax.random as jr
 import numpy as np
 import pytest
 
-from plasticity_jax._config import load_plan
-from plasticity_jax.cli import _configs
+from plasticity_jax.experiment._claims import Claim
+from plasticity_jax.experiment._plan import load_plan
+from plasticity_jax.experiment._verdict import Verdict
+from plasticity_jax.systems import _configs
 from plasticity_jax.systems.optimal_plasticity.experiments import EXPERIMENTS
 from plasticity_jax.systems.optimal_plasticity.experiments.steady import predict
-from plasticity_jax.verdict import Claim, Verdict
 
 
 FOLDER = _configs() / "optimal_plasticity"

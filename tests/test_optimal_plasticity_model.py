@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plasticity_jax._trees import tree_norm, tree_scale
 from plasticity_jax.circuits import feedforward
 from plasticity_jax.curvature import hessian
+from plasticity_jax.numerics import tree_norm, tree_scale
 from plasticity_jax.systems.optimal_plasticity.config import (
     build,
     Config,

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from plasticity_jax._simulate import simulate
-from plasticity_jax._sweep import sweep
-from plasticity_jax._trees import tree_norm
+from plasticity_jax._sweep._sweep import sweep
+from plasticity_jax.numerics import tree_norm
 from plasticity_jax.systems.optimal_plasticity.config import build, Config, RULES
 from plasticity_jax.systems.optimal_plasticity.experiments.steady import (
     loss_of,

@@ -20,7 +20,7 @@ from plasticity_jax.systems.optimal_plasticity.checks import (
     network_checks,
     noise_checks,
 )
-from plasticity_jax.systems.optimal_plasticity.run_checks import run_checks
+from plasticity_jax.systems.optimal_plasticity.checks._run import run_checks
 
 
 ONE, ZERO = jnp.ones(()), jnp.zeros(())

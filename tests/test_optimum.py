@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from plasticity_jax import measure
 from plasticity_jax.measure import largest_l1_margin, largest_l2_margin
-from plasticity_jax.systems.two_factor_consolidation.optimum_checks import (
+from plasticity_jax.systems.two_factor_consolidation.checks._optimum import (
     instance,
     INSTANCES,
     LP,

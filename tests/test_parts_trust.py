@@ -14,13 +14,6 @@ import pytest
 
 from plasticity_jax import circuits, rules, synapses, System, tasks
 from plasticity_jax._interfaces import AbstractRule
-from plasticity_jax._signals import (
-    Elapsed,
-    LossSignals,
-    PosteriorSignals,
-    RateSignals,
-    ReleaseSignals,
-)
 from plasticity_jax.circuits import (
     LossCircuit,
     memories_of,
@@ -34,6 +27,13 @@ from plasticity_jax.circuits import (
     WeakestReplay,
 )
 from plasticity_jax.rules import Descent, Wiener
+from plasticity_jax.signals import (
+    Elapsed,
+    LossSignals,
+    PosteriorSignals,
+    RateSignals,
+    ReleaseSignals,
+)
 from plasticity_jax.synapses import Factored, Power, Product, SignedPower, Stochastic
 
 

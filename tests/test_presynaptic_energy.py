@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from scipy.stats import ks_2samp, spearmanr
 
-from plasticity_jax._release import Stochastic, uniform_probability
 from plasticity_jax.measure._sparsity import (
     important_counts,
     kolmogorov_smirnov,
     rank_correlation,
     shuffled_counts,
 )
+from plasticity_jax.synapses._release import Stochastic, uniform_probability
 from plasticity_jax.systems.presynaptic_stochasticity.config import (
     Config,
     network_of,

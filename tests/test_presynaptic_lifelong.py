@@ -12,9 +12,9 @@ import pytest
 import xarray
 
 from plasticity_jax import State
-from plasticity_jax._config import Plan
 from plasticity_jax.circuits import StochasticNetwork
 from plasticity_jax.data import Dataset
+from plasticity_jax.experiment._plan import Plan
 from plasticity_jax.measure import forgetting, learning_accuracy, mean_accuracy
 from plasticity_jax.synapses import split_weights, Stochastic, uniform_probability
 from plasticity_jax.systems.presynaptic_stochasticity.config import (

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from plasticity_jax import simulate
 from plasticity_jax.systems.presynaptic_stochasticity import chain, theory
-from plasticity_jax.systems.presynaptic_stochasticity.chain_checks import chain_checks
-from plasticity_jax.systems.presynaptic_stochasticity.information_checks import (
+from plasticity_jax.systems.presynaptic_stochasticity.checks._chain import chain_checks
+from plasticity_jax.systems.presynaptic_stochasticity.checks._information import (
     information_checks,
 )
-from plasticity_jax.systems.presynaptic_stochasticity.release_checks import (
+from plasticity_jax.systems.presynaptic_stochasticity.checks._release import (
     release_checks,
 )
 

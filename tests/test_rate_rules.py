@@ -10,9 +10,9 @@ import pytest
 
 from plasticity_jax import rules
 from plasticity_jax._interfaces import State, System
-from plasticity_jax._signals import RateSignals
 from plasticity_jax._simulate import simulate
 from plasticity_jax.circuits import RateNetwork
+from plasticity_jax.signals import RateSignals
 from plasticity_jax.tasks import Constant
 
 

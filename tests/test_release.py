@@ -15,14 +15,6 @@ from jax.flatten_util import ravel_pytree
 
 from plasticity_jax import advance, simulate, State
 from plasticity_jax._random import bernoulli
-from plasticity_jax._release import (
-    check_probabilities,
-    Release,
-    split_weights,
-    Stochastic,
-    uniform_probability,
-)
-from plasticity_jax._signals import PosteriorSignals, ReleaseSignals
 from plasticity_jax.circuits import PosteriorNetwork
 from plasticity_jax.measure import (
     forgetting,
@@ -36,11 +28,17 @@ from plasticity_jax.rules import (
     ReleasePlasticity,
     StrengthDescent,
 )
+from plasticity_jax.signals import PosteriorSignals, ReleaseSignals
 from plasticity_jax.synapses import ReleaseBounds
-from plasticity_jax.systems.presynaptic_stochasticity.config import build, Config
-from plasticity_jax.systems.presynaptic_stochasticity.networks import (
-    Perceptron,
+from plasticity_jax.synapses._release import (
+    check_probabilities,
+    Release,
+    split_weights,
+    Stochastic,
+    uniform_probability,
 )
+from plasticity_jax.systems.presynaptic_stochasticity.config import build, Config
+from plasticity_jax.systems.presynaptic_stochasticity.networks import Perceptron
 from plasticity_jax.systems.presynaptic_stochasticity.training import remember
 from plasticity_jax.tasks import (
     batch_orders,

@@ -20,10 +20,10 @@ import numpy as np
 import pytest
 import xarray
 
-from plasticity_jax._experiment import Claim
+from plasticity_jax.experiment._claims import Claim
+from plasticity_jax.experiment._verdict import Verdict
 from plasticity_jax.report import report
 from plasticity_jax.systems.optimal_plasticity.experiments import EXPERIMENTS
-from plasticity_jax.verdict import Verdict
 
 
 EVIL = "<script>alert(1)</script>"

@@ -11,9 +11,7 @@ from jax.flatten_util import ravel_pytree
 
 from plasticity_jax import rules
 from plasticity_jax._interfaces import State, System
-from plasticity_jax._signals import LossSignals, RateSignals, SharedSignals
 from plasticity_jax._simulate import simulate
-from plasticity_jax._trees import tree_norm, tree_unit, tree_vdot
 from plasticity_jax.circuits import LossCircuit, Sigmoid, SpikingNeuron
 from plasticity_jax.curvature import (
     Coefficients,
@@ -21,6 +19,8 @@ from plasticity_jax.curvature import (
     glm_fisher,
     skewed_glm_fisher,
 )
+from plasticity_jax.numerics import tree_norm, tree_unit, tree_vdot
+from plasticity_jax.signals import LossSignals, RateSignals, SharedSignals
 from plasticity_jax.tasks import Constant
 
 

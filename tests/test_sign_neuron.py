@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from plasticity_jax import advance
-from plasticity_jax._release import Stochastic
-from plasticity_jax._signals import ReleaseSignals
+from plasticity_jax.signals import ReleaseSignals
+from plasticity_jax.synapses._release import Stochastic
 from plasticity_jax.systems.presynaptic_stochasticity.recordings import stability
 from plasticity_jax.systems.presynaptic_stochasticity.sign_neuron import (
     build,

@@ -15,12 +15,6 @@ import test_rules
 
 from plasticity_jax import advance, circuits, rules, State, synapses, System, tasks
 from plasticity_jax._interfaces import AbstractCircuit, AbstractRule
-from plasticity_jax._signals import (
-    Elapsed,
-    NoveltySignals,
-    PosteriorSignals,
-    ReleaseSignals,
-)
 from plasticity_jax.circuits import (
     LossCircuit,
     memories_of,
@@ -36,6 +30,12 @@ from plasticity_jax.circuits import (
     StochasticNetwork,
     TaughtReplay,
     WeakestReplay,
+)
+from plasticity_jax.signals import (
+    Elapsed,
+    NoveltySignals,
+    PosteriorSignals,
+    ReleaseSignals,
 )
 from plasticity_jax.synapses import Factored, Power, SignedPower, Stochastic
 from plasticity_jax.tasks import Constant, Spikes

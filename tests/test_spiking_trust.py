@@ -11,7 +11,6 @@ import pytest
 
 from plasticity_jax import rules
 from plasticity_jax._random import bernoulli, spike_counts
-from plasticity_jax._transfer import check_transfer, fisher_density, score
 from plasticity_jax.circuits import (
     input_moments,
     RectifiedQuadratic,
@@ -30,6 +29,7 @@ from plasticity_jax.curvature import (
     skewed_glm_fisher,
     voltage_moments,
 )
+from plasticity_jax.curvature._transfer import check_transfer, fisher_density, score
 from plasticity_jax.systems.natural_gradient import (
     build,
     Config,

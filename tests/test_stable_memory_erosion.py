@@ -13,7 +13,7 @@ import xarray
 
 import plasticity_jax
 from plasticity_jax import simulate
-from plasticity_jax._config import load_plan, Plan
+from plasticity_jax.experiment._plan import load_plan, Plan
 from plasticity_jax.systems.stable_memory.config import build, Config, embed
 from plasticity_jax.systems.stable_memory.experiments import (
     erosion,

@@ -12,9 +12,9 @@ import xarray
 
 from plasticity_jax import simulate
 from plasticity_jax._interfaces import State
-from plasticity_jax._signals import RateSignals
 from plasticity_jax.measure import change_shares, integrated_changes, rotation
 from plasticity_jax.rules import PairSTDP
+from plasticity_jax.signals import RateSignals
 from plasticity_jax.systems.stable_memory import theory
 from plasticity_jax.systems.stable_memory.config import build, Config
 from plasticity_jax.systems.stable_memory.experiments import (

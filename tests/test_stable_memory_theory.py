@@ -14,12 +14,14 @@ from hypothesis import strategies as st
 
 from plasticity_jax import measure, rules
 from plasticity_jax._interfaces import State
-from plasticity_jax._signals import RateSignals
 from plasticity_jax._simulate import simulate
-from plasticity_jax._sweep import sweep
+from plasticity_jax._sweep._sweep import sweep
 from plasticity_jax.circuits import error_function, RateNetwork
+from plasticity_jax.signals import RateSignals
 from plasticity_jax.synapses import random_mask
 from plasticity_jax.systems.stable_memory import patterns, theory
+from plasticity_jax.systems.stable_memory.checks._learning import learning_checks
+from plasticity_jax.systems.stable_memory.checks._weight import weight_checks
 from plasticity_jax.systems.stable_memory.config import (
     build,
     check_memory_step,
@@ -28,9 +30,7 @@ from plasticity_jax.systems.stable_memory.config import (
     HOMEOSTASIS,
     network_of,
 )
-from plasticity_jax.systems.stable_memory.learning_checks import learning_checks
 from plasticity_jax.systems.stable_memory.retrieval import LowRankNetwork
-from plasticity_jax.systems.stable_memory.weight_checks import weight_checks
 from plasticity_jax.tasks import Drive, rotation
 
 

@@ -22,10 +22,11 @@ import jaxtyping
 import numpy as np
 import pytest
 
-from plasticity_jax import _lanes, _store
-from plasticity_jax._interfaces import real, Scalar
-from plasticity_jax._store import Store
-from plasticity_jax._sweep import sweep
+from plasticity_jax._arguments import real
+from plasticity_jax._interfaces import Scalar
+from plasticity_jax._sweep import _lanes, _store, _workers
+from plasticity_jax._sweep._store import Store
+from plasticity_jax._sweep._sweep import sweep
 
 
 class Walk(eqx.Module):
@@ -168,7 +169,7 @@ def test_another_precision_or_code_is_refused(tmp_path, monkeypatch):
         with pytest.raises(ValueError, match=r"float64\(0.5\)' and is '.*float32"):
             stored(tmp_path, config=single, keys=keys)
     changed = lambda found: dict(found)
-    monkeypatch.setattr("plasticity_jax._lanes._observables", changed)
+    monkeypatch.setattr("plasticity_jax._sweep._lanes._observables", changed)
     with pytest.raises(ValueError, match=r"code was '\S+ [0-9a-f]{16}' and is"):
         stored(tmp_path)
 
@@ -230,8 +231,8 @@ import jaxtyping  # as pytest does: it changes the code, and so what a store com
 jaxtyping.install_import_hook("plasticity_jax", "beartype.beartype")
 sys.path.insert(0, {here!r})
 from test_store import KEYS, GRID, Walk, walk
-from plasticity_jax._store import Store
-from plasticity_jax._sweep import sweep
+from plasticity_jax._sweep._store import Store
+from plasticity_jax._sweep._sweep import sweep
 write = Store.write
 def slow(self, number, results):
     time.sleep({pause})
@@ -363,26 +364,26 @@ def test_a_dask_worker_that_is_killed_loses_no_run_and_counts_none_twice(
 def test_a_run_that_cannot_be_sent_is_refused():
     local = lambda config, key: walk(config, key)
     with pytest.raises(ValueError, match="cannot be sent to another process"):
-        _lanes.packed(_lanes.Lanes.of(local, Walk(), [], KEYS))
+        _workers.packed(_lanes.Lanes.of(local, Walk(), [], KEYS))
 
 
 def test_a_run_that_a_worker_cannot_import_is_refused():
-    parcel = _lanes.packed(_lanes.Lanes.of(walk, Walk(), [], KEYS))
+    parcel = _workers.packed(_lanes.Lanes.of(walk, Walk(), [], KEYS))
     strange = parcel.replace(walk.__module__.encode(), b"test_stort")
     with pytest.raises(ValueError, match=r"a worker cannot import .*test_stort"):
-        _lanes.compute_elsewhere("strange", strange, 0, 5, 0)
+        _workers.compute_elsewhere("strange", strange, 0, 5, 0)
 
 
 def test_a_worker_that_reads_something_else_is_refused(monkeypatch):
     lanes = _lanes.Lanes.of(walk, Walk(), [], KEYS)
     lanes.reads = {**_lanes.reads_of(walk, Walk()), "libraries": "jax 0.0.1"}
     with monkeypatch.context() as patch:
-        patch.setattr(_lanes, "_process", lambda: "elsewhere:1")
-        parcel = _lanes.packed(lanes)
+        patch.setattr(_workers, "_process", lambda: "elsewhere:1")
+        parcel = _workers.packed(lanes)
     with pytest.raises(
         ValueError, match=r"not the same in a worker: libraries was 'ja"
     ):
-        _lanes.compute_elsewhere("other", parcel, 0, 5, 0)
+        _workers.compute_elsewhere("other", parcel, 0, 5, 0)
 
 
 SPAWNED = """
@@ -499,7 +500,7 @@ import sys
 import jax, jax.numpy as jnp, jax.random as jr, numpy as np
 sys.path.insert(0, {here!r})
 from test_store import GRID, KEYS, Walk, walk
-from plasticity_jax._sweep import sweep
+from plasticity_jax._sweep._sweep import sweep
 assert len(jax.local_devices()) == 4
 four = sweep(walk, Walk(), GRID, KEYS, batch_size=6, progress=False)
 one = sweep(walk, Walk(), GRID, KEYS, batch_size=6, progress=False,

@@ -15,11 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plasticity_jax import _lanes
-from plasticity_jax._batch_size import candidates, choose_batch_size
-from plasticity_jax._config import updated
-from plasticity_jax._interfaces import real, require, Scalar
-from plasticity_jax._sweep import sweep
+from plasticity_jax._arguments import real, require
+from plasticity_jax._interfaces import Scalar
+from plasticity_jax._sweep import _lanes
+from plasticity_jax._sweep._batch_size import candidates, choose_batch_size
+from plasticity_jax._sweep._config import updated
+from plasticity_jax._sweep._sweep import sweep
 
 
 class Walk(eqx.Module):
@@ -247,7 +248,7 @@ def test_the_batch_size_climbs_to_the_fastest(best, monkeypatch):
     """A machine whose time per lane is least at one size, on a clock of its own."""
     clock = [0.0]
     monkeypatch.setattr(
-        "plasticity_jax._batch_size.time.perf_counter", lambda: clock[0]
+        "plasticity_jax._sweep._batch_size.time.perf_counter", lambda: clock[0]
     )
     cost = lambda size: 1.0 + abs(math.log(size / best))
 

@@ -14,7 +14,7 @@ import pytest
 from jaxtyping import PyTree
 
 from plasticity_jax import systems
-from plasticity_jax._arguments import _array_type
+from plasticity_jax._arguments._convert import _array_type
 from plasticity_jax.circuits import feedforward
 from plasticity_jax.systems.optimal_plasticity import Config as Student
 from plasticity_jax.systems.optimal_plasticity import theory as optimal

@@ -9,14 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from plasticity_jax._transfer import (
+from plasticity_jax.circuits import SpikingNeuron
+from plasticity_jax.curvature._transfer import (
     check_transfer,
     fisher_density,
     RectifiedQuadratic,
     score,
     Sigmoid,
 )
-from plasticity_jax.circuits import SpikingNeuron
 
 
 ORDER = 5

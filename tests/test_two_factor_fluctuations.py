@@ -11,9 +11,9 @@ import pytest
 import xarray
 
 from plasticity_jax import simulate
-from plasticity_jax._signals import Elapsed
 from plasticity_jax.data import kaufman_2012
 from plasticity_jax.rules import VolatileFactor
+from plasticity_jax.signals import Elapsed
 from plasticity_jax.systems.two_factor_consolidation import fluctuations
 from plasticity_jax.systems.two_factor_consolidation.experiments import (
     fluctuating,

@@ -17,12 +17,7 @@ from plasticity_jax.circuits import (
     TaughtReplay,
     WeakestReplay,
 )
-from plasticity_jax.measure import (
-    degenerate,
-    largest_l1_margin,
-    margins,
-    noise_ratio,
-)
+from plasticity_jax.measure import degenerate, largest_l1_margin, margins, noise_ratio
 from plasticity_jax.synapses import (
     Factored,
     HomeostaticScaling,

@@ -17,9 +17,16 @@ from plasticity_jax.circuits import Memories, Replay, SoftReplay
 from plasticity_jax.measure import margins
 from plasticity_jax.synapses import Factored, HomeostaticScaling, Product
 from plasticity_jax.systems.two_factor_consolidation import capacity, theory
-from plasticity_jax.systems.two_factor_consolidation.capacity_checks import (
+from plasticity_jax.systems.two_factor_consolidation.checks._capacity import (
     capacity_checks,
 )
+from plasticity_jax.systems.two_factor_consolidation.checks._noise import noise_checks
+from plasticity_jax.systems.two_factor_consolidation.checks._optimum import (
+    instance,
+    optima,
+    optimum_checks,
+)
+from plasticity_jax.systems.two_factor_consolidation.checks._rule import rule_checks
 from plasticity_jax.systems.two_factor_consolidation.config import (
     Config,
     fall_asleep,
@@ -27,13 +34,6 @@ from plasticity_jax.systems.two_factor_consolidation.config import (
     memories,
     wake,
 )
-from plasticity_jax.systems.two_factor_consolidation.noise_checks import noise_checks
-from plasticity_jax.systems.two_factor_consolidation.optimum_checks import (
-    instance,
-    optima,
-    optimum_checks,
-)
-from plasticity_jax.systems.two_factor_consolidation.rule_checks import rule_checks
 
 
 KEY = jr.key(0)

@@ -19,9 +19,7 @@ from plasticity_jax.systems.two_factor_consolidation import (
     recall,
     theory,
 )
-from plasticity_jax.systems.two_factor_consolidation import (
-    config as tf,
-)
+from plasticity_jax.systems.two_factor_consolidation import config as tf
 from plasticity_jax.systems.two_factor_consolidation.domains import living
 from plasticity_jax.systems.two_factor_consolidation.experiments import (
     after_sleep,

@@ -1,7 +1,9 @@
 """How activity moves, and what it lets plasticity read."""
 
-from .._transfer import RectifiedQuadratic as RectifiedQuadratic
-from .._transfer import Sigmoid as Sigmoid
+from ..curvature._transfer import RectifiedQuadratic as RectifiedQuadratic
+from ..curvature._transfer import score as score
+from ..curvature._transfer import Sigmoid as Sigmoid
+from ..curvature._transfer import Transfer as Transfer
 from ._binary import Novelty as Novelty
 from ._binary import retrieve as retrieve
 from ._kernel import relative_exponential as relative_exponential
@@ -15,8 +17,6 @@ from ._rate import error_function as error_function
 from ._rate import logistic as logistic
 from ._rate import RateNetwork as RateNetwork
 from ._rate import Rates as Rates
-from ._release import PosteriorNetwork as PosteriorNetwork
-from ._release import StochasticNetwork as StochasticNetwork
 from ._replay import AbstractChoice as AbstractChoice
 from ._replay import AbstractPolicy as AbstractPolicy
 from ._replay import Candidates as Candidates
@@ -33,3 +33,5 @@ from ._spiking import Afferents as Afferents
 from ._spiking import input_moments as input_moments
 from ._spiking import SharedInput as SharedInput
 from ._spiking import SpikingNeuron as SpikingNeuron
+from ._stochastic import PosteriorNetwork as PosteriorNetwork
+from ._stochastic import StochasticNetwork as StochasticNetwork

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from .._arguments import check_binary, concrete, floating, whole
-from .._factors import AbstractFactors, Factored, Product
-from .._interfaces import AbstractCircuit, real, require, Scalar
-from .._signals import NoveltySignals
+from .._arguments import check_binary, concrete, floating, real, require, whole
+from .._interfaces import AbstractCircuit, Scalar
+from ..signals import NoveltySignals
+from ..synapses._factors import AbstractFactors, Factored, Product
 
 
 @floating

@@ -16,10 +16,11 @@ from .._arguments import (
     fill_array_fields,
     floating,
     one_of,
+    real,
     shape_of,
 )
-from .._interfaces import AbstractCircuit, real, Scalar, Synapses
-from .._signals import LossSignals
+from .._interfaces import AbstractCircuit, Scalar, Synapses
+from ..signals import LossSignals
 
 
 Weights = tuple[Float[Array, "_ _"], ...]

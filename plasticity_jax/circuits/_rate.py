@@ -10,9 +10,17 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int, Key
 
-from .._arguments import check_finite, concrete, floating, one_of, optional
-from .._interfaces import AbstractCircuit, real, require, Scalar
-from .._signals import RateSignals
+from .._arguments import (
+    check_finite,
+    concrete,
+    floating,
+    one_of,
+    optional,
+    real,
+    require,
+)
+from .._interfaces import AbstractCircuit, Scalar
+from ..signals import RateSignals
 
 
 Vector = Float[Array, " n"]

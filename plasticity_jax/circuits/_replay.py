@@ -22,11 +22,13 @@ from .._arguments import (
     fill_array_fields,
     floating,
     optional,
+    real,
+    require,
     whole,
 )
-from .._factors import AbstractFactors, Factored, Product
-from .._interfaces import AbstractCircuit, real, require, Scalar
-from .._signals import ReplaySignals
+from .._interfaces import AbstractCircuit, Scalar
+from ..signals import ReplaySignals
+from ..synapses._factors import AbstractFactors, Factored, Product
 
 
 Fields = Float[Array, "row pattern"]

@@ -4,8 +4,9 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
-from .._interfaces import AbstractCircuit, real, require, Scalar
-from .._signals import Elapsed
+from .._arguments import real, require
+from .._interfaces import AbstractCircuit, Scalar
+from ..signals import Elapsed
 
 
 class Resting(AbstractCircuit):

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from .._arguments import (
+    check_bins,
     check_finite,
     check_not_negative,
     floating,
@@ -21,11 +22,11 @@ from .._arguments import (
     whole,
 )
 from .._interfaces import AbstractCircuit, Scalar, Synapses
-from .._random import check_bins, LAWS, spike_counts
-from .._signals import InputMoments, SharedSignals, SpikingSignals
-from .._transfer import check_transfer, score, Sigmoid, Transfer
+from .._random import LAWS, spike_counts
 from ..curvature import Coefficients, glm_coefficients, voltage_moments
 from ..curvature._glm import enough_nodes, NODES
+from ..curvature._transfer import check_transfer, score, Sigmoid, Transfer
+from ..signals import InputMoments, SharedSignals, SpikingSignals
 from ._kernel import SynapticKernel
 
 

@@ -6,6 +6,7 @@ probability) and a pytree of parameters; the rows of dense matrices follow
 function in an `equinox.Module`) are held fixed and are `None` in what comes back.
 """
 
+from ..signals import Coefficients as Coefficients
 from ._compensation import best_ratio as best_ratio
 from ._compensation import gradient_parts as gradient_parts
 from ._compensation import greedy_ratio as greedy_ratio
@@ -17,15 +18,17 @@ from ._compensation import SteadyState as SteadyState
 from ._fisher import fisher as fisher
 from ._fisher import fisher_diagonal as fisher_diagonal
 from ._fisher import fisher_operator as fisher_operator
+from ._flat import arrays_of as arrays_of
 from ._gauss_newton import gauss_newton as gauss_newton
 from ._gauss_newton import gauss_newton_diagonal as gauss_newton_diagonal
 from ._gauss_newton import gauss_newton_operator as gauss_newton_operator
-from ._glm import Coefficients as Coefficients
+from ._glm import enough_nodes as enough_nodes
 from ._glm import glm_coefficients as glm_coefficients
 from ._glm import glm_fisher as glm_fisher
 from ._glm import glm_fisher_inverse as glm_fisher_inverse
 from ._glm import mean_density as mean_density
 from ._glm import quadrature_error as quadrature_error
+from ._glm import REACH as REACH
 from ._glm import skewed_glm_fisher as skewed_glm_fisher
 from ._glm import SkewedFisher as SkewedFisher
 from ._glm import voltage_moments as voltage_moments
@@ -44,3 +47,4 @@ from ._spectrum import spectrum as spectrum
 from ._spectrum import top_eigenpairs as top_eigenpairs
 from ._trace import Estimate as Estimate
 from ._trace import trace as trace
+from ._transfer import fisher_density as fisher_density

@@ -15,8 +15,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from .._arguments import concrete, floating, PLAIN
-from .._guards import ratio as quotient
 from .._interfaces import Scalar
+from ..numerics import ratio as quotient
 from ._flat import not_negative, number
 
 

@@ -26,36 +26,17 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from .._arguments import concrete, floating, whole
-from .._guards import root
 from .._interfaces import Scalar
-from .._transfer import fisher_density, Transfer
+from ..numerics import root
+from ..signals import Coefficients
 from ._low_rank import diagonal_plus_low_rank, inverse_diagonal_plus_low_rank
+from ._transfer import fisher_density, Transfer
 
 
 Vector = Float[Array, " n"]
 REACH = 7.5  # standard deviations that the quadrature covers on either side
 NODES, MOST_NODES = 49, 1601  # by default, and at most where they are chosen
 TOLERANCES = (3e-3, 1e-2, 1e-3)  # of E[F]: see the head of this file
-
-
-class Coefficients(NamedTuple):
-    r"""Scalars of the Fisher matrix and of its inverse.
-
-    $c_1, c_2, c_3$ in Hz/mV$^2$, /mV$^3$, /mV$^4$ are $E[F], E[F'], E[F'']$; $g_1$,
-    $g_2$ ($= g_3$), $g_4$ in 1, 1/mV, 1/mV$^2$; `determinant` is that of the rank-two
-    part. `mean`, `variance` and `q` are what they were computed from.
-    """
-
-    c1: Scalar
-    c2: Scalar
-    c3: Scalar
-    g1: Scalar
-    g2: Scalar
-    g4: Scalar
-    determinant: Scalar
-    mean: Scalar
-    variance: Scalar
-    q: Scalar
 
 
 @floating

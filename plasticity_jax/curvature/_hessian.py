@@ -9,8 +9,8 @@ import lineax as lx
 from jax.flatten_util import ravel_pytree
 from jaxtyping import PyTree
 
-from .._guards import ratio
 from .._interfaces import Scalar
+from ..numerics import ratio
 from ._flat import (
     arrays_of,
     like,

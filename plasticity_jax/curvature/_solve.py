@@ -24,8 +24,8 @@ from .._arguments import (
     PLAIN,
     whole,
 )
-from .._guards import eigh
 from .._interfaces import Scalar
+from ..numerics import eigh
 from ._flat import (
     arrays_of,
     flatten,

@@ -9,7 +9,7 @@ import jax.random as jr
 from jaxtyping import Array, Float, Key, PyTree
 
 from .._arguments import floating, one_of, whole
-from .._guards import eigh, eigvalsh, root
+from ..numerics import eigh, eigvalsh, root
 from ._flat import (
     by_block,
     FlatOperator,

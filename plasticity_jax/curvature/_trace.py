@@ -7,15 +7,9 @@ import jax.random as jr
 from jaxtyping import Array, Float, Key
 
 from .._arguments import floating, one_of, whole
-from .._guards import root
 from .._interfaces import Scalar
-from ._flat import (
-    by_block,
-    flatten,
-    frozen,
-    Operator,
-    to_diagonal,
-)
+from ..numerics import root
+from ._flat import by_block, flatten, frozen, Operator, to_diagonal
 
 
 METHODS = ("exact", "hutchinson", "hutch++")

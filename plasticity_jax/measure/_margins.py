@@ -22,8 +22,8 @@ from .._arguments import (
     not_negative,
     positive,
 )
-from .._guards import extent, power, ratio, root
 from .._interfaces import Scalar
+from ..numerics import extent, power, ratio, root
 
 
 Weights = Float[Array, "*batch n"]

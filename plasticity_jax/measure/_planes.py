@@ -13,8 +13,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._arguments import check_finite, concrete, floating
-from .._guards import extent, root
 from .._interfaces import Scalar
+from ..numerics import extent, root
 
 
 Vector = Float[Array, " n"]

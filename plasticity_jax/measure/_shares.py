@@ -9,8 +9,8 @@ from jaxtyping import Array, Key, PyTree
 
 from .._arguments import concrete, shape_of, whole
 from .._interfaces import advance, Scalar, State, Synapses, System
-from .._keys import unrolled
-from .._trees import tree_norm, tree_size
+from .._random import unrolled
+from ..numerics import tree_norm, tree_size
 
 
 Changes = Mapping[str, Synapses]

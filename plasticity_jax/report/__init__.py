@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from .._arguments import folder as expanded
-from .._experiment import Experiment
+from ..experiment._experiment import Experiment
+from ..experiment._results import results
 from ._page import page
-from ._results import results
 
 
 def report(folder: str | Path, about: Mapping[str, Experiment] | None = None) -> Path:

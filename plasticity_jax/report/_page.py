@@ -10,8 +10,9 @@ from itertools import groupby
 from string import Template
 from typing import Any
 
-from .._experiment import Claim, Experiment
-from ._results import Result, stands
+from ..experiment._claims import Claim
+from ..experiment._experiment import Experiment
+from ..experiment._results import Result, stands
 
 
 SHARPNESS = 96 / 160  # figures are drawn at 160 pixels an inch, pages at 96

@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
-from .._arguments import fitted, with_array_leaves
-from .._interfaces import AbstractRule, real, require, Scalar, Synapses
-from .._signals import LossSignals
-from .._trees import normal_like, tree_scale, tree_unit, tree_vdot
+from .._arguments import fitted, real, require, with_array_leaves
+from .._interfaces import AbstractRule, Scalar, Synapses
 from ..curvature import newton_direction, quadratic_form
+from ..numerics import normal_like, tree_scale, tree_unit, tree_vdot
+from ..signals import LossSignals
 
 
 class Descent(AbstractRule):

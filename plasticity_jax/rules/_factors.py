@@ -11,10 +11,10 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from .._arguments import check_stable, stable
-from .._factors import AbstractFactors, Factored, Product
-from .._interfaces import AbstractRule, AbstractSignals, real, require, Scalar
-from .._signals import NoveltySignals, ReplaySignals
+from .._arguments import check_stable, real, require, stable
+from .._interfaces import AbstractRule, AbstractSignals, Scalar
+from ..signals import NoveltySignals, ReplaySignals
+from ..synapses._factors import AbstractFactors, Factored, Product
 
 
 class FactorAscent(AbstractRule):

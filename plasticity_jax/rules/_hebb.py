@@ -4,8 +4,9 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from .._interfaces import AbstractRule, real, Scalar
-from .._signals import RateSignals
+from .._arguments import real
+from .._interfaces import AbstractRule, Scalar
+from ..signals import RateSignals
 
 
 Matrix = Float[Array, "n n"]

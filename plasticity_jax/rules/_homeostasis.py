@@ -6,10 +6,10 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from .._arguments import check_stable, stable
-from .._interfaces import AbstractRule, AbstractSignals, real, require, Scalar, Synapses
-from .._signals import RateSignals
-from .._trees import tree_scale
+from .._arguments import check_stable, real, require, stable
+from .._interfaces import AbstractRule, AbstractSignals, Scalar, Synapses
+from ..numerics import tree_scale
+from ..signals import RateSignals
 
 
 Matrix = Float[Array, "n n"]

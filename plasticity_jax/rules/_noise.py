@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Key
 
 from .._interfaces import AbstractRule, AbstractSignals, Synapses
-from .._trees import normal_like, tree_scale
+from ..numerics import normal_like, tree_scale
 
 
 class Wiener(AbstractRule):

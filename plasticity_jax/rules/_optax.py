@@ -9,8 +9,9 @@ import jax.random as jr
 import optax
 from jaxtyping import Array, Int, Key, PyTree
 
-from .._interfaces import AbstractRule, real
-from .._signals import LossSignals
+from .._arguments import real
+from .._interfaces import AbstractRule
+from ..signals import LossSignals
 
 
 class TransformationState(NamedTuple):

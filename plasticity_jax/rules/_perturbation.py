@@ -6,10 +6,10 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Key
 
-from .._arguments import counted
-from .._interfaces import AbstractRule, real, require, Scalar, Synapses
-from .._signals import LossSignals
-from .._trees import normal_like, tree_scale, tree_size, tree_unit
+from .._arguments import counted, real, require
+from .._interfaces import AbstractRule, Scalar, Synapses
+from ..numerics import normal_like, tree_scale, tree_size, tree_unit
+from ..signals import LossSignals
 
 
 class WeightPerturbation(AbstractRule):

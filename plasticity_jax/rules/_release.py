@@ -11,11 +11,19 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from .._arguments import check_stable, fitted, optional, stable, with_array_leaves
-from .._guards import masked
-from .._interfaces import AbstractRule, real, require, Scalar
-from .._release import Stochastic
-from .._signals import ReleaseSignals
+from .._arguments import (
+    check_stable,
+    fitted,
+    optional,
+    real,
+    require,
+    stable,
+    with_array_leaves,
+)
+from .._interfaces import AbstractRule, Scalar
+from ..numerics import masked
+from ..signals import ReleaseSignals
+from ..synapses._release import Stochastic
 
 
 Values = Float[Array, "..."]

@@ -14,9 +14,9 @@ from jaxtyping import Array, Float, Key
 
 from .._arguments import check_positive_semidefinite, optional, real, require, whole
 from .._interfaces import AbstractRule, Scalar
-from .._signals import SpikingSignals
-from .._transfer import check_transfer, Sigmoid, Transfer
 from ..curvature import Coefficients, skewed_glm_fisher
+from ..curvature._transfer import check_transfer, Sigmoid, Transfer
+from ..signals import SpikingSignals
 
 
 Vector = Float[Array, " n"]

@@ -11,11 +11,10 @@ import jax.random as jr
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, ArrayLike, Float, Int, Key
 
-from .._arguments import check_finite, counted, fitted, with_array_leaves
-from .._guards import masked
-from .._interfaces import AbstractRule, real, require, Scalar, stream, Synapses
-from .._signals import SharedSignals, SpikingSignals
-from .._trees import tree_scale, tree_unit
+from .._arguments import check_finite, counted, fitted, real, require, with_array_leaves
+from .._interfaces import AbstractRule, Scalar, stream, Synapses
+from ..numerics import masked, tree_scale, tree_unit
+from ..signals import SharedSignals, SpikingSignals
 
 
 class Scaled(AbstractRule):

@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, Key
 
-from .._arguments import check_binary, check_range, fitted, floating, whole
-from .._guards import masked
-from .._interfaces import AbstractProjection, real, Scalar, Synapses
+from .._arguments import check_binary, check_range, fitted, floating, real, whole
+from .._interfaces import AbstractProjection, Scalar, Synapses
+from ..numerics import masked
 
 
 class Connected(AbstractProjection):

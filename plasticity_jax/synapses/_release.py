@@ -1,13 +1,103 @@
 """Bounds of release probabilities."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import jax.random as jr
 import numpy as np
+from jaxtyping import Array, Float, Key, PyTree
 
-from .._arguments import concrete
-from .._interfaces import AbstractProjection, real, require, Scalar
-from .._release import Stochastic
+from .._arguments import check_probabilities as check_probabilities
+from .._arguments import check_range, concrete, fitted, one_of, optional, real, require
+from .._interfaces import AbstractProjection, Scalar
+from .._random import bernoulli
+
+
+Weights = PyTree[Float[Array, "..."]]
+
+
+class Stochastic(eqx.Module):
+    r"""Synapses that release: two trees alike, of arrays of any shape.
+
+    `strength` is the expected one, $\bar w = pm$, `probability` $p$ that of release.
+    Raises `ValueError` unless the two are shaped alike.
+    """
+
+    strength: Weights
+    probability: Weights
+
+    def __check_init__(self) -> None:
+        fitted("`probability`", self.probability, self.strength, "`strength`")
+
+
+class Release(eqx.Module):
+    r"""Which synapses release, and what they then transmit: $w = r\bar w/d$.
+
+    $r$ is 1 with the synapse's own probability $p$, or with `fixed` for all of them.
+    The `divisor` $d$ is the probability with which it was drawn (`used`, so that $\bar
+    w$ is the mean), the synapse's `own`, or 1 (`none`). Masks compare 16 random bits
+    with a threshold: probabilities are multiples of $2^{-16}$.
+    """
+
+    fixed: Scalar | None = eqx.field(default=None, converter=optional)
+    divisor: str = eqx.field(default="used", static=True)
+
+    def __check_init__(self) -> None:
+        one_of("divisor", self.divisor, ("used", "own", "none"))
+        if self.fixed is not None:
+            require(self, fixed=(2.0**-16, 1.0))
+
+    def gates(self, probability: Weights, key: Key[Array, ""]) -> Weights:
+        r"""$r/d$ of every synapse, one draw, a tree like `probability`.
+
+        Raises `ValueError` if a probability lies outside [0, 1], or rounds to 0 but is
+        above; where traced, gates are NaN outside.
+        """
+        check_probabilities("probability", probability)
+        leaves, shape = jax.tree.flatten(probability)
+        keys = jr.split(key, len(leaves))
+        gates = [self._gate(p, k) for p, k in zip(leaves, keys, strict=True)]
+        return jax.tree.unflatten(shape, gates)
+
+    def _gate(
+        self, p: Float[Array, "*shape"], key: Key[Array, ""]
+    ) -> Float[Array, "*shape"]:
+        used = p if self.fixed is None else jnp.full(p.shape, self.fixed, p.dtype)
+        released = bernoulli(key, used)
+        sent = jnp.ones((), p.dtype)
+        if self.divisor != "none":
+            sent = 1 / (used if self.divisor == "used" else p)
+        gate = jnp.where(released, sent, 0.0)
+        return jnp.where((p >= 0) & (p <= 1), gate, jnp.nan)
+
+
+def split_weights(network: Any) -> tuple[Any, Any]:
+    """The arrays of two dimensions or more of an Equinox network, and all the rest.
+
+    Both are networks with `None` in place of what the other holds; `equinox.combine`
+    joins them. Biases and scales are not weights. Raises `ValueError` where there is no
+    weight to release.
+    """
+    weights, rest = eqx.partition(
+        network, lambda x: eqx.is_inexact_array(x) and x.ndim >= 2
+    )
+    if not jax.tree.leaves(weights):
+        raise ValueError(
+            "the network has no weights to make stochastic: no array of floating-point "
+            "numbers with two dimensions or more."
+        )
+    return weights, rest
+
+
+def uniform_probability(weights: Weights, value: Scalar | float) -> Weights:
+    """The same release probability everywhere, a tree like `weights`.
+
+    Raises `ValueError` unless it lies in [0, 1].
+    """
+    check_range("value", value, 0, 1)
+    return jax.tree.map(lambda w: jnp.full(w.shape, value, w.dtype), weights)
 
 
 class ReleaseBounds(AbstractProjection):

@@ -1,5 +1,6 @@
 """What drives circuits."""
 
+from .._random import spike_counts as spike_counts
 from ._batches import Bootstrap as Bootstrap
 from ._batches import Constant as Constant
 from ._drive import cue as cue

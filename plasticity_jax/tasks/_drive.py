@@ -13,10 +13,11 @@ from .._arguments import (
     concrete,
     floating,
     one_of,
+    real,
     stable,
     whole,
 )
-from .._interfaces import AbstractTask, real, Scalar
+from .._interfaces import AbstractTask, Scalar
 
 
 Course = Float[Array, "step 2"]

@@ -11,14 +11,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Integer, Key
 from numpy import ndarray
 
-from .._arguments import (
-    check_indices,
-    check_range,
-    concrete,
-    floating,
-    whole,
-)
-from .._interfaces import AbstractTask, real, Scalar
+from .._arguments import check_indices, check_range, concrete, floating, real, whole
+from .._interfaces import AbstractTask, Scalar
 
 
 Images = Float[Array, "sample pixel"]

@@ -9,9 +9,17 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Int, Key, PyTree
 
-from .._arguments import check_lengths, one_of, optional, real, require, whole
+from .._arguments import (
+    check_bins,
+    check_lengths,
+    one_of,
+    optional,
+    real,
+    require,
+    whole,
+)
 from .._interfaces import AbstractTask, Scalar
-from .._random import check_bins, check_fires, LAWS, spike_counts
+from .._random import check_fires, LAWS, spike_counts
 
 
 Law = Literal["bernoulli", "poisson"]

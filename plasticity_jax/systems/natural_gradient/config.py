@@ -12,13 +12,10 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, Key
 
-from ..._arguments import real, require, whole
-from ..._config import AbstractConfig, nearest
-from ..._interfaces import AbstractRule, Scalar, State, System
-from ..._random import check_bins
+from ... import AbstractConfig, AbstractRule, Scalar, State, System
+from ..._arguments import check_bins, nearest, real, require, whole
 from ...circuits import SharedInput, Sigmoid, SpikingNeuron, SynapticKernel
-from ...curvature import glm_coefficients
-from ...curvature._glm import enough_nodes
+from ...curvature import enough_nodes, glm_coefficients
 from ...rules import (
     ApproximateNaturalGradient,
     EuclideanGradient,

@@ -30,21 +30,21 @@ import jax.random as jr
 import jax.scipy as jsp
 from jaxtyping import Array, Float, Key
 
-from ..._arguments import check_not_negative, concrete, floating, whole
-from ..._guards import ratio
-from ..._interfaces import Scalar
-from ..._random import check_bins, spike_counts
-from ..._signals import InputMoments
-from ..._transfer import fisher_density, Sigmoid, Transfer
-from ...circuits import SynapticKernel
+from ... import Scalar
+from ..._arguments import check_bins, check_not_negative, concrete, floating, whole
+from ...circuits import Sigmoid, SynapticKernel, Transfer
 from ...curvature import (
+    enough_nodes,
+    fisher_density,
     gauss_newton,
     glm_fisher_inverse,
     inverse_diagonal_plus_low_rank,
     natural_gradient,
     voltage_moments,
 )
-from ...curvature._glm import enough_nodes
+from ...numerics import ratio
+from ...signals import InputMoments
+from ...tasks import spike_counts
 
 
 Vector = Float[Array, " n"]

@@ -14,11 +14,11 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float
 
+from ... import Scalar
 from ..._arguments import floating, one_of
-from ..._guards import eigvalsh
-from ..._interfaces import Scalar
 from ...circuits import input_moments, relative_exponential
 from ...curvature import mean_density, voltage_moments
+from ...numerics import eigvalsh
 from .config import Config, draw_weights, nodes_of
 
 

@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, Key
 
-from ..._arguments import floating, whole
-from ..._keys import unrolled
-from ..._random import check_bins, spike_counts
+from ..._arguments import check_bins, floating, whole
 from ...circuits import SynapticKernel
+from ...numerics import unrolled
+from ...tasks import spike_counts
 
 
 BIN = 5e-4  # s

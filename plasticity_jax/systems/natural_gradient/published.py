@@ -13,8 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from ..._interfaces import Scalar, State, System
-from ..._simulate import simulate
+from ... import Scalar, simulate, State, System
 from ...curvature import Coefficients, glm_coefficients
 
 

@@ -16,6 +16,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Key
 
+from ... import Scalar
 from ..._arguments import (
     check_finite,
     check_not_negative,
@@ -24,12 +25,9 @@ from ..._arguments import (
     floating,
     whole,
 )
-from ..._guards import eigvalsh
-from ..._interfaces import Scalar
-from ..._transfer import fisher_density, Transfer
-from ...circuits import SynapticKernel
-from ...curvature import mean_density
-from ...curvature._glm import REACH
+from ...circuits import SynapticKernel, Transfer
+from ...curvature import fisher_density, mean_density, REACH
+from ...numerics import eigvalsh
 
 
 Vector = Float[Array, " n"]

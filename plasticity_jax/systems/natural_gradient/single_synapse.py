@@ -13,14 +13,12 @@ import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Key
 
+from ... import AbstractCircuit, AbstractConfig, AbstractRule, Scalar
 from ..._arguments import real, require, whole
-from ..._config import AbstractConfig
-from ..._interfaces import AbstractCircuit, AbstractRule, Scalar
-from ..._signals import SpikingSignals
 from ...circuits import Afferents, Sigmoid, SpikingNeuron, SynapticKernel
-from ...curvature import voltage_moments
-from ...curvature._glm import enough_nodes
+from ...curvature import enough_nodes, voltage_moments
 from ...rules import EuclideanGradient, NaturalGradient, Reparametrised
+from ...signals import SpikingSignals
 from ...tasks import Replay, Spikes
 
 

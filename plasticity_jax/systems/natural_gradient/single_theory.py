@@ -7,11 +7,10 @@ Rates in Hz, potentials in mV, times in s.
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ... import Scalar
 from ..._arguments import floating
-from ..._interfaces import Scalar
-from ..._transfer import fisher_density, score, Transfer
-from ...circuits import SynapticKernel
-from ...curvature import Coefficients
+from ...circuits import score, SynapticKernel, Transfer
+from ...curvature import Coefficients, fisher_density
 
 
 Values = Float[Array, "*shape"]

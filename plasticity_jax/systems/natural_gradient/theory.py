@@ -12,11 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ... import Scalar
 from ..._arguments import check_probabilities, floating, whole
-from ..._interfaces import Scalar
-from ..._signals import SpikingSignals
-from ..._transfer import fisher_density, Sigmoid, Transfer
-from ...curvature import Coefficients, mean_density
+from ...circuits import Sigmoid, Transfer
+from ...curvature import Coefficients, fisher_density, mean_density
+from ...signals import SpikingSignals
 
 
 Vector = Float[Array, " n"]

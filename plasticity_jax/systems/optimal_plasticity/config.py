@@ -14,6 +14,14 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Key
 
+from ... import (
+    AbstractConfig,
+    AbstractRule,
+    AbstractTask,
+    Scalar,
+    State,
+    System,
+)
 from ..._arguments import (
     check_finite,
     concrete,
@@ -23,10 +31,8 @@ from ..._arguments import (
     require,
     whole,
 )
-from ..._config import AbstractConfig
-from ..._interfaces import AbstractRule, AbstractTask, Scalar, State, System
-from ..._trees import tree_scale
 from ...circuits import feedforward, LossCircuit, SecondMomentError, SquaredError
+from ...numerics import tree_scale
 from ...rules import (
     AcceptOnly,
     Beeline,

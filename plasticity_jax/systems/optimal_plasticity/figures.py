@@ -5,7 +5,7 @@ import xarray
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..._panels import panels
+from ...experiment import panels
 
 
 SIMULATED, THEORY, BEST = "#1f5fa8", "#d1731c", "#b3262e"

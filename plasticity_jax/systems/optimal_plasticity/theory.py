@@ -20,6 +20,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
+from ... import Scalar, Synapses
 from ..._arguments import (
     check_finite,
     check_symmetric,
@@ -30,10 +31,8 @@ from ..._arguments import (
     positive,
     whole,
 )
-from ..._interfaces import Scalar, Synapses
-from ..._trees import tree_norm, tree_unit, tree_vdot
-from ...curvature import hessian, hvp, quadratic_form
-from ...curvature._flat import arrays_of
+from ...curvature import arrays_of, hessian, hvp, quadratic_form
+from ...numerics import tree_norm, tree_unit, tree_vdot
 
 
 Loss = Callable[[Synapses], Array]

@@ -18,13 +18,12 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
+from ... import AbstractTask, Scalar, State, System
 from ..._arguments import admit, floating, not_negative, positive, real, whole
 from ..._arguments import probability as unit_interval
-from ..._interfaces import AbstractTask, Scalar, State, System
-from ..._release import Stochastic
 from ...circuits import StochasticNetwork
 from ...rules import ReleasePlasticity
-from ...synapses import ReleaseBounds
+from ...synapses import ReleaseBounds, Stochastic
 from .theory import fewest_steps, up_probability, Values
 
 

@@ -16,10 +16,15 @@ import numpy as np
 import optax
 from jaxtyping import Array, Int, Key, UInt8
 
+from ... import (
+    AbstractConfig,
+    AbstractRule,
+    AbstractTask,
+    Scalar,
+    State,
+    System,
+)
 from ..._arguments import check_indices, concrete, one_of, real, require, whole
-from ..._config import AbstractConfig
-from ..._interfaces import AbstractRule, AbstractTask, Scalar, State, System
-from ..._release import Release, split_weights, Stochastic, uniform_probability
 from ...circuits import LossCircuit, PosteriorNetwork, StochasticNetwork
 from ...data import Dataset, load
 from ...rules import (
@@ -32,7 +37,13 @@ from ...rules import (
     StrengthDescent,
     Update,
 )
-from ...synapses import ReleaseBounds
+from ...synapses import (
+    Release,
+    ReleaseBounds,
+    split_weights,
+    Stochastic,
+    uniform_probability,
+)
 from ...tasks import ImageBatches, split_by_class
 from .networks import check_labels, Convolutional, CrossEntropy, Perceptron
 

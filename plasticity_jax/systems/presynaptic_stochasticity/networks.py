@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, Int, Key
 
+from ... import Scalar
 from ..._arguments import check_indices
-from ..._interfaces import Scalar
-from ..._release import Weights
+from ...synapses import Weights
 
 
 Pixels = Float[Array, " pixel"]

@@ -14,6 +14,15 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Int, Key, UInt8
 
+from ... import (
+    AbstractCircuit,
+    AbstractConfig,
+    AbstractRule,
+    Scalar,
+    simulate,
+    State,
+    System,
+)
 from ..._arguments import (
     check_binary,
     check_not_negative,
@@ -24,13 +33,9 @@ from ..._arguments import (
     require,
     whole,
 )
-from ..._config import AbstractConfig
-from ..._interfaces import AbstractCircuit, AbstractRule, Scalar, State, System
-from ..._release import Release, Stochastic
-from ..._signals import ReleaseSignals
-from ..._simulate import simulate
 from ...rules import ReleasePlasticity, StrengthDescent
-from ...synapses import ReleaseBounds
+from ...signals import ReleaseSignals
+from ...synapses import Release, ReleaseBounds, Stochastic
 from ...tasks import batch_orders, ImageBatches
 
 

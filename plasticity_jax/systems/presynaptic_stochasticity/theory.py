@@ -18,9 +18,9 @@ import numpy as np
 from jax.scipy.special import erfc
 from jaxtyping import Array, Float
 
+from ... import Scalar
 from ..._arguments import admit, floating, not_negative, positive
 from ..._arguments import probability as unit_interval
-from ..._interfaces import Scalar
 
 
 Number = Scalar | float | int

@@ -12,10 +12,10 @@ import jax.random as jr
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, Key
 
-from ..._interfaces import Scalar
-from ..._release import Stochastic, uniform_probability, Weights
+from ... import Scalar
 from ...curvature import fisher_diagonal
 from ...measure import mutual_information
+from ...synapses import Stochastic, uniform_probability, Weights
 from ...tasks import standardised
 from .config import Config, Source, statistics
 from .networks import check_labels, known, predict

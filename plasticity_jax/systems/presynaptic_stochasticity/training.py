@@ -13,10 +13,9 @@ import jax.random as jr
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, Key
 
-from ..._interfaces import Scalar, State, System
-from ..._release import Weights
-from ..._simulate import simulate
+from ... import Scalar, simulate, State, System
 from ...curvature import fisher_diagonal
+from ...synapses import Weights
 from ...tasks import batch_orders, ImageBatches, standardised, task_shares
 from .config import build, Config, PAIRS, release_of, Source, statistics
 from .networks import hits, predict

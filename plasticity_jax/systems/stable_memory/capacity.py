@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from ... import Scalar
 from ..._arguments import admit, floating, not_negative
-from ..._interfaces import Scalar
 
 
 States = Float[Array, "n state"]

@@ -12,9 +12,15 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Key
 
+from ... import (
+    AbstractConfig,
+    AbstractRule,
+    AbstractTask,
+    Scalar,
+    State,
+    System,
+)
 from ..._arguments import check_finite, concrete, one_of, real, require, whole
-from ..._config import AbstractConfig
-from ..._interfaces import AbstractRule, AbstractTask, Scalar, State, System
 from ...circuits import amplification, error_function, logistic, RateNetwork
 from ...rules import (
     AdditiveRateControl,

@@ -24,8 +24,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
+from ... import Scalar
 from ..._arguments import admit, floating, not_negative, positive
-from ..._interfaces import Scalar
 
 
 Pair = Float[Array, "2"]

@@ -9,8 +9,8 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Key
 
+from ... import Scalar
 from ..._arguments import floating, one_of
-from ..._interfaces import Scalar
 
 
 Vector = Float[Array, " n"]

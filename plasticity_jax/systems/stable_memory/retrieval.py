@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from ... import Scalar
 from ..._arguments import check_finite, concrete, floating, real
-from ..._guards import root
-from ..._interfaces import Scalar
+from ...numerics import root
 from .patterns import low_rank, Planes
 
 

@@ -20,9 +20,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
+from ... import Scalar
 from ..._arguments import admit, floating, not_negative, positive
-from ..._guards import root
-from ..._interfaces import Scalar
+from ...numerics import root
 from .config import Config, REFERENCE_STEP
 
 

@@ -14,10 +14,8 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
+from ... import AbstractConfig, AbstractProjection, Scalar, State, System
 from ..._arguments import concrete, counted, one_of, optional, real, require
-from ..._config import AbstractConfig
-from ..._guards import ratio
-from ..._interfaces import AbstractProjection, Scalar, State, System
 from ...circuits import (
     AbstractPolicy,
     Memories,
@@ -29,6 +27,7 @@ from ...circuits import (
     TaughtReplay,
     WeakestReplay,
 )
+from ...numerics import ratio
 from ...rules import FactorAscent, NoveltyHebb, Pruning, Scheduled
 from ...synapses import (
     AbstractFactors,

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree
 
+from ... import Scalar
 from ..._arguments import admit
-from ..._interfaces import Scalar
 from ...measure import ALIVE
 
 

@@ -15,6 +15,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
+from ... import Scalar
 from ..._arguments import (
     check_positive_semidefinite,
     concrete,
@@ -23,8 +24,7 @@ from ..._arguments import (
     positive,
     whole,
 )
-from ..._guards import power
-from ..._interfaces import Scalar
+from ...numerics import power
 from .domains import unless_lost
 
 

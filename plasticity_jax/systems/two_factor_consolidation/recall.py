@@ -11,6 +11,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from ... import Scalar
 from ..._arguments import (
     admit,
     check_binary,
@@ -21,10 +22,9 @@ from ..._arguments import (
     one_of,
     whole,
 )
-from ..._guards import ratio
-from ..._interfaces import Scalar
 from ...circuits import retrieve
 from ...measure import ALIVE, recalled
+from ...numerics import ratio
 from ...synapses import Factored, Product
 from .domains import balanced, inner_level, living, unless_lost
 

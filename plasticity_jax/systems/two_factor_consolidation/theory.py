@@ -16,16 +16,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..._arguments import (
-    admit,
-    floating,
-    not_negative,
-    positive,
-    probability,
-    whole,
-)
-from ..._guards import power
-from ..._interfaces import Scalar
+from ... import Scalar
+from ..._arguments import admit, floating, not_negative, positive, probability, whole
+from ...numerics import power
 from .domains import balanced, inner_level, Number, order_from_one, PRUNED
 
 

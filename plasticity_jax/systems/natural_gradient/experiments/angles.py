@@ -11,12 +11,11 @@ import lineax as lx
 import xarray
 from jaxtyping import Array, Float, Key
 
-from ...._arguments import whole
-from ...._config import AbstractConfig, Plan
-from ...._experiment import Claim, Experiment
-from ...._interfaces import real, require, Scalar
+from .... import AbstractConfig, Scalar
+from ...._arguments import real, require, whole
 from ....circuits import SpikingNeuron
 from ....curvature import glm_fisher
+from ....experiment import Claim, Experiment, Plan
 from ....rules import (
     ApproximateNaturalGradient,
     EuclideanGradient,

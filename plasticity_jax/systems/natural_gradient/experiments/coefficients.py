@@ -12,12 +12,10 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Float, Key
 
-from ...._arguments import whole
-from ...._config import AbstractConfig, Plan
-from ...._experiment import Claim, Experiment
-from ...._interfaces import real, require, Scalar
-from ...._random import check_bins
+from .... import AbstractConfig, Scalar
+from ...._arguments import check_bins, real, require, whole
 from ....circuits import SpikingNeuron
+from ....experiment import Claim, Experiment, Plan
 from ....rules import natural_terms, proportional_limit
 from ..figures import coefficients as figures
 from ..potentials import BIN, stationary_potentials

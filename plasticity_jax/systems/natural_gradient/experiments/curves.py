@@ -6,8 +6,7 @@ import math
 import numpy as np
 import xarray
 
-from ...._config import Plan
-from ...._experiment import Claim, Experiment
+from ....experiment import Claim, Experiment, Plan
 from ..config import Config
 from ..figures import learning as figures
 from .learning import (

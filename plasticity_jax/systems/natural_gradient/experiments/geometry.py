@@ -11,12 +11,17 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Float, Key
 
-from ...._arguments import whole
-from ...._config import AbstractConfig
-from ...._experiment import Claim, Experiment
-from ...._interfaces import AbstractRule, real, require, Scalar, State, System
-from ...._simulate import simulate
+from .... import (
+    AbstractConfig,
+    AbstractRule,
+    Scalar,
+    simulate,
+    State,
+    System,
+)
+from ...._arguments import real, require, whole
 from ....circuits import SpikingNeuron, SynapticKernel
+from ....experiment import Claim, Experiment
 from ....rules import (
     EuclideanGradient,
     natural_terms,

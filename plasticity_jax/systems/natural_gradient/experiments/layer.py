@@ -16,15 +16,13 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Float, Key
 
-from ...._arguments import whole
-from ...._config import AbstractConfig, Plan
-from ...._experiment import Claim, Experiment
-from ...._guards import eigvalsh
-from ...._interfaces import real, require, Scalar
-from ...._random import check_bins
-from ...._signals import InputMoments
+from .... import AbstractConfig, Scalar
+from ...._arguments import check_bins, real, require, whole
 from ....circuits import input_moments, SynapticKernel
 from ....curvature import natural_gradient
+from ....experiment import Claim, Experiment, Plan
+from ....numerics import eigvalsh
+from ....signals import InputMoments
 from .. import layer as layers
 from ..figures import layer as figures
 from ..layer import layer_fisher, layer_loss, SpikingLayer

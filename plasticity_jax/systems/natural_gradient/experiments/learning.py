@@ -11,9 +11,8 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Float, Key
 
-from ...._config import Plan
-from ...._interfaces import State
-from ...._simulate import simulate
+from .... import simulate, State
+from ....experiment import Plan
 from ..config import build, Config
 from ..mean_field import (
     BIN,

@@ -12,12 +12,10 @@ import xarray
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Key
 
-from ...._config import AbstractConfig, Plan
-from ...._experiment import Claim, Experiment
-from ...._interfaces import real, require, Scalar, State, System
-from ...._simulate import simulate
-from ...._sweep import sweep
+from .... import AbstractConfig, Scalar, simulate, State, sweep, System
+from ...._arguments import real, require
 from ....circuits import Sigmoid, SpikingNeuron
+from ....experiment import Claim, Experiment, Plan
 from ....rules import NaturalGradient, NaturalTerms
 from ....tasks import SpikeTrains
 from ..figures import single as figures

@@ -10,11 +10,10 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Float, Key
 
-from ...._config import Plan
-from ...._experiment import Claim, Experiment
-from ...._random import spike_counts
-from ...._simulate import simulate
+from .... import simulate
 from ....circuits import SynapticKernel
+from ....experiment import Claim, Experiment, Plan
+from ....tasks import spike_counts
 from ..config import build, Config
 from ..figures import psth as figures
 from .learning import synapses_of

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import xarray
 
-from ...._experiment import Claim, Experiment
+from ....experiment import Claim, Experiment
 from ..config import Config
 from ..figures import learning as figures
 from ..mean_field import time_to_threshold

@@ -10,12 +10,11 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Key
 
-from ...._arguments import whole
-from ...._config import AbstractConfig, Plan
-from ...._experiment import Claim, Experiment
-from ...._interfaces import real, require, Scalar
+from .... import AbstractConfig, Scalar
+from ...._arguments import real, require, whole
 from ....circuits import RectifiedQuadratic, Sigmoid
 from ....curvature import mean_density
+from ....experiment import Claim, Experiment, Plan
 from ..figures import coefficients as figures
 from ..theory import least_scale
 

@@ -11,28 +11,19 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Float, Key
 
-from ...._arguments import whole
-from ...._config import AbstractConfig, Plan
-from ...._experiment import Claim, Experiment
-from ...._interfaces import real, require, Scalar
-from ....circuits import (
-    input_moments,
-    Sigmoid,
-    SynapticKernel,
-)
+from .... import AbstractConfig, Scalar
+from ...._arguments import real, require, whole
+from ....circuits import input_moments, Sigmoid, SynapticKernel
 from ....curvature import (
     glm_fisher,
     mean_density,
     skewed_glm_fisher,
     voltage_moments,
 )
+from ....experiment import Claim, Experiment, Plan
 from ....measure import log_slope
 from ..figures import shot_noise as figures
-from ..shot_noise import (
-    fisher_error,
-    shot_noise_fisher,
-    update_angle,
-)
+from ..shot_noise import fisher_error, shot_noise_fisher, update_angle
 
 
 Vector = Float[Array, " n"]

@@ -8,14 +8,11 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Key
 
-from ...._config import Plan
-from ...._experiment import Claim, Experiment
-from ...._interfaces import State, System
-from ...._signals import SpikingSignals
-from ...._simulate import simulate
-from ...._sweep import sweep
+from .... import simulate, State, sweep, System
 from ....circuits import Afferents, SharedInput, SpikingNeuron
+from ....experiment import Claim, Experiment, Plan
 from ....rules import Separate
+from ....signals import SpikingSignals
 from ....tasks import Replay, SpikeTrains
 from ..figures import single as figures
 from ..single_synapse import (

@@ -12,12 +12,17 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Key
 
-from ...._arguments import whole
-from ...._config import AbstractConfig, Plan
-from ...._experiment import Claim, Experiment
-from ...._interfaces import AbstractRule, real, require, Scalar, State, System
-from ...._simulate import simulate
+from .... import (
+    AbstractConfig,
+    AbstractRule,
+    Scalar,
+    simulate,
+    State,
+    System,
+)
+from ...._arguments import real, require, whole
 from ....circuits import SharedInput, SpikingNeuron
+from ....experiment import Claim, Experiment, Plan
 from ....rules import (
     DenseNaturalGradient,
     EuclideanGradient,

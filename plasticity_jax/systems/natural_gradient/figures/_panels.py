@@ -1,8 +1,8 @@
 """Colours that the figures share."""
 
-from ...._panels import panels as panels
-from ...._panels import SHADES as SHADES
-from ...._panels import THEORY as THEORY
+from ....experiment import panels as panels
+from ....experiment import SHADES as SHADES
+from ....experiment import THEORY as THEORY
 
 
 EUCLIDEAN, NATURAL, APPROXIMATE = "#d1731c", "#1f5fa8", "#3f9b74"

@@ -9,13 +9,11 @@ import jax.random as jr
 import xarray
 from jaxtyping import Array, Key
 
-from ...._config import Plan
-from ...._experiment import Claim, Experiment
-from ...._interfaces import State
-from ...._signals import LossSignals
-from ...._simulate import simulate
-from ...._trees import tree_norm
+from .... import simulate, State
 from ....curvature import hessian, quadratic_form
+from ....experiment import Claim, Experiment, Plan
+from ....numerics import tree_norm
+from ....signals import LossSignals
 from .. import figures
 from ..config import build, Config, Directions, objective
 from ..theory import mean_curvature

@@ -11,12 +11,10 @@ import xarray
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Key
 
-from ...._config import Plan
-from ...._experiment import Claim, Experiment
-from ...._interfaces import State
-from ...._signals import LossSignals
-from ...._simulate import simulate
+from .... import simulate, State
+from ....experiment import Claim, Experiment, Plan
 from ....measure import log_slope, log_vertex
+from ....signals import LossSignals
 from .. import figures
 from ..config import build, Config
 from .steady import loss_of

@@ -10,15 +10,13 @@ import jax.random as jr
 import xarray
 from jaxtyping import Array, Float, Key
 
-from ...._config import Plan
-from ...._experiment import Claim, Experiment
-from ...._interfaces import Scalar, State, System
-from ...._signals import LossSignals
-from ...._simulate import simulate
-from ...._trees import tree_norm, tree_unit
+from .... import Scalar, simulate, State, System
 from ....circuits import LossCircuit
 from ....curvature import newton_direction, quadratic_form
+from ....experiment import Claim, Experiment, Plan
+from ....numerics import tree_norm, tree_unit
 from ....rules import Descent, Normalised, OptimalMagnitude, Wiener
+from ....signals import LossSignals
 from ....tasks import Constant
 from .. import figures
 from ..config import Landscape

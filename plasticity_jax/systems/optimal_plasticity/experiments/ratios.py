@@ -5,8 +5,7 @@ import dataclasses
 import numpy as np
 import xarray
 
-from ...._config import Plan
-from ...._experiment import Claim, Experiment
+from ....experiment import Claim, Experiment, Plan
 from ....measure import STATIONARY
 from .. import figures
 from ..config import Config

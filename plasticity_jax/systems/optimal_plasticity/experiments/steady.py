@@ -11,16 +11,13 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Key
 
-from ...._config import Plan
-from ...._experiment import Claim
-from ...._guards import eigvalsh
-from ...._interfaces import State
-from ...._signals import LossSignals
-from ...._simulate import simulate
-from ...._sweep import sweep
+from .... import simulate, State, sweep
 from ....curvature import best_ratio, greedy_ratio, hessian, isotropic_loss
 from ....curvature import steady_state as settled_state
+from ....experiment import Claim, Plan
 from ....measure import drift, log_vertex, STATIONARY
+from ....numerics import eigvalsh
+from ....signals import LossSignals
 from ..config import build, Config, input_moment, objective
 
 

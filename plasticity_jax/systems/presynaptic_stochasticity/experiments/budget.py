@@ -19,13 +19,18 @@ import xarray
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Key
 
-from ...._config import AbstractConfig, Plan
-from ...._experiment import Claim, Experiment
-from ...._guards import ratio
-from ...._interfaces import AbstractProjection, real, require, Scalar, System
-from ...._release import Stochastic
-from ...._simulate import simulate
+from .... import (
+    AbstractConfig,
+    AbstractProjection,
+    Scalar,
+    simulate,
+    System,
+)
+from ...._arguments import real, require
+from ....experiment import Claim, Experiment, Plan
 from ....measure import mutual_information
+from ....numerics import ratio
+from ....synapses import Stochastic
 from ....tasks import standardised
 from ..config import build, Config, images_of, Source, statistics
 from ..figures import beyond as figures

@@ -19,17 +19,11 @@ import xarray
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, Key
 
-from ...._config import Plan
-from ...._experiment import Claim, Experiment
-from ...._interfaces import Scalar, State, System
-from ...._release import Stochastic
-from ...._simulate import simulate
-from ....curvature import (
-    fisher_diagonal,
-    hvp,
-    quadratic_form,
-)
+from .... import Scalar, simulate, State, System
+from ....curvature import fisher_diagonal, hvp, quadratic_form
+from ....experiment import Claim, Experiment, Plan
 from ....measure import rank_correlation
+from ....synapses import Stochastic
 from ..config import build, Config, images_of, Source
 from ..figures import beyond as figures
 from ..networks import CrossEntropy

@@ -12,9 +12,9 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Key
 
-from ...._config import Plan
-from ...._experiment import Claim, Experiment
-from ...._interfaces import real, require, Scalar
+from .... import Scalar
+from ...._arguments import real, require
+from ....experiment import Claim, Experiment, Plan
 from ..config import Config, images_of, Source
 from ..figures import energy as figures
 from ..trained import (

@@ -12,11 +12,10 @@ import xarray
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Key
 
-from ...._config import Plan
-from ...._experiment import Claim, Experiment
-from ...._interfaces import Scalar
-from ...._release import Stochastic
-from ....measure._sparsity import rank_correlation
+from .... import Scalar
+from ....experiment import Claim, Experiment, Plan
+from ....measure import rank_correlation
+from ....synapses import Stochastic
 from ..config import Config, images_of, Source
 from ..figures import energy as figures
 from ..trained import (

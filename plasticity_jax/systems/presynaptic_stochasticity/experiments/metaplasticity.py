@@ -19,10 +19,10 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Float, Int, Key
 
-from ...._config import AbstractConfig, Plan
-from ...._experiment import Claim, Experiment
-from ...._interfaces import real, require, Scalar
+from .... import AbstractConfig, Scalar
+from ...._arguments import real, require
 from ....data import load
+from ....experiment import Claim, Experiment, Plan
 from ....measure import forgetting, mean_accuracy, rank_correlation
 from ..config import Config, Source, source_of
 from ..figures import beyond as figures

@@ -9,8 +9,7 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Key
 
-from ...._config import Plan
-from ...._experiment import Claim, Experiment
+from ....experiment import Claim, Experiment, Plan
 from ....measure import mean_accuracy
 from ..figures import perceptron as figures
 from ..sign_neuron import Config, Patterns, patterns_of, teach

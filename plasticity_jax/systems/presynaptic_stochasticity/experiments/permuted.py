@@ -10,8 +10,7 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Key
 
-from ...._config import Plan
-from ...._experiment import Claim, Experiment
+from ....experiment import Claim, Experiment, Plan
 from ..config import Config, images_of, Source
 from ..figures import lifelong as figures
 from ..training import learn

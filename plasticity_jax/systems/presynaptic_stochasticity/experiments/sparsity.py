@@ -9,12 +9,8 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Key
 
-from ...._experiment import Claim, Experiment
-from ....measure._sparsity import (
-    important_counts,
-    kolmogorov_smirnov,
-    shuffled_counts,
-)
+from ....experiment import Claim, Experiment
+from ....measure import important_counts, kolmogorov_smirnov, shuffled_counts
 from ..config import Config, images_of, Source
 from ..figures import energy as figures
 from ..trained import probabilities, train

@@ -13,8 +13,7 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Float, Key
 
-from ...._config import Plan
-from ...._experiment import Claim, Experiment
+from ....experiment import Claim, Experiment, Plan
 from ....measure import forgetting, mean_accuracy
 from ..config import Config, images_of, Source
 from ..figures import lifelong as figures

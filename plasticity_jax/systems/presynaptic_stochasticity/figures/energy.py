@@ -5,7 +5,7 @@ import xarray
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ...._panels import panels, SHADES, THEORY
+from ....experiment import panels, SHADES, THEORY
 
 
 NAMES = {

@@ -6,7 +6,7 @@ import numpy as np
 import xarray
 from matplotlib.figure import Figure
 
-from ...._panels import panels, SHADES, THEORY
+from ....experiment import panels, SHADES, THEORY
 
 
 LEGEND: dict[str, Any] = {"frameon": False, "fontsize": "small"}

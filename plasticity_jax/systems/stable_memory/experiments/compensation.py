@@ -17,17 +17,15 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Float, Key
 
-from ...._config import AbstractConfig, Plan
-from ...._experiment import Claim, Experiment
-from ...._guards import eigvalsh
-from ...._interfaces import real, require, Scalar, State, System
-from ...._signals import LossSignals
-from ...._simulate import simulate
-from ...._sweep import sweep
+from .... import AbstractConfig, Scalar, simulate, State, sweep, System
+from ...._arguments import real, require
 from ....circuits import LossCircuit, RateNetwork, Rates
 from ....curvature import best_ratio, hessian, steady_state
+from ....experiment import Claim, Experiment, Plan
 from ....measure import drift, vertex_of_mean
+from ....numerics import eigvalsh
 from ....rules import NoisyGradient, Normalised, Wiener
+from ....signals import LossSignals
 from ....tasks import Constant
 from ..figures import beyond as figures
 from ..patterns import draw_planes, low_rank

@@ -13,9 +13,9 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Float, Key
 
-from ...._config import AbstractConfig, Plan
-from ...._experiment import Claim, Experiment
-from ...._interfaces import real, require, Scalar
+from .... import AbstractConfig, Scalar
+from ...._arguments import real, require
+from ....experiment import Claim, Experiment, Plan
 from ..cycles import (
     critical_rotation,
     euler_radius,

@@ -11,10 +11,8 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Float, Key
 
-from ...._config import Plan
-from ...._experiment import Claim, Experiment
-from ...._interfaces import AbstractSignals, State, System
-from ...._simulate import simulate
+from .... import AbstractSignals, simulate, State, System
+from ....experiment import Claim, Experiment, Plan
 from ....measure import memory_eigenvalue, plane_basis, rotation
 from ..config import build, Config, embed
 from ..figures import erosion as figures

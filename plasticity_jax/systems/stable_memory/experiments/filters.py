@@ -10,10 +10,8 @@ import jax.random as jr
 import xarray
 from jaxtyping import Array, Key
 
-from ...._config import Plan
-from ...._experiment import Claim, Experiment
-from ...._interfaces import Scalar, State
-from ...._simulate import simulate
+from .... import Scalar, simulate, State
+from ....experiment import Claim, Experiment, Plan
 from ..config import Config, embed
 from ..figures import erosion as figures
 from .erosion import (

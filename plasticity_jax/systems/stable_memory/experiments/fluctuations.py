@@ -11,10 +11,8 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Float, Key
 
-from ...._config import Plan
-from ...._experiment import Claim, Experiment
-from ...._interfaces import AbstractSignals, Scalar, State
-from ...._simulate import simulate
+from .... import AbstractSignals, Scalar, simulate, State
+from ....experiment import Claim, Experiment, Plan
 from ....measure import autocorrelation_time
 from ..config import Config, embed, REFERENCE_STEP
 from ..figures import erosion as figures

@@ -9,10 +9,8 @@ import jax.random as jr
 import xarray
 from jaxtyping import Array, Float, Key
 
-from ...._config import Plan
-from ...._experiment import Claim, Experiment
-from ...._interfaces import State, System
-from ...._simulate import Record, simulate
+from .... import Record, simulate, State, System
+from ....experiment import Claim, Experiment, Plan
 from ....measure import expansion, leading_overlaps, memory_eigenvalue, rotation
 from ....tasks import Drive
 from ....tasks import rotation as turning

@@ -9,15 +9,21 @@ import jax.random as jr
 import xarray
 from jaxtyping import Array, Float, Key
 
-from ...._config import Plan
-from ...._experiment import Claim, Experiment
-from ...._interfaces import State, System
+from .... import State, System
+from ....experiment import Claim, Experiment, Plan
 from ....tasks import Drive, wandering
 from ....tasks import rotation as turning
 from ..config import Config, REFERENCE_STEP
 from ..figures import learning as figures
 from ..theory import controlled_state
-from .learning import all_planes, Course, in_planes, in_stages, settled, spectrum_of
+from .learning import (
+    all_planes,
+    Course,
+    in_planes,
+    in_stages,
+    settled,
+    spectrum_of,
+)
 
 
 PUBLISHED = (("decorrelation", 25.0, 50.0), ("rate_control", 10.0, 100.0))  # A_b, tau_y

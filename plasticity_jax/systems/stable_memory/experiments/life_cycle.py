@@ -11,10 +11,8 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Float, Key
 
-from ...._config import Plan
-from ...._experiment import Claim, Experiment
-from ...._interfaces import State
-from ...._simulate import simulate
+from .... import simulate, State
+from ....experiment import Claim, Experiment, Plan
 from ....measure import change_shares, integrated_changes, plane_activity
 from ....tasks import cue, Drive
 from ....tasks import rotation as turning

@@ -15,10 +15,8 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Float, Key
 
-from ...._config import Plan
-from ...._experiment import Claim, Experiment
-from ...._interfaces import Scalar, State, System
-from ...._simulate import simulate
+from .... import Scalar, simulate, State, System
+from ....experiment import Claim, Experiment, Plan
 from ....measure import rotation
 from ..config import build, Config, embed
 from ..figures import beyond as figures

@@ -11,9 +11,8 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Float, Key
 
-from ...._config import Plan
-from ...._experiment import Claim, Experiment
-from ...._simulate import simulate
+from .... import simulate
+from ....experiment import Claim, Experiment, Plan
 from ....measure import memory_eigenvalue
 from ..config import Config, embed
 from ..figures import erosion as figures

@@ -10,8 +10,7 @@ import jax.random as jr
 import xarray
 from jaxtyping import Array, Key
 
-from ...._config import Plan
-from ...._experiment import Claim, Experiment
+from ....experiment import Claim, Experiment, Plan
 from ....measure import expansion, rotation
 from ....tasks import Drive
 from ....tasks import rotation as turning

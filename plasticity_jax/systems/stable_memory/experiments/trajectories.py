@@ -11,9 +11,8 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Key
 
-from ...._config import Plan
-from ...._experiment import Claim, Experiment
-from ...._interfaces import State
+from .... import State
+from ....experiment import Claim, Experiment, Plan
 from ....measure import rotation, track_eigenvalues
 from ....tasks import Drive
 from ....tasks import rotation as turning

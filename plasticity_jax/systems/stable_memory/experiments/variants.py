@@ -14,10 +14,8 @@ import jax.random as jr
 import xarray
 from jaxtyping import Array, Float, Key
 
-from ...._config import Plan
-from ...._experiment import Claim, Experiment
-from ...._interfaces import AbstractSignals, Scalar, State
-from ...._simulate import simulate
+from .... import AbstractSignals, Scalar, simulate, State
+from ....experiment import Claim, Experiment, Plan
 from ..config import Config, embed
 from ..figures import erosion as figures
 from .erosion import (

@@ -9,7 +9,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from ...._panels import panels, SHADES, THEORY
+from ....experiment import panels, SHADES, THEORY
 
 
 COLORS = {"imaginary": SHADES[0], "real": SHADES[2]}

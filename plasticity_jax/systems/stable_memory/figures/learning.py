@@ -5,7 +5,7 @@ import xarray
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ...._panels import panels, SHADES, THEORY
+from ....experiment import panels, SHADES, THEORY
 
 
 STIMULUS, CUE = "0.9", "#f3d9b1"
@@ -213,12 +213,7 @@ def _before_and_after(panel: Axes, data: xarray.Dataset) -> None:
 
 def _shade(panel: Axes) -> None:
     """When stimuli and cues are on."""
-    from ..experiments.life_cycle import (
-        CUE_TIME,
-        CUES,
-        LEARNING,
-        LEARNING_TIME,
-    )
+    from ..experiments.life_cycle import CUE_TIME, CUES, LEARNING, LEARNING_TIME
 
     for start in LEARNING:
         panel.axvspan(start, start + LEARNING_TIME, color=STIMULUS, zorder=0)

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from ...._panels import panels, SHADES, THEORY
+from ....experiment import panels, SHADES, THEORY
 
 
 def one_plane(data: xarray.Dataset) -> Figure:

@@ -12,17 +12,22 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from ...._config import Plan
-from ...._experiment import Claim, Experiment
-from ...._interfaces import Scalar
-from ...._simulate import simulate
+from .... import Scalar, simulate
 from ....circuits import Memories, retrieve
+from ....experiment import Claim, Experiment, Plan
 from ....measure import lifetime_sparseness
 from ....synapses import Factored, Product
 from ..config import Config
 from ..domains import living, unless_lost
 from ..figures import sleep as figures
-from ..recall import flip_balanced, jitter, OBSERVED, observed, recall_rate, tolerance
+from ..recall import (
+    flip_balanced,
+    jitter,
+    OBSERVED,
+    observed,
+    recall_rate,
+    tolerance,
+)
 from .night import evening, shares, some_of
 
 

@@ -16,10 +16,8 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Key
 
-from ...._config import Plan
-from ...._experiment import Claim, Experiment
-from ...._interfaces import Scalar
-from ...._simulate import simulate
+from .... import Scalar, simulate
+from ....experiment import Claim, Experiment, Plan
 from ....measure import degenerate, density, margins, noise_ratio
 from ..config import build, Config, fields_and_weights, sleep
 from ..figures import beyond as figures

@@ -11,13 +11,11 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Bool, Float, Key
 
-from ...._config import Plan
-from ...._experiment import Claim, Experiment
-from ...._interfaces import State
-from ...._signals import ReplaySignals
-from ...._simulate import simulate
+from .... import simulate, State
 from ....circuits import Memories
+from ....experiment import Claim, Experiment, Plan
 from ....measure import degenerate, density, margins, noise_ratio
+from ....signals import ReplaySignals
 from .. import capacity
 from ..config import build, Config, fields_and_weights, of_order
 from ..domains import living_share

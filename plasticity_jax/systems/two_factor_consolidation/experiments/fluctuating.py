@@ -12,13 +12,11 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Float, Key
 
-from ...._arguments import counted
-from ...._config import AbstractConfig, Plan
-from ...._experiment import Claim, Experiment
-from ...._guards import power
-from ...._interfaces import real, require, Scalar, State, System
-from ...._simulate import simulate
+from .... import AbstractConfig, Scalar, simulate, State, System
+from ...._arguments import counted, real, require
 from ....circuits import Resting
+from ....experiment import Claim, Experiment, Plan
+from ....numerics import power
 from ....rules import VolatileFactor
 from ....tasks import Constant
 from ..domains import unless_lost

@@ -11,10 +11,10 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Key
 
+from .... import AbstractConfig
 from ...._arguments import counted
-from ...._config import AbstractConfig, Plan
-from ...._experiment import Claim, Experiment
 from ....data import kaufman_2012
+from ....experiment import Claim, Experiment, Plan
 from ..figures import fluctuations as figures
 from ..fluctuations import (
     in_random_order,

@@ -9,10 +9,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from ...._guards import ratio, root
-from ...._interfaces import Scalar, State, System
-from ...._signals import ReplaySignals
-from ...._simulate import simulate
+from .... import Scalar, simulate, State, System
 from ....circuits import Memories
 from ....measure import (
     degenerate,
@@ -22,6 +19,8 @@ from ....measure import (
     noise_ratio,
     volatile_noise_ratio,
 )
+from ....numerics import ratio, root
+from ....signals import ReplaySignals
 from ..config import Config, fall_asleep, memories, require_products, wake
 from ..domains import living_share, PRUNED, unless_lost
 

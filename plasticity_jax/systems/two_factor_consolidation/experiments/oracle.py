@@ -7,8 +7,7 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Key
 
-from ...._config import Plan
-from ...._experiment import Claim
+from ....experiment import Claim, Plan
 from ....measure import ALIVE, largest_l1_margin, largest_l2_margin
 from ..config import Config, memories, of_order, require_products
 

@@ -15,14 +15,12 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Float, Key
 
-from ...._config import Plan
-from ...._experiment import Claim, Experiment
-from ...._guards import ratio
-from ...._interfaces import State
-from ...._signals import ReplaySignals
-from ...._simulate import simulate
+from .... import simulate, State
 from ....circuits import Memories
+from ....experiment import Claim, Experiment, Plan
 from ....measure import degenerate, largest_l1_margin, margins, noise_ratio
+from ....numerics import ratio
+from ....signals import ReplaySignals
 from .. import theory
 from ..config import build, Config, memories, sleep
 from ..figures import variants as figures

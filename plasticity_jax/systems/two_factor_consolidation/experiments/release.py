@@ -17,11 +17,8 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Float, Key
 
-from ...._config import Plan
-from ...._experiment import Claim, Experiment
-from ...._interfaces import State
-from ...._signals import ReplaySignals
-from ...._simulate import simulate
+from .... import simulate, State
+from ....experiment import Claim, Experiment, Plan
 from ....measure import (
     degenerate,
     density,
@@ -30,6 +27,7 @@ from ....measure import (
     margins,
     noise_ratio,
 )
+from ....signals import ReplaySignals
 from ..config import build, Config, fields_and_weights
 from ..domains import living_share
 from ..figures import beyond as figures

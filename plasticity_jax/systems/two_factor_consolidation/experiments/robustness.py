@@ -11,12 +11,9 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Float, Key
 
-from ...._config import Plan
-from ...._experiment import Claim, Experiment
-from ...._interfaces import State
-from ...._signals import ReplaySignals
-from ...._simulate import simulate
+from .... import simulate, State
 from ....circuits import Memories
+from ....experiment import Claim, Experiment, Plan
 from ....measure import (
     ALIVE,
     degenerate,
@@ -25,6 +22,7 @@ from ....measure import (
     noise_ratio,
     volatile_noise_ratio,
 )
+from ....signals import ReplaySignals
 from .. import capacity, theory
 from ..config import build, Config, fields_and_weights, memories
 from ..figures import robustness as figures

@@ -11,13 +11,11 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Bool, Float, Key
 
-from ...._config import Plan
-from ...._experiment import Claim, Experiment
-from ...._guards import power
-from ...._interfaces import Scalar, State
-from ...._simulate import simulate
+from .... import Scalar, simulate, State
 from ....circuits import Memories
+from ....experiment import Claim, Experiment, Plan
 from ....measure import degenerate
+from ....numerics import power
 from ....synapses import Factored, HomeostaticScaling, Product
 from ..config import build, Config, of_order, require_products, sleep
 from ..domains import living, living_share

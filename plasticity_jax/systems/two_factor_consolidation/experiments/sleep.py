@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import xarray
 
-from ...._config import Plan
-from ...._experiment import Claim, Experiment
+from ....experiment import Claim, Experiment, Plan
 from ..config import Config
 from ..figures import sleep as figures
 from .night import BINS, EARLY, EDGES, EVERY, night, SNAPSHOTS, times_of

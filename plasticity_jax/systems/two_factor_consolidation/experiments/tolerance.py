@@ -10,13 +10,18 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Key
 
-from ...._config import Plan
-from ...._experiment import Claim, Experiment
-from ...._interfaces import Scalar
-from ...._simulate import simulate
+from .... import Scalar, simulate
+from ....experiment import Claim, Experiment, Plan
 from ..config import build, Config
 from ..figures import robustness as figures
-from ..recall import flip_balanced, jitter, OBSERVED, observed, recall_rate, tolerance
+from ..recall import (
+    flip_balanced,
+    jitter,
+    OBSERVED,
+    observed,
+    recall_rate,
+    tolerance,
+)
 from .oracle import ORDERS, over_positive, random_replay, suited
 
 

@@ -10,9 +10,8 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Key
 
-from ...._config import Plan
-from ...._experiment import Claim, Experiment
-from ...._simulate import simulate
+from .... import simulate
+from ....experiment import Claim, Experiment, Plan
 from ....measure import degenerate, density, margins, noise_ratio
 from .. import theory
 from ..config import build, Config, FAST, fields_and_weights, of_order

@@ -12,8 +12,7 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Key
 
-from ...._config import Plan
-from ...._experiment import Claim, Experiment
+from ....experiment import Claim, Experiment, Plan
 from ..figures import fluctuations as figures
 from ..fluctuations import (
     exponents,

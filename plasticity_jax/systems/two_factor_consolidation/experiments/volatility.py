@@ -24,25 +24,23 @@ import xarray
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Key
 
-from ...._arguments import counted, fill_array_fields
-from ...._config import AbstractConfig, Plan
-from ...._experiment import Claim, Experiment
-from ...._guards import eigvalsh
-from ...._interfaces import (
+from .... import (
+    AbstractConfig,
     AbstractProjection,
-    real,
-    require,
     Scalar,
+    simulate,
     State,
+    sweep,
     System,
 )
-from ...._signals import LossSignals
-from ...._simulate import simulate
-from ...._sweep import sweep
+from ...._arguments import counted, fill_array_fields, real, require
 from ....circuits import LossCircuit
 from ....curvature import best_ratio, hessian, steady_state
+from ....experiment import Claim, Experiment, Plan
 from ....measure import drift, vertex_of_mean
+from ....numerics import eigvalsh
 from ....rules import NoisyGradient, Normalised, Wiener
+from ....signals import LossSignals
 from ....synapses import Factored, HomeostaticScaling, Power
 from ....tasks import Constant, draw_patterns
 from ..figures import beyond as figures

@@ -11,13 +11,11 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Float, Key
 
-from ...._config import Plan
-from ...._experiment import Claim, Experiment
-from ...._interfaces import State
-from ...._signals import NoveltySignals
-from ...._simulate import simulate
+from .... import simulate, State
 from ....circuits import memories_of
+from ....experiment import Claim, Experiment, Plan
 from ....measure import density, recalled
+from ....signals import NoveltySignals
 from ..config import Config, memories, wake
 from ..domains import unless_lost
 from ..figures import sleep as figures

@@ -10,9 +10,8 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Key
 
-from ...._config import Plan
-from ...._experiment import Claim, Experiment
-from ...._simulate import simulate
+from .... import simulate
+from ....experiment import Claim, Experiment, Plan
 from ....measure import degenerate
 from .. import capacity
 from ..config import build, Config, fields_and_weights

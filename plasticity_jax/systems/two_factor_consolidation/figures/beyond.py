@@ -3,7 +3,7 @@
 import xarray
 from matplotlib.figure import Figure
 
-from ...._panels import panels, SHADES, THEORY
+from ....experiment import panels, SHADES, THEORY
 
 
 def continuous(data: xarray.Dataset) -> Figure:

@@ -1,0 +1,96 @@
+"""Networks whose weights are drawn anew at every step."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+from jaxtyping import Array, Key
+
+from .._arguments import check_takes, counted, fitted, real, require, shape_of
+from .._interfaces import AbstractCircuit, Scalar
+from ..numerics import masked, normal_like, tree_scale
+from ..signals import PosteriorSignals, ReleaseSignals
+from ..synapses._release import Release, Stochastic
+from ._loss import one_number
+
+
+Loss = Callable[[Any, Any], Scalar]
+
+
+class StochasticNetwork(AbstractCircuit):
+    r"""A network of synapses that release or not, one draw a step.
+
+    `loss(weights, stimulus)` is that of the realised weights $w = r\bar w/d$, a mean
+    over the stimulus' samples, all of which see the same draw (Schug et al. 2021,
+    Eqs. 1 and 2). Synapses are `Stochastic`; a closed gate sends nothing and learns
+    nothing. Raises `ValueError` for a loss that is not one number.
+    """
+
+    loss: Loss
+    release: Release = Release()
+    dt: Scalar = eqx.field(default=1.0, converter=real)
+
+    def __check_init__(self) -> None:
+        check_takes("loss", self.loss, "weights", "stimulus")
+
+    def __call__(
+        self, activity: None, synapses: Stochastic, stimulus: Any, key: Key[Array, ""]
+    ) -> tuple[None, ReleaseSignals]:
+        gates = self.release.gates(synapses.probability, key)
+        weights = jax.tree.map(masked, gates, synapses.strength)
+        loss_at = lambda weights: one_number(self.loss(weights, stimulus))
+        loss, slope = jax.value_and_grad(loss_at)(weights)
+        gradient = jax.tree.map(masked, gates, slope)
+        return activity, ReleaseSignals(self.dt, loss, gradient, gates)
+
+
+class PosteriorNetwork(AbstractCircuit):
+    r"""A network of Gaussian weights $\theta = \mu + \sigma\epsilon$, drawn each step.
+
+    Synapses are a mapping of `mean` and `deviation`, two trees alike. `loss(weights,
+    stimulus)` is a mean over samples; signals are those of its sum over the `samples`
+    of a stimulus, averaged over `draws` networks (Zeno et al. 2018, arXiv 1803.10123).
+    Raises `ValueError` unless the two trees are alike and the loss is one number.
+    """
+
+    loss: Loss
+    samples: Scalar = eqx.field(converter=real)
+    draws: int = eqx.field(default=10, static=True, converter=counted("draws"))
+    dt: Scalar = eqx.field(default=1.0, converter=real)
+
+    def __check_init__(self) -> None:
+        check_takes("loss", self.loss, "weights", "stimulus")
+        require(self, samples=(0.0, jnp.inf))
+
+    def __call__(
+        self,
+        activity: None,
+        synapses: dict[str, Any],
+        stimulus: Any,
+        key: Key[Array, ""],
+    ) -> tuple[None, PosteriorSignals]:
+        if set(synapses) != {"mean", "deviation"}:
+            raise ValueError(
+                "`synapses` must map `mean` and `deviation` to weights; got "
+                f"{shape_of(synapses)}."
+            )
+        mean = synapses["mean"]
+        deviation = fitted("`deviation`", synapses["deviation"], mean, "`mean`")
+        loss_at = lambda weights: one_number(self.loss(weights, stimulus))
+
+        def draw(totals: tuple[Any, Any, Any], key: Key[Array, ""]) -> tuple[Any, None]:
+            noise = normal_like(key, mean)
+            weights = jax.tree.map(lambda m, s, e: m + s * e, mean, deviation, noise)
+            loss, gradient = jax.value_and_grad(loss_at)(weights)
+            product = jax.tree.map(jnp.multiply, gradient, noise)
+            loss = jnp.asarray(loss, self.samples.dtype)
+            return jax.tree.map(jnp.add, totals, (loss, gradient, product)), None
+
+        still = jax.tree.map(jnp.zeros_like, mean)
+        start = (jnp.zeros_like(self.samples), still, still)
+        totals, _ = jax.lax.scan(draw, start, jr.split(key, self.draws))
+        loss, first, second = tree_scale(self.samples / self.draws, totals)
+        return activity, PosteriorSignals(self.dt, loss, first, second)

@@ -1,0 +1,23 @@
+"""Experiments: a sweep, what must come out of it, its picture, its control."""
+
+from ._claims import Check as Check
+from ._claims import Claim as Claim
+from ._claims import exact as exact
+from ._claims import expectation as expectation
+from ._claims import holds as holds
+from ._claims import simulated as simulated
+from ._experiment import Experiment as Experiment
+from ._experiment import labelled as labelled
+from ._experiment import perform as perform
+from ._panels import panels as panels
+from ._panels import SHADES as SHADES
+from ._panels import THEORY as THEORY
+from ._plan import load_plan as load_plan
+from ._plan import overridden as overridden
+from ._plan import Plan as Plan
+from ._plan import presets as presets
+from ._plan import read_tables as read_tables
+from ._recompute import replayed as replayed
+from ._results import write_results as write_results
+from ._verdict import judge as judge
+from ._verdict import Verdict as Verdict

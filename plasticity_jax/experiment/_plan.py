@@ -1,0 +1,199 @@
+"""Plans: what a sweep runs, read from TOML files and command lines."""
+
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from .._arguments import folder, nearest, whole
+from .._sweep._config import checked_grid, shown, updated
+
+
+HEADER = {"experiment": str, "from_preset": str, "x64": bool}  # keys above the tables
+WORDS = {str: "a text", bool: "true or false"}
+MOST = 1_000_000  # seeds, and points of a span: more is a slip of the pen
+Grid = dict[Any, Any]  # field or tuple of fields -> 1-D array or tuple of 1-D arrays
+
+
+class Plan(NamedTuple):
+    """A sweep read from a file: the config, the grid over it, how many seeds.
+
+    `preset` names the table that it was read from, and says so if it was changed.
+    """
+
+    config: Any
+    grid: Grid
+    seeds: int
+    preset: str | None = None
+
+
+def plan_grid(where: str, config: Any, grid: Any) -> Grid:
+    """A grid, checked, as a plan holds it: see `checked_grid`."""
+    axes: Grid = {}
+    for fields, rows in checked_grid(where, config, grid):
+        if len(fields) == 1:
+            axes[fields[0]] = rows[0]
+        else:
+            axes[fields] = rows
+    return axes
+
+
+def seed_count(where: str, value: Any) -> int:
+    """A number of seeds; `ValueError`, beginning with `where`, for anything else."""
+    try:
+        count = whole("seeds", value, 1)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
+    if count > MOST:
+        raise ValueError(f"{where}: `seeds` must be at most {MOST}; got {count}.")
+    return count
+
+
+def read_tables(path: str | Path) -> dict[str, Any]:
+    """The content of a parameter file: TOML in UTF-8, a byte order mark or none.
+
+    Raises `ValueError` with the file's name for what is no TOML, for values that stand
+    above the tables, and for a header of another kind (`x64 = "true"`).
+    """
+    path = folder(path)
+    try:
+        tables = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except (RecursionError, ValueError) as error:
+        raise ValueError(f"{path.name}: not valid TOML: {error}.") from error
+    for key, value in tables.items():
+        kind = HEADER.get(key, dict)
+        if type(value) is kind:
+            continue
+        if kind is dict:
+            raise ValueError(
+                f"{path.name}: '{key}' is no table, and values stand in one, such as "
+                f"[common]; got {shown(value)}."
+            )
+        raise ValueError(
+            f"{path.name}: `{key}` must be {WORDS[kind]}; got {shown(value)}."
+        )
+    return tables
+
+
+def load_plan(kind: Any, path: str | Path, preset: str | None) -> Plan:
+    """The sweep of a TOML file: table `[common]` overridden by the table `[preset]`.
+
+    A table holds fields of `kind`, `seeds`, and a sub-table `grid` whose keys are
+    fields (several, joined by `,`, share one axis) and whose values are lists. Without
+    `preset` only `[common]` is read. Raises `ValueError` on unknown keys and presets,
+    on values and axes that `updated` and `checked_grid` refuse, and on a file for
+    double precision (`x64 = true`) while JAX computes in single.
+    """
+    path = folder(path)
+    tables = read_tables(path)
+    others = [key for key in tables if key not in (*HEADER, "common")]
+    wanted = preset or "common"
+    if wanted not in tables or wanted in HEADER:
+        raise ValueError(
+            f"{path.name}: there is no preset '{wanted}'.{nearest(wanted, others)}"
+        )
+    if tables.get("x64") and jnp.result_type(float) != np.float64:
+        raise ValueError(
+            f"{path.name}: it is for double precision (x64 = true); switch it on: "
+            'jax.config.update("jax_enable_x64", True).'
+        )
+    table = {**tables.get("common", {}), **tables[wanted]}
+    grid, seeds = table.pop("grid", {}), table.pop("seeds", 1)
+    if not isinstance(grid, dict):
+        raise ValueError(
+            f"{path.name}: `grid` must be a table of axes; got {shown(grid)}."
+        )
+    seeds = seed_count(path.name, seeds)
+    config = updated(_made(kind, path.name), table, path.name)
+    named = {_fields(key): values for key, values in grid.items()}
+    if len(named) < len(grid):
+        raise ValueError(f"{path.name}: grid: an axis stands twice: {list(grid)}.")
+    axes = plan_grid(f"{path.name}: grid", config, named)
+    origin = tables.get("from_preset")  # of the file that this one was written from
+    return Plan(config, axes, seeds, preset or origin)
+
+
+def _made(kind: Any, where: str) -> Any:
+    """A config of defaults."""
+    try:
+        return kind()
+    except TypeError as error:
+        raise ValueError(
+            f"{where}: a config must be a class whose fields all have defaults; "
+            f"got {kind!r} ({error})."
+        ) from error
+
+
+def presets(path: str | Path) -> list[str]:
+    """Names of the presets of a TOML file."""
+    return [k for k in read_tables(path) if k not in (*HEADER, "common")]
+
+
+def _fields(key: str) -> str | tuple[str, ...]:
+    names = [part.strip() for part in key.split(",")]
+    return tuple(names) if len(names) > 1 else names[0]
+
+
+CHANGED = ", changed"  # a preset of which the command line changed something
+
+
+def overridden(
+    plan: Plan, settings: Iterable[str], axes: Iterable[str], seeds: int | None
+) -> Plan:
+    """The plan with the command line's `--set`, `--grid` and `--seeds`."""
+    changes = _once("--set", map(_setting, settings))
+    grid = {**plan.grid, **_once("--grid", map(_axis, axes))}
+    swept = [name for key in grid for name in ([key] if isinstance(key, str) else key)]
+    for name in changes:
+        if name in swept:
+            raise ValueError(f"--set {name}: it is an axis of the grid; use --grid.")
+    count = plan.seeds if seeds is None else seed_count("--seeds", seeds)
+    config = updated(plan.config, changes, "--set")
+    if changes or axes:
+        grid = plan_grid("--grid" if axes else "--set: grid", config, grid)
+    preset = plan.preset
+    if preset and (changes or axes or seeds is not None):
+        preset = preset.removesuffix(CHANGED) + CHANGED
+    return Plan(config, grid, count, preset)
+
+
+def _once(option: str, pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Names and values; `ValueError` for a name that is given twice."""
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"{option} {name}: it is given twice.")
+        found[name] = value
+    return found
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise ValueError(f"--set {text}: write name=value.")
+    try:
+        table = tomllib.loads(f"x = {value}")
+    except (RecursionError, ValueError):  # a word without quotes
+        return name, value
+    return name, table["x"] if len(table) == 1 else value
+
+
+def _axis(text: str) -> tuple[str, np.ndarray]:
+    name, _, span = text.partition("=")
+    try:
+        if ":" in span:
+            start, stop, count = span.split(":")
+            start, stop, count = float(start), float(stop), int(count)
+        else:
+            return name, np.asarray([float(x) for x in span.split(",")])
+    except ValueError as error:
+        raise ValueError(
+            f"--grid {text}: write name=start:stop:count or name=a,b,c."
+        ) from error
+    if not 0 <= count <= MOST:
+        raise ValueError(f"--grid {text}: count must lie in [1, {MOST}]; got {count}.")
+    with np.errstate(all="ignore"):  # what is not finite is refused by name
+        return name, np.linspace(start, stop, count)

@@ -1,0 +1,248 @@
+"""What a run leaves on disk: all of it, or nothing.
+
+A result is a folder of `data.zarr`, `control.zarr` (the same sweep with the mechanism
+removed), `verdict.json`, `config.toml` and the figure. Both stores open with
+`xarray.open_zarr`: Zarr's format 2, whose consolidated metadata and texts are standard.
+"""
+
+import json
+import math
+import re
+import shutil
+import tempfile
+import tomllib
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, TYPE_CHECKING
+
+import numpy as np
+
+from .._sweep._config import to_table
+from ._claims import Claim
+from ._experiment import Experiment
+from ._plan import Plan
+from ._verdict import Verdict
+
+
+if TYPE_CHECKING:
+    import xarray
+
+
+def check_writable(out: Path) -> None:
+    """Raise before anything is computed if nothing can be written under `out`."""
+    try:
+        existing = next(p for p in (out, *out.absolute().parents) if p.exists())
+        tempfile.TemporaryFile(dir=existing).close()
+    except OSError as error:
+        why = error.strerror or error
+        raise ValueError(f"--out {out}: cannot write there ({why}).") from error
+
+
+def write_results(
+    name: str,
+    experiment: Experiment,
+    plan: Plan,
+    data: Any,
+    control: Any,
+    verdict: Verdict,
+    out: Path,
+    x64: bool,
+) -> tuple[Path, str]:
+    """The folder, and why there is no figure, if there is none.
+
+    All of it is written, or nothing: beside its place and then moved there; an older
+    result gives way only then.
+    """
+    import tomli_w
+
+    grid = {
+        ",".join(k) if isinstance(k, tuple) else k: np.asarray(v).tolist()
+        for k, v in plan.grid.items()
+    }
+    table = {**to_table(plan.config), "seeds": plan.seeds}
+    if grid:
+        table["grid"] = grid
+    document = {"experiment": name, "x64": x64, "common": table}
+    if plan.preset is not None:
+        document["from_preset"] = plan.preset
+    out.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=out))
+    result, old, final = work / "new", work / "old", out / name
+    try:
+        result.mkdir()
+        for part, values in (("data", data), ("control", control)):
+            storable(values).to_zarr(
+                result / f"{part}.zarr", mode="w", zarr_format=2, consolidated=True
+            )
+        rows = json.dumps(verdict.to_json(), indent=2)
+        (result / "verdict.json").write_text(rows, encoding="utf-8")
+        (result / "config.toml").write_bytes(tomli_w.dumps(document).encode())
+        missing = _draw(experiment, data, result)
+        if final.exists():
+            final.rename(old)
+        result.rename(final)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return final, missing
+
+
+def storable(data: "xarray.Dataset") -> "xarray.Dataset":
+    """`data` as Zarr knows them: floats of machine learning (bfloat16) as float32."""
+    odd = [name for name, x in data.variables.items() if x.dtype.kind == "V"]
+    return data.assign({name: data[name].astype(np.float32) for name in odd})
+
+
+def _draw(experiment: Experiment, data: Any, folder: Path) -> str:
+    """Draw the figure; the error if the data lack the axes that it shows, or so."""
+    try:
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of NaN and of axes without a range
+            figure = experiment.figure(data)
+            figure.savefig(folder / "figure.png", dpi=160)
+            figure.savefig(folder / "figure.pdf")
+    except OSError:  # a full disk is no fault of the figure
+        raise
+    except Exception as error:  # told, and the data are kept
+        for path in folder.glob("figure.*"):
+            path.unlink()
+        return " ".join(f"{type(error).__name__}: {error}".split())
+    return ""
+
+
+PARTS = ("verdict.json", "config.toml", "data.zarr", "control.zarr")
+PNG_START, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND"
+
+
+class Result(NamedTuple):
+    """One experiment's folder; None for a file that is not there.
+
+    `figure` is the picture, or a sentence that says why there is none.
+    """
+
+    name: str
+    claims: tuple[Claim, ...]
+    parameters: dict[str, Any] | None
+    environment: dict[str, Any] | None
+    figure: bytes | str
+
+    @property
+    def system(self) -> str:
+        return self.name.partition(".")[0]
+
+    @property
+    def short(self) -> str:
+        return self.name.partition(".")[2]
+
+    @property
+    def failing(self) -> int:
+        return sum(not stands(claim) for claim in self.claims)
+
+
+def stands(claim: Claim) -> bool:
+    """Whether the claim holds and its negative control, if it has one, does not."""
+    return claim.holds and claim.control_fails
+
+
+def results(folder: Path) -> tuple[list[Result], list[str]]:
+    """The results under `folder` by system and name, and names of what is none.
+
+    A result has a verdict and a name as `run` gives it (`system.experiment`); others
+    are runs not finished or renamed. Raises `ValueError` if there is no result, and
+    on a file that is not what `run` writes.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"no such folder: {folder}")
+    if (folder / "verdict.json").is_file():
+        raise ValueError(f"{folder} is one result: name the folder that it lies in.")
+    runs = [p for p in folder.iterdir() if any((p / part).exists() for part in PARTS)]
+    good = sorted((run for run in runs if _is_result(run)), key=_natural)
+    if not good:
+        raise ValueError(
+            f"no results in {folder}: no <system>.<experiment>/verdict.json in it."
+        )
+    bad = sorted(run.name for run in runs if run not in good and run.name[0] != ".")
+    return [_result(run) for run in good], bad
+
+
+def _is_result(run: Path) -> bool:
+    """Names become addresses within the page: letters, digits, `_`, `-` and dots."""
+    named = re.fullmatch(r"[\w-]+(\.[\w-]+)+", run.name, re.ASCII)
+    return named is not None and (run / "verdict.json").is_file()
+
+
+def _natural(run: Path) -> list[Any]:
+    """Systems together; `fig5` before `fig10`."""
+    system, _, rest = run.name.partition(".")
+    return [system, *(int(x) if x.isdigit() else x for x in re.split(r"(\d+)", rest))]
+
+
+def _result(run: Path) -> Result:
+    verdict, store = run / "verdict.json", run / "data.zarr" / ".zattrs"
+    try:
+        claims = tuple(_claim(row) for row in _parsed(verdict, json.loads, list))
+    except (LookupError, OverflowError, TypeError) as error:
+        why = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ValueError(f"{verdict} is damaged ({why}).") from error
+    attributes = _parsed(store, json.loads, dict)
+    older = store.with_name("zarr.json")  # as version 0.1.0 wrote it: Zarr's format 3
+    if older.is_file():
+        attributes = _parsed(older, json.loads, dict).get("attributes", {})
+        if not isinstance(attributes, dict):
+            raise ValueError(f"{older} is damaged: `attributes` must be a table.")
+    parameters = _parsed(run / "config.toml", tomllib.loads, dict)
+    return Result(run.name, claims, parameters, attributes, _figure(run / "figure.png"))
+
+
+def _parsed(path: Path, parse: Callable[[str], Any], kind: type) -> Any:
+    """The content of a file, or None if it is not there."""
+    if not path.is_file():
+        return None
+    try:
+        content = parse(path.read_bytes().decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        why = " ".join(str(error).split())
+        raise ValueError(f"{path} is damaged ({why}).") from error
+    if not isinstance(content, kind):
+        raise ValueError(f"{path} is damaged: at its top must be a {kind.__name__}.")
+    return content
+
+
+def _claim(row: dict[str, Any]) -> Claim:
+    """A claim as `Verdict.to_json` wrote it: null is an open end or no number."""
+    control = row["control"]
+    claim = Claim(
+        _text(row["says"]),
+        _text(row["source"]),
+        _number(row["value"], math.nan),
+        _number(row["low"], -math.inf),
+        _number(row["high"], math.inf),
+        _number(row["standard_error"], math.nan),
+        None if control is None else _number(control["value"], math.nan),
+    )
+    if math.isfinite(claim.value) and row["holds"] is not claim.holds:
+        raise TypeError("`holds` contradicts the value and its interval")
+    return claim
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"text expected; got {type(value).__name__}")
+    return value
+
+
+def _number(value: Any, missing: float) -> float:
+    if value is None:
+        return missing
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"number expected; got {type(value).__name__}")
+    return float(value)
+
+
+def _figure(path: Path) -> bytes | str:
+    if not path.is_file():
+        return "No figure: the grid of this run lacks the axes that it shows."
+    picture = path.read_bytes()
+    if not (picture.startswith(PNG_START) and picture[-8:-4] == PNG_END):
+        return "No figure: its file is damaged."
+    return picture

@@ -1,0 +1,143 @@
+"""Arithmetic at singular points, spectra, whole trees of arrays: NaN stays NaN.
+
+Gradients are finite where the value is: at the singular point they are zero. The
+conditions are true of 0 (or below) and false of NaN, so that NaN goes through; written
+the other way round (`x > 0`) a lost run would look calm.
+"""
+
+import functools
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, ArrayLike, Key
+
+from ._interfaces import Scalar, Synapses
+from ._random import unrolled as unrolled
+
+
+def root(x: Array) -> Array:
+    """Square root; 0 with zero gradient at 0, NaN below."""
+    zero = x == 0
+    return jnp.where(zero, jnp.zeros_like(x), jnp.sqrt(jnp.where(zero, 1, x)))
+
+
+def ratio(above: Array, below: Array, otherwise: ArrayLike = 0) -> Array:
+    """`above / below`; `otherwise` where `below` is 0 and `above` is a number."""
+    zero = below == 0
+    found = above / jnp.where(zero, jnp.ones_like(below), below)
+    instead = jnp.asarray(otherwise, found.dtype)
+    return jnp.where(zero & ~jnp.isnan(found), instead, found)
+
+
+def masked(mask: Array, x: Array) -> Array:
+    """`mask * x`; 0 where the mask is 0, also of an `x` that is not finite there.
+
+    The gradient by the mask is `x`, but 0 where that is dropped.
+    """
+    lost = (mask == 0) & ~jnp.isfinite(x)
+    return mask * jnp.where(lost, jnp.zeros_like(x), x)
+
+
+def power(base: Array, exponent: Any) -> Array:
+    """`base ** exponent` of positive numbers; 0 with zero gradient at 0 and below.
+
+    Also at the exponent 0, where 0 ** 0 would count what is not there. NaN to any
+    power is NaN.
+    """
+    nothing = base <= 0
+    raised = jnp.where(nothing, jnp.ones_like(base), base) ** exponent
+    raised = jnp.where(jnp.isnan(base), base, raised)  # NaN ** 0 is 1
+    return jnp.where(nothing, jnp.zeros_like(raised), raised)
+
+
+def extent(x: Array, exponent: Any = 2) -> Array:
+    """What to divide by before a power: the largest size along the last axis, kept.
+
+    1 where its power is far from where precision ends, so that ordinary numbers keep
+    their bits, and where all are 0 or one is infinite. NaN where one is. A constant
+    under differentiation.
+    """
+    largest = jnp.max(jnp.abs(x), axis=-1, keepdims=True, initial=0)
+    largest, exponent = jax.lax.stop_gradient((largest, exponent))
+    far = jnp.abs(exponent * jnp.log2(largest)) > jnp.finfo(x.dtype).maxexp / 2
+    far = (far & (largest != 0) & ~jnp.isinf(largest)) | jnp.isnan(largest)
+    return jnp.where(far, largest, jnp.ones_like(largest))
+
+
+def eigh(matrix: Array) -> tuple[Array, Array]:
+    """Eigenvalues and eigenvectors, NaN where the symmetric matrix is not finite.
+
+    LAPACK may make ordinary numbers of one that holds NaN.
+    """
+    lost = _lost(matrix)
+    values, vectors = jnp.linalg.eigh(matrix)
+    values = jnp.where(lost[..., 0], jnp.nan, values)
+    return values, jnp.where(lost, jnp.nan, vectors)
+
+
+def eigvalsh(matrix: Array) -> Array:
+    """Eigenvalues of a symmetric matrix, NaN where it is not finite, as in `eigh`."""
+    return jnp.where(_lost(matrix)[..., 0], jnp.nan, jnp.linalg.eigvalsh(matrix))
+
+
+def _lost(matrix: Array) -> Array:
+    return ~jnp.all(jnp.isfinite(matrix), axis=(-2, -1), keepdims=True)
+
+
+T = TypeVar("T")
+
+
+def tree_size(tree: Synapses) -> int:
+    """Number of entries over all leaves."""
+    return sum(leaf.size for leaf in jax.tree.leaves(tree))
+
+
+def tree_vdot(a: Synapses, b: Synapses) -> Scalar:
+    """Inner product over all leaves together; `ValueError` if their shapes differ."""
+
+    def product(x: Array, y: Array) -> Scalar:
+        if x.shape != y.shape:
+            raise ValueError(f"leaves must be shaped alike; got {x.shape}, {y.shape}.")
+        if not jnp.issubdtype(x.dtype, jnp.inexact):  # integers would overflow
+            x, y = x.astype(jnp.result_type(float)), y.astype(jnp.result_type(float))
+        return jnp.sum(x * y)
+
+    products = jax.tree.leaves(jax.tree.map(product, a, b))
+    return functools.reduce(jnp.add, products) if products else jnp.zeros(())
+
+
+def tree_norm(tree: Synapses) -> Scalar:
+    """Euclidean norm over all leaves, its gradient zero (not NaN) at the origin.
+
+    NaN where an entry is.
+    """
+    return root(tree_vdot(tree, tree))
+
+
+def tree_scale(scale: Scalar | float, tree: T) -> T:
+    """Every leaf times one number, in the leaf's own precision.
+
+    Raises `ValueError` for more than one number.
+    """
+    if jnp.ndim(scale):
+        raise ValueError(
+            f"`scale` must be one number; got the shape {jnp.shape(scale)}."
+        )
+    return jax.tree.map(lambda leaf: jnp.asarray(scale, leaf.dtype) * leaf, tree)
+
+
+def tree_unit(tree: T) -> T:
+    """The tree at unit length; a zero tree stays zero, NaN where its length is lost."""
+    flat, unravel = ravel_pytree(tree)  # one vector: fuses with a flat draw
+    length = tree_norm(flat)
+    length = jnp.where(jnp.isinf(length), jnp.nan, length)  # else all would be 0
+    return unravel(flat / jnp.where(length == 0, 1.0, length))
+
+
+def normal_like(key: Key[Array, ""], tree: T) -> T:
+    """Independent standard normals shaped like `tree`, all from one draw."""
+    flat, unravel = ravel_pytree(tree)
+    return unravel(jr.normal(key, flat.shape, flat.dtype))

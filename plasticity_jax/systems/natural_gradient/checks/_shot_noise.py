@@ -1,0 +1,136 @@
+"""The exact Fisher matrix for Poisson inputs beside draws, limits and closed forms."""
+
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jaxtyping import Array, Float
+
+from .... import Scalar
+from ....circuits import input_moments, RectifiedQuadratic, Sigmoid, SynapticKernel
+from ....curvature import fisher_density, glm_fisher, skewed_glm_fisher
+from ....experiment import Check, exact, expectation, holds, simulated
+from ....measure import log_slope
+from ..shot_noise import (
+    draw_potentials,
+    fisher_error,
+    relative_spectrum,
+    shot_noise_fisher,
+    update_angle,
+    voltage_density,
+)
+
+
+Vector = Float[Array, " n"]
+WEIGHTS = (0.12, -0.08, 0.2, -0.1)
+RATES = (10.0, 20.0, 30.0, 50.0)  # Hz
+DRAWS = 100_000
+
+
+def shot_noise_checks() -> Iterator[Check]:
+    """All checks of `shot_noise`; run them in double precision."""
+    yield from _few_inputs()
+    yield from _single_inputs()
+    yield from _many_inputs()
+
+
+def _few_inputs() -> Iterator[Check]:
+    """Four inputs: the law of the potential and the matrix against draws."""
+    weights, rates, kernel = jnp.asarray(WEIGHTS), jnp.asarray(RATES), SynapticKernel()
+    moments = input_moments(rates, kernel)
+    voltages, density = voltage_density(weights, rates, kernel)
+    mass = density * (voltages[1] - voltages[0])
+    mean = jnp.vdot(weights, moments.mean)
+    central = [jnp.vdot(mass, (voltages - mean) ** k) for k in (2, 3)]
+    cumulants = (moments.variance, moments.third)
+    want = [jnp.vdot(weights**k, c) for k, c in zip((2, 3), cumulants, strict=True)]
+    yield exact(
+        "mass, mean, variance and third cumulant of the potential",
+        "T6",
+        jnp.stack([jnp.sum(mass), jnp.vdot(mass, voltages), *central]),
+        jnp.stack([jnp.ones_like(mean), mean, *want]),
+        1e-8,
+    )
+    full = shot_noise_fisher(Sigmoid(), weights, rates, kernel)
+    draw = jax.jit(jax.vmap(lambda key: draw_potentials(rates, kernel, 40, key)))
+    x = draw(jr.split(jr.key(0), DRAWS))
+    seen = fisher_density(Sigmoid(), x @ weights)[0]
+    for i, j in ((0, 0), (1, 1), (2, 2), (3, 3), (0, 1), (0, 2), (1, 3), (2, 3)):
+        samples = seen * x[:, i] * x[:, j]
+        yield expectation(f"entry {i}, {j} of the matrix", "T6", samples, full[i, j])
+    quadratic = RectifiedQuadratic(threshold=-300.0)
+    second = jnp.diag(moments.variance) + jnp.outer(moments.mean, moments.mean)
+    yield exact(
+        "quadratic transfer function: two moments of any law",
+        "T5",
+        shot_noise_fisher(quadratic, weights, rates, kernel),
+        second,
+        1e-9,
+    )
+
+
+def _single_inputs() -> Iterator[Check]:
+    """Figures 4, 5 and 7: where the closed form shows the rule, not the metric."""
+    for weight, rate, ratio in ((0.05, 5.0, 1.58), (0.01, 10.0, 1.10)):
+        found = _ratios(Sigmoid(), jnp.asarray([weight]), jnp.asarray([rate]))[0]
+        says = f"exact over closed form, one synapse, w = {weight}, {rate:g} Hz"
+        yield simulated(says, "T6, Figs. 4, 5", found, ratio, 0.005)
+    rates = jnp.asarray([5.0] * 5 + [1e-4] * 5)
+    for weight, place, ratio in ((0.1, -1, 2.45), (0.45, 0, 0.36)):
+        found = _ratios(Sigmoid(threshold=15.0), jnp.full(10, weight), rates)[place]
+        says = f"its {'largest' if place else 'smallest'} eigenvalue, w = {weight}"
+        yield simulated(says, "T6, Fig. 7", found, ratio, 0.01)
+
+
+def _ratios(transfer: Sigmoid, weights: Vector, rates: Vector) -> Vector:
+    """Eigenvalues of exact over closed form."""
+    kernel = SynapticKernel()
+    moments = input_moments(rates, kernel)
+    closed = glm_fisher(transfer, weights, moments.mean, moments.variance, nodes=401)
+    full = shot_noise_fisher(transfer, weights, rates, kernel)
+    return relative_spectrum(full, closed.as_matrix())
+
+
+def _many_inputs() -> Iterator[Check]:
+    """The table of T6 and the correction T7, weights within plus or minus 1/n."""
+    sizes = (50, 100, 200)
+    rows = [_errors(jnp.tile(jnp.linspace(-1.0, 1.0, n // 2) / n, 2)) for n in sizes]
+    error, corrected, _ = (jnp.stack(x) for x in zip(*rows, strict=True))
+    slope = log_slope(np.asarray(sizes, float), np.asarray(error))
+    yield simulated("exponent of its error in n, 50 to 200", "T6", slope, -1.0, 0.2)
+    yield holds(
+        "with the third cumulant ten times smaller, 50 to 200",
+        "T7",
+        jnp.mean(corrected < 0.1 * error),
+    )
+    draws = jr.uniform(jr.key(1), (8, 100), minval=-0.01, maxval=0.01)
+    rows = [_errors(weights) for weights in draws]
+    error, corrected, angle = (jnp.stack(x) for x in zip(*rows, strict=True))
+    yield simulated("error, n = 100, mean over draws", "T6", error.mean(), 0.11, 0.2)
+    yield simulated("its angle (degrees), n = 100", "T6", angle.mean(), 3.9, 0.35)
+    yield holds(
+        "with the third cumulant ten times smaller, all draws",
+        "T7",
+        jnp.mean(corrected < 0.1 * error),
+    )
+
+
+@jax.jit
+def _errors(weights: Vector) -> tuple[Scalar, Scalar, Scalar]:
+    """Errors of both closed forms and the angle, half of the inputs at 10, 50 Hz."""
+    kernel, transfer = SynapticKernel(), Sigmoid()
+    rates = jnp.repeat(jnp.asarray([10.0, 50.0]), weights.size // 2)
+    moments = input_moments(rates, kernel)
+    seen = transfer, weights, moments.mean, moments.variance
+    full = shot_noise_fisher(transfer, weights, rates, kernel)
+    gaussian = glm_fisher(*seen).as_matrix()
+    corrected = skewed_glm_fisher(*seen, moments.third).operator().as_matrix()
+    way = jr.uniform(jr.key(2), weights.shape, minval=-1.0, maxval=1.0)
+    way = way / weights.size - weights  # to the weights of a teacher
+    return (
+        fisher_error(full, gaussian),
+        fisher_error(full, corrected),
+        update_angle(full, gaussian, way),
+    )

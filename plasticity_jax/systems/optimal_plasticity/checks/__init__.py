@@ -1,0 +1,257 @@
+"""Every closed form beside autodiff and beside simulation, for `verify`."""
+
+import math
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array
+
+from ....circuits import feedforward, SecondMomentError, SquaredError
+from ....curvature import hessian, newton_direction, quadratic_form
+from ....experiment import Check, exact, expectation, holds, simulated
+from ....numerics import normal_like, tree_unit
+from ....rules import NoisyGradient, WeightPerturbation
+from ....signals import LossSignals
+from ....tasks import glorot_uniform, mixed_normal
+from .. import theory
+from ._run import run_checks
+
+
+def checks() -> Iterator[Check]:
+    """All checks of the system; run them in double precision."""
+    yield from algebra_checks()
+    yield from network_checks()
+    yield from noise_checks()
+    yield from run_checks()
+
+
+# --- identities ---------------------------------------------------------------------
+
+
+def algebra_checks() -> Iterator[Check]:
+    """What holds on any loss, and what holds on a quadratic of given spectrum."""
+    spectrum = jnp.geomspace(0.05, 5.0, 24)
+    basis = jnp.linalg.qr(jr.normal(jr.key(0), (24, 24)))[0]
+    matrix = basis @ jnp.diag(spectrum) @ basis.T
+    loss = lambda w: 0.5 * jnp.vdot(w, matrix @ w)  # minimum at the origin
+    w, c, e = jr.normal(jr.key(1), (3, 24))
+    gradient = jax.grad(loss)(w)
+    change = theory.second_order_change(loss, w, c, e)
+    yield exact("change over one step", "Eq. 2, 7", change, loss(w + c + e) - loss(w))
+    length = theory.optimal_length(loss, w, c)
+    unit = tree_unit(c)
+    along = lambda s: loss(w + s * unit)
+    searched = -jax.grad(along)(0.0) / jax.grad(jax.grad(along))(0.0)
+    yield exact("optimal length, line search", "Eq. 6", length, searched)
+    end = jax.grad(loss)(w + length * unit)
+    angle = jnp.abs(jnp.vdot(end, unit)) / jnp.linalg.norm(end)
+    yield exact("optimal step ends tangent", "Fig. 4a", 1 + angle, 1.0)
+    delta = jnp.asarray(0.3)
+    average = theory.mean_curvature(matrix)
+    curvature = quadratic_form(loss, w, c)
+    expected = lambda s: theory.expected_change(loss, w, s * unit, delta)
+    slope = jax.grad(lambda s: expected(s) / s)(jnp.asarray(0.7))
+    closed = theory.slope_per_length(curvature, jnp.asarray(0.7), average, delta)
+    yield exact("slope of the change per length", "A1", closed, slope)
+    yield exact(
+        "derivatives of the expected change",
+        "Eq. 8",
+        jnp.stack([jnp.vdot(unit, gradient) + 0.7 * curvature, curvature]),
+        jnp.stack([jax.grad(expected)(0.7), jax.grad(jax.grad(expected))(0.7)]),
+    )
+    at_best = theory.learning_excess(-expected(length), delta, average)
+    excess = (length / delta) ** 2 * curvature / average - 1
+    yield exact("excess of the ratio while learning", "Eq. 10", at_best, excess)
+    ratio = theory.optimal_ratio(average, curvature)
+    zero = theory.slope_per_length(curvature, ratio * delta, average, delta)
+    yield exact("Eq. 9 is where A1 vanishes", "Eq. 9, A1", 1 + zero, 1.0)
+    overlaps = basis.T @ gradient
+    yield exact("gradient is H (w - w*)", "Eq. 13", gradient, matrix @ w)
+    steep = theory.gradient_curvature(spectrum, overlaps)
+    yield exact(
+        "Q of the gradient", "Eq. 14, A2", steep, quadratic_form(loss, w, gradient)
+    )
+    newton = newton_direction(loss, w)
+    yield exact("Newton's step is the beeline", "A6", newton, -w, 1e-8)
+    flat = theory.newton_curvature(spectrum, overlaps)
+    yield exact("Q of Newton's step", "A6", flat, quadratic_form(loss, w, newton), 1e-8)
+    mixed = theory.mixture_curvature(loss, w, c, e)
+    yield exact(
+        "Q of a corrupted direction", "A8", mixed, quadratic_form(loss, w, c + e)
+    )
+    after = jnp.vdot(jax.grad(loss)(w + c), c)
+    yield exact(
+        "slope after a step", "Positivity", theory.step_slope(loss, w, c), after
+    )
+    yield exact(
+        "Q is scale-free", "Box 3", quadratic_form(loss, w, -7.3 * c), curvature
+    )
+    yield from _spectral_inequalities()
+
+
+def _spectral_inequalities() -> Iterator[Check]:
+    """A3 and A4 over random spectra, and the counter-example to A3."""
+    values = jnp.sort(jnp.exp(jr.normal(jr.key(2), (400, 12))), axis=1)
+    power = jnp.sort(jnp.exp(jr.normal(jr.key(3), (400, 12))), axis=1)
+    ascending = jnp.sqrt(power) / values
+    ordered = jax.vmap(theory.gradient_power_ascends)(values, ascending)
+    steep = jax.vmap(theory.gradient_is_steep)(values, ascending)
+    yield holds("A4 implies A3", "A3, A4", jnp.mean(steep & ordered))
+    equal = jax.vmap(theory.gradient_is_steep)(values, jnp.ones_like(values))
+    yield holds("equal displacements: steeper than average", "Eq. 14", jnp.mean(equal))
+    reversed_ = jax.vmap(theory.gradient_is_steep)(values, values**-1.5)
+    yield holds("c ~ lambda^(-3/2) reverses A3", "A3", 1 - jnp.mean(reversed_))
+
+
+def network_checks() -> Iterator[Check]:
+    """Exact curvature of both networks against their closed forms."""
+    sizes = (6, 7, 3)
+    inputs = mixed_normal(6, 40, jr.key(0))
+    teacher = glorot_uniform(sizes, jr.key(1))
+    weights = glorot_uniform(sizes, jr.key(2))
+    batch = (inputs, feedforward(teacher, inputs))
+    error = SquaredError()
+    loss = lambda w: error(w, batch)
+    by_hand = theory.two_layer_gradient(weights, *batch)
+    flat = lambda tree: ravel_pytree(tree)[0]
+    yield exact(
+        "2-layer gradient", "Methods", flat(by_hand), flat(jax.grad(loss)(weights))
+    )
+    matrix = hessian(loss, weights)
+    yield exact(
+        "2-layer Hessian", "Methods", theory.two_layer_hessian(weights, *batch), matrix
+    )
+    lowest = jnp.linalg.eigvalsh(hessian(loss, teacher))[0]
+    yield holds("Hessian at the teacher is psd", "Positivity", lowest > -1e-14)
+    path = theory.path_hessian(loss, weights, teacher, nodes=64)
+    displacement = flat(weights) - flat(teacher)
+    gradient = flat(jax.grad(loss)(weights))
+    yield exact(
+        "gradient from the path Hessian", "path Hessian", path @ displacement, gradient
+    )
+    values, vectors = jnp.linalg.eigh(matrix)
+    overlaps = vectors.T @ gradient
+    steep = quadratic_form(loss, weights, jax.grad(loss)(weights))
+    yield exact(
+        "Q of the gradient, nonlinear",
+        "A2",
+        theory.gradient_curvature(values, overlaps),
+        steep,
+    )
+    newton = newton_direction(loss, weights)
+    bent = quadratic_form(loss, weights, newton)
+    yield exact(
+        "Q of Newton's step, nonlinear",
+        "A6",
+        theory.newton_curvature(values, overlaps),
+        bent,
+        1e-6,
+    )
+    direction = normal_like(jr.key(3), weights)
+    noise = normal_like(jr.key(4), weights)
+
+    def residual(size: Array) -> Array:
+        c, e = (jax.tree.map(lambda x: size * x, d) for d in (direction, noise))
+        moved = jax.tree.map(lambda *x: sum(x), weights, c, e)
+        second = theory.second_order_change(loss, weights, c, e)
+        return jnp.abs(loss(moved) - loss(weights) - second)
+
+    steps = jnp.asarray([1e-3, 1e-2])
+    order = jnp.diff(jnp.log(jax.vmap(residual)(steps))) / jnp.diff(jnp.log(steps))
+    yield simulated("order of the remainder", "Eq. 2", order[0], 3.0, 0.1 / 3)
+    linear_teacher, linear = (
+        glorot_uniform((6, 3), jr.key(5)),
+        glorot_uniform((6, 3), jr.key(6)),
+    )
+    moment = inputs @ inputs.T / inputs.shape[1]
+    quick = SecondMomentError(moment, linear_teacher[0])
+    slow = lambda w: error(w, (inputs, feedforward(linear_teacher, inputs)))
+    yield exact("linear error from C", "Methods", quick(linear), slow(linear))
+    yield exact(
+        "linear gradient from C",
+        "Methods",
+        jax.grad(quick)(linear)[0],
+        jax.grad(slow)(linear)[0],
+    )
+    yield exact(
+        "linear Hessian",
+        "Methods",
+        theory.linear_hessian(moment, 3),
+        hessian(slow, linear),
+    )
+
+
+# --- expectations over noise ----------------------------------------------------------
+
+
+def noise_checks() -> Iterator[Check]:
+    """Means over random directions, probes and corrupted gradients."""
+    count, draws = 40, 20_000
+    spectrum = jnp.geomspace(0.1, 4.0, count)
+    loss = lambda w: 0.5 * jnp.sum(spectrum * w**2)
+    w, delta = jr.normal(jr.key(0), (count,)), 0.7
+    unit = jax.vmap(tree_unit)(jr.normal(jr.key(1), (draws, count)))
+    curvatures = jax.vmap(lambda e: jnp.sum(spectrum * e**2))(unit)
+    matrix = jnp.diag(spectrum)
+    average = theory.mean_curvature(matrix)
+    yield expectation("mean curvature of a fluctuation", "Eq. 12", curvatures, average)
+    gradient = jax.grad(loss)(w)
+    yield expectation("fluctuations are blind", "Eq. 3a", unit @ gradient, 0.0)
+    cross = unit @ (spectrum * w)
+    yield expectation("they do not see repair", "Eq. 3b", cross, 0.0)
+    clean, rho = -tree_unit(gradient), 1.5
+    corrupted = clean[None] + rho * unit
+    upward = jnp.sum(spectrum[None] * corrupted**2, axis=1)
+    printed = theory.mixture_curvature_without_overlap(
+        jnp.vdot(clean, spectrum * clean), average, jnp.asarray(rho)
+    )
+    yield expectation(
+        "numerator of the printed A8", "A8", upward / (1 + rho**2), printed
+    )
+    spread = (curvatures - average) ** 2
+    yield expectation(
+        "its variance", "Eq. 12", spread, theory.curvature_variance(matrix)
+    )
+    rises = jax.vmap(lambda e: loss(w + delta * e) - loss(w))(unit)
+    still = theory.expected_change(loss, w, jnp.zeros(count), jnp.asarray(delta))
+    yield expectation("mean rise from a fluctuation", "Eq. 4, Box 2", rises, still)
+    yield expectation(
+        "E|e . zeta| of a probe",
+        "one-probe law",
+        jnp.abs(unit[:, 0]),
+        theory.probe_alignment(count),
+    )
+    seen = LossSignals(jnp.ones(()), loss(w), gradient, loss, -gradient)
+    keys = jr.split(jr.key(2), draws)
+    rule = NoisyGradient(1.0, 1.5)
+    changes = jax.vmap(lambda key: rule(w, seen, key))(keys)
+    lengths = jnp.sum(changes**2, axis=1)
+    yield expectation("mean square length of rule 1", "Methods", lengths, 1.0)
+    yield expectation(
+        "its variance",
+        "Methods, derived",
+        (lengths - 1) ** 2,
+        theory.length_variance(jnp.asarray(1.5), count),
+    )
+    probe = WeightPerturbation(0.7)
+    estimates = jax.vmap(lambda key: probe(w, seen, key))(keys)
+    yield expectation(
+        "a probe's mean is minus the gradient",
+        "rule 5",
+        estimates @ gradient,
+        -jnp.vdot(gradient, gradient),
+    )
+    upward = jax.vmap(lambda c: jnp.sum(spectrum * c**2))(
+        jax.vmap(tree_unit)(estimates)
+    )
+    yield expectation("a probe sees average curvature", "Table 2", upward, average)
+    many = WeightPerturbation(0.7, probes=100)
+    cosine = jax.vmap(
+        lambda key: -jnp.vdot(tree_unit(many(w, seen, key)), tree_unit(gradient))
+    )(keys[:400])
+    yield simulated(
+        "cosine of 100 probes", "rule 6", jnp.mean(cosine), math.sqrt(100 / 141), 0.02
+    )

@@ -1,0 +1,15 @@
+"""Every closed form beside autodiff, enumeration and simulation, for `verify`."""
+
+from collections.abc import Iterator
+
+from ....experiment import Check
+from ._chain import chain_checks
+from ._information import information_checks
+from ._release import release_checks
+
+
+def checks() -> Iterator[Check]:
+    """All checks of the system; run them in double precision."""
+    yield from release_checks()
+    yield from information_checks()
+    yield from chain_checks()

@@ -1,0 +1,107 @@
+"""One synapse as a chain: closed forms beside linear algebra and simulation (T6)."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jaxtyping import Array
+
+from .... import simulate, State
+from ....experiment import Check, exact, expectation, holds, simulated
+from .. import chain
+from ..theory import up_probability
+
+
+KEY = jr.key(0)
+LADDER = (0.25, 0.9, 0.1)  # low, freeze, up
+COUNT, STEPS = 20_000, 200
+RATIOS = (2.0, 4.0, 8.0, 32.0)  # sigma / g_lim
+PUBLISHED = {32.0: 1.5e3, 4.0: 5.2e3, 2.0: 7e4, 1.0: 9e15}  # mean freezing times
+
+
+def chain_checks() -> Iterator[Check]:
+    """T6; in double precision."""
+    yield from _algebra_checks()
+    yield from _threshold_checks()
+    yield from _law_checks()
+    yield from _time_checks()
+
+
+def _algebra_checks() -> Iterator[Check]:
+    climbs = chain.levels_climbed(*LADDER, 4.0)
+    matrix = np.asarray(chain.transitions(climbs))
+    yield exact("chances of every level sum to 1", "T6", matrix.sum(1), 1.0, 1e-14)
+    among = np.eye(len(climbs)) - matrix[:-1, :-1]
+    want = np.linalg.solve(among, np.ones(len(climbs)))[0]
+    got = chain.freezing_time(climbs)
+    yield exact("mean freezing time by linear algebra", "T6", got, want, 1e-10)
+    law = np.eye(len(matrix))[0]
+    for _ in range(STEPS):
+        law = law @ matrix
+    got = chain.law_after(climbs, STEPS)
+    yield exact(f"law after {STEPS} steps, one by one", "T6", got, law, 1e-12)
+    shares = chain.frozen_shares(climbs, 8)
+    want = [float(chain.law_after(climbs, 2**k)[-1]) for k in (5, 6, 8)]
+    got = shares[jnp.asarray([5, 6, 8])]
+    yield exact("frozen share after 32, 64 and 256 steps", "T6", got, want, 1e-12)
+    diagram = chain.phase_diagram(jnp.asarray([1.0, 16.0]), 12)
+    climbs = chain.levels_climbed(0.25, 0.9353, 0.052, 4.0)
+    want = chain.law_after(climbs, 4096)[-1]
+    yield exact("phase diagram at 16 and 4,096", "T6", diagram[1, 12], want, 1e-12)
+
+
+def _threshold_checks() -> Iterator[Check]:
+    for ratio, want in PUBLISHED.items():
+        time = chain.freezing_time(chain.levels_climbed(0.25, 0.9353, 0.0516, ratio))
+        title = f"mean freezing time at a deviation of {ratio:g} g_lim"
+        yield simulated(title, "T6", time, want, 0.05)
+    levels = chain.ladder(*LADDER)[:-1]
+    time = chain.freezing_time(chain.climb_probability(levels, 1.0, 0.0, 8.0))
+    yield simulated("mean freezing time at 8", "Pitfall 5", time, 238.0, 0.01)
+    certain = jnp.broadcast_to(up_probability(1.0, 0.0, 8.0), levels.shape)
+    title = "the same if silent synapses went up like the others"
+    yield simulated(title, "Pitfall 5", chain.freezing_time(certain), 25.0, 0.01)
+    ratios = 10.0 ** jnp.linspace(-1, 4, 50)
+    each = jax.vmap(chain.climb_probability, (None, None, None, 0))
+    climbs = each(levels, 1.0, 0.0, ratios)
+    for mean in (0.0, 3.0):
+        below = jnp.mean(each(levels, 1.0, mean, ratios) <= levels[None])
+        title = f"steps up are rarer than release, mean {mean:g} g_lim"
+        yield holds(title, "T6", below)
+    neutral = chain.zero_drift(0.052, 0.0516)
+    title = "a fresh synapse drifts down whatever its slopes"
+    yield holds(title, "T6", jnp.mean(climbs[:, 0] < neutral))
+    a, p = neutral, 0.6
+    drift = (1 - p) * (a * 0.052 - (1 - a) * 0.0516)
+    yield exact("drift where it vanishes, plus 1", "T6", 1 + drift, 1.0, 1e-14)
+
+
+def _probability(state: State, signals: Any, changes: Any) -> Array:
+    del signals, changes
+    return state.synapses.probability
+
+
+def _law_checks() -> Iterator[Check]:
+    levels = chain.ladder(*LADDER)
+    for mean, ratio in (*((0.0, ratio) for ratio in RATIOS), (2.0, 1.0)):
+        system, state = chain.independent(COUNT, *LADDER, ratio, mean)
+        final, _ = simulate(system, state, KEY, steps=STEPS, every=STEPS)
+        p = final.synapses.probability
+        law = chain.law_after(chain.levels_climbed(*LADDER, ratio, mean), STEPS)
+        where = f"{COUNT:,} synapses, mean {mean:g}, deviation {ratio:g}"
+        frozen = (p >= LADDER[1]).astype(p.dtype)
+        yield expectation(f"frozen of {where}", "T6", frozen, law[-1])
+        title = f"release probability of {where}"
+        yield expectation(title, "T6", p, law @ levels)
+
+
+def _time_checks() -> Iterator[Check]:
+    ratio, count, steps = 8.0, 2000, 3000
+    system, state = chain.independent(count, *LADDER, ratio)
+    course = simulate(system, state, KEY, steps=steps, record=_probability)[1]
+    times = 1.0 + jnp.sum((course < LADDER[1]).astype(course.dtype), axis=0)
+    want = chain.freezing_time(chain.levels_climbed(*LADDER, ratio))
+    yield expectation(f"freezing times of {count:,} synapses", "T6", times, want)

@@ -1,0 +1,15 @@
+"""Every closed form beside autodiff, linear algebra and simulation, for `verify`."""
+
+from collections.abc import Iterator
+
+from ....experiment import Check
+from ._learning import learning_checks
+from ._retrieval import retrieval_checks
+from ._weight import weight_checks
+
+
+def checks() -> Iterator[Check]:
+    """All checks of the system; run them in double precision."""
+    yield from weight_checks()
+    yield from learning_checks()
+    yield from retrieval_checks()

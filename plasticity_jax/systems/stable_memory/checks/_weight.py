@@ -1,0 +1,341 @@
+"""Spectra, noise, dissipation and energy beside linear algebra, autodiff and runs."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jaxtyping import Array, Complex, Float, Key
+from scipy.optimize import linear_sum_assignment
+
+from .... import measure, simulate, State, System
+from ....circuits import amplification, error_function, logistic, RateNetwork
+from ....experiment import Check, exact, expectation, holds, simulated
+from ....rules import AntisymmetricHebb, Decorrelation, PairSTDP
+from ....signals import RateSignals
+from ....tasks import Constant
+from .. import cycles, theory
+from ..config import build, Config, embed, network_of
+from ..patterns import draw_planes, imaginary_memory, low_rank, real_memory
+
+
+KEY = jr.key(0)
+FAST = Config(  # forgets in 2 time units
+    plasticity=1.0,
+    dissipation=0.5,
+    homeostasis="dissipation",
+    initial_gain=0.0,
+    size=64,
+    spin_up=12.0,
+)
+FORMS = ((0.1, 1), (0.05, 1), (0.1, 10))  # step and interval of the noise
+
+
+def weight_checks() -> Iterator[Check]:
+    """Sections 5.1 to 5.4 and 5.5d; in double precision."""
+    yield from _spectrum_checks()
+    yield from _symmetry_checks()
+    yield from _dissipation_checks()
+    yield from _noise_checks()
+    yield from _energy_checks()
+    yield from _step_checks()
+
+
+def _potential(state: State, signals: Any, changes: Any) -> Float[Array, " n"]:
+    del signals, changes
+    return state.activity.potential
+
+
+def _paired(found: np.ndarray, wanted: Array) -> np.ndarray:
+    """As many of the eigenvalues `found` as are `wanted`, each beside its nearest."""
+    distance = np.abs(np.asarray(wanted)[:, None] - found[None])
+    return found[linear_sum_assignment(distance)[1]]
+
+
+def _alone(
+    network: RateNetwork, potential: Float[Array, " n"], weights: Float[Array, "n n"]
+) -> tuple[System, State]:
+    """A network whose synapses stand still."""
+    silence = Constant(jnp.zeros_like(potential))
+    return System(silence, network, {}), State(network.start(potential), weights)
+
+
+# --- spectra ------------------------------------------------------------------------
+
+
+@eqx.filter_jit
+def _memories(count: int) -> tuple[Float[Array, "n n"], Complex[Array, " k"]]:
+    """Weights that hold some random memories, and what their eigenvalues should be."""
+    keys = jr.split(jr.fold_in(KEY, count), 3)
+    planes = draw_planes("gaussian", count, 40, keys[0])
+    rotation, expansion = (3 + jr.normal(k, (count,)) for k in keys[1:])
+    basis, core = low_rank(planes, rotation, expansion)
+    return basis @ core @ basis.T, theory.low_rank_eigenvalues(basis, core)
+
+
+def _spectrum_checks() -> Iterator[Check]:
+    for count in (1, 2, 5):
+        weights, want = _memories(count)
+        got = _paired(np.linalg.eigvals(weights), want)
+        title = f"eigenvalues of {count} plane(s), not orthogonal"
+        yield exact(title, "5.1", got, want, 1e-9)
+    u, v = draw_planes("gaussian", 1, 40, KEY)[0]
+    frequency = theory.plane_frequency(u, v, 5.0)
+    values = np.linalg.eigvals(imaginary_memory(u, v, 5.0))
+    leading = np.max(np.imag(values))
+    yield exact("eigenvalue of an imaginary memory", "5.1", leading, frequency)
+    values = np.linalg.eigvalsh(real_memory(u, 5.0))
+    yield exact("eigenvalue of a real memory", "5.1", values[-1], 5 * u @ u)
+    yield from _slope_checks(u, v)
+    bases = jnp.swapaxes(draw_planes("binary", 20, 40, KEY, orthonormal=True), 1, 2)
+    weights = jr.normal(KEY, (40, 40))
+    overlaps = measure.leading_overlaps(weights, bases)
+    title = "squared overlaps with a complete set of planes add up to 1"
+    yield exact(title, "6, Fig. 3b", jnp.sum(overlaps**2), 1.0, 1e-12)
+
+
+def _slope_checks(u: Float[Array, " n"], v: Float[Array, " n"]) -> Iterator[Check]:
+    for transfer, slope in ((jnp.tanh, 1.0), (error_function, 1.0), (logistic, 1.0)):
+        network = RateNetwork(transfer=transfer)
+        weights, still = imaginary_memory(u, v, 5.0), jnp.zeros_like(u)
+        got = jax.jacfwd(network.slope)(still, weights, still)
+        want = theory.origin_jacobian(weights, slope)
+        yield exact(f"Jacobian at the origin, {transfer.__name__}", "5.1", got, want)
+
+    def leading(weights: Float[Array, "n n"]) -> Float[Array, ""]:
+        return jnp.max(jnp.imag(jnp.linalg.eigvals(weights)))
+
+    keys = jr.split(KEY)
+    weights = imaginary_memory(u, v, 5.0) + jr.normal(keys[0], (40, 40)) / 40**0.5
+    direction = jr.normal(keys[1], (40, 40))
+    slope = jnp.vdot(jax.grad(leading)(weights), direction)
+    step = 1e-6 * direction
+    secant = (leading(weights + step) - leading(weights - step)) / 2e-6
+    yield exact("gradient of the memory's eigenvalue, secant", "7", slope, secant, 1e-7)
+
+
+# --- what rules leave alone ---------------------------------------------------------
+
+
+def _symmetry_checks() -> Iterator[Check]:
+    n, keys = 12, jr.split(KEY, 5)
+    x, rate, early, late = (jr.normal(k, (n,)) for k in keys[:4])
+    weights = jr.normal(keys[4], (n, n))
+    step = jnp.asarray(0, jnp.int32)
+    signals = RateSignals(jnp.asarray(0.1), rate, x, x / 2, early, late, step=step)
+    hebb = AntisymmetricHebb()(weights, signals, KEY)
+    yield exact("learning is anti-symmetric", "5.4", hebb, -hebb.T, 1e-15)
+    change = Decorrelation(0.5, 1.0)(weights, signals, KEY)
+    yield exact("decorrelation, c = 1, is symmetric", "5.4", change, change.T, 1e-15)
+    signals = dataclasses.replace(signals, late_trace=early)
+    pair = PairSTDP(1.0, 1.0)(weights, signals, KEY)
+    yield exact("pair rule with equal windows", "4.5", pair, hebb, 1e-14)
+    pair = PairSTDP(1.3, 0.7)(weights, signals, KEY)
+    forward = jnp.outer(signals.dt * rate, early)
+    leak = hebb + 0.3 * (forward + forward.T)
+    yield exact("pair rule with unequal areas", "4.5", pair, leak, 1e-14)
+    yield from _filter_checks(x)
+
+
+def _filter_checks(x: Float[Array, " n"]) -> Iterator[Check]:
+    for scale, published in ((0.05, 0.9005), (0.01, 0.5025)):
+        literal = "decorrelation_literal"
+        config = Config(filter_scale=scale, homeostasis=literal, size=len(x))
+        network = network_of(config)
+        system, state = _alone(network, x, jnp.zeros((len(x), len(x))))
+        system = dataclasses.replace(system, task=Constant(x))  # holds x where it is
+        final, _ = simulate(system, state, KEY, steps=20, every=20)
+        gain = 1 - final.activity.average[0] / final.activity.potential[0]
+        title = f"postsynaptic gain of the published filter, epsilon = {scale}"
+        yield exact(title, "4.4", gain, theory.filter_gain(config))
+        yield simulated(title + ", as printed", "4.4", gain, published, 1e-4)
+
+
+# --- dissipation --------------------------------------------------------------------
+
+
+def _dissipation_checks() -> Iterator[Check]:
+    config = Config(noise=0.0, homeostasis="dissipation", initial_gain=0.0, size=16)
+    u, v = draw_planes("gaussian", 1, 16, KEY)[0]
+    memories = {"real": real_memory(u, 5.0), "imaginary": imaginary_memory(u, v, 5.0)}
+    plane = jnp.stack(measure.plane_basis(u, v), axis=1)
+    steps = 10_000
+    for name, memory in memories.items():
+        system, state = build(config, KEY)
+        state = embed(config, system, state, memory, KEY)
+        final, _ = simulate(system, state, KEY, steps=steps, every=steps)
+        want = theory.decay_factor(config) ** steps * memory
+        title = f"dissipation, {name} memory: weights after {steps} steps"
+        yield exact(title, "5.2", final.synapses, want, 1e-10)
+        before = measure.memory_eigenvalue(memory, plane).value
+        after = measure.memory_eigenvalue(final.synapses, plane).value
+        share = theory.mean_decay(config, jnp.asarray(steps * config.step))
+        title = f"dissipation, {name} memory: eigenvalue after 1 / (eta beta)"
+        yield simulated(title, "5.2", jnp.abs(after / before), share, 1e-4)
+    yield from _stationary_checks()
+
+
+def _stationary_checks() -> Iterator[Check]:
+    for step, wait in FORMS:
+        config = dataclasses.replace(FAST, step=step, noise_every=wait)
+        weights = _changes(config, 8)
+        want = theory.stationary_variance(config)
+        title = f"stationary variance of a weight, dt = {step}, noise every {wait}"
+        yield simulated(title, "5.2", jnp.mean(weights**2), want, 0.03)
+    short = dataclasses.replace(FAST, step=0.05, noise_every=1)
+    values, size = np.linalg.eigvals(_changes(short, 8)), short.size
+    radius = np.sqrt(2 * size / (size + 1) * np.mean(np.abs(values) ** 2))
+    want = theory.bulk_radius(short)
+    yield simulated("radius of the bulk (circular law)", "5.2", radius, want, 0.05)
+    published = Config(homeostasis="dissipation")
+    radius = theory.bulk_radius(published)
+    yield simulated("radius of the bulk, published", "5.2", radius, 0.0707, 1e-3)
+    times = jnp.asarray([0.0, 500.0, 1500.0, 2500.0])
+    seen = 5 * theory.mean_decay(published, times)
+    want = jnp.asarray([5.0, 3.03, 1.12, 0.41])
+    yield exact("published decay of a memory of 5", "6, Fig. 2", seen, want, 1e-3)
+
+
+# --- noise --------------------------------------------------------------------------
+
+
+@eqx.filter_jit
+def _changes(config: Config, networks: int) -> Float[Array, "run n n"]:
+    """How far the weights of several networks have moved after `spin_up`."""
+    steps = config.steps("spin_up")
+
+    def change(key: Key[Array, ""]) -> Float[Array, "n n"]:
+        system, state = build(config, key)
+        final, _ = simulate(system, state, key, steps=steps, every=steps)
+        return final.synapses - state.synapses
+
+    return jax.vmap(change)(jr.split(KEY, networks))
+
+
+def _noise_checks() -> Iterator[Check]:
+    free = eqx.tree_at(lambda config: config.homeostasis_gain, FAST, jnp.zeros(()))
+    time = jnp.asarray(FAST.spin_up)
+    for step, wait in FORMS:
+        config = dataclasses.replace(free, step=step, noise_every=wait)
+        spread = _changes(config, 8).ravel() ** 2
+        want = theory.weight_diffusion(config, time)
+        title = f"variance of a weight without restraint, dt = {step}, every {wait}"
+        yield expectation(title, "4.1, 5.4", spread, want)
+    config = Config(
+        plasticity=0.05,
+        gain=1.0,
+        homeostasis="decorrelation",
+        size=16,
+        noise_every=1,
+        spin_up=FAST.spin_up,
+    )
+    planes = draw_planes("hadamard", 7, config.size, KEY)
+    each = jax.vmap(measure.rotation, (None, 0, 0))
+    each = jax.jit(jax.vmap(each, (0, None, None)))
+    walks = each(_changes(config, 200), planes[:, 0], planes[:, 1])
+    want = theory.rotation_diffusion(config, time)
+    title = "variance of A under decorrelation, c = 1"
+    yield expectation(title, "5.4", walks.ravel() ** 2, want)
+
+
+# --- energy -------------------------------------------------------------------------
+
+
+def _energy_checks() -> Iterator[Check]:
+    keys = jr.split(KEY)
+    x, weights = 3 * jr.normal(keys[0], (20,)), jr.normal(keys[1], (20, 20))
+    want = theory.tanh_energy(x)
+    yield exact("energy of tanh by quadrature", "5.3", theory.energy(jnp.tanh, x), want)
+    absolute = jnp.sum(jnp.abs(x))
+    yield exact("energy of a step", "5.3", theory.energy(jnp.sign, x), absolute)
+    for transfer in (jnp.tanh, error_function):
+        network, name = RateNetwork(transfer=transfer), transfer.__name__
+        gradient = jax.grad(lambda x, f=transfer: theory.energy(f, x))(x)
+        yield exact(f"slope of the energy, {name}", "5.3", gradient, transfer(x))
+        flow = network.slope(x, weights, jnp.zeros_like(x))
+        want = theory.energy_slope(transfer, weights, x)
+        title = f"energy along the flow, {name}"
+        yield exact(title, "5.3", gradient @ flow, want, 1e-11)
+    yield from _decay_checks()
+
+
+def _decay_checks() -> Iterator[Check]:
+    start = 2 * jr.normal(KEY, (16,))
+    u, v = draw_planes("gaussian", 1, 16, KEY, orthonormal=True)[0]
+    growth = 0.9 * (real_memory(u, 1.0) + real_memory(v, 1.0))
+    times = jnp.arange(1, 51) / 10
+    low, high = theory.energy_bounds(times)
+    for strength in (1.0, 5.0, 20.0):
+        energies = []
+        for expansion in (0.0 * growth, growth):
+            weights = imaginary_memory(u, v, strength) + expansion
+            system, state = _alone(RateNetwork(0.01), start, weights)
+            options = {"steps": 500, "every": 10, "record": _potential}
+            path = simulate(system, state, KEY, **options)[1]
+            energies.append(jax.vmap(theory.tanh_energy)(path))
+        share = energies[0] / theory.tanh_energy(start)
+        inside = jnp.mean((low <= share) & (share <= high))
+        title = f"bounds of the energy, imaginary memory of {strength:g}"
+        yield holds(title, "5.3", inside)
+        falls = jnp.mean(jnp.diff(energies[1]) < 0)
+        title = f"energy falls if W_S is below 1, imaginary memory of {strength:g}"
+        yield holds(title, "5.3", falls)
+    system, state = _alone(
+        RateNetwork(0.001, transfer=jnp.sign), start, imaginary_memory(u, v, 4.0)
+    )
+    final, _ = simulate(system, state, KEY, steps=1000, every=1000)
+    got = jnp.sum(jnp.abs(final.activity.potential)) / jnp.sum(jnp.abs(start))
+    yield simulated("energy of a step network", "5.3", got, jnp.exp(-1.0), 0.02)
+
+
+# --- steps that are too long --------------------------------------------------------
+
+
+def _step_checks() -> Iterator[Check]:
+    u, v = draw_planes("gaussian", 1, 16, KEY, orthonormal=True)[0]
+    weights, still = imaginary_memory(u, v, 5.0), jnp.zeros(16)
+    mode = jnp.asarray(-1 + 5j)
+    for integrator in ("euler", "rk4"):
+        network = RateNetwork(0.1, integrator=integrator)
+
+        def step(x: Float[Array, " n"], network: RateNetwork = network) -> Array:
+            return network(network.start(x), weights, still, KEY)[0].potential
+
+        want = amplification(mode, 0.1, integrator)
+        got = _paired(np.linalg.eigvals(jax.jacfwd(step)(still)), want[None])
+        yield exact(f"one step of {integrator} at the origin", "5.5d", got, want)
+    limit = cycles.euler_threshold(jnp.asarray(0.1))
+    yield simulated("strength that Euler sustains, dt = 0.1", "7.2", limit, 4.359, 1e-4)
+    edge = amplification(jax.lax.complex(-1.0, limit), 0.1, "euler")
+    yield exact("Euler neither damps nor amplifies it", "5.5d", jnp.abs(edge), 1.0)
+    yield from _artefact_checks()
+
+
+def _radius(network: RateNetwork, strength: float, size: int, steps: int) -> Array:
+    """How far activity that starts at 1 in a plane is from the origin, on average.
+
+    Over the last tenth of the run.
+    """
+    u, v = draw_planes("gaussian", 1, size, KEY, orthonormal=True)[0]
+    weights = imaginary_memory(u, v, strength)
+    system, state = _alone(network, size**0.5 * u, weights)
+    options = {"steps": steps, "record": _potential}
+    path = simulate(system, state, KEY, **options)[1][-(steps // 10) :]
+    return jnp.mean(jax.vmap(lambda x: measure.plane_activity(x, u, v).radius)(path))
+
+
+def _artefact_checks() -> Iterator[Check]:
+    for dt in (0.01, 0.0025):
+        network = RateNetwork(dt, transfer=jnp.sign, integrator="euler")
+        want = cycles.euler_radius(jnp.asarray(4.0), jnp.asarray(dt))
+        title = f"Euler's spurious cycle of a step network, dt = {dt}"
+        radius = _radius(network, 4.0, 512, 3000)
+        yield simulated(title, "5.5d", radius, want, 0.06)
+    alive = _radius(RateNetwork(0.1, integrator="euler"), 5.0, 16, 200)
+    yield holds("Euler, dt = 0.1, sustains a memory of 5", "5.5d", alive > 0.1)
+    dead = _radius(RateNetwork(0.1), 5.0, 16, 200)
+    yield holds("RK4 does not", "5.5d", dead < 1e-3)
