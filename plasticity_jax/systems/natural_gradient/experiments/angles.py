@@ -8,21 +8,23 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import lineax as lx
+import numpy as np
 import xarray
 from jaxtyping import Array, Float, Key
+from matplotlib.figure import Figure
 
 from .... import AbstractConfig, Scalar
 from ...._arguments import real, require, whole
 from ....circuits import SpikingNeuron
 from ....curvature import glm_fisher
-from ....experiment import Claim, Experiment, Plan
+from ....experiment import Claim, Experiment, panels, Plan
 from ....rules import (
     ApproximateNaturalGradient,
     EuclideanGradient,
     NaturalGradient,
 )
-from ..figures import geometry as figures
 from ..potentials import stationary_potentials
+from .learning import APPROXIMATE, EUCLIDEAN
 
 
 Vector = Float[Array, " n"]
@@ -155,6 +157,29 @@ def homosynaptic_only(plan: Plan) -> Plan:
     return plan._replace(config=config)
 
 
+def draw_angles(data: xarray.Dataset) -> Figure:
+    """Figures 12A-B: angles to the natural step, all weights and rates."""
+    from ..experiments.angles import METRICS
+
+    figure, axes = panels(1, len(METRICS), 3.6, 2.9)
+    bins = np.arange(0.0, 91.0, 2.0)
+    for k, (panel, metric) in enumerate(zip(axes[0], METRICS, strict=True)):
+        turn = data.turn.isel(metric=k)
+        for j, (label, color) in enumerate(
+            {"Euclidean": EUCLIDEAN, "approximate": APPROXIMATE}.items()
+        ):
+            values = turn.isel(rule=j).values.ravel()
+            panel.hist(values, bins, color=color, alpha=0.8, label=label)
+            panel.axvline(values.mean(), color=color, lw=1.2)
+        panel.set(
+            title=f"{metric.capitalize()} metric",
+            xlabel="angle to the natural step (degrees)",
+            ylabel="weights x patterns of rates",
+        )
+    axes[0, 0].legend(frameon=False, fontsize="small")
+    return figure
+
+
 FIG12_ANGLES = Experiment(
     "fig12_angles",
     "Fig. 12A-B",
@@ -162,7 +187,7 @@ FIG12_ANGLES = Experiment(
     Angles,
     angles_to_natural,
     angles_claims,
-    figures.angles,
+    draw_angles,
     homosynaptic_only,
     DIMS,
 )

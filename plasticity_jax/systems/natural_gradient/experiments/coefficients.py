@@ -11,15 +11,17 @@ import jax.random as jr
 import numpy as np
 import xarray
 from jaxtyping import Array, Float, Key
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from .... import AbstractConfig, Scalar
 from ...._arguments import check_bins, real, require, whole
 from ....circuits import SpikingNeuron
-from ....experiment import Claim, Experiment, Plan
+from ....experiment import Claim, Experiment, panels, Plan, THEORY
 from ....rules import natural_terms, proportional_limit
-from ..figures import coefficients as figures
 from ..potentials import BIN, stationary_potentials
 from ..theory import mixed_limit, uniform_limit
+from .learning import NATURAL
 
 
 class Population(AbstractConfig):
@@ -302,6 +304,51 @@ def narrow_weights(plan: Plan) -> Plan:
     return plan._replace(config=config)
 
 
+def draw_inverse_coefficients(data: xarray.Dataset) -> Figure:
+    """Figure 11: coefficients by rate and by number of inputs; their limits."""
+    figure, axes = panels(2, 5, 2.9, 2.6)
+    many = data.sel(size=int(data.shown))
+    slow = data.sel(rate=20.0)
+    names = {"g1": "$g_1$", "g2": "$g_2$ (1/mV)", "g4": "$g_4$ (1/mV$^2$)"}
+    for k, (name, label) in enumerate(names.items()):
+        limit = f"limit{name[1]}"
+        _scatter(axes[0, k], many.rate.values, many[name], many[limit])
+        axes[0, k].set(xlabel=f"input rate (Hz), n = {int(data.shown)}", ylabel=label)
+        _scatter(axes[1, k], slow["size"].values, slow[name], slow[limit])
+        axes[1, k].set(xlabel="number of inputs n, 20 Hz", ylabel=label, xscale="log")
+    axes[0, 0].legend(frameon=False, fontsize="small", loc="lower right")
+    weighted = (many.g4 * data.voltage).transpose(*data.voltage.dims)
+    _against(axes[0, 3], 1 / data.q, -data.g1, "1 / q", "$-g_1$")
+    axes[0, 3].set(xscale="log", yscale="log")
+    uniform = "$\\gamma_u$ (1/mV)"
+    _against(axes[0, 4], data.uniform_limit, data.uniform, "its limit (1/mV)", uniform)
+    factor = "$\\gamma_w$ (1/mV)"
+    _against(axes[1, 3], weighted, data.proportional, "$g_4 V$ (1/mV)", factor)
+    _against(axes[1, 4], data.voltage, data.proportional, "$V$ (mV)", factor, 0.05)
+    return figure
+
+
+def _scatter(
+    panel: Axes, at: np.ndarray, values: xarray.DataArray, limit: xarray.DataArray
+) -> None:
+    """All weights, their mean, and the mean of the limit for many inputs."""
+    rows = values.transpose("seed", ...).values
+    panel.plot(at, rows.T, ".", color=NATURAL, ms=2, alpha=0.3)
+    panel.plot(at, rows.mean(0), "o-", color=NATURAL, ms=4, label="mean")
+    panel.plot(at, limit.mean("seed"), "--", color=THEORY, label="limit, many inputs")
+
+
+def _against(
+    panel: Axes, x: Any, y: Any, across: str, up: str, slope: float = 1.0
+) -> None:
+    """All entries of two arrays, and the line that the approximation means."""
+    x, y = np.ravel(x.values), np.ravel(y.values)
+    panel.plot(x, y, ".", color=NATURAL, ms=2, alpha=0.3)
+    ends = np.array([x.min(), x.max()])
+    panel.plot(ends, slope * ends, "--", color=THEORY)
+    panel.set(xlabel=across, ylabel=up)
+
+
 FIG11 = Experiment(
     "fig11",
     "Fig. 11",
@@ -309,7 +356,7 @@ FIG11 = Experiment(
     Population,
     inverse_coefficients,
     inverse_claims,
-    figures.inverse_coefficients,
+    draw_inverse_coefficients,
     narrow_weights,
     DIMS,
     labels,

@@ -5,15 +5,17 @@ import math
 
 import numpy as np
 import xarray
+from matplotlib.figure import Figure
 
-from ....experiment import Claim, Experiment, Plan
+from ....experiment import Claim, Experiment, panels, Plan
 from ..config import Config
-from ..figures import learning as figures
 from .learning import (
+    _divergence,
     at_time,
     crossing,
     crossing_error,
     DIMS,
+    draw_learning_curves,
     floor,
     learning_curves,
     mean_curve,
@@ -265,6 +267,22 @@ def exact_coefficients(plan: Plan) -> Plan:
     return plan._replace(config=dataclasses.replace(plan.config, published=False))
 
 
+def draw_patterns(data: xarray.Dataset) -> Figure:
+    """A panel per pair of input rates."""
+    from ..experiments.curves import PATTERN
+
+    count = data.sizes[PATTERN]
+    figure, axes = panels(1, count, 3.2, 2.9)
+    for i, panel in enumerate(axes[0]):
+        here = data.isel({PATTERN: i})
+        _divergence(panel, here)
+        panel.set_title(f"{float(here.low_rate):g} / {float(here.high_rate):g} Hz")
+        if i:
+            panel.set_ylabel("")
+    axes[0, -1].legend(frameon=False, fontsize="small")
+    return figure
+
+
 FIG3F = Experiment(
     "fig3f",
     "Figs. 3F, 9A-C",
@@ -272,7 +290,7 @@ FIG3F = Experiment(
     Config,
     learning_curves,
     fig3f_claims,
-    figures.learning_curves,
+    draw_learning_curves,
     without_metric,
     DIMS,
     predict,
@@ -284,7 +302,7 @@ TABLE1 = Experiment(
     Config,
     learning_curves,
     table1_claims,
-    figures.patterns,
+    draw_patterns,
     without_metric,
     DIMS,
     predict,
@@ -296,7 +314,7 @@ PUBLISHED = Experiment(
     Config,
     learning_curves,
     published_claims,
-    figures.learning_curves,
+    draw_learning_curves,
     exact_coefficients,
     DIMS,
     predict,

@@ -10,6 +10,8 @@ import jax.random as jr
 import numpy as np
 import xarray
 from jaxtyping import Array, Float, Key
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from .... import (
     AbstractConfig,
@@ -21,7 +23,7 @@ from .... import (
 )
 from ...._arguments import real, require, whole
 from ....circuits import SpikingNeuron, SynapticKernel
-from ....experiment import Claim, Experiment
+from ....experiment import Claim, Experiment, panels, SHADES, THEORY
 from ....rules import (
     EuclideanGradient,
     natural_terms,
@@ -30,9 +32,11 @@ from ....rules import (
     Reparametrised,
 )
 from ....tasks import SpikeTrains
-from ..figures import geometry as figures
 from ..potentials import stationary_potentials
+from .learning import EUCLIDEAN, NATURAL
 from .two_afferents import (
+    _contours,
+    _ends,
     BIN,
     change_at,
     divergence_map,
@@ -386,6 +390,67 @@ def term_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
     ]
 
 
+def draw_coordinates(data: xarray.Dataset) -> Figure:
+    """Somatic effects, paths in three parametrisations, their gap, terms of a step."""
+    from ..experiments.geometry import INVERSE_ATTENUATIONS
+
+    figure, axes = panels(1, 5, 3.1, 2.9)
+    effects, *paths, gaps, bars = axes[0]
+    ratio = data.ratio.isel(seed=0)
+    inverse = np.asarray(INVERSE_ATTENUATIONS)
+    effects.loglog(
+        inverse, inverse**-2, "--", color=THEORY, label="attenuation squared"
+    )
+    for k, (name, color) in enumerate(
+        {"Euclidean": EUCLIDEAN, "natural": NATURAL}.items()
+    ):
+        effects.loglog(inverse, ratio.isel(rule=k), "o", ms=4, color=color, label=name)
+        _paths(paths[k], data.isel(seed=0), k, f"{name.capitalize()} descent")
+    effects.set(
+        xlabel="1 / attenuation",
+        ylabel="effect of a dendritic step\n/ effect of a somatic one",
+    )
+    effects.legend(frameon=False, fontsize="small", loc="lower left")
+    paths[0].legend(frameon=False, fontsize="small", loc="lower left")
+    halved = 2.0 ** -np.arange(data.sizes["halving"])
+    gap = data.gap.mean("seed").values
+    linear = data.linear_gap.mean("seed").values
+    gaps.semilogy(halved, gap, "o", ms=4, color=NATURAL, label="saturating")
+    gaps.plot(halved, gap[0] * halved**2, "--", color=THEORY, label="square law")
+    gaps.plot(halved, linear, "s", ms=4, color=SHADES[1], label="one attenuated")
+    gaps.set(xlabel="learning rate / largest", ylabel="distance to somatic learning")
+    gaps.set(title="Natural learning", xlim=(0.0, 1.1))
+    gaps.legend(frameon=False, fontsize="small", loc="center right")
+    _bars(bars, data.terms.mean(("seed", "draw")).values)
+    return figure
+
+
+def _paths(panel: Axes, data: xarray.Dataset, rule: int, title: str) -> None:
+    """Paths of the somatic amplitudes over contours of the divergence."""
+    from ..experiments.two_afferents import START, TEACHER
+
+    _contours(panel, data["divergence"].values)
+    names = ("in somatic coordinates", "one synapse attenuated", "saturating synapses")
+    styles = ("-", "--", ":")
+    for k, (label, style) in enumerate(zip(names, styles, strict=True)):
+        path = 2 * data.path.isel(rule=rule, parametrisation=k).values
+        panel.plot(*path.T, style, color=SHADES[k], lw=2.4 - 0.5 * k, label=label)
+    _ends(panel, START, TEACHER)
+    panel.set(title=title, xlabel="n w, 10 Hz input", ylabel="n w, 50 Hz input")
+
+
+def _bars(panel: Axes, terms: np.ndarray) -> None:
+    """The three terms (term, synapse) side by side at each of four synapses."""
+    names = ("homosynaptic", "uniform", "proportional")
+    places = np.arange(terms.shape[1])
+    for k, (row, name) in enumerate(zip(terms, names, strict=True)):
+        panel.bar(places + 0.27 * (k - 1), row, 0.25, color=SHADES[k], label=name)
+    panel.axhline(0.0, color="black", lw=0.8)
+    panel.set_xticks(places, ["strong" if k % 2 else "weak" for k in places])
+    panel.set(xlabel="two stimulated, two silent", ylabel="change (1/mV)")
+    panel.legend(frameon=False, fontsize="small", loc="upper right")
+
+
 FIG1 = Experiment(
     "fig1",
     "Figs. 1, 8",
@@ -393,7 +458,7 @@ FIG1 = Experiment(
     Coordinates,
     steps_in_coordinates,
     parametrisation_claims,
-    figures.coordinates,
+    draw_coordinates,
     without_metric,
     DIMS,
     float64=True,

@@ -15,16 +15,16 @@ import jax.random as jr
 import numpy as np
 import xarray
 from jaxtyping import Array, Float, Key
+from matplotlib.figure import Figure
 
 from .... import AbstractConfig, Scalar
 from ...._arguments import check_bins, real, require, whole
 from ....circuits import input_moments, SynapticKernel
 from ....curvature import natural_gradient
-from ....experiment import Claim, Experiment, Plan
+from ....experiment import Claim, Experiment, panels, Plan, SHADES
 from ....numerics import eigvalsh
 from ....signals import InputMoments
 from .. import layer as layers
-from ..figures import layer as figures
 from ..layer import layer_fisher, layer_loss, SpikingLayer
 
 
@@ -228,6 +228,68 @@ def without_metric(plan: Plan) -> Plan:
     return plan._replace(config=dataclasses.replace(plan.config, metric=False))
 
 
+STYLES = {  # label, colour
+    "euclidean": ("Euclidean", SHADES[2]),
+    "own": ("unit-wise, own spikes", SHADES[3]),
+    "unitwise": ("unit-wise, outputs' spikes", SHADES[0]),
+    "kfac": ("K-FAC", SHADES[1]),
+    "whole": ("closed form of the layer", SHADES[4]),
+    "exact": ("dense Fisher", "0.2"),
+}
+
+
+def draw_angles(data: xarray.Dataset) -> Figure:
+    """Angle to the natural direction: a panel per case, a bar per rule and law."""
+    from ..experiments.layer import CASES, LAWS, RULES
+
+    figure, axes = panels(1, len(CASES), 2.4, 2.7)
+    places = np.arange(len(RULES))
+    mean, spread = data.angle.mean("seed"), data.angle.std("seed", ddof=1)
+    error = spread / np.sqrt(data.sizes["seed"])
+    labels = [STYLES[rule][0] for rule in RULES[:-1]] + ["dense, another sample"]
+    for i, (panel, title) in enumerate(zip(axes[0], CASES, strict=True)):
+        for k in range(len(LAWS)):
+            at = {"case": i, "law": k}
+            panel.barh(
+                places + 0.4 * (k - 0.5),
+                mean.isel(at),
+                0.38,
+                xerr=error.isel(at),
+                color=[STYLES[rule][1] for rule in RULES],
+                alpha=(1.0, 0.4)[k],
+            )
+        panel.set(title=title, xlim=(0, 70), ylim=(len(RULES) - 0.5, -0.5))
+        panel.set_yticks(places, labels if i == 0 else [""] * len(labels))
+    figure.supxlabel(
+        "angle to the natural direction (degrees); full: Gaussian, pale: Poisson inputs"
+    )
+    return figure
+
+
+def draw_learning(data: xarray.Dataset) -> Figure:
+    """Loss against steps, each rule at its best rate; final loss against the rate."""
+    from ..experiments.layer import at_best, RULES
+
+    figure, axes = panels(1, 2, 3.9, 3.0)
+    curve, rate = axes[0]
+    best, factors = at_best(data), data.rate_factor.values
+    last = np.exp(np.log(data.loss.isel(step=-1)).mean("seed"))
+    last = last.transpose("rate_factor", "rule")
+    for i, rule in enumerate(RULES):
+        label, color = STYLES[rule]
+        style = "--" if rule == "exact" else "-"
+        curve.plot(best.isel(rule=i), style, color=color, lw=1.3, label=label)
+        rate.plot(factors, last.isel(rule=i), style, color=color, marker="o", ms=3)
+    curve.set(xlabel="step, at the best rate", ylabel="KL divergence (nat/s)")
+    curve.set(yscale="log")
+    rate.set(xlabel=r"learning rate (Euclidean: $\times\ 4/\lambda_{max}$)")
+    rate.set(ylabel="KL divergence at the end (nat/s)", xscale="log", yscale="log")
+    rate.set_xticks(factors, [f"{factor:g}" for factor in factors])
+    rate.minorticks_off()
+    figure.legend(loc="outside right center", frameon=False, fontsize="small")
+    return figure
+
+
 LAYER_ANGLES = Experiment(
     "layer_angles",
     "beyond the paper",
@@ -235,7 +297,7 @@ LAYER_ANGLES = Experiment(
     Layers,
     angles,
     angle_claims,
-    figures.angles,
+    draw_angles,
     without_metric,
     {"angle": ("case", "law", "rule")},
 )
@@ -354,7 +416,7 @@ LAYER = Experiment(
     Layers,
     learning,
     learning_claims,
-    figures.learning,
+    draw_learning,
     without_metric,
     {"loss": ("step", "rule")},
 )

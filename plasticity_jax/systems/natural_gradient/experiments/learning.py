@@ -10,9 +10,11 @@ import jax.random as jr
 import numpy as np
 import xarray
 from jaxtyping import Array, Float, Key
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from .... import simulate, State
-from ....experiment import Plan
+from ....experiment import panels, Plan, THEORY
 from ..config import build, Config
 from ..mean_field import (
     BIN,
@@ -201,3 +203,59 @@ def without_metric(plan: Plan) -> Plan:
     """Negative control: every student descends the Euclidean gradient."""
     config = dataclasses.replace(plan.config, metric=False)
     return plan._replace(config=config, seeds=min(plan.seeds, 4))
+
+
+EUCLIDEAN, NATURAL, APPROXIMATE = "#d1731c", "#1f5fa8", "#3f9b74"
+COLOURS = {
+    "euclidean": EUCLIDEAN,
+    "natural": NATURAL,
+    "approximate": APPROXIMATE,
+    "homosynaptic": "#8a5bb0",
+    "without_proportional": "#17a2b8",
+    "without_weights": "#707070",
+    "critical": "#e0a800",
+    "unstable": "#b3262e",
+    "adaptive": "#e377c2",
+}
+MINUTE = 60.0
+
+
+def _curve(panel: Axes, data: xarray.Dataset, name: str, spread: bool) -> None:
+    """Mean over trials of every student, its range, theory where there is one."""
+    minutes = data.time.values / MINUTE
+    for student in data.student.values:
+        runs = data[name].sel(student=student).transpose("seed", "time")
+        colour = COLOURS[student]
+        label = student.replace("_", " ")
+        panel.plot(minutes, runs.mean("seed"), color=colour, lw=1.6, label=label)
+        if spread:
+            low, high = runs.min("seed"), runs.max("seed")
+            panel.fill_between(minutes, low, high, color=colour, alpha=0.12, lw=0)
+        law = data.predicted_divergence.sel(student=student)
+        if name == "divergence" and np.isfinite(law.values).all():
+            panel.plot(minutes, law, "--", color=colour, lw=1.0)
+    panel.set_xlabel("time (min)")
+
+
+def _divergence(panel: Axes, data: xarray.Dataset, spread: bool = False) -> None:
+    _curve(panel, data, "divergence", spread)
+    panel.axhline(THRESHOLD, color=THEORY, lw=0.8, ls=":")
+    panel.set_yscale("log")
+    panel.set_ylabel("divergence per 0.5 ms")
+
+
+def draw_learning_curves(data: xarray.Dataset) -> Figure:
+    """Divergence (shaded: range over trials; dashed: theory), distance, rate error."""
+    figure, axes = panels(1, 3, 3.8, 3.0)
+    few = data.sizes["student"] <= 3
+    _divergence(axes[0, 0], data, spread=few)
+    for panel, name, says in (
+        (axes[0, 1], "distance", "distance of weights from teacher"),
+        (axes[0, 2], "rate_error", "rate error (Hz, root mean square)"),
+    ):
+        _curve(panel, data, name, spread=False)
+        panel.set_ylabel(says)
+        panel.set_ylim(0, 1.3 * float(data[name].isel(time=0).mean()))
+    handles, labels = axes[0, 2].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right upper", frameon=False)
+    return figure

@@ -11,17 +11,20 @@ import numpy as np
 import xarray
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Key
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from .... import AbstractConfig, Scalar, simulate, State, sweep, System
 from ...._arguments import real, require
 from ....circuits import Sigmoid, SpikingNeuron
-from ....experiment import Claim, Experiment, Plan
+from ....experiment import Claim, Experiment, panels, Plan
 from ....rules import NaturalGradient, NaturalTerms
 from ....tasks import SpikeTrains
-from ..figures import single as figures
 from ..potentials import stationary_potentials
 from ..single_theory import heterosynaptic_boundary
-from .learning import synapses_of
+from .learning import EUCLIDEAN, NATURAL, synapses_of
 
 
 Vector = Float[Array, " n"]
@@ -322,6 +325,78 @@ def homosynaptic_only(plan: Plan) -> Plan:
     return plan._replace(config=config)
 
 
+CELLS = ((1.6, 1.6), (2.5, 2.5), (4.5, 4.5))  # 1/n: Fig. 7E-G
+REGIMES = {"O1": "#cfe0f3", "O2": "#f6dcc3", "S": "#cfe8dc"}
+
+
+def draw_homo_and_hetero(data: xarray.Dataset) -> Figure:
+    """Figure 7: changes of both groups, the three regimes, and examples in time."""
+    figure, axes = panels(2, 3, 3.6, 2.9)
+    data = data.transpose("unstimulated", "stimulated", ...)
+    x, y = data.stimulated.values, data.unstimulated.values
+    own, other = (
+        data[name].mean("seed").values
+        for name in ("stimulated_change", "unstimulated_change")
+    )
+    for panel, change, group in zip(
+        axes[0], (own, other), ("stimulated", "silent"), strict=False
+    ):
+        limit = np.quantile(np.abs(change), 0.85)
+        image = panel.pcolormesh(
+            x, y, change, cmap="RdBu_r", vmin=-limit, vmax=limit, shading="nearest"
+        )
+        figure.colorbar(image, ax=panel, label="change (%)", extend="both")
+        panel.set_title(f"{group} synapses")
+    regime = np.where(own > 0, 0, np.where(other > 0, 1, 2))
+    colors = ListedColormap(list(REGIMES.values()))
+    axes[0, 2].pcolormesh(x, y, regime, cmap=colors, vmin=0, vmax=2, shading="nearest")
+    axes[0, 2].set_title("regimes")
+    _borders(axes[0, 2], data)
+    for panel in axes[0]:
+        panel.set(xlabel="stimulated weight (1/n)", ylabel="silent weight (1/n)")
+    for panel, (stimulated, unstimulated) in zip(axes[1], CELLS, strict=True):
+        cell = data.sel(
+            stimulated=stimulated, unstimulated=unstimulated, method="nearest"
+        )
+        _courses(panel, cell)
+    axes[1, 0].legend(frameon=False, fontsize="small")
+    return figure
+
+
+def _borders(panel: Axes, data: xarray.Dataset) -> None:
+    """Where theory has the borders of the regimes."""
+    low, high = float(data.unstimulated.min()), float(data.unstimulated.max())
+    drift = data.stimulated_drift.isel(unstimulated=0).values
+    panel.contour(
+        data.stimulated,
+        [low, high],
+        np.stack([drift, drift]),
+        [0.0],
+        colors="0.2",
+    )
+    flips = data.boundary.isel(unstimulated=0)
+    flips = flips.where(flips > 0).dropna("stimulated")
+    panel.plot(flips.stimulated, flips, "--", color="0.2", lw=1.5)
+    panel.set_ylim(low, high)
+    patches = [Patch(color=color, label=name) for name, color in REGIMES.items()]
+    panel.legend(handles=patches, fontsize="small", loc="lower right")
+
+
+def _courses(panel: Axes, cell: xarray.Dataset) -> None:
+    """Weights of both groups in time, relative to their start, every seed."""
+    percent = 100 * (cell.course / cell.course.isel(time=0) - 1)
+    for group, (name, color) in enumerate(
+        (("stimulated", NATURAL), ("silent", EUCLIDEAN))
+    ):
+        each = percent.isel(group=group).transpose("time", "seed").values
+        panel.plot(cell.time, each, color=color, lw=0.6, alpha=0.5)
+        panel.plot(cell.time, each.mean(axis=1), color=color, lw=1.8, label=name)
+    panel.axhline(0.0, color="0.8", lw=0.8, zorder=0)
+    panel.set(xlabel="time (s)", ylabel="change (%)")
+    start = f"{float(cell.stimulated):g}/n, {float(cell.unstimulated):g}/n"
+    panel.set_title(f"start at {start}")
+
+
 FIG7 = Experiment(
     "fig7",
     "Fig. 7",
@@ -329,7 +404,7 @@ FIG7 = Experiment(
     Groups,
     learned,
     fig7_claims,
-    figures.homo_and_hetero,
+    draw_homo_and_hetero,
     homosynaptic_only,
     DIMS,
     predict,

@@ -1,22 +1,27 @@
 """Fig. 9D, ablations and the constant of the approximate rule."""
 
 import math
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 import xarray
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from ....experiment import Claim, Experiment
+from ....experiment import Claim, Experiment, panels, SHADES, THEORY
 from ..config import Config
-from ..figures import learning as figures
-from ..mean_field import time_to_threshold
+from ..mean_field import THRESHOLD, time_to_threshold
 from .learning import (
+    COLOURS,
     crossing,
     crossing_error,
     DIMS,
+    draw_learning_curves,
     floor,
     learning_curves,
+    MINUTE,
     predict,
     speed_up,
     without_metric,
@@ -171,6 +176,56 @@ def _nearest(values: np.ndarray, results: list[float], at: float) -> float:
     return results[int(np.argmin(np.abs(values - at)))]
 
 
+def _family(panel: Axes, data: xarray.Dataset, axis: str, label: str) -> None:
+    """Mean curves of one student along an axis of the grid."""
+    for shade, value in zip(SHADES, data[axis].values, strict=False):
+        curve = data.divergence.sel({axis: value}).mean("seed")
+        panel.plot(data.time / MINUTE, curve, color=shade, label=label.format(value))
+    panel.axhline(THRESHOLD, color=THEORY, lw=0.8, ls=":")
+    panel.set(xlabel="time (min)", ylabel="divergence per 0.5 ms", yscale="log")
+    panel.legend(frameon=False, fontsize="small")
+
+
+def draw_robustness(data: xarray.Dataset) -> Figure:
+    """Time to the threshold against the learning rate; learning curves at both ends."""
+    from ..experiments.learning import crossing, crossing_error
+
+    figure, axes = panels(1, 2, 4.2, 3.0)
+    panel, factors = axes[0, 0], data.rate_factor.values
+    for student in ("euclidean", "natural"):
+        at = [data.sel(rate_factor=f) for f in factors]
+        times = np.array([crossing(here, student) for here in at]) / MINUTE
+        errors = np.array([crossing_error(here, student) for here in at]) / MINUTE
+        law = data.predicted_time.sel(student=student) / MINUTE
+        colour = COLOURS[student]
+        style: dict[str, Any] = {"marker": "o", "ms": 4, "lw": 1.4, "color": colour}
+        panel.errorbar(factors, times, errors, label=student, **style)
+        panel.plot(factors, law, "--", color=colour, lw=1.0)
+    panel.set(xlabel="learning rate / tuned", ylabel="time to threshold (min)")
+    panel.set_ylim(bottom=0)
+    panel.legend(frameon=False)
+    _family(axes[0, 1], data.sel(student="natural"), "rate_factor", "natural, {:g}")
+    return figure
+
+
+def draw_uniform_constant(data: xarray.Dataset) -> Figure:
+    """Residual divergence of the approximate rule against its uniform constant."""
+    from ..experiments.learning import floor
+
+    figure, axes = panels(1, 2, 4.2, 3.0)
+    panel, values = axes[0, 0], data.uniform.values
+    floors = [floor(data.sel(uniform=u), "approximate") for u in values]
+    law: Any = data.predicted_divergence.sel(student="approximate").isel(time=-1)
+    colour = COLOURS["approximate"]
+    panel.plot(values, floors, "o-", ms=4, color=colour, label="simulated")
+    panel.plot(values, law, "--", color=colour, lw=1.0, label="theory, without c_w")
+    panel.set(xlabel="c_u / area of the potential", ylabel="residual divergence")
+    panel.set_yscale("log")
+    panel.legend(frameon=False)
+    _family(axes[0, 1], data.sel(student="approximate"), "uniform", "c_u = {:g}")
+    return figure
+
+
 FIG9D = Experiment(
     "fig9d",
     "Fig. 9D",
@@ -178,7 +233,7 @@ FIG9D = Experiment(
     Config,
     learning_curves,
     fig9d_claims,
-    figures.robustness,
+    draw_robustness,
     without_metric,
     DIMS,
     predict,
@@ -190,7 +245,7 @@ ABLATIONS = Experiment(
     Config,
     learning_curves,
     ablation_claims,
-    figures.learning_curves,
+    draw_learning_curves,
     without_metric,
     DIMS,
     predict,
@@ -202,7 +257,7 @@ UNIFORM = Experiment(
     Config,
     learning_curves,
     uniform_claims,
-    figures.uniform_constant,
+    draw_uniform_constant,
     without_metric,
     DIMS,
     predict,

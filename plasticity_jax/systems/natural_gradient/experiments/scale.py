@@ -9,13 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 import xarray
 from jaxtyping import Array, Key
+from matplotlib.figure import Figure
 
 from .... import AbstractConfig, Scalar
 from ...._arguments import real, require, whole
 from ....circuits import RectifiedQuadratic, Sigmoid
 from ....curvature import mean_density
-from ....experiment import Claim, Experiment, Plan
-from ..figures import coefficients as figures
+from ....experiment import Claim, Experiment, panels, Plan, SHADES
 from ..theory import least_scale
 
 
@@ -156,6 +156,34 @@ def flat_density(plan: Plan) -> Plan:
     return plan._replace(config=dataclasses.replace(plan.config, curved=False))
 
 
+SHOWN_MEANS = (-5.0, 0.0, 5.0, 10.0, 15.0)  # mV
+
+
+def draw_global_scale(data: xarray.Dataset) -> Figure:
+    """Figure 10: the scale of changes against mean and variance of the voltage."""
+    from ..experiments.scale import MEANS, VARIANCES
+
+    figure, axes = panels(1, 2, 3.6, 2.9)
+    by_mean, by_variance = axes[0]
+    means, scale = np.asarray(MEANS), data.scale.mean("seed").values
+    shown = [VARIANCES.index(v) for v in (0.0, 1.0, 10.0, 60.0)]
+    for k, color in zip(shown, SHADES, strict=False):
+        row, label = scale[k], f"variance {VARIANCES[k]:g} mV$^2$"
+        by_mean.semilogy(means, row, color=color, lw=1.3, label=label)
+        by_mean.plot(means[row.argmin()], row.min(), "o", ms=4, color=color)
+    by_mean.plot(data.place.mean(), data.least.mean(), "+", ms=10, color="black")
+    by_mean.set(xlabel="mean voltage (mV)", ylabel="$\\gamma_s$ (mV$^2$/Hz)")
+    by_mean.legend(frameon=False, fontsize="small")
+    for mean, color in zip(SHOWN_MEANS, SHADES, strict=False):
+        column = scale[:, abs(means - mean).argmin()]
+        label = f"mean {mean:g} mV"
+        by_variance.semilogy(VARIANCES, column, "o-", ms=3, color=color, label=label)
+    by_variance.set(xlabel="variance (mV$^2$)", ylabel="$\\gamma_s$ (mV$^2$/Hz)")
+    by_variance.set_ylim(top=6 * scale[0, abs(means + 5).argmin()])
+    by_variance.legend(frameon=False, fontsize="small", ncols=2, loc="upper right")
+    return figure
+
+
 FIG10 = Experiment(
     "fig10",
     "Fig. 10",
@@ -163,7 +191,7 @@ FIG10 = Experiment(
     Voltage,
     global_scale,
     scale_claims,
-    figures.global_scale,
+    draw_global_scale,
     flat_density,
     {"scale": ("variance", "mean")},
     float64=True,

@@ -10,6 +10,8 @@ import jax.random as jr
 import numpy as np
 import xarray
 from jaxtyping import Array, Float, Key
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from .... import AbstractConfig, Scalar
 from ...._arguments import real, require, whole
@@ -20,9 +22,8 @@ from ....curvature import (
     skewed_glm_fisher,
     voltage_moments,
 )
-from ....experiment import Claim, Experiment, Plan
+from ....experiment import Claim, Experiment, panels, Plan, SHADES
 from ....measure import log_slope
-from ..figures import shot_noise as figures
 from ..shot_noise import fisher_error, shot_noise_fisher, update_angle
 
 
@@ -209,6 +210,56 @@ def without_skewness(plan: Plan) -> Plan:
     return plan._replace(config=dataclasses.replace(plan.config, skewness=0.0))
 
 
+ERRORS: dict[str, tuple[str, dict[str, Any]]] = {
+    "gaussian_error": ("Gaussian form", {"ls": "-", "marker": "o", "ms": 4}),
+    "skewed_error": ("with skewness", {"ls": "--", "marker": "o", "ms": 4}),
+    "leading": ("theory, leading part", {"ls": ":", "lw": 2.5}),
+}
+
+
+def draw_errors(data: xarray.Dataset) -> Figure:
+    """Error against the number of inputs: a panel per scale of the weights; angles."""
+    scales = data.weight_scale.values
+    figure, axes = panels(1, len(scales) + 1, 3.5, 3.0)
+    for panel, scale in zip(axes[0], scales, strict=False):
+        here = data.sel(weight_scale=scale)
+        for name, (_, style) in ERRORS.items():
+            _by_size(panel, here, name, style)
+        panel.set(yscale="log", title=f"weights uniform in ±{scale:g}/n")
+    axes[0, 0].set_ylabel("relative error of the metric")
+    for label, style in ERRORS.values():
+        axes[0, 0].plot([], [], color="k", label=label, **style)
+    axes[0, 0].legend(frameon=False, fontsize="small", loc="lower left")
+    last = axes[0, -1]
+    _by_size(
+        last, data.sel(weight_scale=scales[0]), "angle", ERRORS["gaussian_error"][1]
+    )
+    last.set(ylabel="update off the way (degrees)")
+    last.set_title(f"Gaussian form, ±{scales[0]:g}/n")
+    last.set_ylim(bottom=0)
+    last.legend(frameon=False, fontsize="small", title="input rates (Hz)")
+    return figure
+
+
+def _by_size(
+    panel: Axes, data: xarray.Dataset, name: str, style: dict[str, Any]
+) -> None:
+    """Mean over draws of the weights with its standard error, a line per rates."""
+    mean = data[name].mean("seed")
+    error = data[name].std("seed") / np.sqrt(data.sizes["seed"])
+    (pattern,) = (dim for dim in mean.dims if dim != "size")
+    sizes = data["size"].values
+    for i, colour in zip(range(data.sizes[pattern]), SHADES, strict=False):
+        low, high = (float(data[rate][i]) for rate in ("low_rate", "high_rate"))
+        label = f"{low:g} / {high:g}" if name == "angle" else None
+        bar = None if name == "leading" else error.isel({pattern: i})
+        line = mean.isel({pattern: i})
+        panel.errorbar(sizes, line, bar, color=colour, label=label, **style)
+    panel.set(xscale="log", xlabel="inputs n")
+    panel.set_xticks(sizes, [f"{n:g}" for n in sizes])
+    panel.minorticks_off()
+
+
 SHOT_NOISE = Experiment(
     "shot_noise",
     "beyond the paper",
@@ -216,7 +267,7 @@ SHOT_NOISE = Experiment(
     ShotNoise,
     fisher_errors,
     shot_noise_claims,
-    figures.errors,
+    draw_errors,
     without_skewness,
     dict.fromkeys(("gaussian_error", "skewed_error", "angle", "leading"), ("size",)),
     predict=of_sizes,

@@ -7,14 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 import xarray
 from jaxtyping import Array, Key
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from .... import simulate, State, sweep, System
 from ....circuits import Afferents, SharedInput, SpikingNeuron
-from ....experiment import Claim, Experiment, Plan
+from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
 from ....rules import Separate
 from ....signals import SpikingSignals
 from ....tasks import Replay, SpikeTrains
-from ..figures import single as figures
 from ..single_synapse import (
     legacy_spikes,
     neuron_of,
@@ -24,7 +25,7 @@ from ..single_synapse import (
     StaleNeuron,
 )
 from ..single_theory import variance_law
-from .learning import synapses_of
+from .learning import EUCLIDEAN, NATURAL, synapses_of
 
 
 STUDENTS = ("natural", "euclidean")
@@ -268,6 +269,79 @@ def without_metric(plan: Plan) -> Plan:
     return plan._replace(config=dataclasses.replace(plan.config, metric=False))
 
 
+NEAR, FAR = 3.0, 7.0  # inverse attenuations of the examples of Fig. 4B
+EXAMPLES = ((50, 20), (50, 1), (10, 20))  # Hz, ms: Fig. 5B
+
+
+def draw_democracy(data: xarray.Dataset) -> Figure:
+    """Figure 4: dendritic weights in time, and their change along the dendrite."""
+    figure, axes = panels(1, 3, 3.3, 2.8)
+    course, absolute, relative = axes[0]
+    for place, color in ((NEAR, SHADES[1]), (FAR, SHADES[3])):
+        weight = data.published_weight.sel(inverse_attenuation=place)
+        course.plot(data.time, weight, color=color, lw=1.2)
+        label = f"1/α = {place:g}"
+        course.text(0.1, float(weight[0]) + 0.02, label, color=color)
+    course.set(xlabel="time (s)", ylabel="dendritic weight", ylim=(0, None))
+    course.set_xticks(np.arange(6))
+    course.set_title("published spikes")
+    places = data.inverse_attenuation.values
+    for rule, color in (("", NATURAL), ("_euclidean", EUCLIDEAN)):
+        label = "Euclidean" if rule else "natural"
+        for panel, name in ((absolute, "absolute"), (relative, "relative")):
+            _points(panel, places, data[name + rule], color, label)
+    relative.plot(
+        places, data.published, "x", ms=5, color=THEORY, label="published: 24.88 %"
+    )
+    absolute.set(ylabel="change of the weight")
+    relative.set(ylabel="relative change (%)")
+    for panel in (absolute, relative):
+        panel.set(xlabel="1/α (distance from the soma)", ylim=(0, None))
+        panel.set_xticks(places)
+        panel.legend(frameon=False, fontsize="small")
+    return figure
+
+
+def _points(
+    panel: Axes, places: np.ndarray, values: xarray.DataArray, color: str, label: str
+) -> None:
+    """Means over seeds with standard errors."""
+    mean = values.mean("seed").values
+    error = values.std("seed", ddof=1).values / np.sqrt(values.sizes["seed"])
+    panel.errorbar(places, mean, error, fmt="o", ms=4, lw=1.2, color=color, label=label)
+
+
+def draw_reliability(data: xarray.Dataset) -> Figure:
+    """Figure 5: potentials of one mean, weights in time, change against variance."""
+    figure, axes = panels(1, 3, 3.5, 2.9)
+    traces, course, summary = axes[0]
+    for i, ((rate, time), color) in enumerate(zip(EXAMPLES, SHADES, strict=False)):
+        here = np.isclose(data.rate, rate) & np.isclose(data.synaptic_time, time / 1e3)
+        example = data.isel(rate_synaptic_time=int(np.flatnonzero(here)[0]))
+        shift = 9.0 * (len(EXAMPLES) - 1 - i)
+        traces.plot(data.time, example.published_potential + shift, lw=0.5, color=color)
+        label = f"{rate} Hz, {time} ms, variance {float(example.variance):.2f}"
+        traces.text(0, shift + 6.2, label, color=color, fontsize="small")
+        percent = 100 * example.published_weight / example.published_weight[0]
+        course.plot(data.time, percent, lw=1.2, color=color)
+    traces.set(xlabel="time (s)", ylabel="synaptic potential (mV, shifted)")
+    traces.set(ylim=(-0.5, 9.0 * len(EXAMPLES) - 0.5), yticks=[0, 4])
+    course.set(xlabel="time (s)", ylabel="weight (% of its start)", ylim=(0, None))
+    course.set_title("published spikes")
+    ordered = data.sortby("variance")
+    variance = ordered.variance.values
+    summary.plot(
+        variance, ordered.law, "-", color=THEORY, label="law: 1/(1 + variance)"
+    )
+    _points(summary, variance, ordered.relative, NATURAL, "natural, mean")
+    summary.plot(
+        variance, ordered.published, "x", ms=5, color=SHADES[2], label="published"
+    )
+    summary.set(xlabel="variance (mV²)", ylabel="change (%)", ylim=(0, None))
+    summary.legend(frameon=False, fontsize="small")
+    return figure
+
+
 FIG4 = Experiment(
     "fig4",
     "Fig. 4",
@@ -275,7 +349,7 @@ FIG4 = Experiment(
     SingleSynapse,
     learned,
     fig4_claims,
-    figures.democracy,
+    draw_democracy,
     without_metric,
     predict=predict_attenuation,
     float64=True,
@@ -287,7 +361,7 @@ FIG5 = Experiment(
     SingleSynapse,
     learned,
     fig5_claims,
-    figures.reliability,
+    draw_reliability,
     without_metric,
     predict=predict_variance,
     float64=True,

@@ -11,6 +11,7 @@ import jax.random as jr
 import numpy as np
 import xarray
 from jaxtyping import Array, Key
+from matplotlib.figure import Figure
 
 from .... import (
     AbstractConfig,
@@ -22,7 +23,7 @@ from .... import (
 )
 from ...._arguments import real, require, whole
 from ....circuits import SharedInput, SpikingNeuron
-from ....experiment import Claim, Experiment, Plan
+from ....experiment import Claim, Experiment, panels, Plan, THEORY
 from ....rules import (
     DenseNaturalGradient,
     EuclideanGradient,
@@ -31,11 +32,10 @@ from ....rules import (
     SkewedNaturalGradient,
 )
 from ....tasks import SpikeTrains
-from ..figures import shot_noise as figures
 from ..mean_field import BIN
 from ..shot_noise import draw_potentials, fisher_error
 from ..theory import divergence
-from .learning import crossing, floor, synapses_of
+from .learning import COLOURS, crossing, floor, synapses_of
 from .shot_noise import check_sizes, drawn_weights, Matrix, metrics, of_sizes
 
 
@@ -219,6 +219,36 @@ def without_metric(plan: Plan) -> Plan:
     return plan._replace(config=dataclasses.replace(plan.config, metric=False))
 
 
+LABELS = {
+    "euclidean": ("no metric (Euclidean)", COLOURS["euclidean"]),
+    "natural": ("Gaussian", COLOURS["natural"]),
+    "skewed": ("with skewness", COLOURS["approximate"]),
+    "exact": ("exact", "k"),
+}
+
+
+def draw_learning(data: xarray.Dataset) -> Figure:
+    """Learning curves: a row per scale of the weights, a column per size."""
+    scales, sizes = data.weight_scale.values, data["size"].values
+    figure, axes = panels(len(scales), len(sizes), 3.3, 2.7)
+    for i, j in np.ndindex(len(scales), len(sizes)):
+        panel = axes[i, j]
+        here = data.sel(weight_scale=scales[i], size=sizes[j])
+        for name, (label, colour) in LABELS.items():
+            runs = here.divergence.sel(student=name).transpose("seed", "time")
+            panel.plot(data.time, runs.mean("seed"), color=colour, label=label, lw=1.5)
+        for level in (1.0, 2.0):
+            panel.axhline(level, color=THEORY, lw=0.8, ls=":")
+        panel.set_yscale("log")
+        panel.set_title(f"n = {sizes[j]:g}, weights ±{scales[i] / sizes[j]:.2g}")
+        if j == 0:
+            panel.set_ylabel("divergence / intended residual")
+        if i == len(scales) - 1:
+            panel.set_xlabel("time x learning rate")
+    axes[0, -1].legend(frameon=False, fontsize="small")
+    return figure
+
+
 SKEWED = Experiment(
     "skewed",
     "beyond the paper",
@@ -226,7 +256,7 @@ SKEWED = Experiment(
     Skewed,
     learning_with_metrics,
     skewed_claims,
-    figures.learning,
+    draw_learning,
     without_metric,
     {"divergence": ("size", "student", "time"), "metric_error": ("size", "form")},
     predict=of_students,

@@ -12,6 +12,8 @@ import jax.random as jr
 import numpy as np
 import xarray
 from jaxtyping import Array, Float, Key
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from .... import (
     AbstractConfig,
@@ -23,12 +25,12 @@ from .... import (
 )
 from ...._arguments import real, require, whole
 from ....circuits import SharedInput, Sigmoid, SpikingNeuron, SynapticKernel
-from ....experiment import Claim, Experiment, Plan
+from ....experiment import Claim, Experiment, panels, Plan
 from ....rules import EuclideanGradient, NaturalGradient, Separate
 from ....tasks import SpikeTrains
-from ..figures import geometry as figures
 from ..potentials import stationary_potentials
 from ..theory import divergence
+from .learning import EUCLIDEAN, NATURAL
 
 
 Vector = Float[Array, " n"]
@@ -339,6 +341,60 @@ def without_metric(plan: Plan) -> Plan:
     return plan._replace(config=dataclasses.replace(plan.config, metric=False))
 
 
+LEVELS = (0.001, 0.003, 0.005, 0.009, 0.015, 0.02, 0.03, 0.04)
+
+
+def _contours(panel: Axes, divergence: np.ndarray) -> None:
+    from ..experiments.two_afferents import GRID
+
+    grid = 2 * np.asarray(GRID)
+    panel.contour(grid, grid, divergence, LEVELS, colors="0.75", linewidths=0.7)
+
+
+def _ends(panel: Axes, start: tuple[float, ...], target: tuple[float, ...]) -> None:
+    panel.plot(*(2 * np.asarray(start)), "o", color="black", ms=5)
+    panel.plot(*(2 * np.asarray(target)), "*", color="#b3262e", ms=12)
+    panel.set(aspect="equal", xlim=(-0.4, 0.6), ylim=(-0.4, 0.6))
+
+
+def draw_two_afferents(data: xarray.Dataset) -> Figure:
+    """Figures 3D-E: mean paths, single trials, directions of the mean change."""
+    from ..experiments.two_afferents import START, TEACHER
+
+    figure, axes = panels(1, 3, 3.4, 3.2)
+    colors = {"euclidean": EUCLIDEAN, "natural": NATURAL}
+    places = 2 * data.place.values
+    for panel, (student, color) in zip(axes[0], colors.items(), strict=False):
+        here = data.sel(student=student)
+        _contours(panel, data["divergence"].values)
+        for trial in range(min(12, data.sizes["seed"])):
+            single = 2 * here.weight.isel(seed=trial).values
+            panel.plot(*single.T, color=color, lw=0.4, alpha=0.4)
+        mean = 2 * here.weight.mean("seed").values
+        panel.plot(*mean.T, color=color, lw=2.5, label="mean of the trials")
+        theory = 2 * here.predicted_weight.values
+        panel.plot(*theory.T, "--", color="black", lw=1, label="mean change")
+        arrows = here.field.values
+        arrows = arrows / np.linalg.norm(arrows, axis=1, keepdims=True)
+        panel.quiver(*places.T, *arrows.T, color="0.35", width=0.005, scale=14)
+        _ends(panel, START, TEACHER)
+        panel.set(
+            title=student.capitalize(),
+            xlabel="n w, 10 Hz input",
+            ylabel="n w, 50 Hz input",
+        )
+    axes[0, 0].legend(frameon=False, fontsize="small", loc="lower left")
+    turns = axes[0, 2]
+    order = np.argsort(data.angle.sel(student="euclidean").values)
+    for student, color in colors.items():
+        angle = data.angle.sel(student=student).values[order]
+        turns.plot(angle, "o", color=color, ms=4, label=student)
+        turns.axhline(angle.mean(), color=color, lw=1)
+    turns.set(xlabel="point of the grid", ylabel="angle to the target (degrees)")
+    turns.legend(frameon=False, fontsize="small")
+    return figure
+
+
 FIG3DE = Experiment(
     "fig3de",
     "Fig. 3D-E",
@@ -346,7 +402,7 @@ FIG3DE = Experiment(
     TwoAfferents,
     learning_paths,
     paths_claims,
-    figures.two_afferents,
+    draw_two_afferents,
     without_metric,
     DIMS,
     predict,

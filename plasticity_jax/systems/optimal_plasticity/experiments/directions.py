@@ -6,18 +6,19 @@ from typing import Any
 
 import jax.numpy as jnp
 import jax.random as jr
+import numpy as np
 import xarray
 from jaxtyping import Array, Key
+from matplotlib.figure import Figure
 
 from .... import simulate, State
 from ....curvature import hessian, quadratic_form
-from ....experiment import Claim, Experiment, Plan
+from ....experiment import Claim, Experiment, panels, Plan
 from ....numerics import tree_norm
 from ....signals import LossSignals
-from .. import figures
 from ..config import build, Config, Directions, objective
 from ..theory import mean_curvature
-from .steady import before_step, loss_of
+from .steady import before_step, BEST, loss_of, SIMULATED, THEORY
 
 
 RECORDS = 8  # of the curvature over the second half of a run
@@ -134,6 +135,42 @@ def blind_first_order(plan: Plan) -> Plan:
     return plan._replace(config=dataclasses.replace(plan.config, blind=True))
 
 
+def draw_curvature_table(data: xarray.Dataset) -> Figure:
+    """Table 2: curvature along each order's steps over the average, per regime."""
+    figure, axes = panels(1, 3, 2.9, 2.8)
+    mean, spread = data.steepness.mean("seed"), data.steepness.std("seed", ddof=1)
+    for i, (panel, order) in enumerate(zip(axes[0], ORDERS, strict=True)):
+        places = np.arange(len(REGIMES))
+        values = mean.isel(order=i).values
+        error = spread.isel(order=i).values / np.sqrt(data.sizes["seed"])
+        panel.bar(places, values, yerr=error, color=SIMULATED, width=0.6)
+        panel.axhline(1.0, color=BEST, lw=1)
+        labels = [name.replace(" ", "\n") for name in REGIMES]
+        panel.set_xticks(places, labels)
+        panel.set(title=f"{order} order", yscale="log" if i else "linear")
+    axes[0, 0].set_ylabel("curvature along the step\nover the average")
+    return figure
+
+
+def draw_learning(data: xarray.Dataset) -> Figure:
+    """Eq. 10: the optimal ratio beside the maintenance bound, while the error falls."""
+    figure, axes = panels(1, 2, 4.0, 2.9)
+    loss, ratio = axes[0]
+    steps = np.arange(1, data.sizes["step"] + 1)
+    loss.loglog(
+        steps, data.loss.transpose("step", "seed").values, lw=0.8, color=SIMULATED
+    )
+    loss.set(xlabel="step", ylabel="error")
+    for name, color, label in (
+        ("optimal", SIMULATED, "optimal length / fluctuation (Eq. 6)"),
+        ("maintenance", THEORY, "maintenance (Eq. 9)"),
+    ):
+        ratio.loglog(steps, data[name].median("seed"), lw=1, color=color, label=label)
+    ratio.set(xlabel="step", ylabel="ratio")
+    ratio.legend(frameon=False, fontsize="small")
+    return figure
+
+
 TABLE2 = Experiment(
     "table2",
     "Table 2",
@@ -141,7 +178,7 @@ TABLE2 = Experiment(
     Directions,
     curvature_table,
     table2_claims,
-    figures.curvature_table,
+    draw_curvature_table,
     blind_first_order,
     {"steepness": ("order", "regime")},
     float64=True,
@@ -231,7 +268,7 @@ LEARNING = Experiment(
     Config,
     learning_then_maintenance,
     learning_claims,
-    figures.learning,
+    draw_learning,
     trained_already,
     {"loss": ("step",), "optimal": ("step",), "maintenance": ("step",)},
 )

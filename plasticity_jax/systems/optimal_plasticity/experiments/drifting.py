@@ -10,14 +10,14 @@ import numpy as np
 import xarray
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Key
+from matplotlib.figure import Figure
 
 from .... import simulate, State
-from ....experiment import Claim, Experiment, Plan
+from ....experiment import Claim, Experiment, panels, Plan
 from ....measure import log_slope, log_vertex
 from ....signals import LossSignals
-from .. import figures
 from ..config import build, Config
-from .steady import loss_of
+from .steady import BEST, loss_of, SIMULATED, THEORY
 
 
 STAGES = (0.05, *np.arange(0.1, 1.01, 0.1).round(1), 1.25, 1.5, 2.0, 2.5, 3.0)
@@ -151,6 +151,38 @@ def without_gradient(plan: Plan) -> Plan:
     return plan._replace(config=dataclasses.replace(plan.config, rule="noise"))
 
 
+SHADES = ("#1f5fa8", "#3f9b74", "#d1731c", "#8a5bb0", "#707070")
+
+
+def draw_stages_and_drift(data: xarray.Dataset) -> Figure:
+    """Figure 1: error in stages of the ratio; error and weights at ratio 1."""
+    figure, axes = panels(1, 3, 3.6, 2.9)
+    curve, weights, distance = axes[0]
+    mean = data.stage_loss.mean("seed")
+    error = data.stage_loss.std("seed", ddof=1) / np.sqrt(data.sizes["seed"])
+    curve.errorbar(STAGES, mean, error, marker="o", ms=4, color=SIMULATED)
+    curve.axvline(1.0, color="0.8", lw=0.8, zorder=0)
+    curve.set(xlabel="compensation / fluctuation", ylabel="error", yscale="log")
+    steps = EVERY * np.arange(1, data.sizes["record"] + 1)
+    error_trace = data.error.isel(seed=0)
+    for i, color in zip(range(data.sizes["synapse"]), SHADES, strict=False):
+        weights.plot(steps, data.weight.isel(seed=0, synapse=i), color=color, lw=1)
+    weights.set(xlabel="step at ratio 1", ylabel="weights")
+    inset = weights.inset_axes((0.0, 1.05, 1.0, 0.3), sharex=weights)
+    inset.plot(steps, error_trace, color=BEST, lw=1)
+    inset.set(ylabel="error", ylim=(0, None))
+    inset.tick_params(labelbottom=False)
+    inset.spines[["top", "right"]].set_visible(False)
+    each = data.distance.transpose("record", "seed").values[1:]
+    distance.plot(steps[1:], each, color=SIMULATED, lw=0.8, alpha=0.5)
+    guide = each[0].mean() * np.sqrt(steps[1:] / steps[1])
+    distance.plot(steps[1:], guide, "--", color=THEORY, label="square root")
+    distance.set(xlabel="steps", ylabel="distance of the weights")
+    distance.set(xscale="log", yscale="log")
+    distance.legend(frameon=False)
+    return figure
+
+
 FIG1 = Experiment(
     "fig1",
     "Fig. 1b, c",
@@ -158,7 +190,7 @@ FIG1 = Experiment(
     Config,
     stages_and_drift,
     fig1_claims,
-    figures.stages_and_drift,
+    draw_stages_and_drift,
     without_gradient,
     {
         "stage_loss": ("stage",),

@@ -7,20 +7,22 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
+import numpy as np
 import xarray
 from jaxtyping import Array, Float, Key
+from matplotlib.figure import Figure
 
 from .... import Scalar, simulate, State, System
 from ....circuits import LossCircuit
 from ....curvature import newton_direction, quadratic_form
-from ....experiment import Claim, Experiment, Plan
+from ....experiment import Claim, Experiment, panels, Plan
 from ....numerics import tree_norm, tree_unit
 from ....rules import Descent, Normalised, OptimalMagnitude, Wiener
 from ....signals import LossSignals
 from ....tasks import Constant
-from .. import figures
 from ..config import Landscape
 from ..theory import optimal_length
+from .steady import BEST, SIMULATED, THEORY
 
 
 Point = Float[Array, " 2"]
@@ -214,6 +216,58 @@ def round_bowl(plan: Plan) -> Plan:
     return plan._replace(config=config)
 
 
+def draw_step_lengths(data: xarray.Dataset) -> Figure:
+    """Figure 3: the loss along two directions, and repair in a steady state."""
+    figure, axes = panels(1, 2, 3.8, 2.9)
+    along, repair = axes[0]
+    for i, (name, color) in enumerate(
+        {"gradient": SIMULATED, "corrupted": THEORY}.items()
+    ):
+        steps = data.steps.isel(seed=0, direction=i).values
+        curve = data.curve.isel(seed=0, direction=i).values
+        along.plot(steps, curve, color=color, label=name)
+        along.plot(steps[curve.argmin()], curve.min(), "*", ms=12, color=BEST)
+    along.axhline(float(data.curve.isel(seed=0, direction=0, place=0)), color="0.8")
+    along.set(xlabel="step length", ylabel="loss")
+    along.legend(frameon=False)
+    seeds = np.arange(data.sizes["seed"])
+    repair.bar(seeds, data.repair.values, color=SIMULATED, width=0.6)
+    repair.axhline(1.0, color="0.4", lw=0.8)
+    repair.set(xlabel="seed", ylabel="optimal repair / fluctuation", xticks=seeds)
+    return figure
+
+
+def draw_level_sets(data: xarray.Dataset) -> Figure:
+    """Figure 4: optimal steps between level sets; their length, gain and curvature."""
+    figure, axes = panels(1, 4, 2.7, 2.7)
+    labels, colors = ("gradient", "corrupted"), (SIMULATED, THEORY)
+    example = data.isel(seed=0)
+    stiffness, start = example.eigenvalue.values, example.start.values
+    side = 1.5 * np.linalg.norm(start)
+    x, y = np.meshgrid(*[np.linspace(-side, side, 200)] * 2)
+    bowl = (stiffness[0] * x**2 + stiffness[1] * y**2) / 2
+    panel = axes[0, 0]
+    panel.contour(x, y, bowl, np.geomspace(0.02, 2, 8) * bowl.max(), colors="0.8")
+    for end, color in zip(example.end.values, colors, strict=True):
+        value = (stiffness * end**2).sum() / 2
+        panel.contour(x, y, bowl, [value], colors=[color], linewidths=0.8)
+        panel.annotate(
+            "", end, start, arrowprops={"arrowstyle": "->", "color": color, "lw": 2}
+        )
+    panel.plot(0, 0, "*", ms=11, color=BEST)
+    panel.set(aspect="equal", xticks=[], yticks=[], title="steps end tangent")
+    named = {
+        "curvature": "curvature along the step",
+        "length": "optimal length",
+        "gain": "gain of the optimal step",
+    }
+    for panel, (name, label) in zip(axes[0, 1:], named.items(), strict=True):
+        mean = data[name].mean("seed").values
+        panel.bar(labels, mean, color=colors, width=0.6)
+        panel.set(ylabel=label)
+    return figure
+
+
 FIG3 = Experiment(
     "fig3",
     "Fig. 3",
@@ -221,7 +275,7 @@ FIG3 = Experiment(
     Landscape,
     steps_on_a_bowl,
     fig3_claims,
-    figures.step_lengths,
+    draw_step_lengths,
     round_bowl,
     DIMS,
     float64=True,
@@ -233,7 +287,7 @@ FIG4 = Experiment(
     Landscape,
     steps_on_a_bowl,
     fig4_claims,
-    figures.level_sets,
+    draw_level_sets,
     round_bowl,
     DIMS,
     float64=True,

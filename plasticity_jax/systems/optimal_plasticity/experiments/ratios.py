@@ -4,13 +4,15 @@ import dataclasses
 
 import numpy as np
 import xarray
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from ....experiment import Claim, Experiment, Plan
+from ....experiment import Claim, Experiment, panels, Plan
 from ....measure import STATIONARY
-from .. import figures
 from ..config import Config
 from .steady import (
     at,
+    BEST,
     best_is,
     DIMS,
     growth_with_size,
@@ -20,7 +22,9 @@ from .steady import (
     overshoot,
     predict,
     share_of_valleys,
+    SIMULATED,
     steady_state,
+    THEORY,
     unsettled,
     without_gradient,
 )
@@ -329,6 +333,56 @@ def with_all_directions(plan: Plan) -> Plan:
     return plan._replace(config=dataclasses.replace(plan.config, fluctuating_share=1.0))
 
 
+def draw_ratio_grid(data: xarray.Dataset) -> Figure:
+    """Steady-state error against the ratio: a row per corruption, a column per size."""
+    for name in ("fluctuation_size", "corruption"):
+        if name not in data.dims:
+            data = data.expand_dims(name)
+    rows, columns = data.sizes["corruption"], data.sizes["fluctuation_size"]
+    flat = columns == 1
+    figure, axes = panels(*((1, rows) if flat else (rows, columns)), 3.3, 2.5)
+    for i, j in np.ndindex(rows, columns):
+        panel = axes[0, i] if flat else axes[i, j]
+        _ratio_panel(panel, data.isel({"corruption": i, "fluctuation_size": j}))
+        rho = data.corruption.values[i] if "corruption" in data.coords else None
+        if flat and rho is not None:
+            panel.set_title(f"corruption {rho:g}")
+        elif not flat and i == 0:
+            size = data.fluctuation_size.values[j]
+            panel.set_title(f"noise per weight {size:g}")
+        if (flat and i == 0) or (not flat and j == 0):
+            row = "" if flat else f"\ncorruption {rho:g}"
+            panel.set_ylabel(f"steady-state error{row}")
+        if flat or i == rows - 1:
+            panel.set_xlabel("compensation / fluctuation")
+    axes[0, 0].legend(frameon=False, fontsize="small")
+    return figure
+
+
+def _ratio_panel(panel: Axes, data: xarray.Dataset) -> None:
+    loss = data.loss.transpose("ratio", "seed")
+    mean = loss.mean("seed").values
+    error = loss.std("seed", ddof=1).values / np.sqrt(loss.sizes["seed"])
+    ratios = data.ratio.values
+    panel.errorbar(
+        ratios,
+        mean,
+        error,
+        marker="o",
+        ms=4,
+        lw=1.2,
+        color=SIMULATED,
+        label="simulated",
+    )
+    law = data.predicted_loss.mean("seed").values
+    panel.plot(ratios, law, "--", color=THEORY, lw=1.5, label="from the Hessian")
+    lowest = int(mean.argmin())
+    panel.plot(ratios[lowest], mean[lowest], "*", ms=13, color=BEST, label="least")
+    panel.axvline(1.0, color="0.8", lw=0.8, zorder=0)
+    panel.set_yscale("log")
+    panel.set_ylim(mean.min() / 1.6, mean.max() * 1.6)
+
+
 FIG5 = Experiment(
     "fig5",
     "Fig. 5",
@@ -336,7 +390,7 @@ FIG5 = Experiment(
     Config,
     steady_state,
     fig5_claims,
-    figures.ratio_grid,
+    draw_ratio_grid,
     without_gradient,
     DIMS,
     predict,
@@ -348,7 +402,7 @@ FIG5S1 = Experiment(
     Config,
     steady_state,
     fig5s1_claims,
-    figures.ratio_grid,
+    draw_ratio_grid,
     without_gradient,
     DIMS,
     predict,
@@ -360,7 +414,7 @@ FIG5S1_IID = Experiment(
     Config,
     steady_state,
     fig5s1_iid_claims,
-    figures.ratio_grid,
+    draw_ratio_grid,
     without_gradient,
     DIMS,
     predict,
@@ -372,7 +426,7 @@ FIG5_BEELINE = Experiment(
     Config,
     steady_state,
     beeline_claims,
-    figures.ratio_grid,
+    draw_ratio_grid,
     without_gradient,
     DIMS,
     predict,
@@ -384,7 +438,7 @@ RESTRICTED = Experiment(
     Config,
     steady_state,
     restricted_claims,
-    figures.ratio_grid,
+    draw_ratio_grid,
     with_all_directions,
     DIMS,
     predict,

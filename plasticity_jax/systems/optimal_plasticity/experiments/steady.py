@@ -220,3 +220,6 @@ def without_gradient(plan: Plan) -> Plan:
     fewer = {"corruption": [0.1]} if "corruption" in plan.grid else {}
     config = dataclasses.replace(plan.config, rule="noise")
     return Plan(config, {**plan.grid, **fewer}, min(plan.seeds, 2))
+
+
+SIMULATED, THEORY, BEST = "#1f5fa8", "#d1731c", "#b3262e"

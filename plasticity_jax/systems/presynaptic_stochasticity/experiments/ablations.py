@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import xarray
 from jaxtyping import Array, Key
+from matplotlib.figure import Figure
 
-from ....experiment import Claim, Experiment, Plan
+from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
 from ..config import Config, images_of, PAIRS, Source
-from ..figures import lifelong as figures
 from ..training import learn
 from .lifelong import images, known, REMOVED, spread, still, summary
 
@@ -142,6 +142,32 @@ def ablation_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim
     ]
 
 
+def draw_ablations(data: xarray.Dataset) -> Figure:
+    """Every variant: mean accuracy and forgetting, and its mean release probability."""
+    from ..experiments.ablations import summary, VARIANTS
+
+    names = list(VARIANTS)
+    seen = summary(data).sel(learner=names).transpose("learner", "seed", ...)
+    place = np.arange(len(names))[::-1]
+    figure, (row,) = panels(1, 3, 3.6, 3.6)
+    for k, (name, words) in enumerate(
+        (("mean", "mean accuracy after the last task"), ("forgetting", "forgetting"))
+    ):
+        row[k].barh(place, seen[name].mean("seed"), 0.7, color=SHADES[k])
+        row[k].plot(seen[name].values, place, ".", color="black", ms=3)
+        row[k].axvline(
+            float(seen[name].sel(learner="full").mean()), color=THEORY, ls="--"
+        )
+        row[k].set(xlabel=words)
+        row[k].set_yticks(place, names if k == 0 else [])
+    row[0].set_xlim(0.4, 1.0)
+    end = data.frozen.isel(after=-1).mean("seed").sel(learner=names)
+    row[2].barh(place, end, 0.7, color=SHADES[2])
+    row[2].set(xlabel="frozen share of the synapses", xlim=(0, 1))
+    row[2].set_yticks(place, [])
+    return figure
+
+
 ABLATIONS = Experiment(
     "ablations",
     "Figure 5a",
@@ -149,7 +175,7 @@ ABLATIONS = Experiment(
     Config,
     ablated,
     ablation_claims,
-    figures.ablations,
+    draw_ablations,
     still,
     dims={
         "accuracy": ("learner", "after", "task"),

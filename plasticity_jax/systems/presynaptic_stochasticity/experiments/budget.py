@@ -15,9 +15,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
+import numpy as np
 import xarray
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Key
+from matplotlib.figure import Figure
 
 from .... import (
     AbstractConfig,
@@ -27,13 +29,12 @@ from .... import (
     System,
 )
 from ...._arguments import real, require
-from ....experiment import Claim, Experiment, Plan
+from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
 from ....measure import mutual_information
 from ....numerics import ratio
 from ....synapses import Stochastic
 from ....tasks import standardised
 from ..config import build, Config, images_of, Source, statistics
-from ..figures import beyond as figures
 from ..networks import hits, predict
 from ..training import stream_of, weights_of
 
@@ -237,6 +238,49 @@ def unbounded(plan: Plan) -> Plan:
     return plan._replace(config=dataclasses.replace(plan.config, bounded=False))
 
 
+def draw_budget(data: xarray.Dataset) -> Figure:
+    """Information and accuracy against the budget; what release becomes."""
+    figure, axes = panels(1, 3, 3.7, 3.3)
+    left, middle, right = axes[0]
+    count = data.sizes["seed"]
+    styles = {
+        "plastic": (SHADES[0], "o-"),
+        "fixed release": (SHADES[2], "s-"),
+        "deterministic": (SHADES[5], "o-"),
+        "plastic, shuffled": (SHADES[4], "s:"),
+    }
+    for name, (colour, style) in styles.items():
+        here = data.sel(model=name)
+        for axis, values in ((left, here.bits), (middle, here.accuracy)):
+            axis.errorbar(
+                data.budget,
+                values.mean("seed"),
+                values.std("seed") / count**0.5,
+                fmt=style,
+                color=colour,
+                ms=4,
+                capsize=2,
+                label=name,
+            )
+    left.axhline(np.log2(10), color=THEORY, lw=0.8, ls="--")
+    left.set_ylabel("information of one sample (bits)")
+    middle.set_ylabel("accuracy, votes of ten samples")
+    middle.legend(frameon=False, fontsize=8)
+    for values, label, colour in (
+        (data.release, "mean release probability", SHADES[0]),
+        (data.reliable, "share with $p \\geq 0.9$", SHADES[1]),
+    ):
+        right.plot(
+            data.budget, values.mean("seed"), "o-", ms=4, color=colour, label=label
+        )
+    right.set_ylim(0, 1)
+    right.set_ylabel("probability, share")
+    right.legend(frameon=False, fontsize=8)
+    for axis in axes[0]:
+        axis.set_xlabel(r"energy budget $\sum|\bar w|$")
+    return figure
+
+
 BUDGET = Experiment(
     "budget",
     "beyond the paper",
@@ -244,7 +288,7 @@ BUDGET = Experiment(
     BudgetConfig,
     budgeted,
     budget_claims,
-    figures.budget,
+    draw_budget,
     unbounded,
     {"accuracy": ("model",), "bits": ("model",), "energy": ("model",)},
     names,

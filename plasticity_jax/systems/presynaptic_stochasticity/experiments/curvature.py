@@ -15,17 +15,18 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
+import numpy as np
 import xarray
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, Key
+from matplotlib.figure import Figure
 
 from .... import Scalar, simulate, State, System
 from ....curvature import fisher_diagonal, hvp, quadratic_form
-from ....experiment import Claim, Experiment, Plan
+from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
 from ....measure import rank_correlation
 from ....synapses import Stochastic
 from ..config import build, Config, images_of, Source
-from ..figures import beyond as figures
 from ..networks import CrossEntropy
 from ..training import stream_of, task_sample
 
@@ -261,6 +262,69 @@ def unlearned(plan: Plan) -> Plan:
     return plan._replace(config=dataclasses.replace(plan.config, **still))
 
 
+def draw_curvature(data: xarray.Dataset) -> Figure:
+    """Fisher information along release, curvature of later changes, alignment."""
+    figure, axes = panels(1, 3, 3.7, 3.3)
+    left, middle, right = axes[0]
+    binned = data.binned.where(data.binned > 0)
+    shown = binned.mean("seed")
+    left.plot(data.release, shown, "o-", ms=4, color=SHADES[0])
+    left.set(yscale="log", xlabel="release probability", ylabel="mean Fisher diagonal")
+    rho = data.follows.mean("seed")
+    text = "\n".join(
+        f"{name}: {float(rho.sel({'with': name})):.2f}" for name in data["with"].values
+    )
+    left.text(
+        0.97,
+        0.04,
+        "rank correlation with\n" + text,
+        transform=left.transAxes,
+        ha="right",
+        va="bottom",
+        fontsize=7,
+    )
+    models = ("presynaptic", "shuffled release", "no consolidation")
+    places = np.arange(3)
+    for shift, (name, values) in zip(
+        (-0.2, 0.2),
+        (
+            (
+                "all directions",
+                data.relative / data.relative.sel(model=models[2]).mean("seed"),
+            ),
+            ("frozen synapses' share", data.carried),
+        ),
+        strict=True,
+    ):
+        here = [values.sel(model=model) for model in models]
+        middle.bar(
+            places + shift,
+            [float(x.mean()) for x in here],
+            0.38,
+            yerr=[float(x.std()) / x.sizes["seed"] ** 0.5 for x in here],
+            color=SHADES[0] if shift < 0 else SHADES[1],
+            label=name,
+            capsize=2,
+        )
+    middle.axhline(0, color=THEORY, lw=0.6)
+    middle.set_xticks(
+        places, ["presynaptic", "shuffled\nrelease", "no consol-\nidation"]
+    )
+    middle.set_ylabel("curvature of task 1 along later change")
+    middle.legend(frameon=False, fontsize=7, loc="upper right")
+    bars = (
+        ("$(1 - p)g$", data.modulated),
+        ("$g$", data.plain),
+        ("$(1 - p)g$,\nshuffled", data.misplaced),
+    )
+    for place, (_, values) in enumerate(bars):
+        right.bar(place, float(values.mean()), 0.6, color=SHADES[place], alpha=0.8)
+        right.plot(np.full(values.size, place), values, "k.", ms=4)
+    right.set_xticks(places, [name for name, _ in bars])
+    right.set_ylabel("cosine with the natural gradient")
+    return figure
+
+
 CURVATURE = Experiment(
     "curvature",
     "beyond the paper",
@@ -268,7 +332,7 @@ CURVATURE = Experiment(
     Config,
     curved,
     curvature_claims,
-    figures.curvature,
+    draw_curvature,
     unlearned,
     {
         "follows": ("with",),

@@ -11,12 +11,12 @@ import jax.random as jr
 import numpy as np
 import xarray
 from jaxtyping import Array, Key
+from matplotlib.figure import Figure
 
 from .... import Scalar
 from ...._arguments import real, require
-from ....experiment import Claim, Experiment, Plan
+from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
 from ..config import Config, images_of, Source
-from ..figures import energy as figures
 from ..trained import (
     accuracy,
     energy,
@@ -242,6 +242,90 @@ def constant(plan: Plan) -> Plan:
 
 MODEL_DIMS: dict[str, tuple[str, ...]] = dict.fromkeys(READOUTS, ("model",))
 
+
+NAMES = {
+    "presynaptic": "plastic release",
+    "deterministic": "deterministic",
+    "fixed": "fixed release",
+}
+COLORS = dict(zip(NAMES, (SHADES[0], SHADES[5], SHADES[2]), strict=True))
+
+
+def _errors(values: xarray.DataArray) -> tuple[xarray.DataArray, xarray.DataArray]:
+    """Mean over seeds and its standard error."""
+    return values.mean("seed"), values.std("seed") / values.seed.size**0.5
+
+
+def draw_information(data: xarray.Dataset) -> Figure:
+    """Figure 1: bits against energy, the best ratio, and all ratios over decay."""
+    from ..experiments.energy import efficiency
+
+    figure, axes = panels(1, 4, 3.0, 2.9)
+    plane, best, synapses, neurons = axes[0]
+    decays = np.arange(data.decay.size)
+    for model, name in NAMES.items():
+        here, color = data.sel(model=model), COLORS[model]
+        mean = here.mean("seed")
+        plane.plot(mean.energy, mean.information, "o-", ms=4, color=color, label=name)
+        for panel, kind in ((synapses, "energy"), (neurons, "neuronal")):
+            ratio, error = _errors(1000 * efficiency(here, kind))
+            panel.errorbar(decays, ratio, error, fmt="o-", ms=4, color=color)
+        ratio, error = _errors(1000 * efficiency(here))
+        top = int(ratio.argmax("decay"))
+        height, whisker = float(ratio[top]), float(error[top])
+        best.bar(name.replace(" ", "\n"), height, yerr=whisker, color=color)
+    plane.set(xlabel=r"energy $\sum|\bar w|$", ylabel="information (bits)")
+    plane.legend(frameon=False, fontsize="x-small")
+    best.set(ylabel="best bits per 1000 energy")
+    best.tick_params(axis="x", labelsize="x-small")
+    matched = int(np.argmin(np.abs(data.decay.values - float(data.matched))))
+    for panel, kind in ((synapses, "energy"), (neurons, "neuronal energy")):
+        panel.axvline(matched, ls=":", lw=1, color=THEORY)
+        panel.set_xticks(decays, [f"{x:g}" for x in data.decay.values])
+        panel.tick_params(axis="x", labelsize="x-small")
+        panel.set(xlabel="weight decay", ylabel=f"bits per 1000 {kind}")
+        panel.set_ylim(bottom=0)
+    return figure
+
+
+def draw_steps(data: xarray.Dataset) -> Figure:
+    """Bits per energy over the steps of release probability."""
+    from ..experiments.energy import efficiency
+
+    figure, axes = panels(1, 1, 3.6, 2.9)
+    (panel,) = axes[0]
+    for model in data.model.values:
+        mean, error = _errors(1000 * efficiency(data.sel(model=model)))
+        style = {"fmt": "o-", "ms": 4, "color": COLORS[model], "label": NAMES[model]}
+        panel.errorbar(data.up, mean, error, **style)
+    panel.set(xlabel="step of probability, up and down", ylabel="bits per 1000 energy")
+    panel.set_xticks(data.up.values)
+    panel.set_ylim(bottom=0)
+    panel.legend(frameon=False, fontsize="x-small")
+    return figure
+
+
+def draw_fixed_release(data: xarray.Dataset) -> Figure:
+    """Appendix 1-figure 1c: fixed release at every rate; the best plastic network."""
+    from ..experiments.energy import efficiency
+
+    figure, axes = panels(1, 1, 3.9, 2.9)
+    (panel,) = axes[0]
+    values = 1000 * efficiency(data)
+    for rate, color in zip(data.rate.values, SHADES[1:], strict=False):
+        mean, error = _errors(values.sel(model="fixed", rate=rate))
+        style = {"fmt": "o-", "ms": 4, "color": color, "label": f"rate {rate:g}"}
+        panel.errorbar(data.fixed_release, mean, error, **style)
+    best = float(values.sel(model="presynaptic").mean("seed").max())
+    panel.axhline(best, ls="--", lw=1, color=COLORS["presynaptic"])
+    panel.text(0.0, best, " plastic release", va="bottom", fontsize="x-small")
+    panel.set(xlabel="fixed release probability", ylabel="bits per 1000 energy")
+    panel.set_xlim(0, 1.03)
+    panel.set_ylim(0, 1.15 * best)
+    panel.legend(frameon=False, fontsize="x-small")
+    return figure
+
+
 FIG1 = Experiment(
     "fig1",
     "Fig. 1; Appendix 1-figure 1a, b",
@@ -249,7 +333,7 @@ FIG1 = Experiment(
     EnergyConfig,
     all_models,
     energy_claims,
-    figures.information,
+    draw_information,
     unplastic,
     MODEL_DIMS,
     _named(*MODELS),
@@ -262,7 +346,7 @@ FIG1_STEPS = Experiment(
     EnergyConfig,
     plastic_and_deterministic,
     steps_claims,
-    figures.steps,
+    draw_steps,
     stepless,
     MODEL_DIMS,
     _named(*MODELS[:2]),
@@ -275,7 +359,7 @@ FIXED_RELEASE = Experiment(
     EnergyConfig,
     plastic_and_fixed,
     fixed_release_claims,
-    figures.fixed_release,
+    draw_fixed_release,
     constant,
     MODEL_DIMS,
     _named(MODELS[0], MODELS[2]),

@@ -11,13 +11,14 @@ import numpy as np
 import xarray
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Key
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from .... import Scalar
-from ....experiment import Claim, Experiment, Plan
+from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
 from ....measure import rank_correlation
 from ....synapses import Stochastic
 from ..config import Config, images_of, Source
-from ..figures import energy as figures
 from ..trained import (
     accuracy,
     fisher,
@@ -28,6 +29,7 @@ from ..trained import (
     Trained,
     with_probability,
 )
+from .energy import _errors
 
 
 HIGH = 0.9  # probability from which a synapse counts as reliable
@@ -321,6 +323,79 @@ def bimodal_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]
     ]
 
 
+def _histogram(panel: Axes, data: xarray.Dataset) -> None:
+    """Release probabilities of all synapses; data without seeds."""
+    width = float(data.bin[1] - data.bin[0])
+    panel.bar(data.bin, data.share, 0.9 * width, color=SHADES[0])
+    panel.set(xlabel="release probability", ylabel="share of synapses", xlim=(0, 1))
+
+
+def draw_importance(data: xarray.Dataset) -> Figure:
+    """Figure 2: probabilities, lesions, strength and Fisher information."""
+    figure, axes = panels(2, 3, 3.3, 2.7)
+    mean = data.mean("seed")
+    histogram, lesion, clamp, strength, curvature, rank = axes.ravel()
+    _histogram(histogram, mean)
+    shades = (SHADES[0], SHADES[2], SHADES[1], SHADES[5])
+    for order, color in zip(data.order.values, shades, strict=True):
+        here, error = _errors(data.lesion.sel(order=order))
+        line = "o:" if order == "strength" else "o-"  # hides that of the product
+        style = {"fmt": line, "ms": 3, "color": color, "label": order}
+        lesion.errorbar(data.fraction, here, error, **style)
+    lesion.set(xlabel="share of synapses removed", ylabel="accuracy", ylim=(0, 1))
+    lesion.legend(frameon=False, fontsize="x-small", title="least important by")
+    lesion.get_legend().get_title().set_fontsize("x-small")
+    here, error = _errors(data.clamp)
+    clamp.errorbar(data.level, here, error, fmt="o-", ms=3, color=SHADES[0])
+    clamp.axhline(float(mean.accuracy), ls="--", lw=1, color=THEORY)
+    clamp.text(0.1, float(mean.accuracy) + 0.02, "as learned", fontsize="x-small")
+    clamp.set(xlabel="probability of all synapses", ylabel="accuracy", ylim=(0, 1.12))
+    some = mean.share > 1e-3
+    strength.bar(data.bin, mean.bin_energy.where(some), 0.045, color=SHADES[0])
+    strength.set(xlabel="release probability", ylabel="mean strength", xlim=(0, 1))
+    for kind, color in zip(data.kind.values, SHADES, strict=False):
+        curve = mean.bin_fisher.sel(kind=kind).where(some)
+        curvature.semilogy(data.bin, curve, "o", ms=3, color=color, label=kind)
+    curvature.set(xlabel="release probability", ylabel="mean Fisher information")
+    curvature.set_xlim(0, 1)
+    curvature.legend(frameon=False, fontsize="x-small")
+    names = {
+        "fisher_rank": "probability",
+        "strength_rank": "strength",
+        "shuffled_rank": "shuffled\nprobability",
+    }
+    for i, kind in enumerate(data.kind.values):
+        pairs = [_errors(data[name].sel(kind=kind)) for name in names]
+        places = np.arange(len(names)) + 0.38 * (i - 0.5)
+        heights, whiskers = ([float(x[j]) for x in pairs] for j in (0, 1))
+        style = {"color": SHADES[i], "label": kind}
+        rank.bar(places, heights, 0.36, yerr=whiskers, **style)
+    rank.axhline(0, lw=0.8, color="black")
+    rank.set_xticks(np.arange(len(names)), list(names.values()))
+    rank.set(ylabel="rank correlation with Fisher")
+    rank.legend(frameon=False, fontsize="x-small")
+    return figure
+
+
+def draw_random_start(data: xarray.Dataset) -> Figure:
+    """Appendix 1-figure 1d: probabilities that began at random."""
+    figure, axes = panels(1, 1, 3.6, 2.9)
+    (panel,) = axes[0]
+    _histogram(panel, data.mean("seed"))
+    low, high = panel.get_ylim()
+    panel.set_ylim(low, 1.12 * high)
+    panel.text(
+        0.5,
+        0.99,
+        f"{float(data.between.mean()):.0%} between the modes",
+        transform=panel.transAxes,
+        ha="center",
+        va="top",
+        fontsize="x-small",
+    )
+    return figure
+
+
 FIG2 = Experiment(
     "fig2",
     "Fig. 2",
@@ -328,7 +403,7 @@ FIG2 = Experiment(
     Config,
     encoded,
     importance_claims,
-    figures.importance,
+    draw_importance,
     meaningless,
     {
         "share": ("bin",),
@@ -352,7 +427,7 @@ RANDOM_START = Experiment(
     Config,
     distribution,
     bimodal_claims,
-    figures.random_start,
+    draw_random_start,
     meaningless,
     {"share": ("bin",), "high_layer": ("layer",)},
     bins,

@@ -15,11 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 import xarray
 from jaxtyping import Array, Bool, Float, Key
+from matplotlib.figure import Figure
 
-from ....experiment import Claim, Experiment, Plan
+from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
 from ....measure import forgetting, mean_accuracy
 from ..config import Config, images_of, PAIRS, Source
-from ..figures import lifelong as figures
 from ..training import learn, Learned
 
 
@@ -274,6 +274,53 @@ def still(plan: Plan) -> Plan:
     return plan._replace(config=dataclasses.replace(plan.config, up=np.asarray(0.0)))
 
 
+LEGEND: dict[str, Any] = {"frameon": False, "fontsize": "small"}
+
+
+def draw_split(data: xarray.Dataset) -> Figure:
+    """First task in time, final accuracies, forgetting, and what has frozen."""
+    from ..experiments.lifelong import METHODS, summary
+
+    names = list(METHODS)
+    seen = summary(data).mean("seed", skipna=False).sel(learner=names)
+    place = np.arange(len(names))[::-1]
+    figure, ((first, final, lost, levels),) = panels(1, 4, 3.5, 3.2)
+    _first_task(first, seen, names)
+    final.barh(place, seen["mean"], 0.7, color=SHADES)
+    final.axvline(float(data.joint.mean()), color=THEORY, ls="--", label="all at once")
+    final.set(xlabel="mean accuracy after the last task", xlim=(0.4, 1.0))
+    final.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), **LEGEND)
+    final.set_yticks(place, names)
+    lost.barh(place, seen.forgetting, 0.7, color=SHADES)
+    lost.set(xlabel="forgetting (accuracy)")
+    lost.axvline(0, color="black", lw=0.8)
+    lost.set_yticks(place, [])
+    _levels(levels, data)
+    return figure
+
+
+def _first_task(panel: Any, seen: xarray.Dataset, names: list[str]) -> None:
+    """Accuracy on the first task after every task."""
+    for k, name in enumerate(names):
+        course = seen["first"].sel(learner=name)
+        panel.plot(seen.after, course, "o-", ms=4, color=SHADES[k], label=name)
+    panel.set(xlabel="tasks learned", ylabel="accuracy on the first task")
+    panel.set_xticks(seen.after)
+    panel.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2, **LEGEND)
+
+
+def _levels(panel: Any, data: xarray.Dataset) -> None:
+    """Mean release probability and frozen share after every task."""
+    seen = data.mean("seed", skipna=False)
+    for k, (name, words) in enumerate(
+        (("probability", "mean release probability"), ("frozen", "frozen share"))
+    ):
+        panel.plot(data.after, seen[name], "o-", ms=4, color=SHADES[k], label=words)
+    panel.set(xlabel="tasks learned", ylim=(0, 1))
+    panel.set_xticks(data.after)
+    panel.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), **LEGEND)
+
+
 SPLIT = Experiment(
     "split",
     "Figure 4a-c, Appendix 1-table 1",
@@ -281,7 +328,7 @@ SPLIT = Experiment(
     Config,
     streams,
     split_claims,
-    figures.split,
+    draw_split,
     still,
     dims={
         "accuracy": ("learner", "after", "task"),

@@ -18,14 +18,14 @@ import jax.random as jr
 import numpy as np
 import xarray
 from jaxtyping import Array, Float, Int, Key
+from matplotlib.figure import Figure
 
 from .... import AbstractConfig, Scalar
 from ...._arguments import real, require
 from ....data import load
-from ....experiment import Claim, Experiment, Plan
+from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
 from ....measure import forgetting, mean_accuracy, rank_correlation
 from ..config import Config, Source, source_of
-from ..figures import beyond as figures
 from ..training import learn
 
 
@@ -299,6 +299,47 @@ def unsearched(plan: Plan) -> Plan:
     return plan._replace(config=dataclasses.replace(plan.config, spread=0.0))
 
 
+def draw_metaplasticity(data: xarray.Dataset) -> Figure:
+    """Accuracy and forgetting of every rule on every stream; what was searched."""
+    figure, axes = panels(1, 3, 3.7, 3.3)
+    left, middle, right = axes[0]
+    rules = ("published", "one candidate", "searched", "deterministic")
+    colours = (SHADES[2], SHADES[4], SHADES[0], SHADES[5])
+    streams = ("same split", "other split", "permuted pixels")
+    places, count = np.arange(len(streams)), data.sizes["seed"]
+    for i, (rule, colour) in enumerate(zip(rules, colours, strict=True)):
+        for axis, values in ((left, data.accuracy), (middle, data.forgetting)):
+            here = [values.sel(rule=rule, stream=stream) for stream in streams]
+            axis.bar(
+                places + 0.2 * (i - 1.5),
+                [float(x.mean()) for x in here],
+                0.19,
+                yerr=[float(x.std()) / count**0.5 for x in here],
+                color=colour,
+                label=rule,
+            )
+    left.set(ylim=(0.0, 1.1), ylabel="mean accuracy, all tasks")
+    middle.set_ylabel("forgetting")
+    middle.axhline(0, color=THEORY, lw=0.6)
+    left.legend(frameon=False, fontsize=7, ncols=2, loc="upper left")
+    for axis in (left, middle):
+        axis.set_xticks(places, [stream.replace(" ", "\n") for stream in streams])
+    tried = data.setting_tried.sel(setting="rate")
+    dots = right.scatter(
+        tried.values.ravel(),
+        data.tried.sel(stage="search").transpose(*tried.dims).values.ravel(),
+        c=np.log10(data.setting_tried.sel(setting="threshold").values.ravel()),
+        s=12,
+    )
+    bar = figure.colorbar(dots, ax=right)
+    bar.set_label(r"$\log_{10}$ threshold")
+    right.axvline(float(data.published.sel(setting="rate")), color=THEORY, lw=0.8)
+    right.set(xscale="log", xlabel="base rate", ylabel="accuracy in the search")
+    right.set_xticks([0.003, 0.01, 0.03], ["0.003", "0.01", "0.03"])
+    right.minorticks_off()
+    return figure
+
+
 METAPLASTICITY = Experiment(
     "metaplasticity",
     "beyond the paper",
@@ -306,7 +347,7 @@ METAPLASTICITY = Experiment(
     MetaConfig,
     searched,
     metaplasticity_claims,
-    figures.metaplasticity,
+    draw_metaplasticity,
     unsearched,
     {
         "accuracy": ("stream", "rule"),

@@ -9,12 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 import xarray
 from jaxtyping import Array, Key
+from matplotlib.figure import Figure
 
-from ....experiment import Claim, Experiment, Plan
+from ....experiment import Claim, Experiment, panels, Plan, SHADES
 from ..config import Config, images_of, Source
-from ..figures import lifelong as figures
 from ..training import learn
 from .lifelong import (
+    _first_task,
+    _levels,
     advantage,
     growth,
     images,
@@ -86,6 +88,25 @@ DIMS = {
     "probability": ("after",),
     "frozen": ("after",),
 }
+
+
+def draw_permuted(data: xarray.Dataset) -> Figure:
+    """First task in time, every task at the end, and what has frozen."""
+    from ..experiments.lifelong import summary
+
+    names = ["presynaptic", "SGD"]
+    seen = summary(data).mean("seed", skipna=False)
+    figure, ((first, final, levels),) = panels(1, 3, 3.5, 3.0)
+    _first_task(first, seen, names)
+    end = data.accuracy.isel(after=-1).mean("seed", skipna=False)
+    for k, name in enumerate(names):
+        final.plot(data.task, end.sel(learner=name), "o-", ms=4, color=SHADES[k])
+    final.set(xlabel="task", ylabel="accuracy after the last task")
+    final.set_xticks(data.task)
+    _levels(levels, data)
+    return figure
+
+
 PERMUTED = Experiment(
     "permuted",
     "Figure 4b, Appendix 1-table 1, Appendix 1-figure 3",
@@ -93,7 +114,7 @@ PERMUTED = Experiment(
     Config,
     streams,
     permuted_claims,
-    figures.permuted,
+    draw_permuted,
     still,
     dims=DIMS,
     predict=named,

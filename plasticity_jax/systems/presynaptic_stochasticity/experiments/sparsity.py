@@ -8,11 +8,11 @@ import jax.random as jr
 import numpy as np
 import xarray
 from jaxtyping import Array, Key
+from matplotlib.figure import Figure
 
-from ....experiment import Claim, Experiment
+from ....experiment import Claim, Experiment, panels, SHADES
 from ....measure import important_counts, kolmogorov_smirnov, shuffled_counts
 from ..config import Config, images_of, Source
-from ..figures import energy as figures
 from ..trained import probabilities, train
 from .importance import HIGH, meaningless
 
@@ -132,6 +132,41 @@ def coordinates(plan: Any, keys: Any) -> xarray.Dataset:
     return xarray.Dataset(coords={"hidden_layer": [1, 2]})
 
 
+def draw_sparsity(data: xarray.Dataset) -> Figure:
+    """Figure 3: important inputs and outputs of neurons against chance."""
+    from ..experiments.sparsity import tested
+
+    figure, axes = panels(2, 4, 2.9, 2.6)
+    titles = {
+        "inputs_0": "inputs of hidden layer 1",
+        "inputs_1": "inputs of hidden layer 2",
+        "inputs_2": "inputs of outputs",
+        "outputs_0": "outputs of pixels",
+        "outputs_1": "outputs of hidden layer 1",
+        "outputs_2": "outputs of hidden layer 2",
+    }
+    places = [*axes[0, :3], *axes[1, :3]]
+    for panel, (name, title) in zip(places, titles.items(), strict=True):
+        edges = np.linspace(0, 1, 21)
+        for kind, color in ((f"shuffled_{name}", SHADES[5]), (name, SHADES[0])):
+            values = data[kind].values.ravel()
+            share = np.histogram(values, edges)[0] / values.size
+            label = "chance" if kind.startswith("shuffled") else "learned"
+            panel.stairs(share, edges, color=color, fill=False, lw=1.4, label=label)
+        distance, chance = tested(data, name)
+        panel.set_title(f"{title}\nD = {distance:.2f}, p = {chance:.1g}", fontsize=9)
+        panel.set(xlabel="share important", ylabel="share of neurons")
+    places[0].legend(frameon=False, fontsize="x-small")
+    here = data.isel(seed=0)
+    for i, panel in enumerate(axes[:, 3]):
+        ins, outs = here[f"inputs_{i}"], here[f"outputs_{i + 1}"]
+        panel.plot(ins, outs, "o", ms=3, color=SHADES[1], alpha=0.6)
+        r = float(data.in_out.isel(hidden_layer=i).mean())
+        panel.set_title(f"hidden layer {i + 1}: r = {r:.2f}", fontsize=9)
+        panel.set(xlabel="share of important inputs", ylabel="of important outputs")
+    return figure
+
+
 FIG3 = Experiment(
     "fig3",
     "Fig. 3; Appendix 1-figure 2",
@@ -139,7 +174,7 @@ FIG3 = Experiment(
     Config,
     gathered,
     sparsity_claims,
-    figures.sparsity,
+    draw_sparsity,
     meaningless,
     {"in_out": ("hidden_layer",)},
     coordinates,

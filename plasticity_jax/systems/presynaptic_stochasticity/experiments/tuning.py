@@ -12,13 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 import xarray
 from jaxtyping import Array, Float, Key
+from matplotlib.figure import Figure
 
-from ....experiment import Claim, Experiment, Plan
+from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
 from ....measure import forgetting, mean_accuracy
 from ..config import Config, images_of, Source
-from ..figures import lifelong as figures
 from ..training import learn
-from .lifelong import finite, images, REMOVED, SETTINGS, still, with_method
+from .lifelong import finite, images, LEGEND, REMOVED, SETTINGS, still, with_method
 
 
 SWEPT = {  # the field of each method, and its values
@@ -158,6 +158,31 @@ def tuning_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
     return claims
 
 
+def draw_tuning(data: xarray.Dataset) -> Figure:
+    """Mean accuracy along every sweep, and beside the forgetting that it costs."""
+    from ..experiments.tuning import SWEPT
+
+    seen = data.where(data.stable > 0).mean("seed", skipna=False)
+    own = data[["own_mean", "own_forgetting"]].mean("seed", skipna=False)
+    figure, (row,) = panels(1, len(SWEPT) + 1, 3.0, 2.9)
+    trade = row[-1]
+    for k, (name, (field, _)) in enumerate(SWEPT.items()):
+        here = seen.sel(learner=name)
+        row[k].semilogx(
+            data.value.sel(learner=name), here["mean"], "o-", ms=4, color=SHADES[k]
+        )
+        row[k].axhline(float(own.own_mean), color=THEORY, ls="--")
+        row[k].set(xlabel=f"{name}: {field}", ylim=(0.4, 1.0))
+        trade.plot(here.forgetting, here["mean"], "o-", ms=4, color=SHADES[k])
+        trade.lines[-1].set_label(name)
+    row[0].set(ylabel="mean accuracy")
+    trade.plot(own.own_forgetting, own.own_mean, "*", ms=12, color="black")
+    trade.lines[-1].set_label("presynaptic")
+    trade.set(xlabel="forgetting (accuracy)", ylabel="mean accuracy", ylim=(0.4, 1.0))
+    trade.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), **LEGEND)
+    return figure
+
+
 TUNING = Experiment(
     "tuning",
     "Appendix 1-table 1",
@@ -165,7 +190,7 @@ TUNING = Experiment(
     Config,
     swept,
     tuning_claims,
-    figures.tuning,
+    draw_tuning,
     still,
     dims={
         "mean": ("learner", "candidate"),

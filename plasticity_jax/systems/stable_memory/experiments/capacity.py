@@ -11,10 +11,11 @@ import jax.random as jr
 import numpy as np
 import xarray
 from jaxtyping import Array, Key
+from matplotlib.figure import Figure
 
 from .... import AbstractConfig, Scalar
 from ...._arguments import real, require
-from ....experiment import Claim, Experiment, Plan
+from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
 from ..capacity import (
     first_step_error,
     half_load,
@@ -27,7 +28,6 @@ from ..capacity import (
     updated,
     vector_overlap,
 )
-from ..figures import retrieval as figures
 from ..retrieval import plane_network, recall
 
 
@@ -238,6 +238,34 @@ def as_patterns(plan: Plan) -> Plan:
     return plan._replace(config=dataclasses.replace(plan.config, rotates=False))
 
 
+def draw_capacity(data: xarray.Dataset) -> Figure:
+    """Recall against load, by map and in continuous time; errors of the first step."""
+    figure, axes = panels(1, 3, 3.8, 3.0)
+    mapped, lasting, errors = axes[0]
+    for coding, color in zip(data.coding.values, SHADES, strict=False):
+        here = data.sel(coding=coding).mean("seed")
+        for size, style in zip(data.neurons.values, ("--", "-"), strict=True):
+            success, label = here.success.sel(neurons=size), f"{coding}, {size} neurons"
+            mapped.plot(data["load"], success, style, color=color, label=label)
+        lasting.plot(data["load"], here.lasting, "o-", ms=3, color=color, label=coding)
+        wrong = here.wrong.isel(neurons=-1)
+        errors.semilogy(data["load"], wrong, "o", ms=4, color=color, label=coding)
+    errors.semilogy(
+        data["load"], data.predicted_wrong, "--", color=THEORY, label="theory"
+    )
+    mapped.set(title="Synchronous map", ylabel="share recalled")
+    lasting.set(title="Continuous time", ylabel="share recalled")
+    errors.set(title="First step", ylabel="share of wrong signs", ylim=(1e-4, None))
+    for panel in (mapped, lasting):
+        panel.axhline(0.5, color=THEORY, lw=0.6)
+    for panel in axes[0]:
+        panel.set(xlabel="stored vectors per neuron")
+    mapped.legend(frameon=False, fontsize="x-small", loc="lower left")
+    lasting.legend(frameon=False, fontsize="small", loc="upper right")
+    errors.legend(frameon=False, fontsize="small", loc="lower right")
+    return figure
+
+
 SUPP4 = Experiment(
     "supp4",
     "Supp. Fig. 4, Note 2",
@@ -245,7 +273,7 @@ SUPP4 = Experiment(
     Capacity,
     capacity,
     claims,
-    figures.capacity,
+    draw_capacity,
     as_patterns,
     {
         "success": ("neurons", "coding"),

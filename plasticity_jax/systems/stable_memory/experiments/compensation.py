@@ -16,18 +16,18 @@ import jax.random as jr
 import numpy as np
 import xarray
 from jaxtyping import Array, Float, Key
+from matplotlib.figure import Figure
 
 from .... import AbstractConfig, Scalar, simulate, State, sweep, System
 from ...._arguments import real, require
 from ....circuits import LossCircuit, RateNetwork, Rates
 from ....curvature import best_ratio, hessian, steady_state
-from ....experiment import Claim, Experiment, Plan
+from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
 from ....measure import drift, vertex_of_mean
 from ....numerics import eigvalsh
 from ....rules import NoisyGradient, Normalised, Wiener
 from ....signals import LossSignals
 from ....tasks import Constant
-from ..figures import beyond as figures
 from ..patterns import draw_planes, low_rank
 
 
@@ -261,6 +261,40 @@ def without_gradient(plan: Plan) -> Plan:
     return plan._replace(config=config, grid=grid)
 
 
+def draw_compensation(data: xarray.Dataset) -> Figure:
+    """Recall error against the ratio of repair to noise; the law of the Hessian."""
+    figure, axes = panels(1, 2, 4.2, 3.2)
+    left, right = axes[0]
+    for rho, colour in zip(data.corruption.values, SHADES, strict=False):
+        here = data.sel(corruption=rho)
+        mean, spread = here.loss.mean("seed"), here.loss.std("seed")
+        left.errorbar(
+            data.ratio,
+            mean,
+            spread,
+            fmt="o-",
+            color=colour,
+            ms=4,
+            capsize=2,
+            label=f"corruption {rho:g}",
+        )
+        law = here.predicted_loss.mean("seed")
+        left.plot(data.ratio, law, "--", color=colour, lw=1)
+    left.plot([], [], "--", color=THEORY, lw=1, label="law of the Hessian")
+    left.axvline(1.0, color=THEORY, lw=0.7, ls=":")
+    left.set(xscale="log", yscale="log")
+    left.set(xlabel="repair / fluctuation", ylabel="recall error")
+    left.set_xticks([0.1, 0.2, 0.5, 1, 2], ["0.1", "0.2", "0.5", "1", "2"])
+    left.minorticks_off()
+    left.legend(frameon=False, fontsize=8)
+    modes = np.arange(1, data.sizes["mode"] + 1)
+    for spectrum in data.eigenvalue.transpose("seed", "mode").values:
+        right.plot(modes, spectrum[::-1], color=SHADES[0], lw=0.8)
+    right.set(xscale="log", yscale="log", xlabel="direction of the weights")
+    right.set_ylabel("curvature of the recall error")
+    return figure
+
+
 COMPENSATION = Experiment(
     "compensation",
     "beyond the paper",
@@ -268,7 +302,7 @@ COMPENSATION = Experiment(
     Config,
     repaired,
     compensation_claims,
-    figures.compensation,
+    draw_compensation,
     without_gradient,
     {},
     predict,

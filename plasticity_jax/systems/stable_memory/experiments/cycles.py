@@ -12,10 +12,12 @@ import jax.random as jr
 import numpy as np
 import xarray
 from jaxtyping import Array, Float, Key
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from .... import AbstractConfig, Scalar
 from ...._arguments import real, require
-from ....experiment import Claim, Experiment, Plan
+from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
 from ..cycles import (
     critical_rotation,
     euler_radius,
@@ -24,7 +26,6 @@ from ..cycles import (
     quarter_turn,
     reduced_cycle,
 )
-from ..figures import retrieval as figures
 from ..patterns import draw_planes, Planes
 from ..retrieval import plane_network, radii, recall, turning
 
@@ -235,6 +236,38 @@ def without_real_term(plan: Plan) -> Plan:
     return plan._replace(config=dataclasses.replace(plan.config, expansion=0.0))
 
 
+def draw_phase_plane(data: xarray.Dataset) -> Figure:
+    """Paths with a real term and without, critical rotations, Euler artefacts."""
+    figure, axes = panels(1, 4, 3.3, 3.0)
+    cycling, dying, critical, artefact = axes[0]
+    one = data.isel(seed=0)
+    for panel, term in ((cycling, "real term"), (dying, "no real term")):
+        for start, color in zip(data.start.values, SHADES, strict=False):
+            path = one.path.sel(term=term, start=start, time=slice(0, 12))
+            panel.plot(*path.values.T, color=color, lw=1, label=f"start at {start:g}")
+        panel.set(title=f"tanh, {term}", xlabel="overlap with u")
+        panel.set_aspect("equal", "datalim")
+    cycling.set(ylabel="overlap with v")
+    dying.legend(frameon=False, fontsize="small", loc="lower left")
+    critical.plot(
+        data.strength, one.critical, "o-", ms=4, color=SHADES[0], label="tanh"
+    )
+    critical.plot([0, 4], [0, 4], "--", color=THEORY, label="step function")
+    critical.set(title="Cycle above, fixed points below", xlabel="real term")
+    critical.set(ylabel="critical rotation")
+    critical.legend(frameon=False, fontsize="small", loc="upper left")
+    steps = data.step.values
+    law = one.artefact_law.values
+    artefact.loglog(steps, law, "--", color=THEORY, label="theory")
+    radius = one.chattering * law
+    artefact.loglog(steps, radius, "o", color=SHADES[4], label="explicit Euler")
+    artefact.set(title="Step function, no real term", ylabel="radius of the artefact")
+    artefact.set(xlabel="step (neural time constants)", ylim=(0.04, 2.0))
+    artefact.yaxis.set_minor_formatter(NullFormatter())
+    artefact.legend(frameon=False, fontsize="small", loc="upper left")
+    return figure
+
+
 SUPP3 = Experiment(
     "supp3",
     "Supp. Fig. 3, Note 1",
@@ -242,7 +275,7 @@ SUPP3 = Experiment(
     PhasePlane,
     phase_plane,
     claims,
-    figures.phase_plane,
+    draw_phase_plane,
     without_real_term,
     {
         "path": ("term", "start", "time", "axis"),

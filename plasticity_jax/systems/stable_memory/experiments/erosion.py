@@ -10,12 +10,13 @@ import jax.random as jr
 import numpy as np
 import xarray
 from jaxtyping import Array, Float, Key
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from .... import AbstractSignals, simulate, State, System
-from ....experiment import Claim, Experiment, Plan
+from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
 from ....measure import memory_eigenvalue, plane_basis, rotation
 from ..config import build, Config, embed
-from ..figures import erosion as figures
 from ..patterns import draw_planes, imaginary_memory, real_memory
 
 
@@ -339,6 +340,60 @@ def silent_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
     ]
 
 
+COLORS = {"imaginary": SHADES[0], "real": SHADES[2]}
+AFTER = "time after embedding (neural time constants)"
+
+
+def _name(rule: Any) -> str:
+    return str(rule).replace("_", " ").capitalize()
+
+
+def _shares(data: xarray.Dataset) -> xarray.DataArray:
+    from ..experiments.erosion import retained
+
+    return retained(data)
+
+
+def draw_erosion(data: xarray.Dataset) -> Figure:
+    """Figures 2c-e: what is left of either memory, and spectra around it."""
+    rules = ("dissipation", "rate_control", "decorrelation")
+    figure, axes = panels(len(rules), 3, 3.7, 2.7)
+    left = _shares(data).mean("seed")
+    random = float(data.initial_gain.max())
+    for row, rule in zip(axes, rules, strict=True):
+        for memory, color in COLORS.items():
+            for gain, style in zip(data.initial_gain.values, (":", "-"), strict=False):
+                course = left.sel(rule=rule, memory=memory, initial_gain=gain)
+                label = f"{memory}, g = {gain:g}"
+                row[0].plot(course.time, course, style, color=color, label=label)
+        if rule == "dissipation":
+            law = {"color": THEORY, "lw": 1, "label": "exp(-eta beta t)"}
+            row[0].plot(data.time, data.predicted, "--", **law)
+        row[0].set_xscale("symlog", linthresh=1.0)
+        row[0].set(xlabel=AFTER, ylabel="share of the memory left", title=_name(rule))
+        row[0].set(ylim=(-0.3, 1.3))
+        for panel, memory in zip(row[1:], ("real", "imaginary"), strict=True):
+            here = data.sel(rule=rule, memory=memory, initial_gain=random)
+            _spectra(panel, here.isel(seed=0))
+            panel.set(title=f"{memory.capitalize()} memory, g = {random:g}")
+    axes[0, 0].legend(frameon=False, fontsize="x-small", loc="lower left")
+    axes[0, 2].legend(frameon=False, fontsize="x-small", loc="upper right")
+    return figure
+
+
+def _spectra(panel: Axes, data: xarray.Dataset) -> None:
+    """Eigenvalues of one run at three moments, the memory's own ringed."""
+    moments = {"embedded": SHADES[2], "after 100": SHADES[1], "end": SHADES[0]}
+    for k, (moment, color) in enumerate(moments.items()):
+        values = data.spectrum.sel(snapshot=moment)
+        x, y = values.sel(part="real"), values.sel(part="imaginary")
+        panel.plot(x, y, ".", ms=4 - k, color=color, label=moment)
+        own = data.eigenvalue.sel(snapshot=moment)
+        x, y = own.sel(part="real"), own.sel(part="imaginary")
+        panel.plot(x, y, "o", ms=7 + 2 * k, mfc="none", color=color)
+    panel.set(xlabel="real part", ylabel="imaginary part")
+
+
 FIG2 = Experiment(
     "fig2",
     "Figs. 2c-e",
@@ -346,7 +401,7 @@ FIG2 = Experiment(
     Config,
     erosion,
     fig2_claims,
-    figures.erosion,
+    draw_erosion,
     without_homeostasis,
     DIMS,
     predict,

@@ -9,12 +9,13 @@ import jax.numpy as jnp
 import jax.random as jr
 import xarray
 from jaxtyping import Array, Key
+from matplotlib.figure import Figure
 
 from .... import Scalar, simulate, State
-from ....experiment import Claim, Experiment, Plan
+from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
 from ..config import Config, embed
-from ..figures import erosion as figures
 from .erosion import (
+    AFTER,
     coefficients,
     memories,
     record_coefficients,
@@ -149,6 +150,46 @@ def filters_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]
     ]
 
 
+def draw_filters(data: xarray.Dataset) -> Figure:
+    """Imaginary memories under each filter, and the edge of the spectrum."""
+    figure, axes = panels(1, 2, 3.8, 2.8)
+    memory, edge = axes[0]
+    names = ("c = 1.0", "c = 0.9", "c = 0.5", "published", "low-pass")
+    ends = [float(data.time[0]), float(data.time[-1])]
+    for name, color in zip(names, SHADES, strict=False):
+        here = data.sel(filter=name).mean("seed")
+        memory.plot(data.time, here.coefficient, color=color, label=name)
+        edge.plot(ends, here.edge, "o-", ms=4, color=color)
+    law = {"color": "black", "lw": 1, "label": "eta B t"}
+    edge.plot(data.time, data.escape, "--", **law)
+    memory.set(xlabel=AFTER, ylabel="strength of the imaginary memory", ylim=(0, 6))
+    edge.set(xlabel=AFTER, ylabel="largest real part of the spectrum")
+    memory.legend(frameon=False, fontsize="x-small", loc="lower left")
+    edge.legend(frameon=False, fontsize="x-small")
+    return figure
+
+
+def draw_integrators(data: xarray.Dataset) -> Figure:
+    """Imaginary memories under Euler steps and RK4, every seed."""
+    gains = data.initial_gain.values
+    figure, axes = panels(1, len(gains), 3.8, 2.8)
+    names = {"rk4": ("fourth order", SHADES[0]), "euler": ("Euler", SHADES[2])}
+    for panel, gain in zip(axes[0], gains, strict=True):
+        for name, (label, color) in names.items():
+            courses = data.coefficient.sel(integrator=name, initial_gain=gain)
+            for k, course in enumerate(courses.transpose("seed", "time").values):
+                first = label if k == 0 else None
+                panel.plot(data.time, course, color=color, lw=1, label=first)
+        limit = float(data.limit)
+        panel.axhline(limit, ls="--", color=THEORY, lw=1, label="Euler's limit")
+        panel.set(title=f"Initial gain {gain:g}", xlabel=AFTER, ylim=(3.0, 5.5))
+        panel.set_xscale("symlog", linthresh=100.0)
+        panel.set_xlim(0.0, float(data.time[-1]))
+    axes[0, 0].set(ylabel="strength of the imaginary memory")
+    axes[0, 0].legend(frameon=False, fontsize="x-small")
+    return figure
+
+
 FILTERED = Experiment(
     "filters",
     "Eq. 4, published code",
@@ -157,7 +198,7 @@ FILTERED = Experiment(
     Config,
     filtered,
     filters_claims,
-    figures.filters,
+    draw_filters,
     without_homeostasis,
     {"coefficient": ("filter", "time"), "edge": ("filter", "end")},
     predict_filters,
@@ -270,7 +311,7 @@ EULER = Experiment(
     Config,
     integrated,
     euler_claims,
-    figures.integrators,
+    draw_integrators,
     without_homeostasis,
     {"coefficient": ("integrator", "time")},
     predict_limit,

@@ -10,13 +10,16 @@ import jax.random as jr
 import numpy as np
 import xarray
 from jaxtyping import Array, Float, Key
+from matplotlib.figure import Figure
 
 from .... import AbstractSignals, Scalar, simulate, State
-from ....experiment import Claim, Experiment, Plan
+from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
 from ....measure import autocorrelation_time
 from ..config import Config, embed, REFERENCE_STEP
-from ..figures import erosion as figures
 from .erosion import (
+    _name,
+    _shares,
+    AFTER,
     coefficients,
     EARLY,
     MEMORIES,
@@ -125,6 +128,55 @@ def fig1b_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
     return claims
 
 
+def draw_traces(data: xarray.Dataset) -> Figure:
+    """Figure 1b: potentials and synapses in time, either active rule."""
+    figure, axes = panels(2, data.sizes["rule"], 4.6, 1.9)
+    for column, rule in enumerate(("rate_control", "decorrelation")):
+        here = data.sel(rule=rule).isel(seed=0)
+        for row, (name, label) in enumerate(
+            {"potential": "potential - mean", "weight": "synapse - mean"}.items()
+        ):
+            panel = axes[row, column]
+            for trace in range(here.sizes["trace"]):
+                values = here[name].isel(trace=trace)
+                values = values - values.mean()
+                panel.plot(here.time, values, color=SHADES[trace], lw=0.8)
+            panel.set(ylabel=label, xlim=(0.0, float(here.time[-1])))
+        axes[0, column].set(title=_name(rule))
+        axes[1, column].set(xlabel="time (neural time constants)")
+    return figure
+
+
+def draw_turnover(data: xarray.Dataset) -> Figure:
+    """Synapses against themselves, the memory, and the two parts of the change."""
+    figure, axes = panels(1, 3, 3.6, 2.7)
+    likeness, kept, moved = axes[0]
+    gains = data.gain.values
+    left = _shares(data).mean("seed")
+    since = data.later - float(data.later[0]) + float(data.later.diff("later")[0])
+    for gain, color in zip(gains, SHADES, strict=False):
+        here = data.sel(gain=gain, memory="imaginary").mean("seed")
+        label = f"c = {gain:g}"
+        likeness.plot(since, here.likeness, color=color, label=label)
+        course = left.sel(gain=gain)
+        kept.plot(data.time, course.sel(memory="imaginary"), color=color, label=label)
+        kept.plot(data.time, course.sel(memory="real"), ":", color=color)
+        for change, style in {"symmetric": ":", "antisymmetric": "-"}.items():
+            moved.loglog(since, here.moved.sel(change=change), style, color=color)
+    moved.plot(since, data.predicted, "--", color="black", lw=1, label="noise alone")
+    moved.plot([], [], ":", color=THEORY, label="symmetric part")
+    moved.plot([], [], "-", color=THEORY, label="anti-symmetric part")
+    moved.set_ylim(top=2.0)
+    likeness.set(ylabel="correlation with earlier self", title="Synapses")
+    kept.set(ylabel="share left", title="Memory (dotted: real)", xlabel=AFTER)
+    moved.set(ylabel="rms change of a synapse", title="Turnover")
+    for panel in (likeness, moved):
+        panel.set(xlabel="time apart (neural time constants)")
+    likeness.legend(frameon=False, fontsize="x-small")
+    moved.legend(frameon=False, fontsize="x-small", loc="upper left")
+    return figure
+
+
 FIG1B = Experiment(
     "fig1b",
     "Fig. 1b",
@@ -132,7 +184,7 @@ FIG1B = Experiment(
     Config,
     traces,
     fig1b_claims,
-    figures.traces,
+    draw_traces,
     without_homeostasis,
     {"potential": ("rule", "time", "trace"), "weight": ("rule", "time", "trace")},
     predict_traces,
@@ -303,7 +355,7 @@ TURNOVER = Experiment(
     Config,
     turned_over,
     turnover_claims,
-    figures.turnover,
+    draw_turnover,
     without_homeostasis,
     {
         "coefficient": ("memory", "time"),

@@ -6,16 +6,17 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import jax.random as jr
+import numpy as np
 import xarray
 from jaxtyping import Array, Float, Key
+from matplotlib.figure import Figure
 
 from .... import Record, simulate, State, System
-from ....experiment import Claim, Experiment, Plan
+from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
 from ....measure import expansion, leading_overlaps, memory_eigenvalue, rotation
 from ....tasks import Drive
 from ....tasks import rotation as turning
 from ..config import build, Config
-from ..figures import learning as figures
 from ..patterns import draw_planes
 
 
@@ -273,6 +274,52 @@ def one_axis(plan: Plan) -> Plan:
     return plan._replace(config=config)
 
 
+def draw_learned(data: xarray.Dataset) -> Figure:
+    """Figure 3: strength by duration and amplitude, overlaps, two planes in turn."""
+    from ..experiments.learning import DURATIONS, FOLLOW, LONGEST
+
+    figure, axes = panels(1, 4, 3.2, 2.8)
+    traces, strengths, overlaps, turns = axes[0]
+    total = LONGEST + FOLLOW
+    strength = abs(data.rotation)
+    time = (1 + np.arange(data.sizes["time"])) * total / data.sizes["time"]
+    middle = strength.isel(seed=0, amplitude=data.sizes["amplitude"] // 2)
+    for k, duration in enumerate(DURATIONS):
+        rows = middle.isel(protocol=k, plane=0)
+        traces.plot(time, rows, color=SHADES[k], lw=1.3, label=f"{duration:g}")
+    traces.axvline(LONGEST, color=THEORY, ls="--", lw=1)
+    traces.set(xlabel="time", ylabel="$|A|$", ylim=(0, 1.55 * float(middle.max())))
+    title = f"stimulus lasts, amplitude {float(middle.amplitude):g}"
+    legend = {"frameon": False, "fontsize": "small"}
+    traces.legend(title=title, title_fontsize="small", ncols=2, **legend)
+    stop = round(LONGEST / total * data.sizes["time"]) - 1
+    written = strength.isel(time=stop, plane=0, protocol=slice(len(DURATIONS)))
+    for k, amplitude in enumerate(data.amplitude.values):
+        rows = written.sel(amplitude=amplitude).transpose("seed", "protocol").values
+        color, label = SHADES[k], f"{amplitude:g}"
+        strengths.plot(DURATIONS, rows.T, ".", color=color, ms=3, alpha=0.5)
+        strengths.plot(DURATIONS, rows.mean(0), "-", color=color, label=label)
+    strengths.set(xlabel="duration of the stimulus", ylabel="$|A|$ when it ends")
+    strengths.set_ylim(0, 1.4 * float(written.max()))
+    title = "amplitude"
+    strengths.legend(title=title, title_fontsize="small", ncols=2, **legend)
+    leading = data.leading.isel(moment=0, protocol=len(DURATIONS) - 1, amplitude=-1)
+    place = np.arange(leading.sizes["direction"])
+    overlaps.plot(place, leading.transpose("direction", "seed"), ".", color=SHADES[5])
+    overlaps.plot(np.zeros(data.sizes["seed"]), leading[:, 0], "o", color=SHADES[0])
+    overlaps.axhline(0.9, color=THEORY, ls="--", lw=1)
+    overlaps.set(xlabel="plane (0: of the stimulus)", ylim=(0, 1.05))
+    overlaps.set(ylabel="overlap, leading eigenvector")
+    both = strength.isel(protocol=-1, amplitude=-1)
+    for k, label in enumerate(("first plane", "second plane")):
+        rows = both.isel(plane=k).transpose("seed", "time").values
+        turns.plot(time, rows.T, color=SHADES[k], lw=0.6, alpha=0.5)
+        turns.plot(time, rows.mean(0), color=SHADES[k], lw=1.8, label=label)
+    turns.set(xlabel="time", ylabel="$|A|$", ylim=(0, 1.3 * float(both.max())))
+    turns.legend(loc="upper left", **legend)
+    return figure
+
+
 FIG3 = Experiment(
     "fig3",
     "Fig. 3",
@@ -280,7 +327,7 @@ FIG3 = Experiment(
     Config,
     learned,
     learned_claims,
-    figures.learned,
+    draw_learned,
     one_axis,
     DIMS,
 )

@@ -6,15 +6,16 @@ import math
 import jax
 import jax.numpy as jnp
 import jax.random as jr
+import numpy as np
 import xarray
 from jaxtyping import Array, Float, Key
+from matplotlib.figure import Figure
 
 from .... import State, System
-from ....experiment import Claim, Experiment, Plan
+from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
 from ....tasks import Drive, wandering
 from ....tasks import rotation as turning
 from ..config import Config, REFERENCE_STEP
-from ..figures import learning as figures
 from ..theory import controlled_state
 from .learning import (
     all_planes,
@@ -143,6 +144,60 @@ def without_homeostasis(plan: Plan) -> Plan:
     return plan._replace(config=dataclasses.replace(plan.config, homeostasis="none"))
 
 
+def draw_controlled(data: xarray.Dataset) -> Figure:
+    """Supplementary Figure 2: strength against theory; which planes stand out."""
+    figure, axes = panels(1, 2, 3.8, 3.0)
+    strengths, plane = axes[0]
+    gains = data.learning_gain.values
+    fast = data.sel(frequency=data.frequency.max())
+    for k, gain in enumerate(gains):
+        row, color = fast.sel(learning_gain=gain), SHADES[k]
+        rows = abs(row.rotation).transpose("seed", "time").values
+        time = (1 + np.arange(rows.shape[1])) / rows.shape[1]
+        strengths.plot(time, rows.T, color=color, lw=0.5, alpha=0.5)
+        label = f"learning gain {gain:g}"
+        strengths.plot(time, rows.mean(0), color=color, lw=1.8, label=label)
+        law = abs(float(row.predicted_written.mean()))
+        strengths.axhline(law, color=color, ls="--", lw=1)
+    top = 1.7 * float(abs(fast.rotation).max())
+    strengths.set(xlabel="time / length of the run", ylabel="$|A|$", ylim=(0, top))
+    strengths.plot([], [], "--", color=THEORY, label="clamped activity")
+    strengths.legend(frameon=False, fontsize="small", loc="upper right")
+    strong = data.sel(learning_gain=gains.max())
+    for k, frequency in enumerate(data.frequency.values):
+        row = strong.sel(frequency=frequency)
+        label = f"$\\omega$ = {frequency:g}"
+        turn = row.eigenvalue.isel(part=1)
+        plane.plot(turn, row.overlap, "os"[k], color=SHADES[2 + k], ms=4, label=label)
+    plane.set(xlabel="Im of the eigenvalue nearest to the plane", ylim=(0, 1.3))
+    plane.set(ylabel="overlap of its eigenvector")
+    title = f"stimulus, learning gain {gains.max():g}"
+    plane.legend(frameon=False, fontsize="small", title=title, title_fontsize="small")
+    return figure
+
+
+def draw_wandered(data: xarray.Dataset) -> Figure:
+    """The published stimulus: distributions of strength and of overlap by rule."""
+    from ..experiments.learning_limits import LEARNED, PUBLISHED, STANDS_OUT
+
+    figure, axes = panels(1, 3, 3.4, 2.8)
+    strengths, *moments = axes[0]
+    names = [name.replace("_", " ") for name, *_ in PUBLISHED]
+    last = abs(data.rotation.isel(time=-1)).transpose("rule", "seed").values
+    style = {"alpha": 0.7, "label": names, "color": SHADES[: len(names)]}
+    strengths.hist(list(last), np.linspace(0, max(2.0, last.max()), 16), **style)
+    strengths.axvline(LEARNED, color=THEORY, ls="--", lw=1)
+    strengths.set(xlabel="$|A|$ at the end", ylabel="networks")
+    strengths.legend(frameon=False, fontsize="small")
+    for k, title in enumerate(("end of the stimulus", "end of the run")):
+        rows = data.leading.isel(moment=k).transpose("rule", "seed").values
+        moments[k].hist(list(rows), np.linspace(0, 1, 16), **style)
+        moments[k].axvline(STANDS_OUT, color=THEORY, ls="--", lw=1)
+        moments[k].set(xlabel="overlap of the leading eigenvector", title=title)
+        moments[k].set(ylabel="networks")
+    return figure
+
+
 SUPP2 = Experiment(
     "supp2",
     "Supp. Fig. 2",
@@ -150,7 +205,7 @@ SUPP2 = Experiment(
     Config,
     controlled,
     controlled_claims,
-    figures.controlled,
+    draw_controlled,
     without_homeostasis,
     CONTROLLED_DIMS,
 )
@@ -260,7 +315,7 @@ FIG3_PUBLISHED = Experiment(
     Config,
     wandered,
     wandered_claims,
-    figures.wandered,
+    draw_wandered,
     without_learning,
     WANDERED_DIMS,
 )

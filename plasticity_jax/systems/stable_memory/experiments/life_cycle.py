@@ -10,14 +10,15 @@ import jax.random as jr
 import numpy as np
 import xarray
 from jaxtyping import Array, Float, Key
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from .... import simulate, State
-from ....experiment import Claim, Experiment, Plan
+from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
 from ....measure import change_shares, integrated_changes, plane_activity
 from ....tasks import cue, Drive
 from ....tasks import rotation as turning
 from ..config import Config
-from ..figures import learning as figures
 from .learning import all_planes, in_planes, Planes, settled, spectrum_of
 
 
@@ -265,6 +266,95 @@ def without_learning(plan: Plan) -> Plan:
     return plan._replace(config=dataclasses.replace(plan.config, learning_gain=0.0))
 
 
+STIMULUS, CUE = "0.9", "#f3d9b1"
+
+
+def draw_life(data: xarray.Dataset) -> Figure:
+    """Figure 5: recall, shares of change, what cues do, weights in time."""
+    from ..experiments.life_cycle import STAGE, STAGES
+
+    figure, axes = panels(2, 4, 3.4, 2.8)
+    one = data.isel(seed=0)
+    total = STAGE * STAGES
+    time = (1 + np.arange(data.sizes["time"])) * total / data.sizes["time"]
+    _echoes(axes[0, :3], one)
+    shares, planes, weights = axes[1, :3]
+    size = {"activity": one.dependent, "noise": one.spontaneous}
+    for k, (label, rows) in enumerate(size.items()):
+        rows = np.where(rows > 0, rows, np.nan)
+        shares.semilogy(time, rows, color=SHADES[2 * k], lw=0.8, label=label)
+    bottom, top = float(one.spontaneous.max()) / 30, float(one.dependent.max())
+    shares.set(xlabel="time", ylabel="rms change of a step", ylim=(bottom, 20 * top))
+    shares.legend(frameon=False, fontsize="small", ncols=2)
+    for k, label in enumerate(("plane 1", "plane 2", "novel")):
+        rows = abs(data.rotation.isel(plane=k)).transpose("seed", "time").values
+        planes.plot(time, rows.T, color=SHADES[k], lw=0.4, alpha=0.4)
+        planes.plot(time, rows.mean(0), color=SHADES[k], lw=1.6, label=label)
+    top = 1.5 * float(abs(data.rotation.isel(time=-1)).max())
+    planes.set(xlabel="time", ylabel="$|A|$", ylim=(0, top))
+    planes.legend(frameon=False, fontsize="small", ncols=3, loc="upper center")
+    for k in range(data.sizes["synapse"]):
+        weights.plot(time, one.weight.isel(synapse=k), color=SHADES[k], lw=1)
+    weights.set(xlabel="time", ylabel="weight of four synapses")
+    for panel in axes[1, :3]:
+        _shade(panel)
+    _windows(axes[0, 3], data)
+    _before_and_after(axes[1, 3], data)
+    return figure
+
+
+def _echoes(row: np.ndarray, data: xarray.Dataset) -> None:
+    """Activity of one network in the three cued planes."""
+    from ..experiments.life_cycle import ECHO_TIME
+
+    titles = ("cue of plane 1", "cue of plane 2", "cue of a novel plane")
+    delay = np.arange(data.sizes["delay"]) * ECHO_TIME / data.sizes["delay"]
+    bottom, top = float(data.echo.min()) - 0.05, 1.1 * float(data.echo.max())
+    for k, panel in enumerate(row):
+        for j, label in enumerate(("cued axis $p_u$", "other axis $p_v$")):
+            echo = data.echo.isel(cue=k, axis=j)
+            panel.plot(delay, echo, color=SHADES[2 * j], label=label)
+        panel.set(xlabel="time from the cue", ylabel="activity", title=titles[k])
+        panel.set_ylim(bottom, top)
+    row[0].legend(frameon=False, fontsize="small")
+
+
+def _windows(panel: Axes, data: xarray.Dataset) -> None:
+    """The rms of changes summed over windows, by cause."""
+    from ..experiments.life_cycle import STAGE
+
+    middle = STAGE * (0.5 + np.arange(data.sizes["window"]))
+    mean = data.summed.mean("seed", skipna=False)
+    for k, (cause, label) in enumerate(((1, "activity"), (0, "noise"))):
+        rows = np.where(mean.isel(cause=cause) > 0, mean.isel(cause=cause), np.nan)
+        panel.semilogy(middle, rows, "o", ms=4, color=SHADES[2 * k], label=label)
+    panel.set(xlabel="time", ylabel="rms change of 100 time units")
+    panel.set_ylim(1e-4, 10 * float(mean.max()))
+    panel.legend(frameon=False, fontsize="small", ncols=2)
+    _shade(panel)
+
+
+def _before_and_after(panel: Axes, data: xarray.Dataset) -> None:
+    """Frequencies of the learned planes' eigenvalues before and after all cues."""
+    for k, label in enumerate(("plane 1", "plane 2")):
+        before, after = data.ringing.isel(plane=k).transpose("moment", "seed").values
+        panel.plot(before, after, "o", ms=4, color=SHADES[k], label=label)
+    ends = np.array([float(data.ringing[..., :2].min()), float(data.ringing.max())])
+    panel.plot(ends, ends, "--", color=THEORY, label="unchanged")
+    panel.set(xlabel="Im before the cues", ylabel="Im after them")
+    panel.legend(frameon=False, fontsize="small")
+
+
+def _shade(panel: Axes) -> None:
+    """When stimuli and cues are on."""
+    from ..experiments.life_cycle import CUE_TIME, CUES, LEARNING, LEARNING_TIME
+
+    for start in LEARNING:
+        panel.axvspan(start, start + LEARNING_TIME, color=STIMULUS, zorder=0)
+    for start in CUES:
+        panel.axvspan(start, start + 3 * CUE_TIME, color=CUE, zorder=0)
+
+
 FIG5 = Experiment(
     "fig5",
     "Fig. 5",
@@ -272,7 +362,7 @@ FIG5 = Experiment(
     Config,
     whole_life,
     life_claims,
-    figures.life,
+    draw_life,
     without_learning,
     DIMS,
 )

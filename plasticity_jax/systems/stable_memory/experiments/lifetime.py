@@ -14,12 +14,12 @@ import jax.random as jr
 import numpy as np
 import xarray
 from jaxtyping import Array, Float, Key
+from matplotlib.figure import Figure
 
 from .... import Scalar, simulate, State, System
-from ....experiment import Claim, Experiment, Plan
+from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
 from ....measure import rotation
 from ..config import build, Config, embed
-from ..figures import beyond as figures
 from ..patterns import draw_planes, imaginary_memory
 
 
@@ -209,6 +209,36 @@ def without_restraint(plan: Plan) -> Plan:
     return plan._replace(config=config, grid={})
 
 
+def draw_lifetime(data: xarray.Dataset) -> Figure:
+    """Fading against the gain with its derivatives; sensitivity against the horizon."""
+    figure, axes = panels(1, 2, 4.2, 3.2)
+    left, right = axes[0]
+    here = data.sel(rule="decorrelation")
+    rate, slope = here.rate.mean("seed"), here.slope.isel(horizon=1).mean("seed")
+    left.plot(data.gain, 1e4 * here.rate.values, ".", color=SHADES[0], alpha=0.4)
+    left.plot(data.gain, 1e4 * rate, "o-", color=SHADES[0], label="runs")
+    for gain, middle, tangent in zip(data.gain.values, rate, slope, strict=True):
+        reach = np.array([-0.06, 0.06])
+        line = 1e4 * (float(middle) + float(tangent) * reach)
+        left.plot(gain + reach, line, color=SHADES[2], lw=2)
+    left.plot([], [], color=SHADES[2], lw=2, label="derivative, by reverse mode")
+    left.set(xlabel="postsynaptic gain $c$", ylabel="fading ($10^{-4}$ per unit time)")
+    left.axhline(0.0, color=THEORY, lw=0.7)
+    left.legend(frameon=False, fontsize=8)
+    for rule, colour in zip(data.rule.values, SHADES, strict=False):
+        size = np.abs(data.slope.sel(rule=rule)) * data.horizon
+        middle = size.median([d for d in size.dims if d != "horizon"])
+        right.plot(data.horizon, middle, "o-", color=colour, label=f"{rule}: slope")
+        size = np.abs(data.secant.sel(rule=rule)) * data.horizon
+        middle = size.median([d for d in size.dims if d != "horizon"])
+        right.plot(data.horizon, middle, "x", color="black", ms=5)
+    right.plot([], [], "x", color="black", label="central difference")
+    right.set(yscale="log", xlabel="horizon (neural time constants)")
+    right.set_ylabel("|derivative of ln A|, median")
+    right.legend(frameon=False, fontsize=8)
+    return figure
+
+
 LIFETIME = Experiment(
     "lifetime",
     "beyond the paper",
@@ -216,7 +246,7 @@ LIFETIME = Experiment(
     Config,
     lifetimes,
     lifetime_claims,
-    figures.lifetime,
+    draw_lifetime,
     without_restraint,
     DIMS,
     predict,

@@ -11,12 +11,13 @@ import jax.random as jr
 import numpy as np
 import xarray
 from jaxtyping import Array, Float, Key
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from .... import AbstractConfig, Scalar
 from ...._arguments import real, require
-from ....experiment import Claim, Experiment, Plan
+from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
 from ..cycles import balanced_cycle, gaussian_cycle
-from ..figures import retrieval as figures
 from ..patterns import draw_planes, Planes
 from ..retrieval import plane_network, radii, recall, retrieved, turning
 
@@ -184,6 +185,63 @@ def one_plane_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Clai
     return claims
 
 
+def draw_one_plane(data: xarray.Dataset) -> Figure:
+    """Paths in the plane and radii in time, for both kinds of patterns."""
+    figure, axes = panels(2, 2, 3.6, 3.2)
+    names = {"hadamard": "balanced signs", "gaussian": "Gaussian patterns"}
+    for row, (pattern, name) in enumerate(names.items()):
+        here = data.sel(pattern=pattern).isel(seed=0)
+        plane, course = axes[row]
+        for k, start in enumerate(data.start.values):
+            path = here.path.sel(start=start)
+            color = SHADES[k % len(SHADES)]
+            early = path.sel(time=slice(0, 10))
+            plane.plot(*early.values.T, color=color, lw=1, label=f"start at {start:g}")
+            radius = np.hypot(*path.values.T)
+            course.plot(data.time, radius, color=color, lw=1)
+        for bound in ("least", "largest"):
+            level = float(here[f"predicted_{bound}"])
+            _circle(plane, level, "theory" if bound == "least" else None)
+            course.axhline(level, ls="--", color=THEORY, lw=1)
+        plane.set(title=name, xlabel="overlap with u", ylabel="overlap with v")
+        plane.set_aspect("equal", "datalim")
+        course.set(title=name, xlabel="time (neural time constants)", ylabel="radius")
+        course.set(xlim=(0, 15), ylim=(0, None))
+    axes[0, 0].legend(frameon=False, fontsize="small", loc="upper right")
+    return figure
+
+
+def draw_many_planes(data: xarray.Dataset) -> Figure:
+    """Radii of every plane in time; first seed, strengths in rows."""
+    strengths = data.expansion.values
+    figure, axes = panels(len(strengths), 2, 3.8, 2.6)
+    for row, strength in zip(axes, strengths, strict=True):
+        here = data.sel(expansion=strength).isel(seed=0)
+        for panel, pattern in zip(row, data.pattern.values, strict=True):
+            radius = here.radius.sel(pattern=pattern)
+            others = radius.isel(plane=slice(1, None))
+            panel.plot(data.seen, others, color=SHADES[5], lw=0.8, alpha=0.7)
+            panel.plot(
+                data.seen, radius.isel(plane=0), color=SHADES[0], label="cued plane"
+            )
+            for bound in ("least", "largest"):
+                level = float(here[f"predicted_{bound}"])
+                panel.axhline(level, ls="--", color=THEORY, lw=1)
+            panel.set(title=f"{pattern} patterns, real term {strength:g}")
+            panel.set(xlabel="time (neural time constants)", ylabel="radius")
+            panel.set(ylim=(0, 1.15 * float(here.predicted_largest)))
+    axes[0, 1].plot([], [], color=SHADES[5], label="other planes")
+    axes[0, 1].plot([], [], "--", color=THEORY, label="single plane, theory")
+    axes[0, 1].legend(frameon=False, fontsize="small", loc="upper right")
+    return figure
+
+
+def _circle(panel: Axes, radius: float, label: str | None) -> None:
+    angle = np.linspace(0, 2 * np.pi, 200)
+    x, y = radius * np.cos(angle), radius * np.sin(angle)
+    panel.plot(x, y, "--", color=THEORY, lw=1, label=label, zorder=3)
+
+
 FIG4A = Experiment(
     "fig4a",
     "Fig. 4a",
@@ -191,7 +249,7 @@ FIG4A = Experiment(
     Retrieval,
     one_plane,
     one_plane_claims,
-    figures.one_plane,
+    draw_one_plane,
     without_real_term,
     {
         "path": ("pattern", "time", "axis"),
@@ -296,7 +354,7 @@ FIG4B = Experiment(
     Retrieval,
     many_planes,
     many_planes_claims,
-    figures.many_planes,
+    draw_many_planes,
     without_real_term,
     {
         "radius": ("pattern", "seen", "plane"),

@@ -10,14 +10,18 @@ import jax.random as jr
 import numpy as np
 import xarray
 from jaxtyping import Array, Float, Key
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
 
 from .... import simulate
-from ....experiment import Claim, Experiment, Plan
+from ....experiment import Claim, Experiment, panels, Plan, THEORY
 from ....measure import memory_eigenvalue
 from ..config import Config, embed
-from ..figures import erosion as figures
 from .erosion import (
+    _name,
     coefficients,
+    COLORS,
     MEMORIES,
     memories,
     spun_up,
@@ -161,6 +165,54 @@ def sparse_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
     return claims
 
 
+def draw_sparse(data: xarray.Dataset) -> Figure:
+    """Supplementary Fig. 1: outliers and shares left against density, either rule."""
+    figure, axes = panels(2, data.sizes["rule"], 3.8, 2.6)
+    mean = data.mean("seed")
+    for column, rule in enumerate(("rate_control", "decorrelation")):
+        top, bottom = axes[:, column]
+        for memory, color in COLORS.items():
+            here = mean.sel(rule=rule, memory=memory)
+            for end, style in {"embedded": "o-", "end": "s:"}.items():
+                label = f"{memory}, {'at embedding' if end == 'embedded' else end}"
+                values = here.outlier.sel(end=end)
+                top.plot(data.density, values, style, ms=4, color=color, label=label)
+            bottom.plot(data.density, here.left, "o-", ms=4, color=color)
+        top.plot(data.density, data.predicted, "--", color=THEORY, lw=1, label="p a")
+        radius = mean.radius.sel(rule=rule)
+        top.plot(data.density, radius, color="black", lw=1, label="radius of the bulk")
+        top.set(title=_name(rule), ylabel="outlier")
+        bottom.set(xlabel="density p", ylabel="share left at the end")
+        bottom.set(ylim=(-0.1, 1.15))
+    axes[0, 0].legend(frameon=False, fontsize="x-small")
+    return figure
+
+
+def draw_phase(data: xarray.Dataset) -> Figure:
+    """Share left of imaginary and real memories over noise, homeostasis, density."""
+    densities = data.density.values
+    figure, axes = panels(2, len(densities), 2.9, 2.6)
+    left = data.left.mean("seed").transpose("memory", "density", ...)
+    shades = Normalize(0.0, 1.0)
+    for row, memory in zip(axes, ("imaginary", "real"), strict=True):
+        for panel, density in zip(row, densities, strict=True):
+            here = left.sel(memory=memory, density=density)
+            values = here.transpose("homeostasis_gain", "noise").values
+            panel.imshow(values, origin="lower", norm=shades, aspect="auto")
+            noise, gain = data.noise.values, data.homeostasis_gain.values
+            panel.set_xticks(np.arange(len(noise)), [f"{x:g}" for x in noise])
+            panel.set_yticks(np.arange(len(gain)), [f"{x:g}" for x in gain])
+            panel.set(title=f"{memory.capitalize()}, density {density:g}")
+    for panel in axes[-1]:
+        panel.set(xlabel="scale of the noise")
+    for panel in axes[:, 0]:
+        panel.set(ylabel="strength of homeostasis")
+    figure.colorbar(
+        ScalarMappable(shades), ax=axes, label="share of the memory left", shrink=0.8
+    )
+    return figure
+
+
 SUPP1 = Experiment(
     "supp1",
     "Supp. Fig. 1",
@@ -168,7 +220,7 @@ SUPP1 = Experiment(
     Config,
     fates,
     sparse_claims,
-    figures.sparse,
+    draw_sparse,
     without_homeostasis,
     {
         "amplitude": ("rule", "memory"),
@@ -259,7 +311,7 @@ PHASE = Experiment(
     Config,
     survival,
     phase_claims,
-    figures.phase,
+    draw_phase,
     half_gain,
     {"amplitude": ("memory",), "left": ("memory",)},
     label_phases,

@@ -9,13 +9,13 @@ import jax.numpy as jnp
 import jax.random as jr
 import xarray
 from jaxtyping import Array, Key
+from matplotlib.figure import Figure
 
-from ....experiment import Claim, Experiment, Plan
+from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
 from ....measure import expansion, rotation
 from ....tasks import Drive
 from ....tasks import rotation as turning
 from ..config import Config
-from ..figures import learning as figures
 from .learning import all_planes, in_planes, in_stages, Planes, settled
 
 
@@ -178,6 +178,34 @@ def without_homeostasis(plan: Plan) -> Plan:
     return plan._replace(config=dataclasses.replace(plan.config, homeostasis="none"))
 
 
+def draw_timing(data: xarray.Dataset) -> Figure:
+    """What windows write by imbalance and width, what is kept, how weights spread."""
+    figure, axes = panels(1, 4, 3.2, 2.8)
+    mean = data.mean("seed", skipna=False)
+    for k, ratio in enumerate(data.late_trace_ratio.values):
+        row, color = mean.sel(late_trace_ratio=ratio), SHADES[k]
+        label = f"$\\tau_-/\\tau_+$ = {ratio:g}"
+        for panel, name in zip(axes[0, :2], ("written", "grown"), strict=True):
+            panel.plot(data.imbalance, row[name], "o", ms=4, color=color, label=label)
+            panel.plot(data.imbalance, row[f"predicted_{name}"], "--", color=color)
+        for panel, name in zip(axes[0, 2:], ("kept", "spreading"), strict=True):
+            panel.plot(data.imbalance, row[name], "o-", ms=4, color=color, label=label)
+    labels = (
+        "change of $A$",
+        "change of $S$",
+        "share of $A$ kept",
+        "spread of all weights (factor)",
+    )
+    for panel, label in zip(axes[0], labels, strict=True):
+        panel.set(xlabel="imbalance of the windows", ylabel=label)
+    axes[0, 2].set_ylim(0.9, 1.1)
+    axes[0, 1].plot([], [], "--", color=THEORY, label="clamped activity")
+    bottom, top = axes[0, 1].get_ylim()
+    axes[0, 1].set_ylim(bottom, top + 0.6 * (top - bottom))
+    axes[0, 1].legend(frameon=False, fontsize="small", loc="upper left")
+    return figure
+
+
 TIMING = Experiment(
     "timing",
     "beyond the paper",
@@ -185,7 +213,7 @@ TIMING = Experiment(
     Config,
     leaked,
     leaked_claims,
-    figures.timing,
+    draw_timing,
     without_homeostasis,
     DIMS,
 )

@@ -10,14 +10,14 @@ import jax.random as jr
 import numpy as np
 import xarray
 from jaxtyping import Array, Key
+from matplotlib.figure import Figure
 
 from .... import State
-from ....experiment import Claim, Experiment, Plan
+from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
 from ....measure import rotation, track_eigenvalues
 from ....tasks import Drive
 from ....tasks import rotation as turning
 from ..config import Config
-from ..figures import learning as figures
 from .learning import all_planes, in_stages, settled
 
 
@@ -126,6 +126,30 @@ def one_axis(plan: Plan) -> Plan:
     return plan._replace(config=dataclasses.replace(plan.config, frequency=0.0))
 
 
+def draw_trajectories(data: xarray.Dataset) -> Figure:
+    """Figure 3a: eigenvalues in the complex plane and their imaginary parts in time."""
+    figure, axes = panels(1, 2, 3.6, 3.0)
+    plane, course = axes[0]
+    one = data.isel(seed=0).sel(part=["real", "imaginary"])
+    values = one.eigenvalue.transpose("part", "time", "mode").values
+    memory = one.memory.transpose("part", "time").values
+    plane.plot(*values, color=THEORY, lw=0.5, alpha=0.7)
+    plane.plot(*values[:, 0], ".", color="black", ms=2, label="at first")
+    plane.plot(*memory, color=SHADES[0], lw=2, label="becomes the memory")
+    plane.plot(memory[0], -memory[1], color=SHADES[0], lw=2)
+    plane.plot(*memory[:, -1], "o", color=SHADES[0], ms=5)
+    plane.set(xlabel=r"Re $\lambda$", ylabel=r"Im $\lambda$", aspect="equal")
+    plane.set_xlim(right=2.5 * float(values[0].max()))
+    plane.legend(frameon=False, fontsize="small", loc="lower right")
+    course.plot(one.time, values[1], color=THEORY, lw=0.5, alpha=0.7)
+    course.plot(one.time, memory[1], color=SHADES[0], lw=2, label="the memory's")
+    size = abs(one.rotation)
+    course.plot(one.time, size, "--", color=SHADES[2], lw=1.5, label="$|A|$")
+    course.set(xlabel="time (neural time constants)", ylabel=r"Im $\lambda$")
+    course.legend(frameon=False, fontsize="small", loc="lower right")
+    return figure
+
+
 FIG3A = Experiment(
     "fig3a",
     "Fig. 3a",
@@ -133,7 +157,7 @@ FIG3A = Experiment(
     Config,
     followed,
     followed_claims,
-    figures.trajectories,
+    draw_trajectories,
     one_axis,
     {
         "eigenvalue": ("time", "mode", "part"),

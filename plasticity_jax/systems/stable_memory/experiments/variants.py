@@ -13,13 +13,16 @@ import jax.numpy as jnp
 import jax.random as jr
 import xarray
 from jaxtyping import Array, Float, Key
+from matplotlib.figure import Figure
 
 from .... import AbstractSignals, Scalar, simulate, State
-from ....experiment import Claim, Experiment, Plan
+from ....experiment import Claim, Experiment, panels, Plan
 from ..config import Config, embed
-from ..figures import erosion as figures
 from .erosion import (
+    _name,
+    _shares,
     coefficients,
+    COLORS,
     Frame,
     MEMORIES,
     memories,
@@ -151,6 +154,27 @@ def variants_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim
     return claims
 
 
+def draw_variants(data: xarray.Dataset) -> Figure:
+    """Share of either memory and norm of the weights under every rate rule."""
+    rules = list(data.rule.values)
+    figure, axes = panels(2, len(rules), 2.7, 2.2)
+    left = _shares(data).where(data.norm < float(data.norm.max()))
+    for column, rule in enumerate(rules):
+        top, bottom = axes[:, column]
+        for memory, color in COLORS.items():
+            for seed in range(min(4, data.sizes["seed"])):
+                here = {"rule": rule, "memory": memory, "seed": data.seed.values[seed]}
+                label = memory if seed == 0 else None
+                top.plot(data.time, left.sel(here), color=color, lw=1, label=label)
+                bottom.semilogy(data.time, data.norm.sel(here), color=color, lw=1)
+        top.set(title=_name(rule), ylim=(-1.0, 2.5))
+        bottom.set(ylim=(1.0, 2e3), xlabel="time after embedding")
+    axes[0, 0].set(ylabel="share of the memory left")
+    axes[1, 0].set(ylabel="norm of the weights")
+    axes[0, 0].legend(frameon=False, fontsize="x-small")
+    return figure
+
+
 VARIANTS = Experiment(
     "variants",
     "published code; Eq. 3",
@@ -159,7 +183,7 @@ VARIANTS = Experiment(
     Config,
     restrained,
     variants_claims,
-    figures.variants,
+    draw_variants,
     without_homeostasis,
     {
         "coefficient": ("rule", "memory", "time"),

@@ -11,15 +11,16 @@ import jax.random as jr
 import numpy as np
 import xarray
 from jaxtyping import Array, Bool, Float, Int, Key
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from .... import Scalar, simulate
 from ....circuits import Memories, retrieve
-from ....experiment import Claim, Experiment, Plan
+from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
 from ....measure import lifetime_sparseness
 from ....synapses import Factored, Product
 from ..config import Config
 from ..domains import living, unless_lost
-from ..figures import sleep as figures
 from ..recall import (
     flip_balanced,
     jitter,
@@ -378,6 +379,69 @@ def structure_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Clai
     ]
 
 
+def draw_after_sleep(data: xarray.Dataset) -> Figure:
+    """Recall through noise, cued activity, connections and selectivity."""
+    figure, axes = panels(2, 4, 3.4, 2.8)
+    (neural, synaptic, rasters, rested), (overlap, connected, selective, rank) = axes
+    mean = data.mean("seed")
+    loads = data["load"].values
+    styles = {"before": ":", "after": "-"}
+    for load, color in zip(loads, SHADES, strict=False):
+        here = mean.sel(load=load)
+        label = f"load {load:g}"
+        for when, style in styles.items():
+            curves, name = here.sel(when=when), f"{when}, {label}"
+            neural.plot(data.flips, curves.neural, style, color=color, label=name)
+            synaptic.plot(data.shake, curves.synaptic, style, color=color, label=name)
+            ends = curves.overlap.isel(step=slice(9, None, 10))
+            overlap.plot(ends.step, ends, "o" + style, ms=3, color=color, label=name)
+        connected.plot(data.alike, here.connected, "o-", color=color, label=label)
+        connected.plot(data.alike, here.strength, "s--", ms=4, color=color)
+    connected.plot([], [], "s--", ms=4, color=THEORY, label="mean living weight")
+    for panel, title in ((neural, "Flipped cues"), (synaptic, "Shaken synapses")):
+        panel.axhline(0.5, color=THEORY, lw=0.7)
+        panel.set(title=title, ylabel="recall rate", ylim=(-0.03, 1.03))
+    neural.set_xlabel("flipped bits over $fN$")
+    synaptic.set_xlabel(r"s.d. of the factor over its mean")
+    overlap.set(title="End of every cue", ylabel="overlap with the cue", xlabel="step")
+    overlap.set_ylim(-0.1, 1.7)
+    overlap.axvline(50, color=THEORY, lw=0.7, ls="--")
+    connected.set(title="Connections", ylabel="probability, mean living weight")
+    connected.set_xlabel("correlation of input currents")
+    one = data.sel(load=loads[-1]).isel(seed=0)
+    for panel, when in ((rasters, "before"), (rested, "after")):
+        active = one.raster.sel(when=when).transpose("cell", "step").values
+        panel.imshow(active, cmap="Blues", aspect="auto", origin="lower")
+        panel.axvline(50, color=THEORY, lw=0.7, ls="--")
+        panel.set(title=f"Cued activity {when} sleep", xlabel="step", ylabel="neuron")
+    _selectivity(selective, mean)
+    for load, color in zip(loads, SHADES, strict=False):
+        here = mean.sel(load=load)
+        last = int(data.memories.sel(load=load).min())
+        for novelty, style in {"familiar": "-", "novel": ":"}.items():
+            line = here.ranked.sel(novelty=novelty).values[:last]
+            label = f"{novelty}, load {load:g}"
+            rank.plot(np.arange(1, last + 1), line, style, color=color, label=label)
+    rank.set(title="Ranked responses", xlabel="rank of the pattern", xscale="log")
+    rank.set_ylabel("z-score of the current")
+    for panel in (neural, synaptic, overlap, connected, selective, rank):
+        panel.legend(frameon=False, fontsize="x-small")
+    return figure
+
+
+def _selectivity(panel: Axes, data: xarray.Dataset) -> None:
+    """Lifetime sparseness of three responses, familiar and novel patterns."""
+    places = np.arange(data.sizes["response"])
+    for load, color in zip(data["load"].values, SHADES, strict=False):
+        for novelty, marker in {"familiar": "o-", "novel": "s:"}.items():
+            scores = data.sparseness.sel(load=load, novelty=novelty)
+            label = f"{novelty}, load {load:g}"
+            panel.plot(places, scores, marker, ms=4, color=color, label=label)
+    panel.set_xticks(places, [str(name) for name in data.response.values])
+    panel.set(title="Selectivity", ylabel="lifetime sparseness", ylim=(0, 1.3))
+    panel.set_xlim(-0.3, len(places) - 0.7)
+
+
 FIG3_AFTER = Experiment(
     "fig3_after",
     "Fig. 3, after sleep",
@@ -385,7 +449,7 @@ FIG3_AFTER = Experiment(
     Config,
     morning,
     claims,
-    figures.after_sleep,
+    draw_after_sleep,
     without_sleep,
     {
         "neural": ("when", "flips"),

@@ -15,12 +15,12 @@ import jax.random as jr
 import numpy as np
 import xarray
 from jaxtyping import Array, Key
+from matplotlib.figure import Figure
 
 from .... import Scalar, simulate
-from ....experiment import Claim, Experiment, Plan
+from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
 from ....measure import degenerate, density, margins, noise_ratio
 from ..config import build, Config, fields_and_weights, sleep
-from ..figures import beyond as figures
 
 
 NORMS = (2.0, 4 / 3, 1.0, 0.8)  # q; largest ratio at z = 1, 1.5, 2, 2.5
@@ -140,6 +140,35 @@ def alike(plan: Plan) -> Plan:
     return plan._replace(config=dataclasses.replace(plan.config, sharpness=1e-3))
 
 
+def draw_continuous(data: xarray.Dataset) -> Figure:
+    """Robustness, its derivative and the density against a real number of factors."""
+    figure, axes = panels(1, 3, 3.6, 3.2)
+    left, middle, right = axes[0]
+    mean = data.mean("seed")
+    for q, colour in zip(data.norm.values, SHADES, strict=False):
+        ratio, slope = mean.ratio.sel(norm=q), mean.slope.sel(norm=q)
+        top = float(ratio.max())
+        left.plot(data.exponent, ratio / top, "o-", ms=3, color=colour)
+        left.axvline(2 / q, color=colour, lw=0.7, ls=":")
+        middle.plot(
+            data.exponent, slope / top, "o-", ms=3, color=colour, label=f"q = {q:.3g}"
+        )
+        step = ratio.differentiate("exponent") / top
+        middle.plot(data.exponent[1:-1], step[1:-1], "--", lw=0.8, color=THEORY)
+    middle.plot([], [], "--", lw=0.8, color=THEORY, label="sweep's differences")
+    middle.axhline(0.0, color=THEORY, lw=0.7)
+    middle.set_ylim(-0.8, 0.8)
+    left.set_ylabel("SNR$_q$ over its largest value")
+    middle.set_ylabel("slope of it, by automatic derivative")
+    middle.legend(frameon=False, fontsize=7, loc="upper right")
+    right.plot(data.exponent, data.density.transpose("exponent", "seed"), ".", ms=3)
+    right.plot(data.exponent, mean.density, "-", color=SHADES[0])
+    right.set_ylabel("connection density")
+    for axis in axes[0]:
+        axis.set_xlabel("number of factors $z$")
+    return figure
+
+
 CONTINUOUS = Experiment(
     "continuous",
     "beyond the paper",
@@ -147,7 +176,7 @@ CONTINUOUS = Experiment(
     Config,
     real_order,
     continuous_claims,
-    figures.continuous,
+    draw_continuous,
     alike,
     {"ratio": ("norm",), "slope": ("norm",)},
     label,

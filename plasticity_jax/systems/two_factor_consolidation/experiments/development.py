@@ -10,16 +10,16 @@ import jax.random as jr
 import numpy as np
 import xarray
 from jaxtyping import Array, Bool, Float, Key
+from matplotlib.figure import Figure
 
 from .... import simulate, State
 from ....circuits import Memories
-from ....experiment import Claim, Experiment, Plan
+from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
 from ....measure import degenerate, density, margins, noise_ratio
 from ....signals import ReplaySignals
 from .. import capacity
 from ..config import build, Config, fields_and_weights, of_order
 from ..domains import living_share
-from ..figures import fluctuations as figures
 
 
 RECORDS = 40  # of a night
@@ -183,6 +183,44 @@ def development_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Cl
     ]
 
 
+def draw_development(data: xarray.Dataset) -> Figure:
+    """Figure 4: density, living weight and robustness, over sleep and over load."""
+    names = {
+        "density": "connection density",
+        "weight": "living weight over its first",
+        "robustness": "robustness sqrt(N) SNR_1",
+    }
+    figure, axes = panels(2, 3, 3.4, 2.6)
+    mean = data.mean("seed")
+    cycles = data.time.values[1:]
+    for (name, label), (asleep, over) in zip(names.items(), axes.T, strict=True):
+        for load, color in zip(data["load"].values, SHADES, strict=False):
+            course = mean[name].sel(load=load).values[1:]
+            asleep.semilogx(cycles, course, color=color, label=f"load {load:g}")
+        values = data[name].isel(time=-1)
+        over.errorbar(
+            data["load"],
+            values.mean("seed"),
+            values.std("seed"),
+            fmt="o",
+            ms=4,
+            color=SHADES[0],
+            label="after sleep",
+        )
+        over.plot(
+            data["load"],
+            data[f"best_{name}"],
+            "--",
+            color=THEORY,
+            label="optimum, N large",
+        )
+        asleep.set(xlabel="cycles of replay", ylabel=label)
+        over.set(xlabel="patterns per input", ylabel=label)
+    axes[0, 0].legend(frameon=False, fontsize="x-small")
+    axes[1, 0].legend(frameon=False, fontsize="x-small")
+    return figure
+
+
 FIG4_DEVELOPMENT = Experiment(
     "fig4_development",
     "Fig. 4",
@@ -190,7 +228,7 @@ FIG4_DEVELOPMENT = Experiment(
     Config,
     developed,
     development_claims,
-    figures.development,
+    draw_development,
     one_factor,
     {"density": ("time",), "weight": ("time",), "robustness": ("time",)},
     predict,

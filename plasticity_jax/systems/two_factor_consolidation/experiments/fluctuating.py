@@ -11,16 +11,17 @@ import jax.random as jr
 import numpy as np
 import xarray
 from jaxtyping import Array, Float, Key
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from .... import AbstractConfig, Scalar, simulate, State, System
 from ...._arguments import counted, real, require
 from ....circuits import Resting
-from ....experiment import Claim, Experiment, Plan
+from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
 from ....numerics import power
 from ....rules import VolatileFactor
 from ....tasks import Constant
 from ..domains import unless_lost
-from ..figures import fluctuations as figures
 from ..fluctuations import (
     explained,
     exponents,
@@ -34,7 +35,7 @@ from ..fluctuations import (
     variations,
     Weights,
 )
-from .imaging import imaged_weights
+from .imaging import imaged_weights, SIDES
 
 
 class Config(AbstractConfig):
@@ -177,6 +178,74 @@ def increment_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Clai
     ]
 
 
+def _averages(panel: Axes, data: xarray.Dataset, color: str, label: str) -> None:
+    """Mean change against weight, either sign; data without seeds."""
+    for sign, (marker, style) in SIDES.items():
+        here = data.sel(sign=sign)
+        name = label if sign == "growing" else None
+        panel.loglog(
+            here.weight,
+            here["size"],
+            marker + style,
+            ms=3,
+            lw=1,
+            color=color,
+            label=name,
+        )
+
+
+def draw_increments(data: xarray.Dataset) -> Figure:
+    """Figure 5: changes against weights, and their exponents against 1 - 1/z."""
+    figure, axes = panels(1, 2, 3.9, 2.9)
+    changes, slope = axes[0]
+    for order, color in zip(data.order.values, SHADES, strict=False):
+        here = data.sel(order=order).isel(seed=0)
+        _averages(changes, here, color, f"z = {order:g}")
+    changes.set(xlabel="weight", ylabel="mean change in 20 min", title="Simulation")
+    changes.legend(frameon=False, fontsize="x-small")
+    orders = np.linspace(1, float(data.order.max()), 100)
+    slope.plot(orders, 1 - 1 / orders, "--", color=THEORY, lw=1, label="1 - 1/z")
+    for sign, color in zip(SIDES, SHADES, strict=False):
+        values = data.slope.sel(sign=sign)
+        mean, error = values.mean("seed"), values.std("seed")
+        marker = SIDES[sign][0]
+        slope.errorbar(
+            data.order, mean, error, fmt=marker, ms=4, color=color, label=sign
+        )
+    slope.set(xlabel="number of factors z", ylabel="exponent of changes")
+    slope.legend(frameon=False, fontsize="x-small")
+    return figure
+
+
+def draw_norms(data: xarray.Dataset) -> Figure:
+    """Figure 6: variation of norms over their exponent; what imaging says."""
+    from ..experiments.fluctuating import explained_share
+
+    figure, axes = panels(1, 3, 3.5, 2.9)
+    raw, resampled, share = axes[0]
+    for order, color in zip(data.order.values, SHADES, strict=False):
+        here = data.sel(order=order)
+        curve = here.variation.sel(population="per synapse").mean("seed")
+        raw.semilogy(data.exponent, curve, color=color, label=f"z = {order:g}")
+        raw.plot(2 / order, float(curve.min()), "v", ms=5, color=color)
+        resampled.plot(data.exponent, here.resampled.mean("seed"), color=color)
+    imaged = data.imaged.mean("imaged_draw")
+    resampled.plot(data.exponent, imaged, color="black", lw=2, label="imaged")
+    raw.set(xlabel="exponent q", ylabel="variation of the norm over time")
+    raw.set_title("Norm per living synapse")
+    raw.legend(frameon=False, fontsize="x-small", title="triangles: 2/z")
+    raw.get_legend().get_title().set_fontsize("x-small")
+    resampled.set(xlabel="exponent q", ylabel="variation (least 0, most 1)")
+    resampled.set_title("Synapses drawn anew")
+    resampled.legend(frameon=False, fontsize="x-small")
+    values = explained_share(data)
+    mean, error = values.mean("seed"), values.std("seed")
+    share.errorbar(data.order, mean, error, fmt="o-", ms=4, color=SHADES[0])
+    share.axhline(0.0, color=THEORY, lw=1, ls="--")
+    share.set(xlabel="number of factors z", ylabel="explained share of imaged curves")
+    return figure
+
+
 FIG5_INCREMENTS = Experiment(
     "fig5_increments",
     "Fig. 5",
@@ -184,7 +253,7 @@ FIG5_INCREMENTS = Experiment(
     Config,
     scaled,
     increment_claims,
-    figures.increments,
+    draw_increments,
     coupled,
     {
         "slope": ("sign",),
@@ -305,7 +374,7 @@ FIG6_NORMS = Experiment(
     Config,
     normed,
     norm_claims,
-    figures.norms,
+    draw_norms,
     unrestrained,
     {
         "variation": ("population", "exponent"),

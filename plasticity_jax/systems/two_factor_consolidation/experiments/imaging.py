@@ -10,12 +10,12 @@ import jax.random as jr
 import numpy as np
 import xarray
 from jaxtyping import Array, Key
+from matplotlib.figure import Figure
 
 from .... import AbstractConfig
 from ...._arguments import counted
 from ....data import kaufman_2012
-from ....experiment import Claim, Experiment, Plan
-from ..figures import fluctuations as figures
+from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
 from ..fluctuations import (
     in_random_order,
     increments,
@@ -133,6 +133,45 @@ def imaging_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]
     ]
 
 
+SIDES = {"growing": ("o", "-"), "shrinking": ("s", ":")}
+
+
+def draw_imaging(data: xarray.Dataset) -> Figure:
+    """Figure 5: changes of imaged synapses, and their exponents over the lag."""
+    figure, axes = panels(1, 2, 3.9, 2.9)
+    changes, slope = axes[0]
+    here = data.isel(seed=0)
+    for sign, color in zip(SIDES, SHADES, strict=False):
+        marker = SIDES[sign][0]
+        part = here.sel(sign=sign)
+        exponent = float(part.slope.isel(lag=0))
+        name = f"{sign}, exponent {exponent:.2f}"
+        changes.loglog(part.weight, part["size"], marker, ms=4, color=color, label=name)
+        slope.semilogx(
+            part.lag, part.slope, marker + "-", ms=4, color=color, label=sign
+        )
+        error = float(part.resampled.std("draw"))
+        slope.errorbar(part.lag[:1], part.slope[:1], error, color=color, capsize=3)
+    for order in (2, 3):
+        slope.axhline(1 - 1 / order, ls="--", lw=1, color=THEORY)
+        height = 1 - 1 / order + 0.01
+        slope.text(
+            float(data.lag[-1]), height, f"z = {order}", ha="right", color=THEORY
+        )
+    changes.set_xticks([0.3, 0.5, 1, 2], ["0.3", "0.5", "1", "2"])
+    changes.set_yticks([0.01, 0.02, 0.04], ["0.01", "0.02", "0.04"])
+    changes.minorticks_off()
+    changes.set(xlabel="fluorescence (mean 1)", ylabel="mean change in 0.5 h")
+    changes.set_title("1087 imaged synapses")
+    changes.legend(frameon=False, fontsize="x-small")
+    ticks = data.lag.values
+    slope.set_xticks(ticks, [f"{x:g}" for x in ticks])
+    slope.minorticks_off()
+    slope.set(xlabel="time between images (h)", ylabel="exponent of changes")
+    slope.legend(frameon=False, fontsize="x-small")
+    return figure
+
+
 FIG5_IMAGING = Experiment(
     "fig5_imaging",
     "Fig. 5",
@@ -140,7 +179,7 @@ FIG5_IMAGING = Experiment(
     Imaging,
     imaged,
     imaging_claims,
-    figures.imaging,
+    draw_imaging,
     shuffled,
     {
         "slope": ("lag", "sign"),

@@ -14,16 +14,16 @@ import jax.random as jr
 import numpy as np
 import xarray
 from jaxtyping import Array, Float, Key
+from matplotlib.figure import Figure
 
 from .... import simulate, State
 from ....circuits import Memories
-from ....experiment import Claim, Experiment, Plan
+from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
 from ....measure import degenerate, largest_l1_margin, margins, noise_ratio
 from ....numerics import ratio
 from ....signals import ReplaySignals
 from .. import theory
 from ..config import build, Config, memories, sleep
-from ..figures import variants as figures
 from .oracle import over_rows
 
 
@@ -259,6 +259,46 @@ DIMS = {
     "valid": ("row",),
 }
 
+
+def draw_noisy(data: xarray.Dataset) -> Figure:
+    """The gap to the optimum and the slope of gains, by errors about the weakest."""
+    return _policy(data, "replay_noise", "error / mean field")
+
+
+def draw_soft(data: xarray.Dataset) -> Figure:
+    """The gap to the optimum, its theory and the slope of gains, by sharpness."""
+    return _policy(data, "sharpness", "sharpness")
+
+
+def _policy(data: xarray.Dataset, axis: str, words: str) -> Figure:
+    """Gaps in time and at the end, slopes of gains, along one axis of the sweep."""
+    from ..experiments.policies import summary
+
+    seen = summary(data)
+    figure, ((courses, gaps, slopes),) = panels(1, 3, 3.8, 3.0)
+    values, legend = seen[axis].values, {"frameon": False, "fontsize": "small"}
+    shown = values[np.linspace(0, len(values) - 1, 5).round().astype(int)]
+    for k, value in enumerate(np.unique(shown)):
+        gap = np.maximum(1 - seen.course.sel({axis: value}), 1e-4)
+        courses.semilogy(data.time / 1e3, gap, color=SHADES[k], label=f"{value:.2g}")
+    courses.set(xlabel="thousand cycles", ylabel="relative gap to the optimum")
+    courses.set_ylim(top=100 * courses.get_ylim()[1])
+    courses.legend(title=words, title_fontsize="small", ncols=2, **legend)
+    gap = np.maximum(1 - seen.reached, 1e-4)
+    gaps.loglog(values, gap, "o-", ms=4, color=SHADES[0], label="measured")
+    if "law" in seen:
+        gaps.loglog(values, seen.law, "--", color=THEORY, label="theory")
+    gaps.set(xlabel=words, ylabel="relative gap at the end")
+    gaps.legend(**legend)
+    for k, name in enumerate(("early", "late")):
+        slopes.semilogx(values, seen[name], "o-", ms=4, color=SHADES[k], label=name)
+    slopes.axhline(0, color=THEORY, lw=0.8)
+    slopes.set(xlabel=words, ylabel="slope of gain by initial strength")
+    slopes.set_ylim(-0.2, 1.0)
+    slopes.legend(**legend)
+    return figure
+
+
 POLICIES = Experiment(
     "policies",
     "beyond the paper",
@@ -266,7 +306,7 @@ POLICIES = Experiment(
     Config,
     replayed,
     noisy_claims,
-    figures.noisy,
+    draw_noisy,
     no_replay,
     DIMS,
     optima,
@@ -279,7 +319,7 @@ SOFT = Experiment(
     Config,
     replayed,
     soft_claims,
-    figures.soft,
+    draw_soft,
     no_replay,
     DIMS,
     optima,

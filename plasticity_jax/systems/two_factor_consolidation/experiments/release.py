@@ -16,9 +16,10 @@ import jax.random as jr
 import numpy as np
 import xarray
 from jaxtyping import Array, Float, Key
+from matplotlib.figure import Figure
 
 from .... import simulate, State
-from ....experiment import Claim, Experiment, Plan
+from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
 from ....measure import (
     degenerate,
     density,
@@ -30,7 +31,6 @@ from ....measure import (
 from ....signals import ReplaySignals
 from ..config import build, Config, fields_and_weights
 from ..domains import living_share
-from ..figures import beyond as figures
 
 
 REFERENCE = 0.02  # L / N for which the threshold's rate is meant
@@ -173,6 +173,31 @@ def unlimited(plan: Plan) -> Plan:
     return plan._replace(config=dataclasses.replace(plan.config, ceiling=1e9))
 
 
+def draw_release(data: xarray.Dataset) -> Figure:
+    """Robustness, density and saturation against the homeostatic target."""
+    figure, axes = panels(1, 3, 3.6, 3.2)
+    left, middle, right = axes[0]
+    target = data.target_per_input
+    first, second = data["first"] / data.best_first, data.second / data.best_second
+    for ratio, colour, label in (
+        (first, SHADES[0], "SNR$_1$ / linear programme"),
+        (second, SHADES[2], "SNR$_2$ / quadratic programme"),
+    ):
+        left.plot(target, ratio.mean("seed"), "o-", ms=4, color=colour, label=label)
+    left.axhline(1.0, color=THEORY, lw=0.7)
+    left.legend(frameon=False, fontsize=7)
+    left.set_ylabel("robustness over its optimum")
+    middle.plot(target, data.density.mean("seed"), "o-", ms=4, color=SHADES[0])
+    for law in (data.sparse, data.dense):
+        middle.axhline(float(law.mean()), color=THEORY, lw=0.8, ls="--")
+    middle.set_ylabel("connection density")
+    right.plot(target, data.saturated.mean("seed"), "o-", ms=4, color=SHADES[1])
+    right.set_ylabel("living synapses that always release")
+    for axis in axes[0]:
+        axis.set(xscale="log", xlabel="homeostatic target $L/N$")
+    return figure
+
+
 RELEASE = Experiment(
     "release",
     "beyond the paper",
@@ -180,7 +205,7 @@ RELEASE = Experiment(
     Config,
     limited_release,
     release_claims,
-    figures.release,
+    draw_release,
     unlimited,
     predict=optima,
 )

@@ -10,10 +10,12 @@ import jax.random as jr
 import numpy as np
 import xarray
 from jaxtyping import Array, Float, Key
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from .... import simulate, State
 from ....circuits import Memories
-from ....experiment import Claim, Experiment, Plan
+from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
 from ....measure import (
     ALIVE,
     degenerate,
@@ -25,7 +27,6 @@ from ....measure import (
 from ....signals import ReplaySignals
 from .. import capacity, theory
 from ..config import build, Config, fields_and_weights, memories
-from ..figures import robustness as figures
 from ..recall import OBSERVED, observed
 from .oracle import (
     CHECKPOINTS,
@@ -347,6 +348,78 @@ def density_claims(seen: xarray.Dataset, random: xarray.Dataset) -> list[Claim]:
     ]
 
 
+SMALL = {"frameon": False, "fontsize": "small"}
+
+
+def draw_ratios(data: xarray.Dataset) -> Figure:
+    """Bars of SNR by norm; ratios to noise, density and the optimum's share by load."""
+    from ..experiments.oracle import summary
+
+    seen = summary(data)
+    figure, axes = panels(2, 3, 3.7, 2.9)
+    bars, neural, synaptic, density, reached, course = axes.ravel()
+    _bars(bars, seen)
+    ends = data["load"].values[[0, -1]]
+    for k, order in enumerate(data.order.values):
+        row, style = seen.sel(order=order), {"color": SHADES[k], "ms": 4}
+        label = f"z = {order}"
+        neural.plot(data["load"], row.neural, "o-", label=label, **style)
+        synaptic.plot(data["load"], row.synaptic, "o-", **style)
+        density.plot(data["load"], row.density, "o-", **style)
+    for solved in data.solved.values:
+        law = data.sel(solved=solved)
+        neural.plot(data["load"], law.neural_law, "--", color=THEORY)
+        density.plot(data["load"], law.density_law, "--", color=THEORY)
+    neural.plot([], [], "--", color=THEORY, label="theory, z = 1, 2")
+    density.plot(
+        data["load"], seen.best_density, "x", color="black", label="exact, q = 1"
+    )
+    neural.set(ylabel="margin / neural noise")
+    synaptic.set(ylabel="margin / synaptic noise")
+    density.set(ylabel="density of synapses", ylim=(0, 0.75))
+    for order, norm in ((1, 2), (2, 1)):
+        row = seen.sel(order=order, norm=norm)
+        color, label = SHADES[order - 1], f"z = {order}, q = {norm}"
+        reached.plot(data["load"], row.reached, "o-", color=color, ms=4, label=label)
+        for j, (load, style) in enumerate(zip(ends, ("-", ":"), strict=True)):
+            gap = np.maximum(1 - row.course.sel(load=load), 1e-4)
+            label = f"z = {order}, load {load:g}"
+            course.loglog(data.time, gap, style, color=color, label=label)
+            if order == 2 and j == 0:
+                law = 1 - float(seen.stationary.sel(load=load))
+                label = "theory, first rates, z = 2"
+                course.axhline(law, color=THEORY, ls="--", label=label)
+    reached.axhline(1, color=THEORY, ls="--")
+    reached.set(ylabel="SNR / exact optimum")
+    course.set(xlabel="cycles", ylabel="relative gap to the optimum")
+    course.set_ylim(top=30)
+    for panel in (neural, synaptic, density, reached):
+        panel.set_xlabel("load (patterns per input)")
+    for panel in (neural, density, reached, course):
+        panel.legend(**SMALL)
+    return figure
+
+
+def _bars(panel: Axes, seen: xarray.Dataset) -> None:
+    """SNR at the lowest load relative to the best number of factors; the paper's."""
+    from ..experiments.robustness import BARS
+
+    lowest = seen.ratio.isel(load=0)
+    share = lowest / lowest.max("order")
+    place = np.arange(share.sizes["exponent"])
+    for k, order in enumerate(seen.order.values):
+        at = place + 0.2 * (k - 1.5)
+        panel.bar(
+            at, share.sel(order=order), 0.18, color=SHADES[k], label=f"z = {order}"
+        )
+        published = [BARS[q][k] for q in seen.exponent.values]
+        panel.plot(at, published, "_", color="black", ms=8)
+    panel.plot([], [], "_", color="black", ms=8, label="paper")
+    panel.set_xticks(place, [f"{q:.2g}" for q in seen.exponent.values])
+    panel.set(xlabel="norm q", ylabel="$\\mathrm{SNR}_q$ / best", ylim=(0, 1.6))
+    panel.legend(ncols=3, **SMALL)
+
+
 FIG2 = Experiment(
     "fig2",
     "Figure 2",
@@ -354,7 +427,7 @@ FIG2 = Experiment(
     Config,
     ratios,
     ratio_claims,
-    figures.ratios,
+    draw_ratios,
     random_replay,
     {
         "ratio": ("order", "exponent", "row"),

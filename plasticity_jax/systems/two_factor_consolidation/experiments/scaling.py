@@ -10,16 +10,16 @@ import jax.random as jr
 import numpy as np
 import xarray
 from jaxtyping import Array, Bool, Float, Key
+from matplotlib.figure import Figure
 
 from .... import Scalar, simulate, State
 from ....circuits import Memories
-from ....experiment import Claim, Experiment, Plan
+from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
 from ....measure import degenerate
 from ....numerics import power
 from ....synapses import Factored, HomeostaticScaling, Product
 from ..config import build, Config, of_order, require_products, sleep
 from ..domains import living, living_share
-from ..figures import fluctuations as figures
 from ..fluctuations import line
 
 
@@ -228,6 +228,51 @@ def scaling_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]
     ]
 
 
+def draw_scaling(data: xarray.Dataset) -> Figure:
+    """Figure 4: ranked weights before and after a new target, and their slopes."""
+    figure, axes = panels(1, 3, 3.5, 2.9)
+    ranks, slope, norm = axes[0]
+    here = data.isel(seed=0).sel(order=2)
+    unit = float(here["first"].where(here["first"] > 0).mean())
+    for ratio, color in zip(data.ratio.values, SHADES, strict=False):
+        style = {"ms": 3, "color": color, "label": f"L'/L = {ratio:g}"}
+        ranks.plot(
+            here["first"] / unit, here.then.sel(ratio=ratio) / unit, "o", **style
+        )
+        ends = np.array([0.0, float(here["first"].max()) / unit])
+        ranks.plot(
+            ends, float(here.predicted.sel(ratio=ratio)) * ends, color=color, lw=1
+        )
+    ranks.set(xlabel="weight before (mean)", ylabel="weight after (mean)")
+    ranks.set_title("One neuron, z = 2, by rank")
+    ranks.legend(frameon=False, fontsize="x-small")
+    for order, color in zip(data.order.values, SHADES, strict=False):
+        mean = data.sel(order=order).mean("seed")
+        slope.loglog(
+            data.ratio, mean.slope, "o", ms=4, color=color, label=f"z = {order}"
+        )
+        slope.plot(data.ratio, mean.predicted, color=color, lw=1)
+        spread = mean.variation.sel(moment=["before", "after"])
+        norm.semilogy([0, 1], spread, "o-", ms=4, color=color, label=f"z = {order}")
+    again = data.replay_slope.mean("seed")
+    slope.plot(
+        data.ratio, again, "x", ms=7, color="black", label="z = 2, replay goes on"
+    )
+    moved = data.shift_slope.mean(["seed", "order"])
+    slope.plot(data.ratio, moved, ":", color=THEORY, label="if all were shifted")
+    ratios = data.ratio.values
+    slope.set_xticks(ratios, [f"{x:g}" for x in ratios])
+    slope.set_yticks([0.125, 0.5, 1, 2, 8], ["0.125", "0.5", "1", "2", "8"])
+    slope.minorticks_off()
+    slope.set(xlabel="new over old target L'/L", ylabel="slope of ranked weights")
+    slope.set_title("Lines: (L'/L)^(z/2)")
+    slope.legend(frameon=False, fontsize="x-small")
+    norm.set_xticks([0, 1], ["before sleep", "after sleep"])
+    norm.set(ylabel="variation of sum w^(2/z)", xlim=(-0.3, 1.3), title="Over neurons")
+    norm.legend(frameon=False, fontsize="x-small")
+    return figure
+
+
 FIG4_SCALING = Experiment(
     "fig4_scaling",
     "Fig. 4",
@@ -235,7 +280,7 @@ FIG4_SCALING = Experiment(
     Config,
     rescaled,
     scaling_claims,
-    figures.scaling,
+    draw_scaling,
     unscaled,
     {
         "slope": ("order", "ratio"),

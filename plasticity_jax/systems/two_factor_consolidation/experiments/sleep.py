@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import xarray
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from ....experiment import Claim, Experiment, Plan
+from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
 from ..config import Config
-from ..figures import sleep as figures
 from .night import BINS, EARLY, EDGES, EVERY, night, SNAPSHOTS, times_of
 
 
@@ -219,6 +220,82 @@ def synapse_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]
 
 
 COURSES = ("l1", "l2", "synaptic", "unpruned", "density", "within", "across")
+
+
+def _cycles(panel: Axes, data: xarray.Dataset) -> None:
+    panel.set_xscale("symlog", linthresh=1.0)
+    panel.set(xlabel="cycle", xlim=(0, float(data.cycle[-1])))
+
+
+def draw_sleep(data: xarray.Dataset) -> Figure:
+    """Robustness, synapses, factors, weak and strong memories, pruning."""
+    figure, axes = panels(2, 4, 3.4, 2.8)
+    (neural, synaptic, density, factors), (gain, slopes, pruned, sizes) = axes
+    mean = data.mean("seed")
+    loads = data["load"].values
+    for load, color in zip(loads, SHADES, strict=False):
+        here = mean.sel(load=load)
+        label = f"load {load:g}"
+        neural.plot(data.cycle, here.l1, color=color, label=rf"$q=1$, {label}")
+        neural.plot(data.cycle, here.l2, "--", color=color, label=rf"$q=2$, {label}")
+        synaptic.plot(data.cycle, here.synaptic, color=color, label=label)
+        density.plot(data.cycle, here.unpruned, color=color, label=f"unpruned, {label}")
+        density.plot(data.cycle, here.density, "--", color=color, label="living")
+        factors.plot(data.cycle, here.within, color=color)
+        factors.plot(data.cycle, here.across, "--", color=color)
+        factors.plot(data.cycle, here.potentiating, ":", color=color)
+        slopes.plot(data.cycle, here.slope, color=color)
+        slopes.plot(data.cycle, here.gain, "--", color=color)
+        for when, style in {"before": ":", "after": "-"}.items():
+            line = here.histogram.sel(when=when)
+            sizes.plot(data["size"], line, style, color=color, label=f"{when}, {label}")
+        pruned.plot(
+            data.bin, here.pruned.isel(cycle=-1), "o-", color=color, label=label
+        )
+        middle = here.pruned.sel(cycle=300, method="nearest")
+        cycle = int(middle.cycle)
+        pruned.plot(
+            data.bin, middle, "o:", color=color, label=f"{label}, cycle {cycle}"
+        )
+    for style, name in {"-": "one synapse", "--": "different synapses"}.items():
+        factors.plot([], [], style, color=THEORY, label=f"factors of {name}")
+    factors.plot([], [], ":", color=THEORY, label="potentiating replay")
+    for style, name in {"-": "slope", "--": "mean gain"}.items():
+        slopes.plot([], [], style, color=THEORY, label=name)
+    neural.set(title="Signal to noise", ylabel=r"$\sqrt{N}\,$SNR$_1$, SNR$_2$")
+    neural.set_yscale("log")
+    synaptic.set(title="To synaptic noise", ylabel="SNR$^{syn}$")
+    density.set(title="Density", ylabel="share of inputs")
+    factors.set(
+        title="Factors", ylabel="correlation, share of replay", ylim=(-0.1, 1.6)
+    )
+    slopes.set(title="Gain of memories", ylabel="slope on first $R$, gain of $R$")
+    slopes.axhline(0.0, color=THEORY, lw=0.7)
+    for panel in (neural, synaptic, density, factors, slopes):
+        _cycles(panel, data)
+    _memories(gain, data.sel(load=loads[-1]).isel(seed=0))
+    pruned.set(title="Pruned", ylim=(-0.03, 1.03), ylabel="probability")
+    pruned.set_xlabel("z-score of log weight before sleep")
+    sizes.set(title="Living weights", ylabel="share", xlabel="log$_{10}$ weight")
+    sizes.set_yscale("log")
+    sizes.set_ylim(1e-4, 1.0)
+    for panel in axes.ravel():
+        panel.legend(frameon=False, fontsize="x-small")
+    return figure
+
+
+def _memories(panel: Axes, data: xarray.Dataset) -> None:
+    """Gain of every memory kept at the high load against its first robustness."""
+    kept = data.kept.values > 0
+    first = data.radius.isel(snapshot=0).values[kept]
+    for cycle, color in zip(data.snapshot.values[1:], SHADES, strict=False):
+        gained = data.radius.sel(snapshot=cycle).values[kept] - first
+        panel.plot(first, gained, ".", ms=3, color=color, label=f"cycle {cycle}")
+    panel.set(title="Every memory, high load", xlabel="$R$ before sleep")
+    panel.set_ylabel("gain of $R$")
+    panel.set_ylim(0.0, 1.3 * float(np.max(data.radius.values[:, kept])))
+
+
 FIG3_SLEEP = Experiment(
     "fig3_sleep",
     "Fig. 3, sleep",
@@ -226,7 +303,7 @@ FIG3_SLEEP = Experiment(
     Config,
     night,
     claims,
-    figures.sleep,
+    draw_sleep,
     at_random,
     {
         **dict.fromkeys((*COURSES, "potentiating", "slope", "gain"), ("cycle",)),

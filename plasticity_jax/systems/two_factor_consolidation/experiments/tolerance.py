@@ -9,11 +9,11 @@ import jax.random as jr
 import numpy as np
 import xarray
 from jaxtyping import Array, Key
+from matplotlib.figure import Figure
 
 from .... import Scalar, simulate
-from ....experiment import Claim, Experiment, Plan
+from ....experiment import Claim, Experiment, panels, Plan, SHADES
 from ..config import build, Config
-from ..figures import robustness as figures
 from ..recall import (
     flip_balanced,
     jitter,
@@ -23,6 +23,7 @@ from ..recall import (
     tolerance,
 )
 from .oracle import ORDERS, over_positive, random_replay, suited
+from .robustness import SMALL
 
 
 RESOLVED = 0.2  # load below which tolerance is more than a few bits
@@ -170,6 +171,34 @@ def recall_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
     ]
 
 
+def draw_recall(data: xarray.Dataset) -> Figure:
+    """Figure 2: recall against noise at the lowest load; the noise that halves it."""
+    from ..experiments.tolerance import PANEL
+
+    figure, axes = panels(2, 2, 3.7, 2.9)
+    seen = data.mean("seed", skipna=False)
+    kinds = (("neural", "flipped"), ("synaptic", "volatile"))
+    for (curves, levels), (name, dim) in zip(axes, kinds, strict=True):
+        lowest = seen[name].isel({"load": 0})
+        for k, order in enumerate(data.order.values):
+            style = {"color": SHADES[k], "label": f"z = {order}"}
+            curves.plot(data[dim], lowest.sel(order=order), **style)
+            row = seen[f"{name}_level"].sel(order=order)
+            levels.plot(data["load"], row, "o-", ms=4, **style)
+            published = [rows[k] for rows in PANEL[name].values()]
+            levels.plot(list(PANEL[name]), published, "_", color=SHADES[k], ms=10)
+        levels.plot([], [], "_", color="black", ms=10, label="paper")
+        lowest_load = float(data["load"][0])
+        curves.set(ylabel="recall rate", title=f"{name} noise, load {lowest_load:g}")
+        levels.set(xlabel="load (patterns per input)", title=f"{name} noise")
+        levels.legend(**SMALL)
+    axes[0, 0].set_xlabel("flipped bits / $fN$")
+    axes[0, 1].set_ylabel("flips / $fN$ at recall one half")
+    axes[1, 0].set_xlabel("s.d. / mean factor")
+    axes[1, 1].set_ylabel("s.d. / mean, at recall one half")
+    return figure
+
+
 FIG2_RECALL = Experiment(
     "fig2_recall",
     "Figure 2",
@@ -177,7 +206,7 @@ FIG2_RECALL = Experiment(
     Config,
     tolerances,
     recall_claims,
-    figures.recall,
+    draw_recall,
     random_replay,
     {
         "neural": ("order", "flipped"),

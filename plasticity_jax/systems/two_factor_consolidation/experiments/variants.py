@@ -9,13 +9,13 @@ import jax.random as jr
 import numpy as np
 import xarray
 from jaxtyping import Array, Key
+from matplotlib.figure import Figure
 
 from .... import simulate
-from ....experiment import Claim, Experiment, Plan
+from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
 from ....measure import degenerate, density, margins, noise_ratio
 from .. import theory
 from ..config import build, Config, FAST, fields_and_weights, of_order
-from ..figures import variants as figures
 from .oracle import oracle, over_positive, over_rows
 
 
@@ -247,6 +247,40 @@ def no_replay(plan: Plan) -> Plan:
     return plan._replace(config=still)
 
 
+def draw_variants(data: xarray.Dataset) -> Figure:
+    """Every variant: its share of either optimum, and its density of synapses."""
+    from ..experiments.variants import summary, VARIANTS
+
+    names = list(VARIANTS)
+    seen = summary(data).sel(variant=names)
+    place = np.arange(len(names))[::-1]
+    figure, ((first, second, third),) = panels(1, 3, 3.7, 4.2)
+    for panel, norm in ((first, 1), (second, 2)):
+        rows = seen.reached.sel(norm=norm).transpose("variant", "seed").values
+        shown = np.clip(rows, 0.0, None)
+        panel.barh(place, shown.mean(axis=1), 0.7, color=SHADES[norm - 1])
+        panel.plot(shown, place, ".", color="black", ms=4)
+        panel.axvline(1, color=THEORY, ls="--")
+        panel.set(xlabel=f"$\\mathrm{{SNR}}_{norm}$ / exact optimum", xlim=(0, 1.08))
+    rows = seen.density.transpose("variant", "seed").values
+    third.barh(place, rows.mean(axis=1), 0.7, color=SHADES[2])
+    third.plot(rows, place, ".", color="black", ms=4)
+    best = float(seen.best_density.mean())
+    third.axvline(best, color=THEORY, ls="--", label="optimum of q = 1")
+    third.set(xlabel="density of synapses", xlim=(0, 1.3))
+    third.legend(frameon=False, fontsize="small", loc="upper right")
+    first.set_yticks(place, names)
+    for panel in (second, third):
+        panel.set_yticks(place, [])
+    for row in np.flatnonzero(seen.stored.mean("seed").values < 0.5):
+        first.text(0.02, place[row], "errors remain", va="center", fontsize="small")
+    lost = seen.reached.sel(norm=1).mean("seed", skipna=False).isnull()
+    for row in np.flatnonzero(lost.values):
+        words = "some neurons lose all synapses"
+        first.text(0.02, place[row], words, va="center", fontsize="small")
+    return figure
+
+
 VARIANTS_OF_SLEEP = Experiment(
     "variants",
     "controls and variants",
@@ -254,7 +288,7 @@ VARIANTS_OF_SLEEP = Experiment(
     Config,
     judged,
     variant_claims,
-    figures.variants,
+    draw_variants,
     no_replay,
     {
         "ratio": ("variant", "norm", "row"),

@@ -11,9 +11,10 @@ import jax.random as jr
 import numpy as np
 import xarray
 from jaxtyping import Array, Key
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from ....experiment import Claim, Experiment, Plan
-from ..figures import fluctuations as figures
+from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
 from ..fluctuations import (
     exponents,
     Fit,
@@ -26,7 +27,7 @@ from ..fluctuations import (
     Weights,
 )
 from .fluctuating import Config, recorded
-from .imaging import imaged_weights
+from .imaging import imaged_weights, SIDES
 
 
 THINNED = 3  # samples of 10 min to one image every half hour
@@ -243,6 +244,50 @@ def order_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
     ]
 
 
+def draw_volatile_order(data: xarray.Dataset) -> Figure:
+    """Changes and norms against the number of factors, and what imaging tells."""
+    from ..experiments.volatile_order import imaged_fits, recovered, widened
+
+    figure, axes = panels(1, 3, 3.6, 2.9)
+    slope, least, found = axes[0]
+    for sign, color in zip(SIDES, SHADES, strict=False):
+        values = data.slope.sel(arrangement="recorded", sign=sign)
+        style = {"fmt": SIDES[sign][0], "ms": 4, "color": color, "label": sign}
+        slope.errorbar(data.order, values.mean("seed"), values.std("seed"), **style)
+        imaged = data.imaged_slope.sel(arrangement="recorded", sign=sign)
+        _band(slope, float(imaged[0]), float(imaged[1:].std()), color)
+    orders = np.linspace(1, float(data.order.max()), 100)
+    slope.plot(orders, 1 - 1 / orders, "--", color=THEORY, lw=1, label="1 - 1/z")
+    slope.set(ylabel="exponent of changes", title="Changes (bands: imaged)")
+    slope.legend(frameon=False, fontsize="x-small")
+    mean, error = data.least.mean("seed"), data.least.std("seed")
+    least.errorbar(data.order, mean, error, fmt="o", ms=4, color=SHADES[0])
+    imaged = data.imaged_least
+    _band(least, float(imaged[0]), float(imaged[1:].std()), SHADES[0])
+    least.set(ylabel="exponent of the steadiest norm", title="Norms (band: imaged)")
+    for name, color in {"recorded": SHADES[0], "shuffled": SHADES[5]}.items():
+        values = recovered(data, name)["mean"]
+        label = "in order" if name == "recorded" else "shuffled"
+        style = {"fmt": "o", "ms": 4, "color": color, "label": label}
+        found.errorbar(data.order, values.mean("seed"), values.std("seed"), **style)
+    found.plot(orders, orders, "--", color=THEORY, lw=1)
+    for (name, fit), color in zip(imaged_fits(data).items(), SHADES[1:], strict=False):
+        _band(found, float(fit.mean), widened(fit, 1), color, f"imaged, {name}")
+    found.set(ylabel="number of factors found", title="Fits to simulation and imaging")
+    found.legend(frameon=False, fontsize="x-small")
+    for panel in axes[0]:
+        panel.set(xlabel="number of factors z")
+    return figure
+
+
+def _band(
+    panel: Axes, centre: float, spread: float, color: str, label: str | None = None
+) -> None:
+    """One standard deviation on either side."""
+    low, high = centre - spread, centre + spread
+    panel.axhspan(low, high, color=color, alpha=0.25, lw=0, label=label)
+
+
 VOLATILE_ORDER = Experiment(
     "volatile_order",
     "beyond the paper",
@@ -250,7 +295,7 @@ VOLATILE_ORDER = Experiment(
     Config,
     simulated_images,
     order_claims,
-    figures.volatile_order,
+    draw_volatile_order,
     coupled,
     {"slope": ("arrangement", "sign")},
     imaged_statistics,

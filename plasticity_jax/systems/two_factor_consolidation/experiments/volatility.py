@@ -23,6 +23,7 @@ import optax
 import xarray
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Key
+from matplotlib.figure import Figure
 
 from .... import (
     AbstractConfig,
@@ -36,14 +37,13 @@ from .... import (
 from ...._arguments import counted, fill_array_fields, real, require
 from ....circuits import LossCircuit
 from ....curvature import best_ratio, hessian, steady_state
-from ....experiment import Claim, Experiment, Plan
+from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
 from ....measure import drift, vertex_of_mean
 from ....numerics import eigvalsh
 from ....rules import NoisyGradient, Normalised, Wiener
 from ....signals import LossSignals
 from ....synapses import Factored, HomeostaticScaling, Power
 from ....tasks import Constant, draw_patterns
-from ..figures import beyond as figures
 
 
 class Config(AbstractConfig):
@@ -284,6 +284,42 @@ def without_replay(plan: Plan) -> Plan:
     return plan._replace(config=dataclasses.replace(plan.config, replays=False))
 
 
+def draw_volatility(data: xarray.Dataset) -> Figure:
+    """Margin lost against the ratio of replay to noise; curvature at the optimum."""
+    figure, axes = panels(1, 2, 4.2, 3.2)
+    left, right = axes[0]
+    for beta, colour in zip(data.sharpness.values, SHADES, strict=False):
+        here = data.sel(sharpness=beta)
+        scale = float(here.margin.mean())
+        left.errorbar(
+            data.ratio,
+            here.loss.mean("seed") / scale,
+            here.loss.std("seed") / scale,
+            fmt="o-",
+            color=colour,
+            ms=4,
+            capsize=2,
+            label=f"sharpness {beta:g}",
+        )
+        for law, style in ((here.predicted_loss, "--"), (here.quadratic, ":")):
+            left.plot(data.ratio, law.mean("seed") / scale, style, color=colour, lw=1)
+        modes = range(1, data.sizes["mode"] + 1)
+        for spectrum in here.eigenvalue.transpose("seed", "mode").values:
+            right.plot(modes, spectrum[::-1], color=colour, lw=0.8)
+    left.plot([], [], "--", color=THEORY, lw=1, label="law of the Hessian")
+    left.plot([], [], ":", color=THEORY, lw=1, label="its quadratic, run")
+    left.axvline(1.0, color=THEORY, lw=0.7)
+    left.set(xscale="log", yscale="log")
+    left.set(xlabel="replay / fluctuation", ylabel="share of the margin that is lost")
+    left.set_xticks([0.1, 0.2, 0.5, 1, 2], ["0.1", "0.2", "0.5", "1", "2"])
+    left.minorticks_off()
+    left.legend(frameon=False, fontsize=8)
+    right.set(yscale="log", xlabel="direction of factors and threshold")
+    right.set_ylabel("curvature of the loss")
+    right.set_ylim(1e-3, None)
+    return figure
+
+
 VOLATILITY = Experiment(
     "volatility",
     "beyond the paper",
@@ -291,7 +327,7 @@ VOLATILITY = Experiment(
     Config,
     replayed,
     volatility_claims,
-    figures.volatility,
+    draw_volatility,
     without_replay,
     {},
     predict,

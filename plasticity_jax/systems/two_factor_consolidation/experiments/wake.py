@@ -10,15 +10,15 @@ import jax.random as jr
 import numpy as np
 import xarray
 from jaxtyping import Array, Float, Key
+from matplotlib.figure import Figure
 
 from .... import simulate, State
 from ....circuits import memories_of
-from ....experiment import Claim, Experiment, Plan
+from ....experiment import Claim, Experiment, panels, Plan, SHADES
 from ....measure import density, recalled
 from ....signals import NoveltySignals
 from ..config import Config, memories, wake
 from ..domains import unless_lost
-from ..figures import sleep as figures
 
 
 KINDS = ("patterns", "sequence")  # what a pattern calls: itself, or the next one
@@ -157,6 +157,28 @@ def claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
     return result
 
 
+def draw_wake(data: xarray.Dataset) -> Figure:
+    """Novelty, patterns stored and patterns recalled, epoch by epoch."""
+    figure, axes = panels(1, 3, 3.6, 2.8)
+    novelty, stored, close = axes[0]
+    mean = data.mean("seed")
+    for load, color in zip(data["load"].values, SHADES, strict=False):
+        for kind, style in {"patterns": "-", "sequence": "--"}.items():
+            here = mean.sel(load=load, kind=kind)
+            label = f"load {load:g}, {kind}"
+            novelty.plot(data.epoch, here.novelty, style, color=color, label=label)
+            stored.plot(data.epoch, here.fixed, style, color=color)
+            close.plot(data.epoch, here.recalled, style, color=color)
+    novelty.set(ylabel="mean |novelty|", title="Novelty")
+    stored.set(ylabel="share right in every neuron", title="Stored", ylim=(-0.03, 1.03))
+    close.set(ylabel="share of patterns", title="At most $0.2fN$ errors")
+    close.set_ylim(-0.03, 1.03)
+    for panel in axes[0]:
+        panel.set_xlabel("epoch")
+    novelty.legend(frameon=False, fontsize="x-small")
+    return figure
+
+
 FIG3_WAKE = Experiment(
     "fig3_wake",
     "Fig. 3, wake",
@@ -165,7 +187,7 @@ FIG3_WAKE = Experiment(
     Config,
     days,
     claims,
-    figures.wake,
+    draw_wake,
     without_plasticity,
     dict.fromkeys(("novelty", "fixed", "recalled", "density"), ("kind", "epoch")),
     label,

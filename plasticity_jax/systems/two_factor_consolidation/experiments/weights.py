@@ -9,15 +9,16 @@ import jax.random as jr
 import numpy as np
 import xarray
 from jaxtyping import Array, Key
+from matplotlib.figure import Figure
 
 from .... import simulate
-from ....experiment import Claim, Experiment, Plan
+from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
 from ....measure import degenerate
 from .. import capacity
 from ..config import build, Config, fields_and_weights
 from ..domains import living, living_share
-from ..figures import robustness as figures
 from .oracle import ORDERS, over_rows, suited
+from .robustness import SMALL
 
 
 DECADES = np.arange(-12.0, 0.5, 0.5)  # edges of log10 of weight over the largest
@@ -153,6 +154,32 @@ def short(plan: Plan) -> Plan:
     return plan._replace(config=dataclasses.replace(plan.config, cycles=cycles))
 
 
+def draw_weights(data: xarray.Dataset) -> Figure:
+    """Figure 2: distributions of all weights in decades, and of the survivors."""
+    from ..experiments.weights import averages
+
+    seen = averages(data)
+    figure, (row,) = panels(1, 3, 3.7, 2.9)
+    decades, *survivors = row
+    for k, order in enumerate(data.order.values):
+        share = seen.decades.sel(order=order)
+        style = {"color": SHADES[k], "label": f"z = {order}"}
+        decades.semilogy(data.decade, share.where(share > 0), "o-", ms=3, **style)
+    decades.set(xlabel="$\\log_{10}$ weight / largest of the neuron")
+    decades.set(ylabel="share of synapses per half decade", ylim=(None, 10))
+    decades.legend(ncols=2, **SMALL)
+    width = float(data.multiple[1] - data.multiple[0])
+    for panel, solved in zip(survivors, data.solved.values, strict=True):
+        share = seen.multiples.sel(order=solved) / width
+        color, label = SHADES[solved - 1], f"z = {solved}"
+        panel.bar(data.multiple, share, 0.9 * width, color=color, label=label)
+        law = data.multiples_law.sel(solved=solved)
+        panel.plot(data.fine, law, "--", color=THEORY, label="truncated Gaussian")
+        panel.set(xlabel="surviving weight / mean", ylabel="density")
+        panel.legend(**SMALL)
+    return figure
+
+
 FIG2_WEIGHTS = Experiment(
     "fig2_weights",
     "Figure 2",
@@ -160,7 +187,7 @@ FIG2_WEIGHTS = Experiment(
     Config,
     spectra,
     weight_claims,
-    figures.weights,
+    draw_weights,
     short,
     {
         "decades": ("order", "row", "decade"),

@@ -1,1 +1,0 @@
-"""Pictures of the experiments; each takes the labelled data of one sweep."""
