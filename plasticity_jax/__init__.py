@@ -1,48 +1,68 @@
 """Differentiable modelling of synaptic plasticity and memory in JAX.
 
-Mechanisms live in `rules`, `circuits` and `tasks`, exact curvature in `curvature`,
-statistics in `measure`, data sets in `data`, and the published systems in `systems`.
+- `simulate` runs a `System` (a task, a circuit, named rules, projections) from a
+  `State`, step by step; `advance` makes one step, a `Record` says what is kept.
+- `sweep` computes a labelled grid of runs of an `AbstractConfig`.
+- `AbstractTask`, `AbstractCircuit`, `AbstractRule`, `AbstractProjection` and
+  `AbstractSignals` are what parts of your own are made from; `Scalar` and `Synapses`
+  are types of their fields, `real` makes a field an array leaf, `require` checks it.
+- `tasks`, `circuits`, `rules`, `synapses`: the parts that are here.
+- `signals`: what circuits offer and rules read.
+- `curvature`: Hessians, Fisher matrices, natural gradients, spectra.
+- `measure`: statistics of activity, weights and learning.
+- `numerics`: arithmetic at singular points, and on whole trees of arrays.
+- `experiment`: sweeps with claims, controls and pictures.
+- `data`: data sets. `systems`: the published systems. `report`: a page of results.
 """
 
 import importlib
-from types import ModuleType
+from typing import Any, TYPE_CHECKING
 
-from ._arguments import real as real
-from ._arguments import require as require
-from ._interfaces import AbstractCircuit as AbstractCircuit
-from ._interfaces import AbstractProjection as AbstractProjection
-from ._interfaces import AbstractRule as AbstractRule
-from ._interfaces import AbstractSignals as AbstractSignals
-from ._interfaces import AbstractTask as AbstractTask
-from ._interfaces import advance as advance
-from ._interfaces import Scalar as Scalar
-from ._interfaces import State as State
-from ._interfaces import Synapses as Synapses
-from ._interfaces import System as System
-from ._simulate import Record as Record
-from ._simulate import simulate as simulate
-from ._sweep import AbstractConfig as AbstractConfig
-from ._sweep import sweep as sweep
 from ._version import __version__ as __version__
-from .signals import LossSignals as LossSignals
 
 
-_MODULES = (
-    "circuits",
-    "curvature",
-    "data",
-    "experiment",
-    "measure",
-    "numerics",
-    "rules",
-    "synapses",
-    "systems",
-    "tasks",
-)
+if TYPE_CHECKING:
+    from ._arguments import real as real
+    from ._arguments import require as require
+    from ._interfaces import AbstractCircuit as AbstractCircuit
+    from ._interfaces import AbstractProjection as AbstractProjection
+    from ._interfaces import AbstractRule as AbstractRule
+    from ._interfaces import AbstractSignals as AbstractSignals
+    from ._interfaces import AbstractTask as AbstractTask
+    from ._interfaces import advance as advance
+    from ._interfaces import Scalar as Scalar
+    from ._interfaces import State as State
+    from ._interfaces import Synapses as Synapses
+    from ._interfaces import System as System
+    from ._simulate import Record as Record
+    from ._simulate import simulate as simulate
+    from ._sweep import AbstractConfig as AbstractConfig
+    from ._sweep import sweep as sweep
 
 
-def __getattr__(name: str) -> ModuleType:
-    """Sub-packages on first use, so that importing the package stays light."""
+_INTERFACES = ("AbstractCircuit", "AbstractProjection", "AbstractRule", "AbstractTask")
+_INTERFACES += ("AbstractSignals", "advance", "Scalar", "State", "Synapses", "System")
+_HOMES = {
+    **dict.fromkeys(("real", "require"), "_arguments"),
+    **dict.fromkeys(_INTERFACES, "_interfaces"),
+    **dict.fromkeys(("Record", "simulate"), "_simulate"),
+    **dict.fromkeys(("AbstractConfig", "sweep"), "_sweep"),
+}
+_MODULES = ("circuits", "curvature", "data", "experiment", "measure", "numerics")
+_MODULES += ("report", "rules", "signals", "synapses", "systems", "tasks")
+__all__ = [*_HOMES, *_MODULES]  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    """Everything on first use: the command line answers before JAX is loaded."""
     if name in _MODULES:
         return importlib.import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    if name not in _HOMES:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    found = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

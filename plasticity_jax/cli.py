@@ -4,7 +4,6 @@ import contextlib
 import io
 import json
 import math
-import shutil
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -16,15 +15,7 @@ import cyclopts
 from cyclopts import Parameter
 
 from . import systems
-from ._arguments import folder as expanded
-from ._arguments import nearest
-from ._sweep._store import emptied, locked
 from ._version import __version__
-from .experiment._experiment import perform
-from .experiment._plan import load_plan, overridden, presets
-from .experiment._recompute import replayed
-from .experiment._results import check_writable, write_results
-from .experiment._verdict import check_json, check_table, judge
 
 
 app = cyclopts.App(
@@ -78,17 +69,12 @@ def main() -> None:
 @app.command(name="list")
 def list_(*, as_json: Annotated[bool, Parameter("--json", negative="")] = False) -> int:
     """Systems, experiments and presets, and what each shows."""
-    rows = [
-        {
-            "name": named.name,
-            "system": named.system,
-            "source": named.experiment.source,
-            "shows": named.experiment.shows,
-            "presets": presets(named.path),
-            "cost": systems.costs(named.path),
-        }
-        for named in systems.experiments()
-    ]
+    rows = []
+    for entry in systems.listed():
+        costs = systems.costs(entry.path)
+        row = {"name": entry.name, "system": entry.name.partition(".")[0]}
+        row |= {"source": entry.source, "shows": entry.shows}
+        rows.append({**row, "presets": list(costs), "cost": costs})
     if as_json:
         print(json.dumps(rows, indent=2))
         return 0
@@ -142,41 +128,48 @@ def run(
         that its `--scheduler-file` wrote.
     """
     named, path, double = systems.find(experiment)
-    out = expanded(out)
-    check_writable(out)
-    import jax
+    from .experiment import overridden, run_experiment
 
-    x64 = x64 or double or named.experiment.float64
-    if x64:
-        jax.config.update("jax_enable_x64", True)
-    if preset is None and "small" in presets(path):
-        preset = "small"
-    plan = load_plan(named.experiment.config, path, preset)
+    _choose_precision(x64 or double or named.experiment.float64)
+    plan = _planned(named.experiment, path, preset)
     plan = overridden(plan, set, grid, seeds)
-    store, is_new = out / f".{named.name}.store", not out.exists()
-    with locked(store):
-        if not resume:
-            emptied(store)
-        try:
-            with _executor(dask) as executor:
-                options = {"executor": executor, "store": store}
-                data, control = perform(named.experiment, plan, **options)
-            verdict = judge(named.name, named.experiment, data, control)
-            folder, undrawn = write_results(
-                named.name, named.experiment, plan, data, control, verdict, out, x64
-            )
-            emptied(store)
-        finally:
-            if not any(store.rglob("batch-*")):  # nothing to go on from
-                shutil.rmtree(store, ignore_errors=True)
-                if is_new and not any(out.iterdir()):
-                    out.rmdir()
+    with _executor(dask) as executor:
+        verdict, folder, undrawn = run_experiment(
+            named.experiment,
+            plan,
+            out=out,
+            name=named.name,
+            address=named.address,
+            resume=resume,
+            executor=executor,
+        )
     console = _console()
     console.print(verdict.table())
     if undrawn:
         console.print(f"no figure: {undrawn}", markup=False)
     console.print(f"written to {folder}", markup=False)
     return 1 if undrawn or not verdict.holds else 0
+
+
+def _choose_precision(double: bool) -> None:
+    """Before anything is made: all that is computed is of one precision."""
+    if double:
+        import jax
+
+        jax.config.update("jax_enable_x64", True)
+
+
+def _planned(experiment: Any, path: Path | None, preset: str | None) -> Any:
+    """The plan of a parameter file, of its preset `small` if there is one."""
+    from .experiment import load_plan, Plan, presets
+
+    if path is None:
+        if preset is not None:
+            raise ValueError(f"--preset {preset}: there is no parameter file.")
+        return Plan(experiment.config(), {}, 1)
+    if preset is None and "small" in presets(path):
+        preset = "small"
+    return load_plan(experiment.config, path, preset)
 
 
 @app.command
@@ -186,12 +179,14 @@ def verify(
     as_json: Annotated[bool, Parameter("--json", negative="")] = False,
 ) -> int:
     """Every closed form of a system (default: all) against autodiff and simulation."""
-    import jax
-
-    jax.config.update("jax_enable_x64", True)
     names = systems.names()
     if system is not None and system not in names:
+        from ._arguments import nearest
+
         raise ValueError(f"unknown system '{system}'.{nearest(system, names)}")
+    _choose_precision(True)
+    from .experiment import check_json, check_table
+
     found = {
         name: tuple(systems.part_of(name, "checks").checks())
         for name in ([system] if system else names)
@@ -231,7 +226,7 @@ def data(
 
 
 @app.command
-def replay(folder: Path) -> int:
+def recompute(folder: Path) -> int:
     """Compute a stored run again from its own attributes, and compare.
 
     Parameters
@@ -239,14 +234,12 @@ def replay(folder: Path) -> int:
     folder
         A result of `run`: the folder that holds its `config.toml` and `data.zarr`.
     """
-    import jax
-
-    folder = expanded(folder)
     named, path, x64 = systems.find(str(folder / "config.toml"))
-    if x64:
-        jax.config.update("jax_enable_x64", True)
-    plan = load_plan(named.experiment.config, path, None)
-    rows = list(replayed(named.experiment, plan, folder))
+    from .experiment import recompute as recomputed
+
+    _choose_precision(x64)
+    plan = _planned(named.experiment, path, "common")
+    rows = list(recomputed(named.experiment, plan, folder))
     for row in rows:
         says = f"off by {row.difference:.2g}"
         if row.difference == 0:
@@ -269,8 +262,7 @@ def report(folder: Path = Path("runs")) -> int:
     """
     from .report import report as write
 
-    about = {named.name: named.experiment for named in systems.experiments()}
-    print(f"written to {write(folder, about)}")
+    print(f"written to {write(folder)}")
     return 0
 
 
@@ -287,7 +279,7 @@ def _executor(address: str | None) -> Iterator[Executor | None]:
             '--dask needs the extra: python -m pip install "plasticity-jax[dask]"'
         ) from error
     try:
-        place = expanded(address)
+        place = Path(address).expanduser()
         file = str(place) if place.is_file() else None
         client = Client(None if file else address, scheduler_file=file, timeout=10)
     except (OSError, ValueError, TimeoutError) as error:

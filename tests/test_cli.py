@@ -297,7 +297,7 @@ def test_interrupted_runs_leave_nothing(call, tmp_path, monkeypatch):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "perform", interrupt)
+    monkeypatch.setattr("plasticity_jax.experiment._run.perform", interrupt)
     code, _, err = call("run", "optimal_plasticity.fig3", "--out", tmp_path / "out")
     assert code == 130
     assert "--resume goes on" in err
@@ -344,16 +344,16 @@ def test_a_dask_address_without_a_scheduler_is_bad_input(call, tmp_path):
     assert "--dask" in err
 
 
-def test_replay_computes_a_run_again_and_compares(call, tmp_path):
+def test_recompute_computes_a_run_again_and_compares(call, tmp_path):
     name = "optimal_plasticity.fig3"
     folder = tmp_path / name
     call("run", name, "--preset", "smoke", "--seeds", 2, "--out", tmp_path)
-    code, out, _ = call("replay", folder)
+    code, out, _ = call("recompute", folder)
     assert code == 0
     assert out.count("the same bits") == len(out.splitlines()) > 2
     text = (folder / "config.toml").read_text()
     (folder / "config.toml").write_text(text.replace("seeds = 2", "seeds = 3"))
-    code, _, err = call("replay", folder)
+    code, _, err = call("recompute", folder)
     assert code == 2
     assert "was run with other keys" in err
     (folder / "config.toml").write_text(text)
@@ -361,10 +361,10 @@ def test_replay_computes_a_run_again_and_compares(call, tmp_path):
         changed = data.load() * 1.5
         changed.attrs = data.attrs
     changed.to_zarr(folder / "data.zarr", mode="a")
-    code, out, _ = call("replay", folder)
+    code, out, _ = call("recompute", folder)
     assert code == 1
     assert "off by 0.33  FAILS: at most 0 is allowed" in out
-    code, _, err = call("replay", tmp_path / "nowhere")
+    code, _, err = call("recompute", tmp_path / "nowhere")
     assert code == 2
     assert "no such file" in err
 

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from test_cli import command
 
-from plasticity_jax import cli
 from plasticity_jax._sweep._store import Store
 
 
@@ -84,7 +83,7 @@ def test_a_read_only_folder_is_refused_before_anything_is_computed(
         with closed(folder):  # no longer: another user may not read our modules
             return opened(**options)
 
-    monkeypatch.setattr(cli, "perform", None)
+    monkeypatch.setattr("plasticity_jax.experiment._run.perform", None)
     monkeypatch.setattr(tempfile, "TemporaryFile", closing)
     code, _, err = call(*RUN, "--out", folder / below)
     assert code == 2

@@ -19,7 +19,7 @@ import xarray
 from jaxtyping import Array, Float
 from test_cli import command
 
-from plasticity_jax import cli, data, sweep, systems
+from plasticity_jax import data, sweep, systems
 from plasticity_jax._arguments import optional, real, require
 from plasticity_jax._sweep._config import AbstractConfig, to_toml, updated
 from plasticity_jax.experiment import load_plan
@@ -33,7 +33,7 @@ from plasticity_jax.experiment._claims import (
 )
 from plasticity_jax.experiment._experiment import labelled
 from plasticity_jax.experiment._plan import overridden, Plan, presets
-from plasticity_jax.experiment._recompute import replayed
+from plasticity_jax.experiment._recompute import recompute
 from plasticity_jax.experiment._results import storable, write_results
 from plasticity_jax.experiment._verdict import judge, Verdict
 from plasticity_jax.report import report
@@ -417,7 +417,9 @@ def call(monkeypatch, capsys, tmp_path):
     (tmp_path / "here").mkdir()
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path / "here")
-    monkeypatch.setattr(cli, "perform", lambda *_, **__: results_of())
+    monkeypatch.setattr(
+        "plasticity_jax.experiment._run.perform", lambda *_, **__: results_of()
+    )
     parts = {3: results_of()[0], 2: results_of()[1]}
     monkeypatch.setattr(
         "plasticity_jax.experiment._recompute.labelled",
@@ -426,8 +428,8 @@ def call(monkeypatch, capsys, tmp_path):
     other = EXPERIMENT._replace(
         control=lambda plan: plan._replace(config=updated(plan.config, {"ratio": 2}))
     )
-    named = [systems.Named("optimal_plasticity", other, systems.find(NAME)[1])]
-    monkeypatch.setattr(systems, "experiments", lambda: named)
+    named = systems.find(NAME)[0]._replace(experiment=other)
+    monkeypatch.setattr(systems, "_named", lambda entry: named)
     return lambda *tokens: command(monkeypatch, capsys, *tokens)
 
 
@@ -439,10 +441,10 @@ def test_a_tilde_is_the_home_at_every_entrance(call, tmp_path, monkeypatch):
     assert "Error: " in out
     folder = home / "runs" / NAME
     assert f"{folder}" in out.replace("\n", "")
-    assert call("replay", f"~/runs/{NAME}")[0] == 0
-    (named,) = systems.experiments()
+    assert call("recompute", f"~/runs/{NAME}")[0] == 0
+    named = systems.find(NAME)[0]
     plan = Plan(named.experiment.config(), {}, 1)
-    assert all(x.holds for x in replayed(named.experiment, plan, f"~/runs/{NAME}"))
+    assert all(x.holds for x in recompute(named.experiment, plan, f"~/runs/{NAME}"))
     assert call("report", "~/runs")[0] == 0
     assert (home / "runs" / "report.html").is_file()
     code, _, err = call("run", f"~/runs/{NAME}/config.toml", "--out", "~/again")
@@ -470,9 +472,9 @@ def test_a_folder_that_is_none_is_refused(call, tmp_path):
         (("report", file), f"no such folder: {file}"),
         (("report", tmp_path / "empty"), f"no results in {tmp_path / 'empty'}"),
         (("report", tmp_path / "none"), f"no such folder: {tmp_path / 'none'}"),
-        (("replay", file), f"no such file: {file}/config.toml"),
-        (("replay", tmp_path / "empty"), f"no such file: {tmp_path / 'empty'}"),
-        (("replay", tmp_path / "none"), f"no such file: {tmp_path / 'none'}"),
+        (("recompute", file), f"no such file: {file}/config.toml"),
+        (("recompute", tmp_path / "empty"), f"no such file: {tmp_path / 'empty'}"),
+        (("recompute", tmp_path / "none"), f"no such file: {tmp_path / 'none'}"),
         (("run", tmp_path / "empty" / "x.toml"), "no such file"),
         (("run", NAME, "--seeds", "1.5"), "--seeds"),
         (("run", NAME, "--set", f"steps={'9' * 5000}"), "`steps` must be of type int"),
@@ -510,7 +512,10 @@ def test_a_result_opens_as_it_should_and_without_a_warning(result, recwarn):
             xarray.open_dataset(store, engine="zarr"),
             xarray.open_datatree(store, engine="zarr").to_dataset(),
         ):
-            assert opened.load().identical(storable(made))
+            opened.load()
+            assert opened.attrs.pop("shows") == EXPERIMENT.shows
+            assert opened.attrs.pop("source") == EXPERIMENT.source
+            assert opened.identical(storable(made))
     assert not [w for w in recwarn if not issubclass(w.category, ResourceWarning)]
     assert tomllib.loads((folder / "config.toml").read_bytes().decode())
     path = report(folder.parent)
@@ -527,7 +532,7 @@ def compared(folder, plan, monkeypatch, **changes):
         "plasticity_jax.experiment._recompute.labelled", lambda *_, **__: next(again)
     )
     experiment = EXPERIMENT._replace(control=lambda plan: plan)
-    return {row.name: row for row in replayed(experiment, plan, folder)}
+    return {row.name: row for row in recompute(experiment, plan, folder)}
 
 
 def test_every_variable_of_a_result_is_compared(result, monkeypatch):

@@ -48,7 +48,7 @@ def refuse_to_compute(experiment, plan, **options):
 @pytest.fixture
 def outcome(monkeypatch, capsys, tmp_path):
     """Exit code and error text of a command line; code 0 if it would be computed."""
-    monkeypatch.setattr(cli, "perform", refuse_to_compute)
+    monkeypatch.setattr("plasticity_jax.experiment._run.perform", refuse_to_compute)
 
     def outcome(*tokens):
         monkeypatch.setattr(sys, "argv", ["plasticity-jax", *map(str, tokens)])

@@ -17,7 +17,11 @@ from ._plan import overridden as overridden
 from ._plan import Plan as Plan
 from ._plan import presets as presets
 from ._plan import read_tables as read_tables
-from ._recompute import replayed as replayed
+from ._recompute import recompute as recompute
 from ._results import write_results as write_results
+from ._run import Finished as Finished
+from ._run import run_experiment as run_experiment
+from ._verdict import check_json as check_json
+from ._verdict import check_table as check_table
 from ._verdict import judge as judge
 from ._verdict import Verdict as Verdict

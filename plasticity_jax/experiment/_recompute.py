@@ -22,7 +22,7 @@ NUMBERS = "biufc"  # kinds of arrays whose entries can be near each other
 TOLERANCE = {"float32": 1e-3, "float64": 1e-9}  # of the largest entry, elsewhere
 
 
-class Replayed(NamedTuple):
+class Recomputed(NamedTuple):
     """One variable: its largest difference over its largest entry, and the limit.
 
     The limit is 0 (the same bits) on the platform of the stored run, else a tolerance:
@@ -39,9 +39,9 @@ class Replayed(NamedTuple):
         return self.difference <= self.limit
 
 
-def replayed(
+def recompute(
     experiment: Experiment, plan: Plan, folder: str | Path, *, progress: bool = True
-) -> Iterator[Replayed]:
+) -> Iterator[Recomputed]:
     """Every number of a result, and of its control, beside that computed again.
 
     Raises `ValueError` if the stored data cannot be read, or their keys are not those
@@ -53,7 +53,7 @@ def replayed(
         size = int(stored.attrs["batch_size"])
         again = labelled(experiment, part, batch_size=size, progress=progress)
         if stored.attrs["keys"] != again.attrs["keys"]:
-            raise ValueError(f"replay: {folder} was run with other keys.")
+            raise ValueError(f"recompute: {folder} was run with other keys.")
         yield from _compared(name, stored, storable(again))
 
 
@@ -73,13 +73,13 @@ def _stored(folder: Path, part: str) -> "xarray.Dataset":
             raise ValueError(f"without the attributes {sorted(absent)}")
     except (OSError, LookupError, TypeError, ValueError) as error:
         why = " ".join(str(error).split())
-        raise ValueError(f"replay: {place} cannot be read ({why}).") from error
+        raise ValueError(f"recompute: {place} cannot be read ({why}).") from error
     return stored
 
 
 def _compared(
     part: str, stored: "xarray.Dataset", again: "xarray.Dataset"
-) -> Iterator[Replayed]:
+) -> Iterator[Recomputed]:
     """Every variable and coordinate of either."""
     here = all(stored.attrs.get(x) == again.attrs.get(x) for x in PLATFORM)
     limit = 0.0 if here else TOLERANCE[str(stored.attrs["precision"])]
@@ -89,7 +89,7 @@ def _compared(
             a, b = stored[name], again[name]
             if set(a.dims) == set(b.dims):
                 difference = _difference(a.values, b.transpose(*a.dims).values)
-        yield Replayed(f"{part}: {name}", difference, limit)
+        yield Recomputed(f"{part}: {name}", difference, limit)
 
 
 def _difference(a: np.ndarray, b: np.ndarray) -> float:

@@ -48,11 +48,12 @@ def write_results(
     verdict: Verdict,
     out: Path,
     x64: bool,
+    address: str | None = None,
 ) -> tuple[Path, str]:
     """The folder, and why there is no figure, if there is none.
 
     All of it is written, or nothing: beside its place and then moved there; an older
-    result gives way only then.
+    result gives way only then. `address` is what `recompute` finds the experiment by.
     """
     import tomli_w
 
@@ -63,7 +64,8 @@ def write_results(
     table = {**to_table(plan.config), "seeds": plan.seeds}
     if grid:
         table["grid"] = grid
-    document = {"experiment": name, "x64": x64, "common": table}
+    document = {"experiment": address or name, "x64": bool(x64), "common": table}
+    about = {"shows": experiment.shows, "source": experiment.source}
     if plan.preset is not None:
         document["from_preset"] = plan.preset
     out.mkdir(parents=True, exist_ok=True)
@@ -72,7 +74,7 @@ def write_results(
     try:
         result.mkdir()
         for part, values in (("data", data), ("control", control)):
-            storable(values).to_zarr(
+            storable(values).assign_attrs(about).to_zarr(
                 result / f"{part}.zarr", mode="w", zarr_format=2, consolidated=True
             )
         rows = json.dumps(verdict.to_json(), indent=2)
@@ -133,6 +135,11 @@ class Result(NamedTuple):
     @property
     def short(self) -> str:
         return self.name.partition(".")[2]
+
+    def told(self, name: str) -> str:
+        """An attribute of the data that is a text, else an empty one."""
+        value = (self.environment or {}).get(name)
+        return value if isinstance(value, str) else ""
 
     @property
     def failing(self) -> int:

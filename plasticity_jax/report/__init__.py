@@ -1,26 +1,23 @@
 """One self-contained page of results: every claim, then the evidence for each."""
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 
 from .._arguments import folder as expanded
-from ..experiment._experiment import Experiment
 from ..experiment._results import results
 from ._page import page
 
 
-def report(folder: str | Path, about: Mapping[str, Experiment] | None = None) -> Path:
+def report(folder: str | Path) -> Path:
     """Write `folder/report.html` from the results under `folder`; its path.
 
-    `about` are the experiments by name (`system.experiment`): what each shows and its
-    source. The page is one file, works from a `file:` address and asks for nothing
-    else; text from the results stays text. The same results give the same bytes.
-    Raises `ValueError` without results and on a damaged one, named.
+    The page is one file, works from a `file:` address and asks for nothing else; text
+    from the results stays text. The same results give the same bytes. Raises
+    `ValueError` without results and on a damaged one, named.
     """
     folder = expanded(folder)
     found, left_out = results(folder)
-    text = page(found, left_out, about or {})
+    text = page(found, left_out)
     final = folder / "report.html"
     work = folder / f".report.{os.getpid()}.html"
     try:

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from html import escape
 from importlib.resources import files
 from itertools import groupby
@@ -11,7 +11,6 @@ from string import Template
 from typing import Any
 
 from ..experiment._claims import Claim
-from ..experiment._experiment import Experiment
 from ..experiment._results import Result, stands
 
 
@@ -29,9 +28,7 @@ COLUMNS = (
 )
 
 
-def page(
-    results: list[Result], left_out: list[str], about: Mapping[str, Experiment]
-) -> str:
+def page(results: list[Result], left_out: list[str]) -> str:
     """The whole page; `left_out` are names of folders that are not on it."""
     part = {kind: _file(f"report.{kind}") for kind in ("html", "css", "js")}
     count = sum(len(result.claims) for result in results)
@@ -58,7 +55,7 @@ def page(
         sections="".join(
             f"<section aria-labelledby='system-{system}'>"
             f"<h2 id='system-{system}'>{_name(system)}</h2>"
-            + "".join(_section(result, about.get(result.name)) for result in members)
+            + "".join(map(_section, members))
             + "</section>"
             for system, members in systems
         ),
@@ -245,7 +242,7 @@ def _strip(claim: Claim) -> str:
     )
 
 
-def _section(result: Result, experiment: Experiment | None) -> str:
+def _section(result: Result) -> str:
     rows = "".join(
         f"<tr><th scope='row'>{escape(claim.says)} "
         f"<span class='source'>{escape(claim.source)}</span></th>"
@@ -255,12 +252,13 @@ def _section(result: Result, experiment: Experiment | None) -> str:
     heads = "".join(
         f"<th scope='col'>{name}</th>" for name in ("Claim and source", *COLUMNS[3:])
     )
-    lead = f"<p class='lead'>{_sentence(experiment.shows)}</p>" if experiment else ""
+    shows = result.told("shows")
+    lead = f"<p class='lead'>{_sentence(shows)}</p>" if shows else ""
     name = _name(result.short)
     return (
         f"<section class='run' aria-labelledby='{result.name}'>"
         "<a class='up' href='#all-claims'>All claims</a>"
-        f"<h3 id='{result.name}'>{name}</h3>{lead}{_figure(result, experiment)}"
+        f"<h3 id='{result.name}'>{name}</h3>{lead}{_figure(result)}"
         f"<table class='cards'><caption>Claims of {name}. Band: interval. Dot: "
         "measured. Ring: negative control. A mark at an end may lie beyond it."
         f"</caption><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
@@ -269,15 +267,14 @@ def _section(result: Result, experiment: Experiment | None) -> str:
     )
 
 
-def _figure(result: Result, experiment: Experiment | None) -> str:
+def _figure(result: Result) -> str:
     picture = result.figure
     if isinstance(picture, str):
         return f"<p class='note'>{picture}</p>"
     claims = "; ".join(claim.says for claim in result.claims[:3])
-    shows, caption = f"the data of these claims, among them: {claims}", ""
-    if experiment:
-        shows = experiment.shows
-        caption = f"<figcaption>Source: {escape(experiment.source)}</figcaption>"
+    shows = result.told("shows") or f"the data of these claims, among them: {claims}"
+    source = result.told("source")
+    caption = f"<figcaption>Source: {escape(source)}</figcaption>" if source else ""
     width, height = (
         round(SHARPNESS * int.from_bytes(picture[i : i + 4])) for i in (16, 20)
     )
@@ -307,10 +304,11 @@ def _pairs(title: str, name: str, table: dict[str, Any] | None) -> str:
 
 
 def _environment(attributes: dict[str, Any] | None) -> dict[str, Any] | None:
-    """The attributes but the config, which is among the parameters."""
+    """The attributes but those that stand elsewhere on the page."""
     if attributes is None:
         return None
-    return {key: attributes[key] for key in sorted(attributes) if key != "config"}
+    elsewhere = ("config", "shows", "source")
+    return {key: attributes[key] for key in sorted(attributes) if key not in elsewhere}
 
 
 def _flat(table: dict[str, Any], *above: str) -> Iterator[tuple[str, str]]:

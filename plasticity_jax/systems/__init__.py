@@ -1,26 +1,46 @@
-"""The published systems, one package each."""
+"""The published systems, one package each, and the catalogue of their experiments.
 
+What an experiment shows is read from its source: a system is imported when it is asked
+for.
+"""
+
+import ast
+import functools
 import importlib
+import importlib.util
 import pkgutil
+import re
+import sys
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple, TYPE_CHECKING
 
-from .._arguments import folder as expanded
-from .._arguments import nearest
-from ..experiment import Experiment, read_tables
+
+if TYPE_CHECKING:
+    from ..experiment import Experiment
 
 
 class Named(NamedTuple):
-    """An experiment with its system and the file of its parameters."""
+    """An experiment, by the name that it has here, and the file of its parameters."""
 
-    system: str
-    experiment: Experiment
+    name: str
+    experiment: "Experiment"
     path: Path
+    address: str  # what `find` finds it by
 
     @property
-    def name(self) -> str:
-        return f"{self.system}.{self.experiment.name}"
+    def system(self) -> str:
+        """What stands before the dot."""
+        return self.name.partition(".")[0]
+
+
+class Listed(NamedTuple):
+    """What is known of an experiment before it is imported."""
+
+    name: str
+    source: str
+    shows: str
+    path: Path
 
 
 def names() -> list[str]:
@@ -39,31 +59,97 @@ def configs() -> Path:
     return here / "configs" if (here / "configs").is_dir() else here.parent / "configs"
 
 
-def experiments() -> list[Named]:
-    """All experiments of all systems."""
-    return [
-        Named(system, experiment, configs() / system / f"{experiment.name}.toml")
+@functools.cache
+def listed() -> tuple[Listed, ...]:
+    """All experiments of all systems, from their sources; nothing is imported."""
+    return tuple(
+        Listed(f"{system}.{told['name']}", told["source"], told["shows"], path)
         for system in names()
-        for experiment in part_of(system, "experiments").EXPERIMENTS
+        for told in _told(Path(__file__).parent / system / "experiments")
+        for path in [configs() / system / f"{told['name']}.toml"]
+    )
+
+
+def _told(folder: Path) -> list[dict[Any, Any]]:
+    """Name, source and what is shown of every `Experiment(...)` in a folder."""
+    found = [
+        {word.arg: getattr(word.value, "value", None) for word in node.keywords}
+        for path in folder.glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Experiment"
     ]
+    return sorted(found, key=lambda told: _natural(told["name"]))
 
 
-def find(experiment: str) -> tuple[Named, Path, bool]:
-    """An experiment by name, or by a TOML file that names it; whether it wants x64."""
-    path, name, x64 = None, experiment, False
-    if experiment.lower().endswith(".toml"):
-        path = expanded(experiment)
+def _natural(name: str) -> list[Any]:
+    """`fig5` before `fig10`."""
+    return [int(x) if x.isdigit() else x for x in re.split(r"(\d+)", name)]
+
+
+def experiments() -> list[Named]:
+    """All experiments of all systems, imported."""
+    return [_named(entry) for entry in listed()]
+
+
+def _named(entry: Listed) -> Named:
+    system, _, name = entry.name.partition(".")
+    known = {x.name: x for x in part_of(system, "experiments").EXPERIMENTS}
+    return Named(entry.name, known[name], entry.path, entry.name)
+
+
+def find(text: str) -> tuple[Named, Path | None, bool]:
+    """An experiment, its parameter file (if it has one), and whether that wants x64.
+
+    By its name (see `listed`), by a user's file and the name of an `Experiment` in it
+    (`my_study.py:FIG1`, with parameters in `my_study.FIG1.toml` beside it), or by a
+    TOML file with a line `experiment = "..."` that says one of these. Raises
+    `ValueError` if there is none.
+    """
+    from .._arguments import folder, nearest
+    from ..experiment import read_tables
+
+    path, name, x64 = None, text, False
+    if text.lower().endswith(".toml"):
+        path = folder(text)
         if not path.is_file():
             raise ValueError(f"no such file: {path}")
         header = read_tables(path)
         name, x64 = header.get("experiment", ""), header.get("x64", False)
-    known = {named.name: named for named in experiments()}
-    if name not in known:
-        if path is not None:
-            hint = f'{path} needs a line `experiment = "..."`.'
+    if ".py:" in name:
+        named = _of_a_file(name)
+    else:
+        known = {entry.name: entry for entry in listed()}
+        if name not in known:
+            hint = f"unknown experiment '{name}'."
+            if path is not None:
+                hint = f'{path} needs a line `experiment = "..."`.'
             raise ValueError(f"{hint}{nearest(name, known)}")
-        raise ValueError(f"unknown experiment '{name}'.{nearest(name, known)}")
-    return known[name], path or known[name].path, x64
+        named = _named(known[name])
+    path = path or (named.path if named.path.is_file() else None)
+    return named, path, x64
+
+
+def _of_a_file(name: str) -> Named:
+    """The `Experiment` of a user's file, imported as a script would import it."""
+    from .._arguments import folder, nearest
+    from ..experiment import Experiment
+
+    place, _, variable = name.rpartition(":")
+    path = folder(place).resolve()
+    if not path.is_file():
+        raise ValueError(f"no such file: {path}")
+    if str(path.parent) not in sys.path:
+        sys.path.insert(0, str(path.parent))  # modules beside it, here and in workers
+    module = importlib.import_module(path.stem)
+    if Path(str(module.__file__)).resolve() != path:
+        raise ValueError(f"{path}: another module is called '{path.stem}'; rename it.")
+    found = {k: x for k, x in vars(module).items() if isinstance(x, Experiment)}
+    if variable not in found:
+        hint = nearest(variable, found)
+        raise ValueError(f"{path} has no experiment '{variable}'.{hint}")
+    beside = path.with_name(f"{path.stem}.{variable}.toml")
+    address = f"{path}:{variable}"
+    return Named(f"{path.stem}.{variable}", found[variable], beside, address)
 
 
 def costs(path: Path) -> dict[str, str]:

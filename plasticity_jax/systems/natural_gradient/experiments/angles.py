@@ -181,13 +181,13 @@ def draw_angles(data: xarray.Dataset) -> Figure:
 
 
 FIG12_ANGLES = Experiment(
-    "fig12_angles",
-    "Fig. 12A-B",
-    "angles of Euclidean and approximate natural steps to natural ones",
-    Angles,
-    angles_to_natural,
-    angles_claims,
-    draw_angles,
-    homosynaptic_only,
-    DIMS,
+    name="fig12_angles",
+    source="Fig. 12A-B",
+    shows="angles of Euclidean and approximate natural steps to natural ones",
+    config=Angles,
+    run=angles_to_natural,
+    claims=angles_claims,
+    figure=draw_angles,
+    control=homosynaptic_only,
+    dims=DIMS,
 )

@@ -350,14 +350,16 @@ def _against(
 
 
 FIG11 = Experiment(
-    "fig11",
-    "Fig. 11",
-    "coefficients of the inverse Fisher matrix against rates and number of inputs",
-    Population,
-    inverse_coefficients,
-    inverse_claims,
-    draw_inverse_coefficients,
-    narrow_weights,
-    DIMS,
-    labels,
+    name="fig11",
+    source="Fig. 11",
+    shows=(
+        "coefficients of the inverse Fisher matrix against rates and number of inputs"
+    ),
+    config=Population,
+    run=inverse_coefficients,
+    claims=inverse_claims,
+    figure=draw_inverse_coefficients,
+    control=narrow_weights,
+    dims=DIMS,
+    predict=labels,
 )

@@ -452,14 +452,17 @@ def _bars(panel: Axes, terms: np.ndarray) -> None:
 
 
 FIG1 = Experiment(
-    "fig1",
-    "Figs. 1, 8",
-    "a natural step is the same in somatic and dendritic coordinates; its three terms",
-    Coordinates,
-    steps_in_coordinates,
-    parametrisation_claims,
-    draw_coordinates,
-    without_metric,
-    DIMS,
+    name="fig1",
+    source="Figs. 1, 8",
+    shows=(
+        "a natural step is the same in somatic and dendritic coordinates; its three "
+        "terms"
+    ),
+    config=Coordinates,
+    run=steps_in_coordinates,
+    claims=parametrisation_claims,
+    figure=draw_coordinates,
+    control=without_metric,
+    dims=DIMS,
     float64=True,
 )

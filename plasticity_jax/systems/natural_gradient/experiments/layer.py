@@ -291,15 +291,15 @@ def draw_learning(data: xarray.Dataset) -> Figure:
 
 
 LAYER_ANGLES = Experiment(
-    "layer_angles",
-    "beyond the paper",
-    "angles between natural directions of a layer, closed-form, K-FAC and dense",
-    Layers,
-    angles,
-    angle_claims,
-    draw_angles,
-    without_metric,
-    {"angle": ("case", "law", "rule")},
+    name="layer_angles",
+    source="beyond the paper",
+    shows="angles between natural directions of a layer, closed-form, K-FAC and dense",
+    config=Layers,
+    run=angles,
+    claims=angle_claims,
+    figure=draw_angles,
+    control=without_metric,
+    dims={"angle": ("case", "law", "rule")},
 )
 
 
@@ -410,13 +410,13 @@ def learning_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim
 
 
 LAYER = Experiment(
-    "layer",
-    "beyond the paper",
-    "a layer trained by backpropagation: closed forms, K-FAC, dense Fisher",
-    Layers,
-    learning,
-    learning_claims,
-    draw_learning,
-    without_metric,
-    {"loss": ("step", "rule")},
+    name="layer",
+    source="beyond the paper",
+    shows="a layer trained by backpropagation: closed forms, K-FAC, dense Fisher",
+    config=Layers,
+    run=learning,
+    claims=learning_claims,
+    figure=draw_learning,
+    control=without_metric,
+    dims={"loss": ("step", "rule")},
 )

@@ -398,15 +398,15 @@ def _courses(panel: Axes, cell: xarray.Dataset) -> None:
 
 
 FIG7 = Experiment(
-    "fig7",
-    "Fig. 7",
-    "silent synapses change too: against the stimulated ones or with them",
-    Groups,
-    learned,
-    fig7_claims,
-    draw_homo_and_hetero,
-    homosynaptic_only,
-    DIMS,
-    predict,
+    name="fig7",
+    source="Fig. 7",
+    shows="silent synapses change too: against the stimulated ones or with them",
+    config=Groups,
+    run=learned,
+    claims=fig7_claims,
+    figure=draw_homo_and_hetero,
+    control=homosynaptic_only,
+    dims=DIMS,
+    predict=predict,
     float64=True,  # single precision loses the increments below its resolution
 )

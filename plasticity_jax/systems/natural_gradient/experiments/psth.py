@@ -142,15 +142,18 @@ def draw_responses(data: xarray.Dataset) -> Figure:
 
 
 FIG3BC = Experiment(
-    "fig3bc",
-    "Fig. 3B-C",
-    "spike histograms and potentials of student and teacher, before and after learning",
-    Config,
-    responses,
-    fig3bc_claims,
-    draw_responses,
-    without_learning,
-    {
+    name="fig3bc",
+    source="Fig. 3B-C",
+    shows=(
+        "spike histograms and potentials of student and teacher, before and after "
+        "learning"
+    ),
+    config=Config,
+    run=responses,
+    claims=fig3bc_claims,
+    figure=draw_responses,
+    control=without_learning,
+    dims={
         "voltage": ("who", "bin"),
         "rate": ("who", "bin"),
         "histogram": ("who", "bar"),

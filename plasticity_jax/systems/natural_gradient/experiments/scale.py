@@ -185,14 +185,16 @@ def draw_global_scale(data: xarray.Dataset) -> Figure:
 
 
 FIG10 = Experiment(
-    "fig10",
-    "Fig. 10",
-    "the global scale of natural changes against mean and variance of the voltage",
-    Voltage,
-    global_scale,
-    scale_claims,
-    draw_global_scale,
-    flat_density,
-    {"scale": ("variance", "mean")},
+    name="fig10",
+    source="Fig. 10",
+    shows=(
+        "the global scale of natural changes against mean and variance of the voltage"
+    ),
+    config=Voltage,
+    run=global_scale,
+    claims=scale_claims,
+    figure=draw_global_scale,
+    control=flat_density,
+    dims={"scale": ("variance", "mean")},
     float64=True,
 )

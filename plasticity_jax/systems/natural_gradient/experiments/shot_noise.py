@@ -261,15 +261,17 @@ def _by_size(
 
 
 SHOT_NOISE = Experiment(
-    "shot_noise",
-    "beyond the paper",
-    "error of the Gaussian Fisher matrix, and of the one corrected for skewness",
-    ShotNoise,
-    fisher_errors,
-    shot_noise_claims,
-    draw_errors,
-    without_skewness,
-    dict.fromkeys(("gaussian_error", "skewed_error", "angle", "leading"), ("size",)),
+    name="shot_noise",
+    source="beyond the paper",
+    shows="error of the Gaussian Fisher matrix, and of the one corrected for skewness",
+    config=ShotNoise,
+    run=fisher_errors,
+    claims=shot_noise_claims,
+    figure=draw_errors,
+    control=without_skewness,
+    dims=dict.fromkeys(
+        ("gaussian_error", "skewed_error", "angle", "leading"), ("size",)
+    ),
     predict=of_sizes,
     float64=True,  # matrices that agree to a thousandth, of condition 1e4
 )

@@ -250,14 +250,14 @@ def draw_learning(data: xarray.Dataset) -> Figure:
 
 
 SKEWED = Experiment(
-    "skewed",
-    "beyond the paper",
-    "does a metric that knows the skewness of few inputs learn faster?",
-    Skewed,
-    learning_with_metrics,
-    skewed_claims,
-    draw_learning,
-    without_metric,
-    {"divergence": ("size", "student", "time"), "metric_error": ("size", "form")},
+    name="skewed",
+    source="beyond the paper",
+    shows="does a metric that knows the skewness of few inputs learn faster?",
+    config=Skewed,
+    run=learning_with_metrics,
+    claims=skewed_claims,
+    figure=draw_learning,
+    control=without_metric,
+    dims={"divergence": ("size", "student", "time"), "metric_error": ("size", "form")},
     predict=of_students,
 )

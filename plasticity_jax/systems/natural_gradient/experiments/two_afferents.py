@@ -396,14 +396,14 @@ def draw_two_afferents(data: xarray.Dataset) -> Figure:
 
 
 FIG3DE = Experiment(
-    "fig3de",
-    "Fig. 3D-E",
-    "two synapses: Euclidean learning bends, natural learning goes straight",
-    TwoAfferents,
-    learning_paths,
-    paths_claims,
-    draw_two_afferents,
-    without_metric,
-    DIMS,
-    predict,
+    name="fig3de",
+    source="Fig. 3D-E",
+    shows="two synapses: Euclidean learning bends, natural learning goes straight",
+    config=TwoAfferents,
+    run=learning_paths,
+    claims=paths_claims,
+    figure=draw_two_afferents,
+    control=without_metric,
+    dims=DIMS,
+    predict=predict,
 )

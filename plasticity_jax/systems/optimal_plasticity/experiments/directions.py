@@ -172,15 +172,15 @@ def draw_learning(data: xarray.Dataset) -> Figure:
 
 
 TABLE2 = Experiment(
-    "table2",
-    "Table 2",
-    "curvature along rules of order 0, 1, 2 over the average, by exact Hessian",
-    Directions,
-    curvature_table,
-    table2_claims,
-    draw_curvature_table,
-    blind_first_order,
-    {"steepness": ("order", "regime")},
+    name="table2",
+    source="Table 2",
+    shows="curvature along rules of order 0, 1, 2 over the average, by exact Hessian",
+    config=Directions,
+    run=curvature_table,
+    claims=table2_claims,
+    figure=draw_curvature_table,
+    control=blind_first_order,
+    dims={"steepness": ("order", "regime")},
     float64=True,
 )
 
@@ -262,13 +262,16 @@ def trained_already(plan: Plan) -> Plan:
 
 
 LEARNING = Experiment(
-    "learning",
-    "Eq. 10",
-    "learning asks for more compensation than maintenance: Eq. 6 against Eq. 9 in time",
-    Config,
-    learning_then_maintenance,
-    learning_claims,
-    draw_learning,
-    trained_already,
-    {"loss": ("step",), "optimal": ("step",), "maintenance": ("step",)},
+    name="learning",
+    source="Eq. 10",
+    shows=(
+        "learning asks for more compensation than maintenance: Eq. 6 against Eq. 9 in "
+        "time"
+    ),
+    config=Config,
+    run=learning_then_maintenance,
+    claims=learning_claims,
+    figure=draw_learning,
+    control=trained_already,
+    dims={"loss": ("step",), "optimal": ("step",), "maintenance": ("step",)},
 )

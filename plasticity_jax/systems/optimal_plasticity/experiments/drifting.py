@@ -184,15 +184,17 @@ def draw_stages_and_drift(data: xarray.Dataset) -> Figure:
 
 
 FIG1 = Experiment(
-    "fig1",
-    "Fig. 1b, c",
-    "the ratio raised in stages: U-shaped error; weights that drift at equal rates",
-    Config,
-    stages_and_drift,
-    fig1_claims,
-    draw_stages_and_drift,
-    without_gradient,
-    {
+    name="fig1",
+    source="Fig. 1b, c",
+    shows=(
+        "the ratio raised in stages: U-shaped error; weights that drift at equal rates"
+    ),
+    config=Config,
+    run=stages_and_drift,
+    claims=fig1_claims,
+    figure=draw_stages_and_drift,
+    control=without_gradient,
+    dims={
         "stage_loss": ("stage",),
         "error": ("record",),
         "distance": ("record",),

@@ -269,26 +269,28 @@ def draw_level_sets(data: xarray.Dataset) -> Figure:
 
 
 FIG3 = Experiment(
-    "fig3",
-    "Fig. 3",
-    "curvature limits how much compensation helps: Eq. 6 on a two-dimensional bowl",
-    Landscape,
-    steps_on_a_bowl,
-    fig3_claims,
-    draw_step_lengths,
-    round_bowl,
-    DIMS,
+    name="fig3",
+    source="Fig. 3",
+    shows=(
+        "curvature limits how much compensation helps: Eq. 6 on a two-dimensional bowl"
+    ),
+    config=Landscape,
+    run=steps_on_a_bowl,
+    claims=fig3_claims,
+    figure=draw_step_lengths,
+    control=round_bowl,
+    dims=DIMS,
     float64=True,
 )
 FIG4 = Experiment(
-    "fig4",
-    "Fig. 4",
-    "optimal steps along gradient, corrupted gradient and Newton's direction",
-    Landscape,
-    steps_on_a_bowl,
-    fig4_claims,
-    draw_level_sets,
-    round_bowl,
-    DIMS,
+    name="fig4",
+    source="Fig. 4",
+    shows="optimal steps along gradient, corrupted gradient and Newton's direction",
+    config=Landscape,
+    run=steps_on_a_bowl,
+    claims=fig4_claims,
+    figure=draw_level_sets,
+    control=round_bowl,
+    dims=DIMS,
     float64=True,
 )

@@ -169,14 +169,14 @@ def draw_ablations(data: xarray.Dataset) -> Figure:
 
 
 ABLATIONS = Experiment(
-    "ablations",
-    "Figure 5a",
-    "freezing, modulation and release by the learned probabilities all count",
-    Config,
-    ablated,
-    ablation_claims,
-    draw_ablations,
-    still,
+    name="ablations",
+    source="Figure 5a",
+    shows="freezing, modulation and release by the learned probabilities all count",
+    config=Config,
+    run=ablated,
+    claims=ablation_claims,
+    figure=draw_ablations,
+    control=still,
     dims={
         "accuracy": ("learner", "after", "task"),
         "probability": ("learner", "after"),

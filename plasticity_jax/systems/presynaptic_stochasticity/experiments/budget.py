@@ -282,15 +282,15 @@ def draw_budget(data: xarray.Dataset) -> Figure:
 
 
 BUDGET = Experiment(
-    "budget",
-    "beyond the paper",
-    "release that learns makes more of a fixed energy than uniform release",
-    BudgetConfig,
-    budgeted,
-    budget_claims,
-    draw_budget,
-    unbounded,
-    {"accuracy": ("model",), "bits": ("model",), "energy": ("model",)},
-    names,
+    name="budget",
+    source="beyond the paper",
+    shows="release that learns makes more of a fixed energy than uniform release",
+    config=BudgetConfig,
+    run=budgeted,
+    claims=budget_claims,
+    figure=draw_budget,
+    control=unbounded,
+    dims={"accuracy": ("model",), "bits": ("model",), "energy": ("model",)},
+    predict=names,
     data=images,
 )

@@ -326,21 +326,21 @@ def draw_curvature(data: xarray.Dataset) -> Figure:
 
 
 CURVATURE = Experiment(
-    "curvature",
-    "beyond the paper",
-    "release follows the Fisher information, and later learning avoids curvature",
-    Config,
-    curved,
-    curvature_claims,
-    draw_curvature,
-    unlearned,
-    {
+    name="curvature",
+    source="beyond the paper",
+    shows="release follows the Fisher information, and later learning avoids curvature",
+    config=Config,
+    run=curved,
+    claims=curvature_claims,
+    figure=draw_curvature,
+    control=unlearned,
+    dims={
         "follows": ("with",),
         "relative": ("model",),
         "carried": ("model",),
         "moved": ("model",),
         "binned": ("release",),
     },
-    names,
+    predict=names,
     data=images_of,
 )

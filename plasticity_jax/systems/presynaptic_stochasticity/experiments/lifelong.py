@@ -322,14 +322,14 @@ def _levels(panel: Any, data: xarray.Dataset) -> None:
 
 
 SPLIT = Experiment(
-    "split",
-    "Figure 4a-c, Appendix 1-table 1",
-    "release probabilities protect old tasks without task boundaries",
-    Config,
-    streams,
-    split_claims,
-    draw_split,
-    still,
+    name="split",
+    source="Figure 4a-c, Appendix 1-table 1",
+    shows="release probabilities protect old tasks without task boundaries",
+    config=Config,
+    run=streams,
+    claims=split_claims,
+    figure=draw_split,
+    control=still,
     dims={
         "accuracy": ("learner", "after", "task"),
         "probability": ("after",),

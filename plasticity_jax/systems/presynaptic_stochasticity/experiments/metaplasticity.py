@@ -341,21 +341,21 @@ def draw_metaplasticity(data: xarray.Dataset) -> Figure:
 
 
 METAPLASTICITY = Experiment(
-    "metaplasticity",
-    "beyond the paper",
-    "a rule searched on one stream of tasks is used on others",
-    MetaConfig,
-    searched,
-    metaplasticity_claims,
-    draw_metaplasticity,
-    unsearched,
-    {
+    name="metaplasticity",
+    source="beyond the paper",
+    shows="a rule searched on one stream of tasks is used on others",
+    config=MetaConfig,
+    run=searched,
+    claims=metaplasticity_claims,
+    figure=draw_metaplasticity,
+    control=unsearched,
+    dims={
         "accuracy": ("stream", "rule"),
         "forgetting": ("stream", "rule"),
         "found": ("setting",),
         "setting_tried": ("setting", "candidate"),
         "tried": ("stage", "candidate"),
     },
-    names,
+    predict=names,
     data=splits,
 )

@@ -282,20 +282,20 @@ def draw_load(data: xarray.Dataset) -> Figure:
 
 
 FIG5_PERCEPTRON = Experiment(
-    "fig5_perceptron",
-    "Fig. 5b,c",
-    "release freezes into one low learning rate and protects older patterns",
-    Config,
-    ablated,
-    perceptron_claims,
-    draw_perceptron,
-    still,
-    {
+    name="fig5_perceptron",
+    source="Fig. 5b,c",
+    shows="release freezes into one low learning rate and protects older patterns",
+    config=Config,
+    run=ablated,
+    claims=perceptron_claims,
+    figure=draw_perceptron,
+    control=still,
+    dims={
         "accuracy": ("variant", "after", "task"),
         "frozen": ("variant", "after"),
         "plasticity": ("after",),
     },
-    names,
+    predict=names,
 )
 
 
@@ -365,14 +365,16 @@ def load_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
 
 
 FIG5_LOAD = Experiment(
-    "fig5_load",
-    "Fig. 5, text",
-    "consolidation helps a neuron with room left, and hurts one that is nearly full",
-    Config,
-    loaded,
-    load_claims,
-    draw_load,
-    still,
-    {"accuracy": ("neuron", "load")},
-    axes,
+    name="fig5_load",
+    source="Fig. 5, text",
+    shows=(
+        "consolidation helps a neuron with room left, and hurts one that is nearly full"
+    ),
+    config=Config,
+    run=loaded,
+    claims=load_claims,
+    figure=draw_load,
+    control=still,
+    dims={"accuracy": ("neuron", "load")},
+    predict=axes,
 )

@@ -108,14 +108,14 @@ def draw_permuted(data: xarray.Dataset) -> Figure:
 
 
 PERMUTED = Experiment(
-    "permuted",
-    "Figure 4b, Appendix 1-table 1, Appendix 1-figure 3",
-    "with every task more synapses freeze, until none is left",
-    Config,
-    streams,
-    permuted_claims,
-    draw_permuted,
-    still,
+    name="permuted",
+    source="Figure 4b, Appendix 1-table 1, Appendix 1-figure 3",
+    shows="with every task more synapses freeze, until none is left",
+    config=Config,
+    run=streams,
+    claims=permuted_claims,
+    figure=draw_permuted,
+    control=still,
     dims=DIMS,
     predict=named,
     data=images_of,

@@ -168,15 +168,15 @@ def draw_sparsity(data: xarray.Dataset) -> Figure:
 
 
 FIG3 = Experiment(
-    "fig3",
-    "Fig. 3; Appendix 1-figure 2",
-    "important synapses gather on few neurons, at their inputs and outputs alike",
-    Config,
-    gathered,
-    sparsity_claims,
-    draw_sparsity,
-    meaningless,
-    {"in_out": ("hidden_layer",)},
-    coordinates,
+    name="fig3",
+    source="Fig. 3; Appendix 1-figure 2",
+    shows="important synapses gather on few neurons, at their inputs and outputs alike",
+    config=Config,
+    run=gathered,
+    claims=sparsity_claims,
+    figure=draw_sparsity,
+    control=meaningless,
+    dims={"in_out": ("hidden_layer",)},
+    predict=coordinates,
     data=images_of,
 )

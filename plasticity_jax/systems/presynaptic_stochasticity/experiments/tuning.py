@@ -184,14 +184,14 @@ def draw_tuning(data: xarray.Dataset) -> Figure:
 
 
 TUNING = Experiment(
-    "tuning",
-    "Appendix 1-table 1",
-    "the networks compared with at their best settings",
-    Config,
-    swept,
-    tuning_claims,
-    draw_tuning,
-    still,
+    name="tuning",
+    source="Appendix 1-table 1",
+    shows="the networks compared with at their best settings",
+    config=Config,
+    run=swept,
+    claims=tuning_claims,
+    figure=draw_tuning,
+    control=still,
     dims={
         "mean": ("learner", "candidate"),
         "forgetting": ("learner", "candidate"),

@@ -267,18 +267,18 @@ def draw_capacity(data: xarray.Dataset) -> Figure:
 
 
 SUPP4 = Experiment(
-    "supp4",
-    "Supp. Fig. 4, Note 2",
-    "capacity of planes and of single patterns, by map and in continuous time",
-    Capacity,
-    capacity,
-    claims,
-    draw_capacity,
-    as_patterns,
-    {
+    name="supp4",
+    source="Supp. Fig. 4, Note 2",
+    shows="capacity of planes and of single patterns, by map and in continuous time",
+    config=Capacity,
+    run=capacity,
+    claims=claims,
+    figure=draw_capacity,
+    control=as_patterns,
+    dims={
         "success": ("neurons", "coding"),
         "wrong": ("neurons", "coding"),
         "lasting": ("coding",),
     },
-    labels,
+    predict=labels,
 )

@@ -296,14 +296,14 @@ def draw_compensation(data: xarray.Dataset) -> Figure:
 
 
 COMPENSATION = Experiment(
-    "compensation",
-    "beyond the paper",
-    "repair of a recall error is best when no larger than the noise",
-    Config,
-    repaired,
-    compensation_claims,
-    draw_compensation,
-    without_gradient,
-    {},
-    predict,
+    name="compensation",
+    source="beyond the paper",
+    shows="repair of a recall error is best when no larger than the noise",
+    config=Config,
+    run=repaired,
+    claims=compensation_claims,
+    figure=draw_compensation,
+    control=without_gradient,
+    dims={},
+    predict=predict,
 )

@@ -269,15 +269,15 @@ def draw_phase_plane(data: xarray.Dataset) -> Figure:
 
 
 SUPP3 = Experiment(
-    "supp3",
-    "Supp. Fig. 3, Note 1",
-    "the phase plane of one plane: cycle, bifurcation, Euler artefacts",
-    PhasePlane,
-    phase_plane,
-    claims,
-    draw_phase_plane,
-    without_real_term,
-    {
+    name="supp3",
+    source="Supp. Fig. 3, Note 1",
+    shows="the phase plane of one plane: cycle, bifurcation, Euler artefacts",
+    config=PhasePlane,
+    run=phase_plane,
+    claims=claims,
+    figure=draw_phase_plane,
+    control=without_real_term,
+    dims={
         "path": ("term", "start", "time", "axis"),
         "kept": ("term",),
         "cycle": ("what",),
@@ -287,6 +287,6 @@ SUPP3 = Experiment(
         "chattering": ("step",),
         "grows": ("side",),
     },
-    labels,
+    predict=labels,
     float64=True,
 )

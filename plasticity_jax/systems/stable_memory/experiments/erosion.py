@@ -395,14 +395,14 @@ def _spectra(panel: Axes, data: xarray.Dataset) -> None:
 
 
 FIG2 = Experiment(
-    "fig2",
-    "Figs. 2c-e",
-    "activity-driven homeostasis erases real memories and spares imaginary ones",
-    Config,
-    erosion,
-    fig2_claims,
-    draw_erosion,
-    without_homeostasis,
-    DIMS,
-    predict,
+    name="fig2",
+    source="Figs. 2c-e",
+    shows="activity-driven homeostasis erases real memories and spares imaginary ones",
+    config=Config,
+    run=erosion,
+    claims=fig2_claims,
+    figure=draw_erosion,
+    control=without_homeostasis,
+    dims=DIMS,
+    predict=predict,
 )

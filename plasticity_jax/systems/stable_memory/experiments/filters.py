@@ -191,17 +191,19 @@ def draw_integrators(data: xarray.Dataset) -> Figure:
 
 
 FILTERED = Experiment(
-    "filters",
-    "Eq. 4, published code",
-    "the postsynaptic gain sets the life time of memories; a low-pass lets weights "
-    "escape",
-    Config,
-    filtered,
-    filters_claims,
-    draw_filters,
-    without_homeostasis,
-    {"coefficient": ("filter", "time"), "edge": ("filter", "end")},
-    predict_filters,
+    name="filters",
+    source="Eq. 4, published code",
+    shows=(
+        "the postsynaptic gain sets the life time of memories; a low-pass lets weights "
+        "escape"
+    ),
+    config=Config,
+    run=filtered,
+    claims=filters_claims,
+    figure=draw_filters,
+    control=without_homeostasis,
+    dims={"coefficient": ("filter", "time"), "edge": ("filter", "end")},
+    predict=predict_filters,
 )
 
 
@@ -305,14 +307,14 @@ def euler_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
 
 
 EULER = Experiment(
-    "euler",
-    "published code",
-    "Euler steps of 0.1 erode imaginary memories that the equation keeps",
-    Config,
-    integrated,
-    euler_claims,
-    draw_integrators,
-    without_homeostasis,
-    {"coefficient": ("integrator", "time")},
-    predict_limit,
+    name="euler",
+    source="published code",
+    shows="Euler steps of 0.1 erode imaginary memories that the equation keeps",
+    config=Config,
+    run=integrated,
+    claims=euler_claims,
+    figure=draw_integrators,
+    control=without_homeostasis,
+    dims={"coefficient": ("integrator", "time")},
+    predict=predict_limit,
 )

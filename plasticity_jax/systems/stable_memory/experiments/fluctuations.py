@@ -178,16 +178,16 @@ def draw_turnover(data: xarray.Dataset) -> Figure:
 
 
 FIG1B = Experiment(
-    "fig1b",
-    "Fig. 1b",
-    "synapses fluctuate without end, slowly beside the activity that moves them",
-    Config,
-    traces,
-    fig1b_claims,
-    draw_traces,
-    without_homeostasis,
-    {"potential": ("rule", "time", "trace"), "weight": ("rule", "time", "trace")},
-    predict_traces,
+    name="fig1b",
+    source="Fig. 1b",
+    shows="synapses fluctuate without end, slowly beside the activity that moves them",
+    config=Config,
+    run=traces,
+    claims=fig1b_claims,
+    figure=draw_traces,
+    control=without_homeostasis,
+    dims={"potential": ("rule", "time", "trace"), "weight": ("rule", "time", "trace")},
+    predict=predict_traces,
 )
 
 
@@ -349,20 +349,20 @@ def turnover_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim
 
 
 TURNOVER = Experiment(
-    "turnover",
-    "Fig. 2e, Discussion",
-    "a memory outlives the synapses that hold it",
-    Config,
-    turned_over,
-    turnover_claims,
-    draw_turnover,
-    without_homeostasis,
-    {
+    name="turnover",
+    source="Fig. 2e, Discussion",
+    shows="a memory outlives the synapses that hold it",
+    config=Config,
+    run=turned_over,
+    claims=turnover_claims,
+    figure=draw_turnover,
+    control=without_homeostasis,
+    dims={
         "coefficient": ("memory", "time"),
         "before": ("memory",),
         "likeness": ("memory", "later"),
         "moved": ("memory", "later", "change"),
         "own": ("memory",),
     },
-    predict_turnover,
+    predict=predict_turnover,
 )

@@ -321,13 +321,13 @@ def draw_learned(data: xarray.Dataset) -> Figure:
 
 
 FIG3 = Experiment(
-    "fig3",
-    "Fig. 3",
-    "planes learned from a rotating stimulus under decorrelation, and kept",
-    Config,
-    learned,
-    learned_claims,
-    draw_learned,
-    one_axis,
-    DIMS,
+    name="fig3",
+    source="Fig. 3",
+    shows="planes learned from a rotating stimulus under decorrelation, and kept",
+    config=Config,
+    run=learned,
+    claims=learned_claims,
+    figure=draw_learned,
+    control=one_axis,
+    dims=DIMS,
 )

@@ -199,15 +199,15 @@ def draw_wandered(data: xarray.Dataset) -> Figure:
 
 
 SUPP2 = Experiment(
-    "supp2",
-    "Supp. Fig. 2",
-    "planes learned under rate control: what limits them",
-    Config,
-    controlled,
-    controlled_claims,
-    draw_controlled,
-    without_homeostasis,
-    CONTROLLED_DIMS,
+    name="supp2",
+    source="Supp. Fig. 2",
+    shows="planes learned under rate control: what limits them",
+    config=Config,
+    run=controlled,
+    claims=controlled_claims,
+    figure=draw_controlled,
+    control=without_homeostasis,
+    dims=CONTROLLED_DIMS,
 )
 
 
@@ -309,13 +309,13 @@ def without_learning(plan: Plan) -> Plan:
 
 
 FIG3_PUBLISHED = Experiment(
-    "fig3_published",
-    "Fig. 3, Supp. Fig. 2",
-    "the published stimulus over many networks: which of them learn",
-    Config,
-    wandered,
-    wandered_claims,
-    draw_wandered,
-    without_learning,
-    WANDERED_DIMS,
+    name="fig3_published",
+    source="Fig. 3, Supp. Fig. 2",
+    shows="the published stimulus over many networks: which of them learn",
+    config=Config,
+    run=wandered,
+    claims=wandered_claims,
+    figure=draw_wandered,
+    control=without_learning,
+    dims=WANDERED_DIMS,
 )

@@ -356,13 +356,15 @@ def _shade(panel: Axes) -> None:
 
 
 FIG5 = Experiment(
-    "fig5",
-    "Fig. 5",
-    "the life cycle of two memories: learning, retention, recall from a partial cue",
-    Config,
-    whole_life,
-    life_claims,
-    draw_life,
-    without_learning,
-    DIMS,
+    name="fig5",
+    source="Fig. 5",
+    shows=(
+        "the life cycle of two memories: learning, retention, recall from a partial cue"
+    ),
+    config=Config,
+    run=whole_life,
+    claims=life_claims,
+    figure=draw_life,
+    control=without_learning,
+    dims=DIMS,
 )

@@ -240,15 +240,17 @@ def draw_lifetime(data: xarray.Dataset) -> Figure:
 
 
 LIFETIME = Experiment(
-    "lifetime",
-    "beyond the paper",
-    "how long a memory lives, differentiated through the plasticity that erases it",
-    Config,
-    lifetimes,
-    lifetime_claims,
-    draw_lifetime,
-    without_restraint,
-    DIMS,
-    predict,
+    name="lifetime",
+    source="beyond the paper",
+    shows=(
+        "how long a memory lives, differentiated through the plasticity that erases it"
+    ),
+    config=Config,
+    run=lifetimes,
+    claims=lifetime_claims,
+    figure=draw_lifetime,
+    control=without_restraint,
+    dims=DIMS,
+    predict=predict,
     float64=True,
 )

@@ -243,19 +243,19 @@ def _circle(panel: Axes, radius: float, label: str | None) -> None:
 
 
 FIG4A = Experiment(
-    "fig4a",
-    "Fig. 4a",
-    "a stored plane with a real-coded term is a limit cycle",
-    Retrieval,
-    one_plane,
-    one_plane_claims,
-    draw_one_plane,
-    without_real_term,
-    {
+    name="fig4a",
+    source="Fig. 4a",
+    shows="a stored plane with a real-coded term is a limit cycle",
+    config=Retrieval,
+    run=one_plane,
+    claims=one_plane_claims,
+    figure=draw_one_plane,
+    control=without_real_term,
+    dims={
         "path": ("pattern", "time", "axis"),
         **dict.fromkeys(MEASURES, ("pattern",)),
     },
-    one_plane_theory,
+    predict=one_plane_theory,
 )
 
 
@@ -348,17 +348,17 @@ def many_planes_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Cl
 
 
 FIG4B = Experiment(
-    "fig4b",
-    "Fig. 4b",
-    "a cue recalls one stored plane among many",
-    Retrieval,
-    many_planes,
-    many_planes_claims,
-    draw_many_planes,
-    without_real_term,
-    {
+    name="fig4b",
+    source="Fig. 4b",
+    shows="a cue recalls one stored plane among many",
+    config=Retrieval,
+    run=many_planes,
+    claims=many_planes_claims,
+    figure=draw_many_planes,
+    control=without_real_term,
+    dims={
         "radius": ("pattern", "seen", "plane"),
         **dict.fromkeys(MEASURES_4B, ("pattern",)),
     },
-    many_planes_theory,
+    predict=many_planes_theory,
 )

@@ -214,22 +214,24 @@ def draw_phase(data: xarray.Dataset) -> Figure:
 
 
 SUPP1 = Experiment(
-    "supp1",
-    "Supp. Fig. 1",
-    "sparse synapses hold weaker memories; imaginary ones still outlive real ones",
-    Config,
-    fates,
-    sparse_claims,
-    draw_sparse,
-    without_homeostasis,
-    {
+    name="supp1",
+    source="Supp. Fig. 1",
+    shows=(
+        "sparse synapses hold weaker memories; imaginary ones still outlive real ones"
+    ),
+    config=Config,
+    run=fates,
+    claims=sparse_claims,
+    figure=draw_sparse,
+    control=without_homeostasis,
+    dims={
         "amplitude": ("rule", "memory"),
         "left": ("rule", "memory"),
         "radius": ("rule",),
         "outlier": ("rule", "memory", "end"),
         "edge": ("rule", "memory", "end"),
     },
-    label_fates,
+    predict=label_fates,
 )
 
 
@@ -305,14 +307,16 @@ def half_gain(plan: Plan) -> Plan:
 
 
 PHASE = Experiment(
-    "phase",
-    "beyond the paper",
-    "where memories survive: noise, strength of homeostasis and density of synapses",
-    Config,
-    survival,
-    phase_claims,
-    draw_phase,
-    half_gain,
-    {"amplitude": ("memory",), "left": ("memory",)},
-    label_phases,
+    name="phase",
+    source="beyond the paper",
+    shows=(
+        "where memories survive: noise, strength of homeostasis and density of synapses"
+    ),
+    config=Config,
+    run=survival,
+    claims=phase_claims,
+    figure=draw_phase,
+    control=half_gain,
+    dims={"amplitude": ("memory",), "left": ("memory",)},
+    predict=label_phases,
 )

@@ -207,13 +207,13 @@ def draw_timing(data: xarray.Dataset) -> Figure:
 
 
 TIMING = Experiment(
-    "timing",
-    "beyond the paper",
-    "imperfect timing windows: how much symmetric leakage homeostasis tolerates",
-    Config,
-    leaked,
-    leaked_claims,
-    draw_timing,
-    without_homeostasis,
-    DIMS,
+    name="timing",
+    source="beyond the paper",
+    shows="imperfect timing windows: how much symmetric leakage homeostasis tolerates",
+    config=Config,
+    run=leaked,
+    claims=leaked_claims,
+    figure=draw_timing,
+    control=without_homeostasis,
+    dims=DIMS,
 )

@@ -151,18 +151,18 @@ def draw_trajectories(data: xarray.Dataset) -> Figure:
 
 
 FIG3A = Experiment(
-    "fig3a",
-    "Fig. 3a",
-    "one pair of eigenvalues leaves the bulk while a plane is learned",
-    Config,
-    followed,
-    followed_claims,
-    draw_trajectories,
-    one_axis,
-    {
+    name="fig3a",
+    source="Fig. 3a",
+    shows="one pair of eigenvalues leaves the bulk while a plane is learned",
+    config=Config,
+    run=followed,
+    claims=followed_claims,
+    figure=draw_trajectories,
+    control=one_axis,
+    dims={
         "eigenvalue": ("time", "mode", "part"),
         "memory": ("time", "part"),
         "rotation": ("time",),
     },
-    label_times,
+    predict=label_times,
 )

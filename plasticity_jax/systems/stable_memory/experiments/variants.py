@@ -176,19 +176,21 @@ def draw_variants(data: xarray.Dataset) -> Figure:
 
 
 VARIANTS = Experiment(
-    "variants",
-    "published code; Eq. 3",
-    "restraints that act through activity spare imaginary memories; Eq. 3 as printed "
-    "restrains nothing",
-    Config,
-    restrained,
-    variants_claims,
-    draw_variants,
-    without_homeostasis,
-    {
+    name="variants",
+    source="published code; Eq. 3",
+    shows=(
+        "restraints that act through activity spare imaginary memories; Eq. 3 as "
+        "printed restrains nothing"
+    ),
+    config=Config,
+    run=restrained,
+    claims=variants_claims,
+    figure=draw_variants,
+    control=without_homeostasis,
+    dims={
         "coefficient": ("rule", "memory", "time"),
         "before": ("rule", "memory"),
         "norm": ("rule", "memory", "time"),
     },
-    label_rules,
+    predict=label_rules,
 )

@@ -443,15 +443,15 @@ def _selectivity(panel: Axes, data: xarray.Dataset) -> None:
 
 
 FIG3_AFTER = Experiment(
-    "fig3_after",
-    "Fig. 3, after sleep",
-    "sleep makes recall robust to both kinds of noise, and responses selective",
-    Config,
-    morning,
-    claims,
-    draw_after_sleep,
-    without_sleep,
-    {
+    name="fig3_after",
+    source="Fig. 3, after sleep",
+    shows="sleep makes recall robust to both kinds of noise, and responses selective",
+    config=Config,
+    run=morning,
+    claims=claims,
+    figure=draw_after_sleep,
+    control=without_sleep,
+    dims={
         "neural": ("when", "flips"),
         "synaptic": ("when", "shake"),
         "overlap": ("when", "step"),
@@ -462,5 +462,5 @@ FIG3_AFTER = Experiment(
         "sparseness": ("response", "novelty"),
         "ranked": ("novelty", "pattern"),
     },
-    label,
+    predict=label,
 )

@@ -170,15 +170,15 @@ def draw_continuous(data: xarray.Dataset) -> Figure:
 
 
 CONTINUOUS = Experiment(
-    "continuous",
-    "beyond the paper",
-    "any real number of factors: the best one for each noise, found by gradient",
-    Config,
-    real_order,
-    continuous_claims,
-    draw_continuous,
-    alike,
-    {"ratio": ("norm",), "slope": ("norm",)},
-    label,
+    name="continuous",
+    source="beyond the paper",
+    shows="any real number of factors: the best one for each noise, found by gradient",
+    config=Config,
+    run=real_order,
+    claims=continuous_claims,
+    figure=draw_continuous,
+    control=alike,
+    dims={"ratio": ("norm",), "slope": ("norm",)},
+    predict=label,
     float64=True,
 )

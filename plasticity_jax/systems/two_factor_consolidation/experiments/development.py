@@ -222,14 +222,14 @@ def draw_development(data: xarray.Dataset) -> Figure:
 
 
 FIG4_DEVELOPMENT = Experiment(
-    "fig4_development",
-    "Fig. 4",
-    "sleep makes connections fewer and stronger; more memories need more of them",
-    Config,
-    developed,
-    development_claims,
-    draw_development,
-    one_factor,
-    {"density": ("time",), "weight": ("time",), "robustness": ("time",)},
-    predict,
+    name="fig4_development",
+    source="Fig. 4",
+    shows="sleep makes connections fewer and stronger; more memories need more of them",
+    config=Config,
+    run=developed,
+    claims=development_claims,
+    figure=draw_development,
+    control=one_factor,
+    dims={"density": ("time",), "weight": ("time",), "robustness": ("time",)},
+    predict=predict,
 )

@@ -247,20 +247,20 @@ def draw_norms(data: xarray.Dataset) -> Figure:
 
 
 FIG5_INCREMENTS = Experiment(
-    "fig5_increments",
-    "Fig. 5",
-    "one volatile factor of z makes changes grow as the weight to the 1 - 1/z",
-    Config,
-    scaled,
-    increment_claims,
-    draw_increments,
-    coupled,
-    {
+    name="fig5_increments",
+    source="Fig. 5",
+    shows="one volatile factor of z makes changes grow as the weight to the 1 - 1/z",
+    config=Config,
+    run=scaled,
+    claims=increment_claims,
+    figure=draw_increments,
+    control=coupled,
+    dims={
         "slope": ("sign",),
         "weight": ("sign", "point"),
         "size": ("sign", "point"),
     },
-    label_signs,
+    predict=label_signs,
 )
 
 
@@ -368,18 +368,20 @@ def norm_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
 
 
 FIG6_NORMS = Experiment(
-    "fig6_norms",
-    "Fig. 6",
-    "homeostasis of z factors holds the norm of exponent 2/z; imaging fits 2 or 3",
-    Config,
-    normed,
-    norm_claims,
-    draw_norms,
-    unrestrained,
-    {
+    name="fig6_norms",
+    source="Fig. 6",
+    shows=(
+        "homeostasis of z factors holds the norm of exponent 2/z; imaging fits 2 or 3"
+    ),
+    config=Config,
+    run=normed,
+    claims=norm_claims,
+    figure=draw_norms,
+    control=unrestrained,
+    dims={
         "variation": ("population", "exponent"),
         "resampled": ("exponent",),
         "resampled_least": ("draw",),
     },
-    imaged_norms,
+    predict=imaged_norms,
 )

@@ -173,19 +173,19 @@ def draw_imaging(data: xarray.Dataset) -> Figure:
 
 
 FIG5_IMAGING = Experiment(
-    "fig5_imaging",
-    "Fig. 5",
-    "changes of imaged synapses grow with the weight, less than in proportion",
-    Imaging,
-    imaged,
-    imaging_claims,
-    draw_imaging,
-    shuffled,
-    {
+    name="fig5_imaging",
+    source="Fig. 5",
+    shows="changes of imaged synapses grow with the weight, less than in proportion",
+    config=Imaging,
+    run=imaged,
+    claims=imaging_claims,
+    figure=draw_imaging,
+    control=shuffled,
+    dims={
         "slope": ("lag", "sign"),
         "resampled": ("draw", "sign"),
         "weight": ("sign", "point"),
         "size": ("sign", "point"),
     },
-    label_lags,
+    predict=label_lags,
 )

@@ -199,13 +199,16 @@ def draw_release(data: xarray.Dataset) -> Figure:
 
 
 RELEASE = Experiment(
-    "release",
-    "beyond the paper",
-    "a factor that is a release probability turns the sparse optimum into a dense one",
-    Config,
-    limited_release,
-    release_claims,
-    draw_release,
-    unlimited,
+    name="release",
+    source="beyond the paper",
+    shows=(
+        "a factor that is a release probability turns the sparse optimum into a dense "
+        "one"
+    ),
+    config=Config,
+    run=limited_release,
+    claims=release_claims,
+    figure=draw_release,
+    control=unlimited,
     predict=optima,
 )

@@ -421,15 +421,18 @@ def _bars(panel: Axes, seen: xarray.Dataset) -> None:
 
 
 FIG2 = Experiment(
-    "fig2",
-    "Figure 2",
-    "z factors maximise the margin over the norm of order 2/z, and prune accordingly",
-    Config,
-    ratios,
-    ratio_claims,
-    draw_ratios,
-    random_replay,
-    {
+    name="fig2",
+    source="Figure 2",
+    shows=(
+        "z factors maximise the margin over the norm of order 2/z, and prune "
+        "accordingly"
+    ),
+    config=Config,
+    run=ratios,
+    claims=ratio_claims,
+    figure=draw_ratios,
+    control=random_replay,
+    dims={
         "ratio": ("order", "exponent", "row"),
         "neural": ("order", "row"),
         "synaptic": ("order", "row"),
@@ -437,5 +440,5 @@ FIG2 = Experiment(
         "course": ("order", "time", "norm", "row"),
         "valid": ("row",),
     },
-    optima,
+    predict=optima,
 )

@@ -274,15 +274,15 @@ def draw_scaling(data: xarray.Dataset) -> Figure:
 
 
 FIG4_SCALING = Experiment(
-    "fig4_scaling",
-    "Fig. 4",
-    "homeostasis of factors scales all weights of a neuron by one number",
-    Config,
-    rescaled,
-    scaling_claims,
-    draw_scaling,
-    unscaled,
-    {
+    name="fig4_scaling",
+    source="Fig. 4",
+    shows="homeostasis of factors scales all weights of a neuron by one number",
+    config=Config,
+    run=rescaled,
+    claims=scaling_claims,
+    figure=draw_scaling,
+    control=unscaled,
+    dims={
         "slope": ("order", "ratio"),
         "intercept": ("order", "ratio"),
         "shift_slope": ("order", "ratio"),
@@ -292,5 +292,5 @@ FIG4_SCALING = Experiment(
         "first": ("order", "input"),
         "then": ("order", "ratio", "input"),
     },
-    predict,
+    predict=predict,
 )

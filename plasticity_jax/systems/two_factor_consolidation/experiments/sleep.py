@@ -297,15 +297,15 @@ def _memories(panel: Axes, data: xarray.Dataset) -> None:
 
 
 FIG3_SLEEP = Experiment(
-    "fig3_sleep",
-    "Fig. 3, sleep",
-    "replay of the weakest memories makes them robust and prunes weak synapses",
-    Config,
-    night,
-    claims,
-    draw_sleep,
-    at_random,
-    {
+    name="fig3_sleep",
+    source="Fig. 3, sleep",
+    shows="replay of the weakest memories makes them robust and prunes weak synapses",
+    config=Config,
+    run=night,
+    claims=claims,
+    figure=draw_sleep,
+    control=at_random,
+    dims={
         **dict.fromkeys((*COURSES, "potentiating", "slope", "gain"), ("cycle",)),
         "radius": ("snapshot", "pattern"),
         "kept": ("pattern",),
@@ -314,5 +314,5 @@ FIG3_SLEEP = Experiment(
         "strength": ("when",),
         "spread": ("when",),
     },
-    label,
+    predict=label,
 )

@@ -200,19 +200,19 @@ def draw_recall(data: xarray.Dataset) -> Figure:
 
 
 FIG2_RECALL = Experiment(
-    "fig2_recall",
-    "Figure 2",
-    "one factor tolerates most neural noise; two tolerate as much synaptic noise",
-    Config,
-    tolerances,
-    recall_claims,
-    draw_recall,
-    random_replay,
-    {
+    name="fig2_recall",
+    source="Figure 2",
+    shows="one factor tolerates most neural noise; two tolerate as much synaptic noise",
+    config=Config,
+    run=tolerances,
+    claims=recall_claims,
+    figure=draw_recall,
+    control=random_replay,
+    dims={
         "neural": ("order", "flipped"),
         "synaptic": ("order", "volatile"),
         "neural_level": ("order",),
         "synaptic_level": ("order",),
     },
-    label,
+    predict=label,
 )

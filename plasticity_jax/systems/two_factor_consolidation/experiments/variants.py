@@ -282,18 +282,20 @@ def draw_variants(data: xarray.Dataset) -> Figure:
 
 
 VARIANTS_OF_SLEEP = Experiment(
-    "variants",
-    "controls and variants",
-    "scalings, parametrisations and schedules share one optimum, random replay none",
-    Config,
-    judged,
-    variant_claims,
-    draw_variants,
-    no_replay,
-    {
+    name="variants",
+    source="controls and variants",
+    shows=(
+        "scalings, parametrisations and schedules share one optimum, random replay none"
+    ),
+    config=Config,
+    run=judged,
+    claims=variant_claims,
+    figure=draw_variants,
+    control=no_replay,
+    dims={
         "ratio": ("variant", "norm", "row"),
         "density": ("variant", "row"),
         "valid": ("row",),
     },
-    optima,
+    predict=optima,
 )

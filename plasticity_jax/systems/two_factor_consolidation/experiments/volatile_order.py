@@ -289,14 +289,14 @@ def _band(
 
 
 VOLATILE_ORDER = Experiment(
-    "volatile_order",
-    "beyond the paper",
-    "how many factors, any real number from 1, fit imaged synapses",
-    Config,
-    simulated_images,
-    order_claims,
-    draw_volatile_order,
-    coupled,
-    {"slope": ("arrangement", "sign")},
-    imaged_statistics,
+    name="volatile_order",
+    source="beyond the paper",
+    shows="how many factors, any real number from 1, fit imaged synapses",
+    config=Config,
+    run=simulated_images,
+    claims=order_claims,
+    figure=draw_volatile_order,
+    control=coupled,
+    dims={"slope": ("arrangement", "sign")},
+    predict=imaged_statistics,
 )

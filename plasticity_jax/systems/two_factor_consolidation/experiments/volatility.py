@@ -321,15 +321,17 @@ def draw_volatility(data: xarray.Dataset) -> Figure:
 
 
 VOLATILITY = Experiment(
-    "volatility",
-    "beyond the paper",
-    "memories under lasting fluctuations: the best replay is smaller than the noise",
-    Config,
-    replayed,
-    volatility_claims,
-    draw_volatility,
-    without_replay,
-    {},
-    predict,
+    name="volatility",
+    source="beyond the paper",
+    shows=(
+        "memories under lasting fluctuations: the best replay is smaller than the noise"
+    ),
+    config=Config,
+    run=replayed,
+    claims=volatility_claims,
+    figure=draw_volatility,
+    control=without_replay,
+    dims={},
+    predict=predict,
     float64=True,
 )

@@ -180,15 +180,17 @@ def draw_wake(data: xarray.Dataset) -> Figure:
 
 
 FIG3_WAKE = Experiment(
-    "fig3_wake",
-    "Fig. 3, wake",
-    "patterns are stored one by one while they are new; what is familiar leaves no "
-    "trace",
-    Config,
-    days,
-    claims,
-    draw_wake,
-    without_plasticity,
-    dict.fromkeys(("novelty", "fixed", "recalled", "density"), ("kind", "epoch")),
-    label,
+    name="fig3_wake",
+    source="Fig. 3, wake",
+    shows=(
+        "patterns are stored one by one while they are new; what is familiar leaves no "
+        "trace"
+    ),
+    config=Config,
+    run=days,
+    claims=claims,
+    figure=draw_wake,
+    control=without_plasticity,
+    dims=dict.fromkeys(("novelty", "fixed", "recalled", "density"), ("kind", "epoch")),
+    predict=label,
 )

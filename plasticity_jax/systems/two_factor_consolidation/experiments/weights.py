@@ -181,20 +181,20 @@ def draw_weights(data: xarray.Dataset) -> Figure:
 
 
 FIG2_WEIGHTS = Experiment(
-    "fig2_weights",
-    "Figure 2",
-    "weights that survive are a truncated Gaussian; all others are gone",
-    Config,
-    spectra,
-    weight_claims,
-    draw_weights,
-    short,
-    {
+    name="fig2_weights",
+    source="Figure 2",
+    shows="weights that survive are a truncated Gaussian; all others are gone",
+    config=Config,
+    run=spectra,
+    claims=weight_claims,
+    figure=draw_weights,
+    control=short,
+    dims={
         "decades": ("order", "row", "decade"),
         "multiples": ("order", "row", "multiple"),
         "mean": ("order", "row"),
         "variance": ("order", "row"),
         "valid": ("order", "row"),
     },
-    label,
+    predict=label,
 )
