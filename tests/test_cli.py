@@ -2,8 +2,10 @@
 
 import json
 import re
+import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -367,6 +369,76 @@ def test_recompute_computes_a_run_again_and_compares(call, tmp_path):
     code, _, err = call("recompute", tmp_path / "nowhere")
     assert code == 2
     assert "no such file" in err
+
+
+OWN = Path(__file__).parent.parent / "examples" / "own_experiment.py"
+
+
+@pytest.mark.dear
+def test_an_experiment_of_a_users_file_is_run_like_a_published_one(
+    call, tmp_path, monkeypatch
+):
+    name, address = "own_experiment.SPREAD", f"{OWN}:SPREAD"
+    wanted = ("run", address, "--preset", "smoke", "--out", tmp_path)
+    write = Store.write
+
+    def full(self, number, results):
+        if number == 2:
+            raise OSError("no space")
+        write(self, number, results)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "write", full)
+        assert call(*wanted)[0] == 2
+    assert list(tmp_path.rglob("batch-*"))
+    assert call(*wanted, "--resume")[0] == 0
+    assert [x.name for x in tmp_path.iterdir()] == [name]
+    with xarray.open_zarr(tmp_path / name / "data.zarr") as data:
+        assert data.square.dims == ("decay", "seed", "time")
+    code, out, _ = call("recompute", tmp_path / name)
+    assert code == 0
+    assert out.count("the same bits") == len(out.splitlines()) > 2
+    again = ("run", tmp_path / name / "config.toml", "--out", tmp_path / "again")
+    assert call(*again)[0] == 0
+    assert call("report", tmp_path)[0] == 0
+    page = (tmp_path / "report.html").read_text()
+    assert "Decay bounds the spread of fluctuating synapses" in page
+    assert "Uhlenbeck &amp; Ornstein 1930" in page
+
+
+def test_an_experiment_that_is_in_no_file_is_refused(call, tmp_path):
+    for given, says in (
+        (f"{OWN}:SPREDA", "has no experiment 'SPREDA'. Did you mean 'SPREAD'?"),
+        (f"{tmp_path}/none.py:FIG1", f"no such file: {tmp_path}/none.py"),
+    ):
+        code, _, err = call("run", given, "--out", tmp_path)
+        assert (code, err.count("\n")) == (2, 1)
+        assert says in err
+    (tmp_path / "bare.py").write_text(OWN.read_text())
+    code, _, err = call("run", f"{tmp_path}/bare.py:SPREAD", "--preset", "small")
+    assert code == 2
+    assert "--preset small: there is no parameter file" in err
+
+
+LIGHT = """
+import sys
+from plasticity_jax import cli
+sys.argv = ["plasticity-jax", *sys.argv[1:]]
+try:
+    cli.main()
+finally:
+    heavy = {"jax", "equinox", "numpy"} & set(sys.modules)
+    imported = {x for x in sys.modules if x.startswith("plasticity_jax.systems.")}
+    print(sorted(heavy | imported), file=sys.stderr)
+"""
+
+
+def test_help_and_list_import_neither_jax_nor_a_system():
+    for words in (["--help"], ["run", "--help"], ["list"], ["list", "--json"]):
+        done = subprocess.run(
+            [sys.executable, "-c", LIGHT, *words], capture_output=True, text=True
+        )
+        assert done.stderr.splitlines()[-1] == "[]", done.stderr
 
 
 def test_report_writes_a_page(call, tmp_path):
