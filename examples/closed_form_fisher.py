@@ -40,7 +40,7 @@ def poisson_potentials(neuron, key):
     """Synaptic potentials of Poisson spikes in mV (sample, input)."""
     still = {"none": EuclideanGradient(0.0)}
     system = System(SpikeTrains(RATES, DT), neuron, still)
-    state = State(neuron.at_rest(WEIGHTS), WEIGHTS)
+    state = State(neuron.start(WEIGHTS), WEIGHTS)
     steps, every = round(SECONDS / DT), round(GAP / DT)
 
     def train(key):

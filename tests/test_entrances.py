@@ -24,11 +24,11 @@ from plasticity_jax._arguments import optional, real, require
 from plasticity_jax._sweep._config import AbstractConfig, to_toml, updated
 from plasticity_jax.experiment import load_plan
 from plasticity_jax.experiment._claims import (
+    always,
     Check,
     Claim,
     exact,
     expectation,
-    holds,
     simulated,
 )
 from plasticity_jax.experiment._experiment import labelled
@@ -601,7 +601,7 @@ def test_what_is_no_number_holds_nothing(value):
         simulated("x", "y", value, 1.0, 0.1),
         simulated("x", "y", 1.0, value, 0.1),
         simulated("x", "y", value, value, 0.1),
-        holds("x", "y", value),
+        always("x", "y", value),
     ):
         assert not check.holds, check
 
@@ -614,7 +614,7 @@ def test_a_check_does_not_hold_by_accident():
     assert not expectation("x", "y", draws + 0.2, 0.0).holds
     assert not simulated("x", "y", 0.0, 0.0, 0.1).holds
     assert not simulated("x", "y", 1.0, 0.0, 0.1).holds
-    assert not holds("x", "y", 1.5).holds
+    assert not always("x", "y", 1.5).holds
     assert exact("x", "y", np.ones(3), 1.0).holds
     for got, want in (
         (np.ones(3), np.ones((3, 1))),

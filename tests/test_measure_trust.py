@@ -7,8 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from plasticity_jax import measure
-from plasticity_jax import numerics as _trees
+from plasticity_jax import measure, numerics
 
 
 EYE = jnp.eye(2)
@@ -58,10 +57,17 @@ NUMBERS = {
         FRAMES(x), jnp.stack([EYE, EYE]).astype(complex)
     ),
     "drift": lambda x: measure.drift(jnp.full(4, x), 0.25),
-    "tree_vdot": lambda x: _trees.tree_vdot({"a": TWO(x)}, {"a": jnp.ones(2)}),
-    "tree_norm": lambda x: _trees.tree_norm((TWO(x), jnp.ones(3))),
-    "tree_scale": lambda x: _trees.tree_scale(x, jnp.ones(2)),
-    "tree_unit": lambda x: _trees.tree_unit((TWO(x), jnp.ones(3))),
+    "root": numerics.root,
+    "ratio": lambda x: (numerics.ratio(x, x + 1), numerics.ratio(x + 1, x)),
+    "masked": lambda x: numerics.masked(x / x, x),
+    "power": lambda x: (numerics.power(x, 0.5), numerics.power(x, 0)),
+    "extent": lambda x: numerics.extent(TWO(x)),
+    "eigh": lambda x: numerics.eigh(x * EYE),
+    "eigvalsh": lambda x: numerics.eigvalsh(x * EYE),
+    "tree_vdot": lambda x: numerics.tree_vdot({"a": TWO(x)}, {"a": jnp.ones(2)}),
+    "tree_norm": lambda x: numerics.tree_norm((TWO(x), jnp.ones(3))),
+    "tree_scale": lambda x: numerics.tree_scale(x, jnp.ones(2)),
+    "tree_unit": lambda x: numerics.tree_unit((TWO(x), jnp.ones(3))),
 }
 ON_THE_HOST = {
     "log_vertex": lambda x: measure.log_vertex(HOST(1, 2, 3), HOST(2, x, 3)),
@@ -121,7 +127,7 @@ def test_every_measure_is_in_a_table():
     tables = (NUMBERS, ON_THE_HOST, YES_OR_NO, OTHERS)
     named = [name for table in tables for name in table]
     assert len(named) == len(set(named))
-    assert set(named) == _public(measure, _trees)
+    assert set(named) == _public(measure, numerics)
 
 
 @pytest.fixture(scope="module")

@@ -174,7 +174,7 @@ def test_quadratic_rule_is_the_natural_gradient_of_a_quadratic_neuron():
     rates = jnp.array([10.0, 30.0, 50.0])
     neuron = SpikingNeuron(rates, 5e-4, transfer=RectifiedQuadratic(-400.0))
     coefficients = neuron.coefficients(WEIGHTS)
-    signals = neuron.seen(WEIGHTS, POTENTIALS[0], scalar(1.0), coefficients)
+    signals = neuron.signals(WEIGHTS, POTENTIALS[0], scalar(1.0), coefficients)
     want = NaturalGradient(0.3)(WEIGHTS, signals, jr.key(0))
     got = theory.quadratic_change(0.3, signals)
     assert jnp.allclose(got, want, rtol=1e-9, atol=0)

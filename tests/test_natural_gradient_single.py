@@ -88,7 +88,7 @@ def test_the_stale_neuron_reads_old_potentials_and_present_weights():
     config = SingleSynapse(inverse_attenuation=2.0)
     neuron = neuron_of(config, refresh=0)
     stale = StaleNeuron(neuron, config.start, ROUNDED_ENERGY)
-    activity = stale.at_rest()._replace(potential=jnp.full(1, 20.0))
+    activity = stale.start()._replace(potential=jnp.full(1, 20.0))
     stimulus = Spikes(jnp.zeros((1, 1)), jnp.ones(()))
     present = 3 * config.start
     _, signals = stale(activity, present, stimulus, KEY)
@@ -130,8 +130,8 @@ def test_one_euclidean_step_scales_with_attenuation_squared():
     for place in (1.0, 4.0):
         config = SingleSynapse(inverse_attenuation=place)
         neuron = neuron_of(config, refresh=0)
-        c = neuron.at_rest(config.start).coefficients
-        signals = neuron.seen(config.start, jnp.full(1, 30.0), jnp.ones(()), c)
+        c = neuron.start(config.start).coefficients
+        signals = neuron.signals(config.start, jnp.full(1, 30.0), jnp.ones(()), c)
         change = [
             rule_of(config, name)(config.start, signals, KEY)[0] / place
             for name in ("natural", "euclidean")
@@ -145,7 +145,7 @@ def test_a_zero_weight_drifts_by_the_law():
         config = dataclasses.replace(FIG5, rate=rate, synaptic_time=time)
         neuron, zero = neuron_of(config, refresh=0), jnp.zeros(1)
         spike = config.target_rate * config.step
-        signals = neuron.seen(zero, jnp.ones(1), spike, neuron.coefficients(zero))
+        signals = neuron.signals(zero, jnp.ones(1), spike, neuron.coefficients(zero))
         drift = config.steps * rule_of(config, "natural")(zero, signals, KEY)[0]
         law = variance_law(neuron.transfer, neuron.moments.variance, 1e-4, 5.0, 80.0)
         assert np.allclose(drift, law, rtol=1e-12)
@@ -157,7 +157,7 @@ def test_a_zero_weight_drifts_by_the_law():
 def _signals(config, x):
     neuron = groups.neuron_of(config)
     weights = config.start
-    return neuron.seen(weights, x, jnp.zeros(()), neuron.coefficients(weights))
+    return neuron.signals(weights, x, jnp.zeros(()), neuron.coefficients(weights))
 
 
 POTENTIALS = jnp.asarray([31.0, 4.0, 0.5, 60.0, 12.0, 0.0, 0.0, 0.0, 0.0, 0.0])

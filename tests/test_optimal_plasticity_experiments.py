@@ -9,12 +9,12 @@ import pytest
 from plasticity_jax.experiment._claims import Claim
 from plasticity_jax.experiment._plan import load_plan
 from plasticity_jax.experiment._verdict import Verdict
-from plasticity_jax.systems import _configs
+from plasticity_jax.systems import configs
 from plasticity_jax.systems.optimal_plasticity.experiments import EXPERIMENTS
 from plasticity_jax.systems.optimal_plasticity.experiments.steady import predict
 
 
-FOLDER = _configs() / "optimal_plasticity"
+FOLDER = configs() / "optimal_plasticity"
 
 
 def test_the_law_is_evaluated_at_every_label():

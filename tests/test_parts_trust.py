@@ -126,9 +126,13 @@ TASKS = {
         (lambda: tasks.Drive(W, W).check(-1, 2), "from step -1 on"),
         (lambda: tasks.Drive(W, W).check(3, 1), "from step 3 on goes beyond it"),
     ],
-    "rotation": [
-        (lambda: tasks.rotation(9, 0.1, 0.5, 0.2, 1.0), "`start` = 0.5 and `stop`"),
-        (lambda: tasks.rotation(9, 0.1, 0.0, 0.5, NAN), "`frequency` must be finite"),
+    "turning": [
+        (lambda: tasks.turning(9, 0.1, 0.5, 0.2, 1.0), "`start` = 0.5 and `stop`"),
+        (lambda: tasks.turning(9, 0.1, 0.0, 0.5, NAN), "`frequency` must be finite"),
+    ],
+    "spike_counts": [
+        (lambda: tasks.spike_counts(KEY, 2 * V, (3,), "bernoulli"), "`mean` must lie"),
+        (lambda: tasks.spike_counts(KEY, V, (3,), "gauss"), "`law` is unknown"),
     ],
     "cue": [
         (lambda: tasks.cue(9, 0.1, 0.2, 0.24), "they round to steps 2 and 2"),
@@ -217,8 +221,8 @@ TASKS = {
         (lambda: tasks.Epochs(W, V), "`order` must be integers"),
     ],
     "Spikes": RECORD,
-    "Replay": [
-        (lambda: tasks.Replay((jnp.ones(5), jnp.ones(4))), "`stimuli` must share"),
+    "Recorded": [
+        (lambda: tasks.Recorded((jnp.ones(5), jnp.ones(4))), "`stimuli` must share"),
     ],
     "SpikeTrains": [
         (lambda: tasks.SpikeTrains(2e3 * V, 1e-3), "shorten the bin"),
@@ -410,6 +414,8 @@ RULES = {
 }
 SQUARED, MOMENT = circuits.SquaredError(), circuits.SecondMomentError(jnp.eye(N), W)
 CIRCUITS = {
+    "Transfer": "a type",
+    "score": "positive for any transfer function; see test_transfer",
     "AbstractChoice": KINDS,
     "AbstractPolicy": KINDS,
     "Afferents": RECORD,
@@ -552,7 +558,7 @@ CIRCUITS = {
     "Resting": [(lambda: Resting(-1.0), "`dt` must lie in")],
     "SpikingNeuron": [
         (lambda: SpikingNeuron(V, 1e-3, jnp.ones(2)), "`teacher` needs one weight"),
-        (lambda: NEURON.somatic(W), "`synapses` must be Float"),
+        (lambda: NEURON.at_soma(W), "`synapses` must be Float"),
     ],
     "SynapticKernel": [(lambda: circuits.SynapticKernel(-1.0), "must")],
     "Sigmoid": [(lambda: circuits.Sigmoid(-1.0), "`maximum` must lie in")],
@@ -646,6 +652,7 @@ SYNAPSES = {
     "check_probabilities": [
         (lambda: synapses.check_probabilities("p", [NAN * V]), "`p` must lie in"),
     ],
+    "Weights": "a type",
     "split_weights": [(lambda: synapses.split_weights(V), "no weights to make")],
     "uniform_probability": [
         (lambda: synapses.uniform_probability(W, 1.5), r"`value` must lie in \[0, 1\]"),

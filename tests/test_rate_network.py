@@ -11,7 +11,7 @@ from plasticity_jax._interfaces import State, System
 from plasticity_jax._simulate import simulate
 from plasticity_jax.circuits import error_function, logistic, RateNetwork
 from plasticity_jax.synapses import Connected, random_mask
-from plasticity_jax.tasks import Constant, cue, Drive, rotation, wandering
+from plasticity_jax.tasks import Constant, cue, Drive, turning, wandering
 
 
 N = 6
@@ -163,12 +163,12 @@ def test_a_drive_plays_its_course_and_is_refused_beyond_or_silent():
 
 
 def test_courses_begin_and_end_where_they_should():
-    turning = rotation(100, 0.1, 2.0, 5.0, jnp.asarray(0.4))
-    on = np.flatnonzero(np.any(np.asarray(turning) != 0, axis=1))
+    course = turning(100, 0.1, 2.0, 5.0, jnp.asarray(0.4))
+    on = np.flatnonzero(np.any(np.asarray(course) != 0, axis=1))
     assert (on[0], on[-1]) == (20, 49)
-    assert jnp.allclose(turning[20], jnp.asarray([1.0, 0.0]))
-    assert jnp.allclose(jnp.linalg.norm(turning[20:50], axis=1), 1.0)
-    phase = jnp.arctan2(turning[30, 1], turning[30, 0])
+    assert jnp.allclose(course[20], jnp.asarray([1.0, 0.0]))
+    assert jnp.allclose(jnp.linalg.norm(course[20:50], axis=1), 1.0)
+    phase = jnp.arctan2(course[30, 1], course[30, 0])
     assert jnp.allclose(phase, 0.4)  # one unit of time later
     part = cue(100, 0.1, 2.0, 5.0)
     assert jnp.all(part[20:50, 0] == 1)

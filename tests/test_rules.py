@@ -63,7 +63,7 @@ POTENTIALS = jnp.asarray([25.0, 60.0, 8.0, 0.0, 31.0])
 
 def spiking_signals(weights, target=1.0, neuron=NEURON):
     coefficients = neuron.coefficients(weights)
-    return neuron.seen(weights, POTENTIALS, jnp.asarray(target), coefficients)
+    return neuron.signals(weights, POTENTIALS, jnp.asarray(target), coefficients)
 
 
 SPIKING = spiking_signals(V)
@@ -482,7 +482,7 @@ def test_euclidean_change_is_the_gradient_of_the_divergence():
 
     @jax.vmap
     def change(x, target):
-        signals = NEURON.seen(V, x, target, coefficients)
+        signals = NEURON.signals(V, x, target, coefficients)
         return rules.EuclideanGradient(1.0)(V, signals, KEY)
 
     changes = change(x, spikes)

@@ -446,7 +446,7 @@ MODULES = {
     "drive": lambda: tasks.Drive(np.ones((1, 2)), np.ones((2, 1))),
     "images": lambda: tasks.ImageBatches(IMAGES, LABELS, ORDER, 0.5, 2.0, 10.0),
     "trains": lambda: tasks.SpikeTrains(jnp.ones(3), 0.001, 2.0),
-    "replay": lambda: tasks.Replay((jnp.ones(3), jnp.ones((3, 2)))),
+    "replay": lambda: tasks.Recorded((jnp.ones(3), jnp.ones((3, 2)))),
     "beeline": lambda: rules.Beeline({"a": 1.0}),
     "masked": lambda: rules.Masked(rules.Wiener(), {"a": 1.0}),
     "elastic": lambda: rules.ElasticPenalty(0.1, 2.0, {"a": 1.0}, {"a": 0.5}),

@@ -24,7 +24,7 @@ from plasticity_jax.circuits import (
 )
 from plasticity_jax.circuits._kernel import relative_exponential
 from plasticity_jax.curvature import glm_coefficients, voltage_moments
-from plasticity_jax.tasks import Replay, Spikes, SpikeTrains
+from plasticity_jax.tasks import Recorded, Spikes, SpikeTrains
 
 
 DT = 5e-4  # s
@@ -165,9 +165,9 @@ def heard(kernel, stimuli, dt):
     steps, _, n = stimuli.shape
     neuron = SpikingNeuron(jnp.full(n, 20.0), dt, kernel=kernel, nodes=9)
     target = jnp.zeros(steps)
-    system = System(Replay(Spikes(stimuli, target)), neuron, {})
+    system = System(Recorded(Spikes(stimuli, target)), neuron, {})
     weights = jnp.zeros(n)
-    state = State(neuron.at_rest(weights), weights)
+    state = State(neuron.start(weights), weights)
     return simulate(system, state, KEY, steps=steps, record=potentials_of)[1]
 
 
@@ -210,7 +210,7 @@ def test_stationary_moments_with_their_discretisation():
     neuron = SpikingNeuron(rates, DT, nodes=9)
     task = SpikeTrains(rates, DT, target_rate=1.0)
     weights = jnp.zeros(2000)
-    state = State(neuron.at_rest(weights), weights)
+    state = State(neuron.start(weights), weights)
     _, seen = simulate(
         System(task, neuron, {}),
         state,
@@ -363,7 +363,7 @@ def test_unknown_laws_are_refused(make):
 
 
 def test_a_recording_starts_again_after_its_end():
-    task = Replay({"a": jnp.arange(3.0), "b": jnp.arange(6).reshape(3, 2)})
+    task = Recorded({"a": jnp.arange(3.0), "b": jnp.arange(6).reshape(3, 2)})
     seen = [task(jnp.asarray(step), KEY) for step in (0, 2, 3, 7)]
     assert [float(x["a"]) for x in seen] == [0.0, 2.0, 0.0, 1.0]
     assert seen[3]["b"].tolist() == [2, 3]
@@ -381,7 +381,7 @@ def system_of(rule=None, task=None, **changes):
     neuron = neuron_of(**changes)
     rule = rules.NaturalGradient(0.01) if rule is None else rule
     system = System(task or SpikeTrains(RATES, DT), neuron, {"learning": rule})
-    return system, State(neuron.at_rest(START), START)
+    return system, State(neuron.start(START), START)
 
 
 def everything(state, signals, changes):
@@ -398,7 +398,7 @@ def test_order_of_operations_in_a_bin():
     rule = rules.EuclideanGradient(2e-11)
     system, state = system_of(rule, transfer=transfer, refresh=0)
     spikes = jr.bernoulli(KEY, 0.02, (steps, 1, 3)).astype(float)
-    system = dataclasses.replace(system, task=Replay(Spikes(spikes, None)))
+    system = dataclasses.replace(system, task=Recorded(Spikes(spikes, None)))
     _, seen = simulate(system, state, KEY, steps=steps, record=everything)
     shape = plain_kernel(DT * np.arange(steps))
     potentials = [np.convolve(s, shape)[:steps] for s in np.asarray(spikes[:, 0]).T]
@@ -474,7 +474,7 @@ def test_coefficients_are_those_of_the_inputs():
     seen = voltage_moments(START, moments.mean, moments.variance)
     want = glm_coefficients(Sigmoid(), *seen, nodes=49)
     assert eqx.tree_equal(neuron.coefficients(START), want)
-    assert eqx.tree_equal(neuron.at_rest(START).coefficients, want)
+    assert eqx.tree_equal(neuron.start(START).coefficients, want)
 
 
 def test_attenuation_maps_synapses_to_the_soma():
@@ -483,7 +483,7 @@ def test_attenuation_maps_synapses_to_the_soma():
     bent = dataclasses.replace(plain.circuit, attenuation=attenuation)
     synapses = jnp.asarray([0.3, -0.2, 0.9])
     spikes = Spikes(jnp.ones((1, 3)), None)
-    start = bent.at_rest(synapses)
+    start = bent.start(synapses)
     start = start._replace(current=jnp.asarray([30.0, 20.0, 10.0]))
     activity, seen = bent(start, synapses, spikes, KEY)
     other, want = plain.circuit(start, attenuation(synapses), spikes, KEY)
@@ -516,7 +516,7 @@ def test_wrong_numbers_of_inputs_or_weights_are_told(count):
     with pytest.raises(ValueError, match=r"weight.*3|3.*weight"):
         simulate(system, wrong, KEY, steps=1, record=potentials_of)
     with pytest.raises(ValueError, match=r"weight.*3|3.*weight"):
-        system.circuit.at_rest(jnp.full(count, 0.1))
+        system.circuit.start(jnp.full(count, 0.1))
 
 
 @pytest.mark.parametrize(
@@ -569,11 +569,11 @@ def test_students_that_share_their_input_are_those_of_single_runs():
     chosen = {name: RULES[name] for name in ("euclidean", "natural")}
     synapses = {"euclidean": START, "natural": 2 * START}
     shared = System(task, SharedInput(neuron), {"learning": rules.Separate(chosen)})
-    state = State(neuron.at_rest(synapses), synapses)
+    state = State(neuron.start(synapses), synapses)
     together, seen = simulate(shared, state, KEY, steps=60, record=everything)
     for name, rule in chosen.items():
         single = System(task, neuron, {"learning": rule})
-        start = State(neuron.at_rest(synapses[name]), synapses[name])
+        start = State(neuron.start(synapses[name]), synapses[name])
         alone, own = simulate(single, start, KEY, steps=60, record=everything)
         student = seen["signals"].students[name]
         assert jnp.array_equal(student.target, own["signals"].target)
@@ -588,7 +588,7 @@ def test_students_that_share_their_input_are_those_of_single_runs():
 def learned(rates, weights):
     """The changes of all rules in one number, the weights having just moved."""
     neuron = SpikingNeuron(rates, DT, nodes=25)
-    start = neuron.at_rest(0 * weights)
+    start = neuron.start(0 * weights)
     start = start._replace(current=jnp.where(rates > 0, 2.0, 0.0))
     spikes = Spikes(jnp.zeros((1, rates.size)), jnp.asarray(1.0))
     _, signals = neuron(start, weights, spikes, KEY)
@@ -620,7 +620,7 @@ def test_silent_inputs_change_continuously_with_the_floor():
     def change(floor):
         neuron = SpikingNeuron(jnp.asarray([0.0, 20.0, 30.0]), DT, floor=floor)
         spikes = Spikes(jnp.zeros((1, 3)), jnp.asarray(1.0))
-        start = neuron.at_rest(START)
+        start = neuron.start(START)
         start = start._replace(current=jnp.asarray([5.0, 3.0, 2.0]))
         _, signals = neuron(start, START, spikes, KEY)
         terms = rules.natural_terms(signals)
@@ -673,7 +673,7 @@ def test_single_precision_stays_single_and_finite_in_saturation(transfer):
     """Potentials of plus or minus 200 mV at both ends of the sigmoid."""
     cast = lambda x: x.astype(jnp.float32) if eqx.is_inexact_array(x) else x
     neuron = neuron_of(transfer=transfer, nodes=151)  # a weight of 1 is wide
-    start = jax.tree.map(cast, neuron.at_rest(START))
+    start = jax.tree.map(cast, neuron.start(START))
     neuron = jax.tree.map(cast, neuron)
     for sign in (1.0, -1.0):
         size = jnp.asarray([200.0, 0.0, 0.0], jnp.float32)
@@ -694,7 +694,7 @@ def test_the_compiled_run_lowers_for_cuda_without_callbacks():
 
     def run(key):
         system = System(task, SharedInput(neuron), {"learning": rules.Separate(RULES)})
-        state = State(neuron.at_rest(synapses), synapses)
+        state = State(neuron.start(synapses), synapses)
         return simulate(system, state, key, steps=10, record=everything)
 
     traced = jax.jit(jax.vmap(run)).trace(jr.split(KEY, 2))

@@ -43,7 +43,7 @@ from plasticity_jax.systems.natural_gradient.config import nodes_of
 from plasticity_jax.systems.natural_gradient.layer import layer_loss, SpikingLayer
 from plasticity_jax.systems.natural_gradient.potentials import stationary_potentials
 from plasticity_jax.systems.natural_gradient.single_synapse import SingleSynapse
-from plasticity_jax.tasks import Replay, Spikes, SpikeTrains
+from plasticity_jax.tasks import Recorded, Spikes, SpikeTrains
 
 
 KEY, DT, NAN = jr.key(0), 5e-4, jnp.asarray(jnp.nan)
@@ -128,7 +128,7 @@ def test_configs_choose_nodes_from_the_spread_of_their_weights():
     assert (
         strong.quadrature > SpikingNeuron(RATES, DT, teacher=WEIGHTS).quadrature == 49
     )
-    refused(lambda: SpikingNeuron(RATES, DT).at_rest(20 * WEIGHTS), "nodes.*too few")
+    refused(lambda: SpikingNeuron(RATES, DT).start(20 * WEIGHTS), "nodes.*too few")
 
 
 # --- spikes -------------------------------------------------------------------------
@@ -138,7 +138,7 @@ def test_a_teacher_that_cannot_spike_as_often_as_it_should_is_refused():
     refused(lambda: SpikingNeuron(RATES, 0.02, teacher=WEIGHTS), "maximum.*shorten")
     refused(lambda: Config(maximum=1e4), "maximum")
     fast = SpikingNeuron(RATES, 0.02, teacher=WEIGHTS, transfer=SOFTPLUS)
-    at = jax.jit(lambda x: fast.taught(x, Spikes(jnp.zeros((1, 2)), None), KEY))
+    at = jax.jit(lambda x: fast.teacher_spikes(x, Spikes(jnp.zeros((1, 2)), None), KEY))
     assert jnp.isnan(at(jnp.asarray([9000.0, 0.0])))
     assert at(jnp.zeros(2)) in (0, 1)
 
@@ -231,7 +231,7 @@ def number_for_number(x):
     vector = [x, x + 1] if isinstance(x, int | float) else jnp.stack([x, x + 1])
     neuron = SpikingNeuron(RATES, DT, kernel=SynapticKernel(area=0.01))
     ones = jnp.ones(2)
-    started = neuron.at_rest(jnp.zeros(2))
+    started = neuron.start(jnp.zeros(2))
     moments = (ONE, 9 * ONE)
     c = glm_coefficients(SIGMOID, *moments, 5 * ONE)
     return {
@@ -251,9 +251,9 @@ def number_for_number(x):
         "propagator": KERNEL.propagator(x),
         "relative": relative_exponential(x),
         "inputs": input_moments(vector, KERNEL, x),
-        "somatic": neuron.somatic(vector),
+        "somatic": neuron.at_soma(vector),
         "neuron": neuron.coefficients(vector),
-        "seen": neuron.seen(vector, vector, x, started.coefficients),
+        "seen": neuron.signals(vector, vector, x, started.coefficients),
         "divergence": theory.divergence(SIGMOID, vector, vector, [vector], DT),
         "rate error": theory.rate_error(SIGMOID, vector, [0, 0], [vector]),
         "moment form": theory.moment_coefficients(SIGMOID, x, x),
@@ -282,18 +282,18 @@ def test_integers_and_lists_give_what_the_array_gives():
 def seen(weights=WEIGHTS, neuron=None):
     neuron = neuron or SpikingNeuron(RATES, DT)
     spikes = Spikes(jnp.ones((1, len(neuron.rates))), ONE)
-    return neuron(neuron.at_rest(weights), weights, spikes, KEY)[1]
+    return neuron(neuron.start(weights), weights, spikes, KEY)[1]
 
 
 def stimulated(inputs, target=None):
     neuron = SpikingNeuron(RATES, DT, teacher=WEIGHTS)
-    return neuron(neuron.at_rest(WEIGHTS), WEIGHTS, Spikes(inputs, target), KEY)
+    return neuron(neuron.start(WEIGHTS), WEIGHTS, Spikes(inputs, target), KEY)
 
 
 def shared(synapses, started):
     circuit = SharedInput(SpikingNeuron(RATES, DT))
     spikes = Spikes(jnp.ones((1, 2)), ONE)
-    return circuit(circuit.neuron.at_rest(started), synapses, spikes, KEY)
+    return circuit(circuit.neuron.start(started), synapses, spikes, KEY)
 
 
 LAYER = SpikingLayer(input_moments(RATES, KERNEL))
@@ -334,8 +334,8 @@ REFUSED = {
     "rates of a neuron": (lambda: SpikingNeuron(RATES[None], DT), "`rates`"),
     "rates of a target": (lambda: SpikeTrains(RATES, DT, target_rate=RATES), "target"),
     "teacher": (lambda: SpikingNeuron(RATES, DT, teacher=[jnp.nan, 0]), "`teacher`"),
-    "unequal recordings": (lambda: Replay((jnp.ones(5), jnp.ones(4))), "`stimuli`"),
-    "no recording": (lambda: Replay({"a": jnp.ones((0, 2))}), "`stimuli`"),
+    "unequal recordings": (lambda: Recorded((jnp.ones(5), jnp.ones(4))), "`stimuli`"),
+    "no recording": (lambda: Recorded({"a": jnp.ones((0, 2))}), "`stimuli`"),
     "no substep": (lambda: stimulated(jnp.ones(2)), "substep, n"),
     "inputs": (lambda: stimulated(jnp.ones((1, 3))), "2 inputs"),
     "targets": (lambda: stimulated(jnp.ones((1, 2)), jnp.ones(3)), "one `target`"),

@@ -24,8 +24,7 @@ from plasticity_jax.systems.stable_memory.experiments import (
     timing,
 )
 from plasticity_jax.systems.stable_memory.patterns import draw_planes
-from plasticity_jax.tasks import Drive
-from plasticity_jax.tasks import rotation as turning
+from plasticity_jax.tasks import Drive, turning
 
 
 TINY = Config(

@@ -31,7 +31,7 @@ from plasticity_jax.systems.stable_memory.config import (
     network_of,
 )
 from plasticity_jax.systems.stable_memory.retrieval import LowRankNetwork
-from plasticity_jax.tasks import Drive, rotation
+from plasticity_jax.tasks import Drive, turning
 
 
 KEY = jr.key(0)
@@ -232,7 +232,7 @@ def _learned(amplitude, config, dtype=jnp.float64):
     system, state = build(config, KEY)
     axes = patterns.draw_planes("binary", 1, config.size, KEY, orthonormal=True)[0]
     course = (
-        amplitude * config.size**0.5 * rotation(200, 0.1, 0.0, 15.0, jnp.asarray(0.2))
+        amplitude * config.size**0.5 * turning(200, 0.1, 0.0, 15.0, jnp.asarray(0.2))
     )
     system = dataclasses.replace(system, task=Drive(axes, course))
     cast = lambda x: x.astype(dtype) if eqx.is_inexact_array(x) else x

@@ -160,7 +160,7 @@ class SpikingNeuron(AbstractCircuit):
         return input_moments(self.rates, self.kernel, self.floor)
 
     @floating
-    def somatic(self, synapses: Vector) -> Vector:
+    def at_soma(self, synapses: Vector) -> Vector:
         """Amplitudes at the soma."""
         if synapses.shape != self.rates.shape:
             raise ValueError(
@@ -176,13 +176,13 @@ class SpikingNeuron(AbstractCircuit):
         seen = voltage_moments(weights, moments.mean, moments.variance)
         return self.metric(self.transfer, *seen, nodes=self.quadrature)
 
-    def at_rest(self, synapses: Synapses) -> Afferents:
+    def start(self, synapses: Synapses) -> Afferents:
         """Activity before the first spike; `synapses` may hold several vectors."""
         still = jnp.zeros_like(self.rates)
-        fresh = jax.tree.map(lambda w: self.coefficients(self.somatic(w)), synapses)
+        fresh = jax.tree.map(lambda w: self.coefficients(self.at_soma(w)), synapses)
         return Afferents(still, still, fresh, jnp.asarray(0, jnp.int32))
 
-    def heard(
+    def propagate(
         self, activity: Afferents, synapses: Synapses, stimulus: Any
     ) -> Afferents:
         """Synaptic currents and potentials after the spikes of one step.
@@ -203,7 +203,7 @@ class SpikingNeuron(AbstractCircuit):
         coefficients = activity.coefficients
         if self.refresh:
             fresh = lambda: jax.tree.map(
-                lambda w: self.coefficients(self.somatic(w)), synapses
+                lambda w: self.coefficients(self.at_soma(w)), synapses
             )
             due = activity.age % self.refresh == 0
             coefficients = (
@@ -213,7 +213,9 @@ class SpikingNeuron(AbstractCircuit):
             )
         return Afferents(current, potential, coefficients, activity.age + 1)
 
-    def taught(self, potential: Vector, stimulus: Any, key: Key[Array, ""]) -> Scalar:
+    def teacher_spikes(
+        self, potential: Vector, stimulus: Any, key: Key[Array, ""]
+    ) -> Scalar:
         """The teacher's spikes of this step."""
         if stimulus.target is not None:
             if jnp.ndim(stimulus.target):
@@ -231,7 +233,7 @@ class SpikingNeuron(AbstractCircuit):
         return spike_counts(key, rate * self.dt, (), self.law)
 
     @floating
-    def seen(
+    def signals(
         self,
         synapses: Vector,
         potential: Vector,
@@ -239,7 +241,7 @@ class SpikingNeuron(AbstractCircuit):
         coefficients: Coefficients,
     ) -> SpikingSignals:
         """What the rules may read of one weight vector."""
-        weights = self.somatic(synapses)
+        weights = self.at_soma(synapses)
         voltage = _inner(weights, potential)
         return SpikingSignals(
             self.dt,
@@ -256,9 +258,11 @@ class SpikingNeuron(AbstractCircuit):
     def __call__(
         self, activity: Afferents, synapses: Vector, stimulus: Any, key: Key[Array, ""]
     ) -> tuple[Afferents, SpikingSignals]:
-        activity = self.heard(activity, synapses, stimulus)
-        target = self.taught(activity.potential, stimulus, key)
-        signals = self.seen(synapses, activity.potential, target, activity.coefficients)
+        activity = self.propagate(activity, synapses, stimulus)
+        target = self.teacher_spikes(activity.potential, stimulus, key)
+        signals = self.signals(
+            synapses, activity.potential, target, activity.coefficients
+        )
         return activity, signals
 
 
@@ -289,12 +293,12 @@ class SharedInput(AbstractCircuit):
             names = sorted(started) if isinstance(started, Mapping) else "one student"
             raise ValueError(
                 f"the activity is that of {names}, the synapses are those of "
-                f"{sorted(synapses)}: start from `neuron.at_rest(synapses)`."
+                f"{sorted(synapses)}: start from `neuron.start(synapses)`."
             )
-        activity = neuron.heard(activity, synapses, stimulus)
-        target = neuron.taught(activity.potential, stimulus, key)
+        activity = neuron.propagate(activity, synapses, stimulus)
+        target = neuron.teacher_spikes(activity.potential, stimulus, key)
         students = {
-            name: neuron.seen(
+            name: neuron.signals(
                 synapses[name], activity.potential, target, activity.coefficients[name]
             )
             for name in synapses

@@ -97,6 +97,7 @@ def _(transfer: RectifiedQuadratic, voltage: Any) -> Any:
 
 @floating
 @functools.singledispatch
+@floating
 def fisher_density(
     transfer: Transfer, voltage: Values, order: int = 0
 ) -> tuple[Values, ...]:

@@ -1,10 +1,10 @@
 """Experiments: a sweep, what must come out of it, its picture, its control."""
 
+from ._claims import always as always
 from ._claims import Check as Check
 from ._claims import Claim as Claim
 from ._claims import exact as exact
 from ._claims import expectation as expectation
-from ._claims import holds as holds
 from ._claims import simulated as simulated
 from ._experiment import Experiment as Experiment
 from ._experiment import labelled as labelled

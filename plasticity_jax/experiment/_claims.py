@@ -106,7 +106,7 @@ def simulated(
     return Check(quantity, source, "simulation", got, want, error, tolerance)
 
 
-def holds(quantity: str, source: str, share: Any) -> Check:
+def always(quantity: str, source: str, share: Any) -> Check:
     """A statement that must be true of every case: the share in which it is."""
     share = float(share)
     return Check(quantity, source, "exact", share, 1.0, abs(1.0 - share), 0.0)

@@ -5,7 +5,7 @@ from ._batches import Bootstrap as Bootstrap
 from ._batches import Constant as Constant
 from ._drive import cue as cue
 from ._drive import Drive as Drive
-from ._drive import rotation as rotation
+from ._drive import turning as turning
 from ._drive import wandering as wandering
 from ._images import batch_orders as batch_orders
 from ._images import ImageBatches as ImageBatches
@@ -17,6 +17,6 @@ from ._inputs import mixed_normal as mixed_normal
 from ._patterns import draw_patterns as draw_patterns
 from ._patterns import epoch_orders as epoch_orders
 from ._patterns import Epochs as Epochs
-from ._spikes import Replay as Replay
+from ._spikes import Recorded as Recorded
 from ._spikes import Spikes as Spikes
 from ._spikes import SpikeTrains as SpikeTrains

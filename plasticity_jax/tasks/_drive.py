@@ -90,7 +90,7 @@ def window(steps: int, dt: float, start: float, stop: float) -> Float[Array, " s
 
 
 @floating
-def rotation(
+def turning(
     steps: int, dt: float, start: float, stop: float, frequency: Scalar
 ) -> Course:
     r"""$(\cos\omega t, \sin\omega t)$ from `start` to `stop`, 0 elsewhere.

@@ -90,7 +90,7 @@ class SpikeTrains(AbstractTask):
         )
 
 
-class Replay(AbstractTask):
+class Recorded(AbstractTask):
     """A recorded stimulus: every leaf of `stimuli` has the steps along its first axis.
 
     After the last step it starts again. Raises `ValueError` unless all leaves have as

@@ -7,7 +7,7 @@ specification, the object that computes it, and the test that holds it to accoun
 | equation or figure | object | test |
 | --- | --- | --- |
 | kernel, its moments, exact propagation (Eqs. 26-31) | `circuits.SynapticKernel` | `test_spiking`, verify |
-| inputs: Bernoulli, Poisson, recorded (Eq. 27) | `tasks.SpikeTrains`, `tasks.Replay` | `test_spiking` |
+| inputs: Bernoulli, Poisson, recorded (Eq. 27) | `tasks.SpikeTrains`, `tasks.Recorded` | `test_spiking` |
 | transfer functions, $F$ and its derivatives (Eqs. 24, 116) | `circuits.Sigmoid`, `circuits.RectifiedQuadratic`, any function | `test_transfer` |
 | the neuron and its teachers (Eqs. 5-8, 25, 32, 33, 49, 50) | `circuits.SpikingNeuron` | `test_spiking` |
 | cost per bin (Eqs. 9, 51) | `theory.divergence` | verify |

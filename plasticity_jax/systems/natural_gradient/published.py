@@ -64,7 +64,7 @@ def segments(
         here = system
         if holds:
             here = eqx.tree_at(held_of, system, held, is_leaf=lambda x: x is None)
-        rest = neuron.at_rest(state.synapses)
+        rest = neuron.start(state.synapses)
         state = State(rest, state.synapses, state.step)
         state, last = simulate(
             here, state, key, steps=steps - 1, every=steps - 1, record=voltage_of
@@ -76,7 +76,7 @@ def segments(
         carry, _ = jax.lax.scan(segment, carry, length=each)
         return carry, carry[0].synapses
 
-    begin = State(neuron.at_rest(state.synapses), state.synapses, state.step)
+    begin = State(neuron.start(state.synapses), state.synapses, state.step)
     zero = jnp.zeros_like(neuron.dt)
     return jax.lax.scan(record, (begin, zero), length=records)[1]
 

@@ -19,7 +19,7 @@ from ...circuits import Afferents, Sigmoid, SpikingNeuron, SynapticKernel
 from ...curvature import enough_nodes, voltage_moments
 from ...rules import EuclideanGradient, NaturalGradient, Reparametrised
 from ...signals import SpikingSignals
-from ...tasks import Replay, Spikes
+from ...tasks import Recorded, Spikes
 
 
 Vector = Float[Array, " 1"]
@@ -121,7 +121,7 @@ def rule_of(config: SingleSynapse, student: str) -> AbstractRule:
 # --- the published runs --------------------------------------------------------------
 
 
-def legacy_spikes(config: SingleSynapse, seed: int, teacher_first: bool) -> Replay:
+def legacy_spikes(config: SingleSynapse, seed: int, teacher_first: bool) -> Recorded:
     """The spikes of `numpy.random.seed(seed)` and two calls of `binomial(1, p, steps)`.
 
     One train after the other, that of the teacher first or that of the input. NumPy's
@@ -133,7 +133,7 @@ def legacy_spikes(config: SingleSynapse, seed: int, teacher_first: bool) -> Repl
     taught, heard = (first, second) if teacher_first else (second, first)
     target = jnp.where(taught > 1 - config.target_rate * config.step, 1.0, 0.0)
     inputs = jnp.where(heard > 1 - config.rate * config.step, 1.0, 0.0)
-    return Replay(Spikes(inputs[:, None, None], target))
+    return Recorded(Spikes(inputs[:, None, None], target))
 
 
 class StaleNeuron(AbstractCircuit):
@@ -152,18 +152,18 @@ class StaleNeuron(AbstractCircuit):
         """Variance of the synaptic potentials."""
         return self.neuron.rates * self.energy
 
-    def at_rest(self) -> Afferents:
+    def start(self) -> Afferents:
         """Activity before the first spike."""
         neuron, mean = self.neuron, self.neuron.moments.mean
-        weights = neuron.somatic(self.initial)
+        weights = neuron.at_soma(self.initial)
         seen = voltage_moments(weights, mean, self.variance)
         fresh = neuron.metric(neuron.transfer, *seen, nodes=neuron.quadrature)
-        return neuron.at_rest(self.initial)._replace(coefficients=fresh)
+        return neuron.start(self.initial)._replace(coefficients=fresh)
 
     def __call__(
         self, activity: Afferents, synapses: Vector, stimulus: Any, key: Key[Array, ""]
     ) -> tuple[Afferents, SpikingSignals]:
         activity, signals = self.neuron(activity, self.initial, stimulus, key)
-        replaced = (self.neuron.somatic(synapses), self.variance)
+        replaced = (self.neuron.at_soma(synapses), self.variance)
         where = lambda s: (s.weights, s.moments.variance)
         return activity, eqx.tree_at(where, signals, replaced)

@@ -8,7 +8,7 @@ the specification, the object that computes it, and the test that holds it to ac
 | --- | --- | --- |
 | network, step order (Eq. 1; 3) | `circuits.RateNetwork` | `test_rate_network` |
 | nonlinearities | `jnp.tanh`, `circuits.error_function`, `circuits.logistic`, `jnp.sign`, any function | `test_rate_network` |
-| stimuli: rotating, wandering (OU), cue (3.1) | `tasks.Drive`, `tasks.rotation`, `tasks.wandering`, `tasks.cue` | `test_rate_network` |
+| stimuli: rotating, wandering (OU), cue (3.1) | `tasks.Drive`, `tasks.turning`, `tasks.wandering`, `tasks.cue` | `test_rate_network` |
 | noise, at intervals (4.1) | `rules.Wiener`, `rules.Intermittent` | `test_rate_rules`, verify |
 | dissipation (Eq. 2; 4.2) | `rules.Dissipation` | `test_rate_rules`, verify |
 | rate control (Eq. 3; 4.3) and as printed | `rules.RateControl`, `rules.ElementwiseRateControl` | `test_rate_rules`, experiment `variants` |

@@ -40,7 +40,7 @@ def _signals(
 ) -> SpikingSignals:
     """What the rules read when the teacher spikes."""
     coefficients = neuron.coefficients(weights)
-    return neuron.seen(weights, potentials, jnp.asarray(1.0), coefficients)
+    return neuron.signals(weights, potentials, jnp.asarray(1.0), coefficients)
 
 
 def _change_checks() -> Iterator[Check]:
@@ -91,7 +91,7 @@ def _gradient_checks(neuron: SpikingNeuron, weights: Vector) -> Iterator[Check]:
     cost = lambda w: theory.divergence(transfer, w, teacher, x, BIN)
 
     def change(x: Vector, target: Scalar) -> Vector:
-        signals = neuron.seen(weights, x, target, coefficients)
+        signals = neuron.signals(weights, x, target, coefficients)
         return EuclideanGradient(1.0)(weights, signals, jr.key(0))
 
     changes = jax.vmap(change)(x, transfer(x @ teacher) * BIN)
@@ -126,9 +126,9 @@ def _run(rule: AbstractRule, start: Vector, attenuation: _Attenuation | None) ->
     teacher = jnp.asarray([0.02, -0.01, 0.015])
     neuron = SpikingNeuron(rates, BIN, teacher=teacher, attenuation=attenuation)
     system = System(SpikeTrains(rates, BIN), neuron, {"learning": rule})
-    state = State(neuron.at_rest(start), start)
+    state = State(neuron.start(start), start)
     final, _ = simulate(system, state, jr.key(0), steps=300, record=_nothing)
-    return neuron.somatic(final.synapses)
+    return neuron.at_soma(final.synapses)
 
 
 def _invariance_checks() -> Iterator[Check]:

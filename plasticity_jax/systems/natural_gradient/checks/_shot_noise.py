@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from .... import Scalar
 from ....circuits import input_moments, RectifiedQuadratic, Sigmoid, SynapticKernel
 from ....curvature import fisher_density, glm_fisher, skewed_glm_fisher
-from ....experiment import Check, exact, expectation, holds, simulated
+from ....experiment import always, Check, exact, expectation, simulated
 from ....measure import log_slope
 from ..shot_noise import (
     draw_potentials,
@@ -100,7 +100,7 @@ def _many_inputs() -> Iterator[Check]:
     error, corrected, _ = (jnp.stack(x) for x in zip(*rows, strict=True))
     slope = log_slope(np.asarray(sizes, float), np.asarray(error))
     yield simulated("exponent of its error in n, 50 to 200", "T6", slope, -1.0, 0.2)
-    yield holds(
+    yield always(
         "with the third cumulant ten times smaller, 50 to 200",
         "T7",
         jnp.mean(corrected < 0.1 * error),
@@ -110,7 +110,7 @@ def _many_inputs() -> Iterator[Check]:
     error, corrected, angle = (jnp.stack(x) for x in zip(*rows, strict=True))
     yield simulated("error, n = 100, mean over draws", "T6", error.mean(), 0.11, 0.2)
     yield simulated("its angle (degrees), n = 100", "T6", angle.mean(), 3.9, 0.35)
-    yield holds(
+    yield always(
         "with the third cumulant ten times smaller, all draws",
         "T7",
         jnp.mean(corrected < 0.1 * error),

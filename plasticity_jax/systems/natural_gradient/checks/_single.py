@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array
 
 from ....curvature import glm_coefficients, voltage_moments
-from ....experiment import Check, exact, holds, simulated
+from ....experiment import always, Check, exact, simulated
 from ..experiments import map as groups
 from ..experiments.single import (
     learned,
@@ -44,9 +44,9 @@ def _at_places(config: SingleSynapse, places: Array, key: Array) -> dict[str, Ar
     def at(place: Array) -> dict[str, Array]:
         here = dataclasses.replace(config, inverse_attenuation=place)
         neuron = neuron_of(here, refresh=0)
-        activity = neuron.at_rest(here.start)
+        activity = neuron.start(here.start)
         x, spike = jnp.full((1,), 30.0), jnp.ones(())
-        signals = neuron.seen(here.start, x, spike, activity.coefficients)
+        signals = neuron.signals(here.start, x, spike, activity.coefficients)
         somatic = lambda name: rule_of(here, name)(here.start, signals, key)[0] / place
         return {
             "published": published_attenuation(here, key)["published"],
@@ -84,7 +84,7 @@ def _at_conditions(
         run = published_variance(here, keys[0])
         neuron, zero = neuron_of(here, refresh=0), jnp.zeros(1)
         spike = here.target_rate * here.step
-        signals = neuron.seen(zero, jnp.ones(1), spike, neuron.coefficients(zero))
+        signals = neuron.signals(zero, jnp.ones(1), spike, neuron.coefficients(zero))
         drift = here.steps * rule_of(here, "natural")(zero, signals, keys[0])[0]
         return run["published"], run["law"], 100 * drift / here.weight
 
@@ -120,7 +120,7 @@ def _first_steps(config: groups.Groups, x: Array) -> tuple[Array, Array]:
     neuron, rule = groups.neuron_of(config), groups.rule_of(config)
     weights = config.start
     c = neuron.coefficients(weights)
-    signals = neuron.seen(weights, x, jnp.zeros(()), c)
+    signals = neuron.signals(weights, x, jnp.zeros(()), c)
     change = rule(weights, signals, jr.key(0))
     own, other = groups.by_group(config, change)
     law = heterosynaptic_ratio(
@@ -162,4 +162,4 @@ def _groups() -> Iterator[Check]:
     )
     low = [float(_boundary(groups.Groups(stimulated=own))) for own in (1.0, 1.6, 2.5)]
     none = [not 0 <= place <= 30 for place in low]
-    yield holds("no such weight below 2.5/n", "Fig. 7", math.prod(none))
+    yield always("no such weight below 2.5/n", "Fig. 7", math.prod(none))

@@ -93,7 +93,7 @@ def angles_to_natural(config: Angles, key: Key[Array, ""]) -> dict[str, Array]:
 
     def turns(potential: Vector) -> Array:
         spike = jnp.ones_like(potential[0])  # any error: its size cancels
-        signals = neuron.seen(weights, potential, spike, coefficients)
+        signals = neuron.signals(weights, potential, spike, coefficients)
         natural = NaturalGradient(1.0)(weights, signals, key)
         steps = [rule(weights, signals, key) for rule in rules]
         return jnp.stack(

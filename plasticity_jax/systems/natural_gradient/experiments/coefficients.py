@@ -80,7 +80,7 @@ def sampled(
 
     def factors(potential: Float[Array, " n"]) -> dict[str, Array]:
         spike = jnp.ones_like(rate)
-        signals = neuron.seen(weights, potential, spike, c)
+        signals = neuron.signals(weights, potential, spike, c)
         terms, moments = natural_terms(signals), signals.moments
         scale = moments.mean / moments.variance
         return {

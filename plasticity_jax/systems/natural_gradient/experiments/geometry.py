@@ -174,7 +174,7 @@ def descent(
 
     def step(synapses: Vector, _: None) -> tuple[Vector, Vector]:
         moved = synapses + drift(neuron, rule, synapses, potentials)
-        return moved, neuron.somatic(moved)
+        return moved, neuron.at_soma(moved)
 
     path = jax.lax.scan(step, start_of(attenuation), length=config.steps)[1]
     return jnp.concatenate([jnp.asarray(START)[None], path])
@@ -196,7 +196,7 @@ def learned(
     rules = {"learning": rule_of(config, "natural", rate, attenuation)}
     system = System(trains, neuron, rules)
     synapses = start_of(attenuation)
-    state = State(neuron.at_rest(synapses), synapses)
+    state = State(neuron.start(synapses), synapses)
     return simulate(system, state, key, steps=config.steps, record=somatic_of)[1]
 
 
@@ -218,7 +218,7 @@ def terms_of_a_step(
             zero = jnp.zeros_like(potential)
             return jnp.stack(NaturalTerms(potential, zero, zero))
         target = jnp.ones_like(potential[0])
-        signals = neuron.seen(weights, potential, target, coefficients)
+        signals = neuron.signals(weights, potential, target, coefficients)
         return jnp.stack(natural_terms(signals))
 
     return jax.vmap(terms)(draws)

@@ -128,7 +128,7 @@ def learned(config: Groups, key: Key[Array, ""]) -> dict[str, Array]:
     neuron = neuron_of(config)
     spikes = SpikeTrains(config.rates, config.step, config.target_rate)
     system = System(spikes, neuron, {"learning": rule_of(config)})
-    state = State(neuron.at_rest(config.start), config.start)
+    state = State(neuron.start(config.start), config.start)
     steps, every = config.steps, config.steps // RECORDS
     _, seen = simulate(system, state, key, steps=steps, every=every, record=synapses_of)
     course = by_group(config, jnp.concatenate([config.start[None], seen]))
@@ -160,7 +160,7 @@ def drift(
     target = config.target_rate * config.step
 
     def at(x: Vector) -> tuple[Array, Array]:
-        signals = neuron.seen(weights, x, target, coefficients)
+        signals = neuron.signals(weights, x, target, coefficients)
         return rule(weights, signals, key), signals.rate
 
     change, rate = jax.vmap(at)(potentials)

@@ -15,7 +15,7 @@ from ....circuits import Afferents, SharedInput, SpikingNeuron
 from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
 from ....rules import Separate
 from ....signals import SpikingSignals
-from ....tasks import Replay, SpikeTrains
+from ....tasks import Recorded, SpikeTrains
 from ..single_synapse import (
     legacy_spikes,
     neuron_of,
@@ -56,7 +56,7 @@ def learned(config: SingleSynapse, key: Key[Array, ""]) -> dict[str, Array]:
     rules = {student: rule_of(config, student) for student in STUDENTS}
     system = System(spikes, SharedInput(neuron), {"learning": Separate(rules)})
     synapses = dict.fromkeys(STUDENTS, config.start)
-    state = State(neuron.at_rest(synapses), synapses)
+    state = State(neuron.start(synapses), synapses)
     steps = config.steps
     end, _ = simulate(system, state, key, steps=steps, every=steps, record=synapses_of)
     change = {name: (end.synapses[name] - config.start)[0] for name in STUDENTS}
@@ -79,7 +79,7 @@ def replayed(
     config: SingleSynapse,
     circuit: SpikingNeuron | StaleNeuron,
     activity: Afferents,
-    spikes: Replay,
+    spikes: Recorded,
     key: Key[Array, ""],
 ) -> dict[str, Array]:
     """A published run: its change in per cent, and weight and potential in time.
@@ -105,14 +105,14 @@ def published_attenuation(
     neuron = neuron_of(config, refresh=0)
     circuit = StaleNeuron(neuron, config.start, ROUNDED_ENERGY)
     spikes = legacy_spikes(config, 55, teacher_first=True)
-    return replayed(config, circuit, circuit.at_rest(), spikes, key)
+    return replayed(config, circuit, circuit.start(), spikes, key)
 
 
 def published_variance(config: SingleSynapse, key: Key[Array, ""]) -> dict[str, Array]:
     """The published run of Fig. 5; `variance` (mV^2) and the `law` (per cent)."""
     neuron = neuron_of(config, refresh=0)
     spikes = legacy_spikes(config, 999, teacher_first=False)
-    run = replayed(config, neuron, neuron.at_rest(config.start), spikes, key)
+    run = replayed(config, neuron, neuron.start(config.start), spikes, key)
     variance = neuron.moments.variance[0]
     duration = config.steps * config.step
     law = variance_law(

@@ -103,7 +103,7 @@ def learning_at(config: Skewed, size: int, key: Key[Array, ""]) -> dict[str, Arr
     every = max(1, round(seconds / config.records / STEP))
     _, seen = simulate(
         system,
-        State(neuron.at_rest(synapses), synapses),
+        State(neuron.start(synapses), synapses),
         for_run,
         steps=every * config.records,
         every=every,

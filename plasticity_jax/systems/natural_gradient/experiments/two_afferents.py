@@ -85,8 +85,8 @@ def change_at(
     if neuron.teacher is None:
         raise ValueError("`neuron` needs `teacher` weights.")
     told = neuron.transfer(jnp.sum(neuron.teacher * potential)) * neuron.dt
-    coefficients = neuron.coefficients(neuron.somatic(synapses))
-    signals = neuron.seen(synapses, potential, told, coefficients)
+    coefficients = neuron.coefficients(neuron.at_soma(synapses))
+    signals = neuron.signals(synapses, potential, told, coefficients)
     return rule(synapses, signals, jr.key(0)) / neuron.dt  # the rule draws no noise
 
 
@@ -136,7 +136,7 @@ def learning_paths(config: TwoAfferents, key: Key[Array, ""]) -> dict[str, Array
     rule = Separate(rules_of(config))
     system = System(task, SharedInput(neuron), {"learning": rule})
     synapses = dict.fromkeys(STUDENTS, jnp.asarray(START))
-    state = State(neuron.at_rest(synapses), synapses)
+    state = State(neuron.start(synapses), synapses)
     steps = round(config.seconds / config.step)
     every = round(config.record_seconds / config.step)
     _, seen = simulate(system, state, key, steps=steps, every=every, record=weights_of)

@@ -11,7 +11,7 @@ from jaxtyping import Array
 
 from ....circuits import feedforward, SecondMomentError, SquaredError
 from ....curvature import hessian, newton_direction, quadratic_form
-from ....experiment import Check, exact, expectation, holds, simulated
+from ....experiment import always, Check, exact, expectation, simulated
 from ....numerics import normal_like, tree_unit
 from ....rules import NoisyGradient, WeightPerturbation
 from ....signals import LossSignals
@@ -99,11 +99,11 @@ def _spectral_inequalities() -> Iterator[Check]:
     ascending = jnp.sqrt(power) / values
     ordered = jax.vmap(theory.gradient_power_ascends)(values, ascending)
     steep = jax.vmap(theory.gradient_is_steep)(values, ascending)
-    yield holds("A4 implies A3", "A3, A4", jnp.mean(steep & ordered))
+    yield always("A4 implies A3", "A3, A4", jnp.mean(steep & ordered))
     equal = jax.vmap(theory.gradient_is_steep)(values, jnp.ones_like(values))
-    yield holds("equal displacements: steeper than average", "Eq. 14", jnp.mean(equal))
+    yield always("equal displacements: steeper than average", "Eq. 14", jnp.mean(equal))
     reversed_ = jax.vmap(theory.gradient_is_steep)(values, values**-1.5)
-    yield holds("c ~ lambda^(-3/2) reverses A3", "A3", 1 - jnp.mean(reversed_))
+    yield always("c ~ lambda^(-3/2) reverses A3", "A3", 1 - jnp.mean(reversed_))
 
 
 def network_checks() -> Iterator[Check]:
@@ -125,7 +125,7 @@ def network_checks() -> Iterator[Check]:
         "2-layer Hessian", "Methods", theory.two_layer_hessian(weights, *batch), matrix
     )
     lowest = jnp.linalg.eigvalsh(hessian(loss, teacher))[0]
-    yield holds("Hessian at the teacher is psd", "Positivity", lowest > -1e-14)
+    yield always("Hessian at the teacher is psd", "Positivity", lowest > -1e-14)
     path = theory.path_hessian(loss, weights, teacher, nodes=64)
     displacement = flat(weights) - flat(teacher)
     gradient = flat(jax.grad(loss)(weights))

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Key
 from .... import advance, Scalar, simulate, State, System
 from ...._arguments import real
 from ....circuits import StochasticNetwork
-from ....experiment import Check, exact, expectation, holds
+from ....experiment import always, Check, exact, expectation
 from ....rules import ReleasePlasticity, StrengthDescent
 from ....signals import ReleaseSignals
 from ....synapses import ReleaseBounds, Stochastic
@@ -89,7 +89,7 @@ def _moment_checks() -> Iterator[Check]:
     yield exact(title, "T1", slopes[0], along[0], 1e-12)
     title = "its slope along release probabilities"
     yield exact(title, "T1", slopes[1], along[1], 1e-12)
-    yield holds("reliable release never hurts it", "T1", jnp.mean(slopes[1] <= 0))
+    yield always("reliable release never hurts it", "T1", jnp.mean(slopes[1] <= 0))
     weight = lambda r: r * strength / p
     spread = theory.over_masks(lambda r: (weight(r) - strength) ** 2, p)
     want = theory.release_variance(strength, p)
@@ -144,7 +144,7 @@ def _unbiased_checks() -> Iterator[Check]:
     along, size = jnp.asarray(slopes) @ direction, np.linalg.norm(want)
     yield expectation("the same, drawn, along it", "T3", along, size)
     silent = slopes[released == 0]
-    yield holds("slopes of silent synapses are 0", "T3", np.mean(silent == 0))
+    yield always("slopes of silent synapses are 0", "T3", np.mean(silent == 0))
 
 
 # --- T2 -----------------------------------------------------------------------------
@@ -237,9 +237,9 @@ def _plasticity_checks() -> Iterator[Check]:
     ups = jr.bernoulli(for_steps, 0.6, (STEPS, COUNT)).astype(start.dtype)
     left = 1 - np.asarray(_moved(rule, low, start, ups))
     inside = np.mean((left >= floor) & (left <= top + 1e-15))
-    yield holds("plasticity of 500 synapses stays in its range", "T8", inside)
+    yield always("plasticity of 500 synapses stays in its range", "T8", inside)
     frozen = np.mean(left[-1] <= 1 - freeze)
-    yield holds("most of them freeze on the way", "T8", frozen > 0.5)
+    yield always("most of them freeze on the way", "T8", frozen > 0.5)
     last = 1 - _climbed(rule, low, float(np.nextafter(freeze, 0.0)))[-1]
     yield exact("least plasticity, reached from the threshold", "T8", last, floor)
     rule = ReleasePlasticity(1.0, up, down, 1.0)

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Key
 
 from .... import measure, Scalar, simulate, State, System
 from ....circuits import RateNetwork
-from ....experiment import Check, exact, expectation, holds, simulated
+from ....experiment import always, Check, exact, expectation, simulated
 from ....rules import AntisymmetricHebb
 from ....signals import RateSignals
 from ....tasks import Drive, wandering
@@ -133,7 +133,7 @@ def _control_checks() -> Iterator[Check]:
         told = theory.controlled_is_complex(config, activity)
         pair = "complex" if gain == 5 else "real"
         agree = (rotates == told) & (told == (pair == "complex"))
-        yield holds(f"{title}: the pair is {pair}", "5.6", agree)
+        yield always(f"{title}: the pair is {pair}", "5.6", agree)
 
 
 # --- random stimuli -----------------------------------------------------------------

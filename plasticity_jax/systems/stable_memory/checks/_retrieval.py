@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Key
 
 from .... import Scalar
 from ....circuits import error_function
-from ....experiment import Check, exact, expectation, holds, simulated
+from ....experiment import always, Check, exact, expectation, simulated
 from ..capacity import first_step_error, pattern_field, plane_field, updated
 from ..cycles import (
     balanced_cycle,
@@ -77,7 +77,7 @@ def _closed_forms(expansion: Scalar, rotation: Scalar) -> Iterator[Check]:
     want = -jnp.sum(jnp.abs(states), axis=1)
     yield exact("step, no real term: |a| + |b| decays", "5.5c", slopes, want, 1e-12)
     shrink = eqx.filter_jit(quarter_turn)(printed_rates, 0.0, rotation, jnp.ones(()))
-    yield holds("printed system, no real term: shrinks", "5.5c", shrink.end < 1)
+    yield always("printed system, no real term: shrinks", "5.5c", shrink.end < 1)
 
 
 def _tabulated(circle: Circle, cycle: Cycle) -> Iterator[Check]:
@@ -148,11 +148,11 @@ def _against_runs(
 def _bifurcations() -> Iterator[Check]:
     _, turns = eqx.filter_jit(near_critical)(PhasePlane())
     right = (turns[0] < 0.1) & (turns[1] > 1)
-    yield holds("turns only above the critical rotation", "5.5b", jnp.mean(right))
+    yield always("turns only above the critical rotation", "5.5b", jnp.mean(right))
     found = eqx.filter_jit(jax.vmap(lambda x: gaussian_cycle(jnp.tanh, x, 4 * x)))
     circles = found(jnp.asarray([0.99, 1.01]))
     right = np.asarray(circles.radius > 0) == [False, True]
-    yield holds("circle only above a real term of 1", "5.5a", np.mean(right))
+    yield always("circle only above a real term of 1", "5.5a", np.mean(right))
     yield exact(
         "radial exponent at the origin", "5.5a", circles.exponent[0], -0.01, 1e-6
     )

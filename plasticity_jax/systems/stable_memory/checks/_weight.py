@@ -14,7 +14,7 @@ from scipy.optimize import linear_sum_assignment
 
 from .... import measure, simulate, State, System
 from ....circuits import amplification, error_function, logistic, RateNetwork
-from ....experiment import Check, exact, expectation, holds, simulated
+from ....experiment import always, Check, exact, expectation, simulated
 from ....rules import AntisymmetricHebb, Decorrelation, PairSTDP
 from ....signals import RateSignals
 from ....tasks import Constant
@@ -280,10 +280,10 @@ def _decay_checks() -> Iterator[Check]:
         share = energies[0] / theory.tanh_energy(start)
         inside = jnp.mean((low <= share) & (share <= high))
         title = f"bounds of the energy, imaginary memory of {strength:g}"
-        yield holds(title, "5.3", inside)
+        yield always(title, "5.3", inside)
         falls = jnp.mean(jnp.diff(energies[1]) < 0)
         title = f"energy falls if W_S is below 1, imaginary memory of {strength:g}"
-        yield holds(title, "5.3", falls)
+        yield always(title, "5.3", falls)
     system, state = _alone(
         RateNetwork(0.001, transfer=jnp.sign), start, imaginary_memory(u, v, 4.0)
     )
@@ -336,6 +336,6 @@ def _artefact_checks() -> Iterator[Check]:
         radius = _radius(network, 4.0, 512, 3000)
         yield simulated(title, "5.5d", radius, want, 0.06)
     alive = _radius(RateNetwork(0.1, integrator="euler"), 5.0, 16, 200)
-    yield holds("Euler, dt = 0.1, sustains a memory of 5", "5.5d", alive > 0.1)
+    yield always("Euler, dt = 0.1, sustains a memory of 5", "5.5d", alive > 0.1)
     dead = _radius(RateNetwork(0.1), 5.0, 16, 200)
-    yield holds("RK4 does not", "5.5d", dead < 1e-3)
+    yield always("RK4 does not", "5.5d", dead < 1e-3)

@@ -14,8 +14,7 @@ from matplotlib.figure import Figure
 from .... import Record, simulate, State, System
 from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
 from ....measure import expansion, leading_overlaps, memory_eigenvalue, rotation
-from ....tasks import Drive
-from ....tasks import rotation as turning
+from ....tasks import Drive, turning
 from ..config import build, Config
 from ..patterns import draw_planes
 

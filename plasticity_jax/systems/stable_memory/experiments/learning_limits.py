@@ -13,8 +13,7 @@ from matplotlib.figure import Figure
 
 from .... import State, System
 from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
-from ....tasks import Drive, wandering
-from ....tasks import rotation as turning
+from ....tasks import Drive, turning, wandering
 from ..config import Config, REFERENCE_STEP
 from ..theory import controlled_state
 from .learning import (

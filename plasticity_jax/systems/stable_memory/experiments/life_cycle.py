@@ -16,8 +16,7 @@ from matplotlib.figure import Figure
 from .... import simulate, State
 from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
 from ....measure import change_shares, integrated_changes, plane_activity
-from ....tasks import cue, Drive
-from ....tasks import rotation as turning
+from ....tasks import cue, Drive, turning
 from ..config import Config
 from .learning import all_planes, in_planes, Planes, settled, spectrum_of
 

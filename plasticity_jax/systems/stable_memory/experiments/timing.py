@@ -13,8 +13,7 @@ from matplotlib.figure import Figure
 
 from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
 from ....measure import expansion, rotation
-from ....tasks import Drive
-from ....tasks import rotation as turning
+from ....tasks import Drive, turning
 from ..config import Config
 from .learning import all_planes, in_planes, in_stages, Planes, settled
 

@@ -15,8 +15,7 @@ from matplotlib.figure import Figure
 from .... import State
 from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
 from ....measure import rotation, track_eigenvalues
-from ....tasks import Drive
-from ....tasks import rotation as turning
+from ....tasks import Drive, turning
 from ..config import Config
 from .learning import all_planes, in_stages, settled
 

@@ -6,7 +6,7 @@ import jax.random as jr
 import numpy as np
 from numpy import ndarray
 
-from ....experiment import Check, exact, holds, simulated
+from ....experiment import always, Check, exact, simulated
 from ....measure import largest_l1_margin, largest_l2_margin
 from ....tasks import draw_patterns
 from .. import capacity
@@ -75,7 +75,7 @@ def _limit_checks() -> Iterator[Check]:
         loads = full * np.linspace(0.02, 0.98, 25)
         bound = capacity.load_bound(capacity.density(loads, level), level)
         title = f"L1 optima keep the bound on their density, coding level {level}"
-        yield holds(title, "T7", np.mean(loads < bound))
+        yield always(title, "T7", np.mean(loads < bound))
     x = np.linspace(0, 12, 4001)
     density = capacity.weight_density(x, 0.33, 0.5)
     moments = [np.trapezoid(density * x**k, x) for k in range(3)]

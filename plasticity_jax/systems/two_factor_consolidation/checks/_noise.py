@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 
 from .... import advance, simulate, State, System
 from ....circuits import memories_of, Replay, SoftReplay
-from ....experiment import Check, exact, expectation, holds, simulated
+from ....experiment import always, Check, exact, expectation, simulated
 from ....measure import volatile_noise_ratio
 from ....rules import FactorAscent, VolatileFactor
 from ....signals import Elapsed
@@ -181,9 +181,9 @@ def _stability_checks() -> Iterator[Check]:
         away = jnp.abs(final.synapses.threshold - balanced) / 1e-5
         title = "threshold under soft replay"
         if pull < 2:
-            yield holds(f"{title} settles, chi = {pull}", "T11", away[0] < 1e-6)
+            yield always(f"{title} settles, chi = {pull}", "T11", away[0] < 1e-6)
         else:
-            yield holds(f"{title} does not settle, chi = {pull}", "T11", away[0] > 10)
+            yield always(f"{title} does not settle, chi = {pull}", "T11", away[0] > 10)
 
 
 @eqx.filter_jit

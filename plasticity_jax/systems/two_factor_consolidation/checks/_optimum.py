@@ -18,7 +18,7 @@ from numpy import ndarray
 
 from .... import simulate, State, System
 from ....circuits import Memories, memories_of
-from ....experiment import Check, exact, holds, simulated
+from ....experiment import always, Check, exact, simulated
 from ....measure import (
     density,
     largest_l1_margin,
@@ -152,7 +152,7 @@ def _convergence_checks(name: str) -> Iterator[Check]:
         title = f"{name}: share of the largest L{q} margin reached, z = {order}"
         yield simulated(title, "4", np.mean(share), 1.0, 0.01)
         title = f"{name}: never above it, z = {order}"
-        yield holds(title, "4", np.mean(share <= 1 + 1e-9))
+        yield always(title, "4", np.mean(share <= 1 + 1e-9))
 
 
 # --- replay shares and the gap ------------------------------------------------------
@@ -197,7 +197,7 @@ def _dual_checks(name: str) -> Iterator[Check]:
         chosen = (weakest[..., None] == np.arange(dual.shape[1])).mean(axis=0)
         apart = np.abs(chosen - dual).sum(axis=1) / 2
         title = f"{name}: replay shares within 0.1 of the duals, z = {order}"
-        yield holds(title, "T5", np.mean(apart < 0.1))
+        yield always(title, "T5", np.mean(apart < 0.1))
         potentiating = np.mean(np.asarray(seen.bias) > 0)
         title = f"{name}: potentiating share of all replays, z = {order}"
         yield simulated(title, "T5", potentiating, 0.5, 0.004)
