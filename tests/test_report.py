@@ -223,6 +223,7 @@ def test_the_same_results_give_the_same_bytes(runs):
 
 def test_what_is_missing_is_said(runs):
     (runs / "beta.fig1" / "figure.png").unlink()
+    (runs / "beta.fig1" / "figure.txt").write_text("KeyError: <stage>")
     (runs / "alpha.fig2" / "figure.png").write_bytes(png()[:-20])
     (runs / "alpha.fig2" / "config.toml").unlink()
     shutil.rmtree(runs / "alpha.fig2" / "data.zarr")
@@ -231,7 +232,7 @@ def test_what_is_missing_is_said(runs):
     (runs / "beta.fig2" / "verdict.json").unlink()
     text = report(runs).read_text()
     assert "<img" not in text
-    assert "No figure: the grid" in text
+    assert "No figure: KeyError: &lt;stage&gt;" in text
     assert "No figure: its file is damaged." in text
     assert "Parameters: the file is not there." in text
     assert "Environment: the file is not there." in text

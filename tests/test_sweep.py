@@ -303,8 +303,8 @@ def with_qr(config, key):
 def test_programs_that_wait_for_threads_take_turns(run, alone):
     lanes = _lanes.Lanes.of(run, Walk(), [], KEYS)
     lanes.compile(1)
-    assert hasattr(lanes.turn, "locked") is alone
-    assert not lanes(0, 1)["diverged"].any()
+    assert hasattr(lanes.pool, "locked") is alone
+    assert not lanes.compute_batch(0, 1)["diverged"].any()
 
 
 FACTOR = 1.0

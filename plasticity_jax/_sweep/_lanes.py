@@ -27,7 +27,7 @@ from ._store import Results
 Run = Callable[[Any, Key[Array, ""]], Mapping[str, Array]]
 # On a CPU these wait for threads of XLA's pool, which another batch in flight may hold
 # while it waits for the same: programs that use them take turns.
-TURNS = re.compile(r" fft\(|lapack_|blas_")
+USES_POOL = re.compile(r" fft\(|lapack_|blas_")
 
 
 class Axis(NamedTuple):
@@ -119,7 +119,7 @@ class Lanes:
     double: bool
     devices: tuple[Any, ...] = ()
     programs: dict[int, Any] = dataclasses.field(default_factory=dict)
-    turn: Any = dataclasses.field(default_factory=contextlib.nullcontext)
+    pool: Any = dataclasses.field(default_factory=contextlib.nullcontext)
     compile_seconds: float = 0.0
     reads: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
@@ -190,18 +190,18 @@ class Lanes:
         program = jitted.lower(*self.batch(np.zeros(self._width(size), int))).compile()
         self.programs[size] = program
         self.compile_seconds += time.perf_counter() - start
-        if TURNS.search(program.compiled.as_text()):
-            self.turn = threading.Lock()
+        if USES_POOL.search(program.compiled.as_text()):
+            self.pool = threading.Lock()
         memory = program.compiled.memory_analysis()
         if memory is None:
             return 0
         return memory.temp_size_in_bytes + memory.output_size_in_bytes
 
-    def __call__(self, start: int, size: int) -> Results:
+    def compute_batch(self, start: int, size: int) -> Results:
         """Results of the lanes from `start`; the last batch is padded and cut."""
         lanes = np.arange(start, start + self._width(size))
         program = self.programs[size]
-        with jax.enable_x64(self.double), self.turn:  # a thread has its own context
+        with jax.enable_x64(self.double), self.pool:  # a thread has its own context
             results = program(*self.batch(np.minimum(lanes, self.total - 1)))
             results = {k: np.asarray(x) for k, x in results.items()}
         count = min(size, self.total - start)

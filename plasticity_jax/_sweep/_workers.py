@@ -81,7 +81,9 @@ def _computed(
         yield from _computed_elsewhere(lanes, starts, size, executor)
         return
     with ThreadPoolExecutor(workers) as pool:
-        futures = {pool.submit(lanes, start, size): start for start in starts}
+        futures = {
+            pool.submit(lanes.compute_batch, start, size): start for start in starts
+        }
         try:
             for future in as_completed(futures):
                 yield futures.pop(future), future.result()
@@ -210,7 +212,7 @@ def compute_elsewhere(
         if size not in lanes.programs:
             with jax.enable_x64(lanes.double):
                 lanes.compile(size)
-    return Answer(worker, lanes(start, size))
+    return Answer(worker, lanes.compute_batch(start, size))
 
 
 def _process() -> str:
@@ -243,7 +245,7 @@ def _unpacked(parcel: bytes, worker: str) -> Lanes:
     return lanes
 
 
-_CHOICES: dict[Any, int] = {}  # as a compiled program is kept, so is its batch size
+_SIZES: dict[Any, int] = {}  # as a compiled program is kept, so is its batch size
 
 
 def chosen_size(lanes: Lanes, workers: int) -> int:
@@ -256,11 +258,11 @@ def chosen_size(lanes: Lanes, workers: int) -> int:
     def load(size: int) -> None:
         """As many batches at once as there will be."""
         with ThreadPoolExecutor(workers) as pool:
-            list(pool.map(lanes, [0] * workers, [size] * workers))
+            list(pool.map(lanes.compute_batch, [0] * workers, [size] * workers))
 
-    if program not in _CHOICES:
-        _CHOICES[program] = choose_batch_size(lanes.total, workers, lanes.compile, load)
-    return _CHOICES[program]
+    if program not in _SIZES:
+        _SIZES[program] = choose_batch_size(lanes.total, workers, lanes.compile, load)
+    return _SIZES[program]
 
 
 def batches_in_flight() -> int:

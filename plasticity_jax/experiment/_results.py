@@ -108,7 +108,9 @@ def _draw(experiment: Experiment, data: Any, folder: Path) -> str:
     except Exception as error:  # told, and the data are kept
         for path in folder.glob("figure.*"):
             path.unlink()
-        return " ".join(f"{type(error).__name__}: {error}".split())
+        why = " ".join(f"{type(error).__name__}: {error}".split())
+        (folder / "figure.txt").write_text(why, encoding="utf-8")
+        return why
     return ""
 
 
@@ -248,7 +250,8 @@ def _number(value: Any, missing: float) -> float:
 
 def _figure(path: Path) -> bytes | str:
     if not path.is_file():
-        return "No figure: the grid of this run lacks the axes that it shows."
+        why = path.with_suffix(".txt")  # what `run` met as it drew
+        return f"No figure: {why.read_text('utf-8') if why.is_file() else 'no file.'}"
     picture = path.read_bytes()
     if not (picture.startswith(PNG_START) and picture[-8:-4] == PNG_END):
         return "No figure: its file is damaged."

@@ -270,7 +270,7 @@ def _section(result: Result) -> str:
 def _figure(result: Result) -> str:
     picture = result.figure
     if isinstance(picture, str):
-        return f"<p class='note'>{picture}</p>"
+        return f"<p class='note'>{escape(picture)}</p>"
     claims = "; ".join(claim.says for claim in result.claims[:3])
     shows = result.told("shows") or f"the data of these claims, among them: {claims}"
     source = result.told("source")
