@@ -54,6 +54,10 @@ class AbstractCircuit(eqx.Module):
     ) -> tuple[Any, AbstractSignals]:
         """The activity after one step, and what the rules may read of it."""
 
+    def start(self, synapses: Any, stimulus: Any = None, key: Any = None) -> Any:
+        """The activity before the first step; `None` for a circuit that keeps none."""
+        del synapses, stimulus, key
+
     def __check_init__(self) -> None:
         fill_array_fields(self)
 
@@ -114,6 +118,15 @@ class System(eqx.Module):
                 raise ValueError(f"`rules` must map names to rules; got {name!r}.")
             check_kind(f"rules: '{name}'", rule, AbstractRule)
             rule.check(self.circuit)
+
+    def start(self, synapses: Synapses, key: Key[Array, ""]) -> "State":
+        """The state before the first step, with these synapses.
+
+        The circuit says what activity is at the start, knowing the first stimulus.
+        """
+        task_key, circuit_key = jr.split(key)
+        stimulus = self.task(jnp.zeros((), jnp.int32), task_key)
+        return State(self.circuit.start(synapses, stimulus, circuit_key), synapses)
 
 
 def _as_step(step: Any) -> Array:

@@ -391,7 +391,7 @@ def test_every_circuit_counts_the_steps():
         )
         assert signals.step == 0
     network = RateNetwork()
-    start = network.start(jnp.zeros(3))._replace(age=jnp.asarray(7, jnp.int32))
+    start = network.at(jnp.zeros(3))._replace(age=jnp.asarray(7, jnp.int32))
     system = System(Constant(jnp.zeros(3)), network, {})
     _, signals, _ = advance(system, State(start, jnp.zeros((3, 3))), KEY)
     assert signals.step == 7  # its own count

@@ -94,7 +94,7 @@ def seen(**parts):
     given = {"x": V, "synapses": W, "stimulus": V, **parts}
     network = RateNetwork(transfer=given.get("transfer", jnp.tanh))
     return lambda: network(
-        network.start(given["x"]), given["synapses"], given["stimulus"], KEY
+        network.at(given["x"]), given["synapses"], given["stimulus"], KEY
     )
 
 
@@ -468,8 +468,8 @@ CIRCUITS = {
         (seen(stimulus=ONE), "one entry for each of 3 neurons"),
         (seen(synapses=jnp.ones((N, 2))), "must be square"),
         (seen(transfer=jnp.sum), "`transfer` must return a rate for each of 3"),
-        (lambda: RateNetwork().start(W), "`potential` must be Float"),
-        (lambda: RateNetwork().start(V, jnp.ones(2)), "`trace` must be Float"),
+        (lambda: RateNetwork().at(W), "`potential` must be Float"),
+        (lambda: RateNetwork().at(V, jnp.ones(2)), "`trace` must be Float"),
         (lambda: RateNetwork(3.0), "`dt` = 3 is too large for stability"),
         (lambda: RateNetwork(keep=1.5), "`keep` must lie in"),
         (lambda: RateNetwork(inflow=INF), "`inflow` must be finite"),

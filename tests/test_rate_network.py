@@ -21,7 +21,7 @@ X, Y, B = jr.normal(jr.key(2), (3, N))
 
 
 def advanced(network, x=X, weights=W, stimulus=B, trace=None, key=KEY):
-    return network(network.start(x, trace), weights, stimulus, key)
+    return network(network.at(x, trace), weights, stimulus, key)
 
 
 def test_a_step_of_euler_is_the_equation():
@@ -36,7 +36,7 @@ def test_a_step_of_euler_is_the_equation():
 def test_a_step_of_rk4_has_an_error_of_fifth_order():
     def after(dt, steps):
         network = RateNetwork(dt)
-        activity = network.start(X)
+        activity = network.at(X)
         for _ in range(steps):
             activity, _ = network(activity, W, B, KEY)
         return activity.potential
@@ -61,7 +61,7 @@ def test_traces_follow_the_old_rates():
 
 def test_the_filter_settles_at_its_fixed_point():
     network = RateNetwork(0.1, keep=-0.005, inflow=0.1, transfer=jnp.zeros_like)
-    activity = network.start(X)
+    activity = network.at(X)
     for _ in range(8):
         activity, signals = network(activity, W, X, KEY)  # potential stays at X
     assert jnp.allclose(activity.potential, X)
@@ -82,7 +82,7 @@ def test_silence_stays_silent_but_for_the_floor():
 def test_steps_are_counted():
     system = System(Constant(B), RateNetwork(0.1), {"decay": rules.Dissipation(0.1)})
     counted = lambda state, signals, changes: signals.step
-    state = State(system.circuit.start(X), W)
+    state = State(system.circuit.at(X), W)
     assert list(simulate(system, state, KEY, steps=4, record=counted)[1]) == [
         0,
         1,
@@ -148,7 +148,7 @@ def test_a_drive_plays_its_course_and_is_refused_beyond_or_silent():
     network = RateNetwork(0.1)
     synapses = jnp.zeros((N, N))
     for step, steps in ((0, 3), (2, 1), (-1, 1)):
-        state = State(network.start(X), synapses, step)
+        state = State(network.at(X), synapses, step)
         run = lambda task, state=state, steps=steps: simulate(
             System(task, network, {}), state, KEY, steps=steps
         )[0]
@@ -196,7 +196,7 @@ def test_synapses_that_do_not_exist_stay_at_zero():
         {"noise": rules.Wiener()},
         (Connected(mask),),
     )
-    state = State(system.circuit.start(jnp.ones(40)), jnp.zeros((40, 40)))
+    state = State(system.circuit.at(jnp.ones(40)), jnp.zeros((40, 40)))
     weights = simulate(system, state, KEY, steps=3, record=lambda *_: None)[0].synapses
     assert jnp.array_equal(weights != 0, mask == 1)
     assert jnp.all(random_mask((3, 3), 0.0, KEY) == 0)

@@ -92,7 +92,7 @@ def network(every, start=None, **circuit):
         RateNetwork(DT, **circuit),
         {"noise": rules.Intermittent(rules.Wiener(), every)},
     )
-    return system, State(system.circuit.start(X), W if start is None else start)
+    return system, State(system.circuit.at(X), W if start is None else start)
 
 
 def test_intermittent_noise_comes_every_kth_step_and_nothing_between():

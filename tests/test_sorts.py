@@ -294,33 +294,24 @@ POLICIES = {
 ADAM = optax.adam(0.1)
 
 
-def nothing(weights):
-    """No activity."""
-    del weights
-
-
 CIRCUITS = {
-    "loss": (LossCircuit(loss), nothing, W, None),
-    "optimised": (LossCircuit(loss, optimiser=ADAM), ADAM.init, W, None),
-    "stochastic": (StochasticNetwork(loss), nothing, RELEASING, None),
-    "posterior": (PosteriorNetwork(loss, 4.0, 2), nothing, POSTERIOR, None),
+    "loss": (LossCircuit(loss), W, None),
+    "optimised": (LossCircuit(loss, optimiser=ADAM), W, None),
+    "stochastic": (StochasticNetwork(loss), RELEASING, None),
+    "posterior": (PosteriorNetwork(loss, 4.0, 2), POSTERIOR, None),
     **{
         kind: (
             RateNetwork(0.1, 50.0, 60.0, floor=0.1, integrator=kind),
-            lambda w: RateNetwork().start(jnp.ones_like(w[0])),
             draw(N, N),
             jnp.ones(N),
         )
         for kind in ("rk4", "euler")
     },
-    **{
-        name: (Replay(policy), lambda u: Replay().start(u, MEMORIES), FACTORS, MEMORIES)
-        for name, policy in POLICIES.items()
-    },
-    "novelty": (Novelty(0.4), nothing, FACTORS, SHAPES),
-    "resting": (Resting(0.1), nothing, draw(N, N), None),
-    "spiking": (NEURON, NEURON.at_rest, TWO["x"], SPIKES),
-    "shared": (SharedInput(NEURON), NEURON.at_rest, TWO, SPIKES),
+    **{name: (Replay(policy), FACTORS, MEMORIES) for name, policy in POLICIES.items()},
+    "novelty": (Novelty(0.4), FACTORS, SHAPES),
+    "resting": (Resting(0.1), draw(N, N), None),
+    "spiking": (NEURON, TWO["x"], SPIKES),
+    "shared": (SharedInput(NEURON), TWO, SPIKES),
 }
 
 
@@ -336,11 +327,11 @@ def test_every_circuit_is_in_the_table():
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_every_circuit_runs_on_synapses_of_any_precision(dtype):
     with _as_usual():
-        for name, (circuit, start, weights, stimulus) in CIRCUITS.items():
+        for name, (circuit, weights, stimulus) in CIRCUITS.items():
             system = System(Constant(cast(stimulus, dtype)), circuit, {})
 
-            def ends(weights, system=system, start=start):
-                state = State(start(weights), weights)
+            def ends(weights, system=system):
+                state = system.start(weights, KEY)
                 return state, advance(system, state, KEY)[0]
 
             before, after = jax.eval_shape(ends, cast(weights, dtype))
@@ -358,22 +349,22 @@ def half(step):
 
 def thinned(name):
     """A step of a circuit with noise at every second one, halved from step to step."""
-    circuit, start, weights, stimulus = CIRCUITS[name]
+    circuit, weights, stimulus = CIRCUITS[name]
     rule = rules.Scheduled(rules.Intermittent(rules.Wiener(), 2), half)
     if name == "shared":  # inside and outside
         rule = rules.Intermittent(rules.Separate({"x": rule, "y": rule}), 1)
     system = System(Constant(stimulus), circuit, {"noise": rule})
 
     def step(first):
-        state = State(start(weights), weights, first)
-        return advance(system, state, KEY)
+        start = system.start(weights, KEY)
+        return advance(system, State(start.activity, weights, first), KEY)
 
     return step
 
 
 def test_schedules_and_thinning_work_on_every_circuit():
     with _as_usual():
-        for name, (_, _, weights, _) in CIRCUITS.items():
+        for name, (_, weights, _) in CIRCUITS.items():
             step = lambda first, name=name: thinned(name)(first)[0].synapses
             after = jax.eval_shape(step, jnp.asarray(0))
             want = jax.tree.map(_kind, weights)
@@ -559,7 +550,7 @@ def test_integers_and_lists_give_what_floats_give():
     for function in (circuits.logistic, circuits.error_function):
         assert jnp.array_equal(function(a), function(b))
         assert function(1) == function(jnp.asarray(1.0))
-    start = RateNetwork().start
+    start = RateNetwork().at
     assert eqx.tree_equal(start(a, a), start(b, np.asarray(b)))
     factor = circuits.amplification
     for kind in ("rk4", "euler"):

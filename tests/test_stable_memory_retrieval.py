@@ -65,7 +65,7 @@ def test_recall_agrees_with_short_steps_of_the_circuit():
     dense, still = network.basis @ network.core @ network.basis.T, jnp.zeros(32)
     circuit = RateNetwork(0.01)
     forward = lambda _, now: circuit(now, dense, still, jr.key(0))[0]
-    last = jax.lax.fori_loop(0, 500, forward, circuit.start(START)).potential
+    last = jax.lax.fori_loop(0, 500, forward, circuit.at(START)).potential
     solved = run(network, START, TIMES, tolerance=1e-9)
     assert solved.solved
     assert jnp.allclose(solved.potential, last, rtol=0, atol=1e-6)

@@ -54,7 +54,7 @@ def _course(config, key=KEY, *, memory=0.0, silent=False):
     held = memory * (jnp.outer(U, V) - jnp.outer(V, U))[: config.size, : config.size]
     state = embed(config, system, state, held, key)
     if silent:
-        state = State(network_of(config).start(jnp.zeros(config.size)), state.synapses)
+        state = State(network_of(config).at(jnp.zeros(config.size)), state.synapses)
     final, path = simulate(system, state, key, steps=STEPS, record=_weights)
     return state, final, path
 
@@ -349,7 +349,7 @@ def test_bad_input_says_what_is_wrong(make, message):
 def test_weights_must_fit_the_neurons():
     network = RateNetwork()
     with pytest.raises(Exception, match="synapses"):
-        network(network.start(jnp.zeros(4)), jnp.zeros((3, 3)), jnp.zeros(4), KEY)
+        network(network.at(jnp.zeros(4)), jnp.zeros((3, 3)), jnp.zeros(4), KEY)
 
 
 def test_a_memory_must_be_finite_and_fit_the_synapses():

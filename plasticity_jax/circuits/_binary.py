@@ -47,6 +47,8 @@ class Novelty(AbstractCircuit):
     field. Synapses are `Factored`, one row for each neuron. Raises `ValueError` where
     patterns do not fit them, or where $fN$ rounds to no neuron or to all; where that is
     traced the novelty is NaN, as where a field is.
+
+    Offers `NoveltySignals`. The activity is `None`.
     """
 
     coding_level: Scalar = eqx.field(converter=real)

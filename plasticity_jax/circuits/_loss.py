@@ -36,6 +36,8 @@ class LossCircuit(AbstractCircuit):
     begin with) and the rule `Update` makes the step that it proposes: any optimiser,
     also one that reads the loss (`value`, `grad`, `value_fn`). Else the activity is
     `None`. Raises `ValueError` for another activity, or a loss that is not one number.
+
+    Offers `LossSignals`. Synapses: any pytree; the stimulus is what `loss` takes.
     """
 
     loss: Callable[[Synapses, Any], Scalar]
@@ -46,6 +48,11 @@ class LossCircuit(AbstractCircuit):
 
     def __check_init__(self) -> None:
         check_takes("loss", self.loss, "synapses", "stimulus")
+
+    def start(self, synapses: Synapses, stimulus: Any = None, key: Any = None) -> Any:
+        """The optimiser's state, if there is one."""
+        del stimulus, key
+        return None if self.optimiser is None else self.optimiser.init(synapses)
 
     def __call__(
         self, activity: Any, synapses: Synapses, stimulus: Any, key: Key[Array, ""]

@@ -70,6 +70,9 @@ class RateNetwork(AbstractCircuit):
     `keep` $\bar x$ + `inflow` $x$ at every step. With a `floor`, independent noise of
     standard deviation `floor` $\sqrt{dt}$ keeps activity from dying out exactly. Raises
     `ValueError` where a step is too long, or for parts that do not fit in shape.
+
+    Offers `RateSignals`. The activity begins as `circuit.start(synapses)`, potentials
+    at zero, or as `circuit.at(potential)`.
     """
 
     dt: Scalar = eqx.field(default=0.1, converter=real)
@@ -93,9 +96,14 @@ class RateNetwork(AbstractCircuit):
         if self.floor is not None:
             require(self, floor=(0.0, np.inf))
 
+    def start(self, synapses: Matrix, stimulus: Any = None, key: Any = None) -> Rates:
+        """Silence: all potentials at zero."""
+        del stimulus, key
+        return self.at(jnp.zeros_like(synapses[:, 0]))
+
     @floating
-    def start(self, potential: Vector, trace: Vector | None = None) -> Rates:
-        """Activity before the first step; traces and filter at zero if not given."""
+    def at(self, potential: Vector, trace: Vector | None = None) -> Rates:
+        """Activity at these potentials; traces and filter at zero if not given."""
         still = jnp.zeros_like(potential)
         trace = still if trace is None else trace
         return Rates(potential, still, trace, trace, jnp.asarray(0, jnp.int32))

@@ -5,7 +5,7 @@ interact: any subset of rows is an exact, cheaper network.
 """
 
 import abc
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -16,6 +16,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from .._arguments import (
     check_binary,
+    check_kind,
     check_not_negative,
     check_signs,
     check_stored,
@@ -187,6 +188,8 @@ class Replay(AbstractCircuit):
     $\sqrt N m_i/\|w_i\|_1$ has reached `enough` get no drive (the perceptron with a
     margin); $m_i$ is the margin of their weakest pattern. Raises `ValueError` where the
     parts of the memories do not fit the synapses.
+
+    Offers `ReplaySignals`. The activity begins as `circuit.start(synapses, memories)`.
     """
 
     policy: AbstractPolicy = WeakestReplay()
@@ -199,12 +202,17 @@ class Replay(AbstractCircuit):
         if self.enough is not None:
             require(self, enough=(-np.inf, np.inf))
 
-    def start(self, synapses: Factored, memories: Memories) -> Replaying:
-        """Before the first cycle: fields as the synapses make them.
+    def start(
+        self, synapses: Factored, stimulus: Any = None, key: Any = None
+    ) -> Replaying:
+        """Before the first cycle: fields as the synapses make them of the memories.
 
-        Raises `ValueError` if a factor is negative or not finite, a pattern not 0 or 1
-        or a target not -1 or 1, or if none is stored.
+        The stimulus is a `Memories`. Raises `ValueError` if a factor is negative or not
+        finite, a pattern not 0 or 1 or a target not -1 or 1, or if none is stored.
         """
+        del key
+        check_kind("`stimulus`", stimulus, Memories)
+        memories: Memories = stimulus
         check_not_negative("factors", synapses.factors)
         fields = self.fields(synapses, memories)
         check_binary("patterns", memories.patterns)

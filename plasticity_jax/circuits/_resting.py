@@ -10,7 +10,11 @@ from ..signals import Elapsed
 
 
 class Resting(AbstractCircuit):
-    """No activity: only time passes, `dt` a step."""
+    """No activity: only time passes, `dt` a step.
+
+    Offers `Elapsed`. Synapses: any pytree; the stimulus is not read and the activity is
+    `None`.
+    """
 
     dt: Scalar = eqx.field(converter=real)
 

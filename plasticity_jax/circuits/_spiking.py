@@ -53,12 +53,12 @@ class Afferents(NamedTuple):
 def input_moments(
     rates: Vector, kernel: SynapticKernel, floor: Scalar | float = 1e-4
 ) -> InputMoments:
-    r"""Stationary cumulants of the synaptic potentials (Eqs. 29-31).
+    r"""Stationary cumulants of the synaptic potentials.
 
-    $\epsilon_0 r$, $r/c_\epsilon$ and $r\int\epsilon^3$. Silent inputs (rate 0) count
-    as firing at `floor` Hz, so that their limit is finite, and are marked inactive.
-    Raises `ValueError` unless rates are a vector, finite and not negative; where they
-    are traced, moments of negative ones are NaN.
+    $\epsilon_0 r$, $r/c_\epsilon$ and $r\int\epsilon^3$ (Kreutzer et al. 2022, Eqs.
+    29-31). Silent inputs (rate 0) count as firing at `floor` Hz, so that their limit is
+    finite, and are marked inactive. Raises `ValueError` unless rates are a vector,
+    finite and not negative; where they are traced, moments of negative ones are NaN.
     """
     _check_vector("rates", rates)
     check_not_negative("rates", rates)
@@ -94,16 +94,19 @@ class SpikingNeuron(AbstractCircuit):
     `rates` (Hz) are those of the inputs, whose spikes come as the stimulus
     (`tasks.Spikes`). The teacher is realizable (`teacher` weights on the same inputs)
     unless the stimulus brings its own target spikes. `attenuation` maps the plastic
-    synapses to somatic amplitudes (Eq. 4), entry by entry. Coefficients of the Fisher
-    matrix are refreshed every `refresh` steps, 0 for never after the first, by
-    `metric(transfer, mean, variance, q, nodes=nodes)`. Of these `nodes` of quadrature
-    there are, unless you give a number, 49, or as many as a potential takes whose
-    variance is four times that of the teacher's. Where they are too few for the weights
-    of a run, its coefficients are NaN.
+    synapses to somatic amplitudes, entry by entry (Kreutzer et al. 2022, Eq. 4).
+    Coefficients of the Fisher matrix are refreshed every `refresh` steps, 0 for never
+    after the first, by `metric(transfer, mean, variance, q, nodes=nodes)`. Of these
+    `nodes` of quadrature there are, unless you give a number, 49, or as many as a
+    potential takes whose variance is four times that of the teacher's. Where they are
+    too few for the weights of a run, its coefficients are NaN.
 
     Raises `ValueError` for a teacher that could be expected to spike more than once in
     a step: `dt` is too long for the sigmoid's `maximum`. Spikes of one at another
     transfer function are NaN there.
+
+    Offers `SpikingSignals`. Synapses (n,), one for each input; the activity begins as
+    `circuit.start(synapses)`.
     """
 
     rates: Vector = eqx.field(converter=real)
@@ -176,8 +179,11 @@ class SpikingNeuron(AbstractCircuit):
         seen = voltage_moments(weights, moments.mean, moments.variance)
         return self.metric(self.transfer, *seen, nodes=self.quadrature)
 
-    def start(self, synapses: Synapses) -> Afferents:
+    def start(
+        self, synapses: Synapses, stimulus: Any = None, key: Any = None
+    ) -> Afferents:
         """Activity before the first spike; `synapses` may hold several vectors."""
+        del stimulus, key
         still = jnp.zeros_like(self.rates)
         fresh = jax.tree.map(lambda w: self.coefficients(self.at_soma(w)), synapses)
         return Afferents(still, still, fresh, jnp.asarray(0, jnp.int32))
@@ -271,9 +277,18 @@ class SharedInput(AbstractCircuit):
 
     The synapses are a dictionary of weight vectors; use it with the rule `Separate`.
     Raises `ValueError` for other synapses, or where the activity lacks a student.
+
+    Offers `SharedSignals`. The stimulus is the neuron's; the activity begins as
+    `circuit.start(synapses)`.
     """
 
     neuron: SpikingNeuron
+
+    def start(
+        self, synapses: Synapses, stimulus: Any = None, key: Any = None
+    ) -> Afferents:
+        """The neuron's, with coefficients for every student."""
+        return self.neuron.start(synapses, stimulus, key)
 
     def __call__(
         self,

@@ -27,6 +27,9 @@ class StochasticNetwork(AbstractCircuit):
     over the stimulus' samples, all of which see the same draw (Schug et al. 2021,
     Eqs. 1 and 2). Synapses are `Stochastic`; a closed gate sends nothing and learns
     nothing. Raises `ValueError` for a loss that is not one number.
+
+    Offers `ReleaseSignals`. The stimulus is what `loss` takes and the activity is
+    `None`.
     """
 
     loss: Loss
@@ -54,6 +57,9 @@ class PosteriorNetwork(AbstractCircuit):
     stimulus)` is a mean over samples; signals are those of its sum over the `samples`
     of a stimulus, averaged over `draws` networks (Zeno et al. 2018, arXiv 1803.10123).
     Raises `ValueError` unless the two trees are alike and the loss is one number.
+
+    Offers `PosteriorSignals`. The stimulus is what `loss` takes and the activity is
+    `None`.
     """
 
     loss: Loss

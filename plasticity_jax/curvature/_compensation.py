@@ -320,9 +320,10 @@ def _best(
 
 @floating
 def greedy_ratio(eigenvalues: Vector, corruption: Scalar) -> Scalar:
-    r"""Eq. 9 at its own steady state: $r^2\langle Q[\Delta c]\rangle = \mathrm{Tr}H/N$.
+    r"""The greedy optimum at its own steady state.
 
-    Not above `best_ratio`: the greedy optimum compensates less than the best fixed one.
+    $r^2\langle Q[\Delta c]\rangle = \mathrm{Tr}H/N$ (Raman & O'Leary 2021, Eq. 9). Not
+    above `best_ratio`: the greedy optimum compensates less than the best fixed one.
     Raises as `best_ratio`.
     """
     _check_curved(eigenvalues)

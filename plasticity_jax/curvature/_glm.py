@@ -87,7 +87,8 @@ def glm_coefficients(
 
     With $a = c_2/c_1$, $b = c_3/c_1$, $\delta = b - a^2$: $D = 1 + 2a\mu + b\sigma^2 -
     \delta\mu^2 + q(1 + \delta\sigma^2)$, $g_1 = -(1 + \delta\sigma^2)/D$, $g_2 = -(a -
-    \delta\mu)/D$, $g_4 = -(b + \delta q)/D$: Eqs. 37, 82 and 102-105 simplified.
+    \delta\mu)/D$, $g_4 = -(b + \delta q)/D$: Kreutzer et al. 2022, Eqs. 37, 82 and
+    102-105, simplified.
     """
     _check_feasible(mean, variance, q)
     nodes = _chosen(transfer, mean, variance, nodes)
@@ -144,11 +145,11 @@ def glm_fisher(
     *,
     nodes: int | None = None,
 ) -> lx.AbstractLinearOperator:
-    r"""$E[F(w \cdot x)\, xx^\top]$ per second, $x \sim N(b, \Sigma)$ (Eqs. 34, 81).
+    r"""$E[F(w \cdot x)\, xx^\top]$ per second, $x \sim N(b, \Sigma)$.
 
     $c_1(bb^\top + \Sigma) + c_2(\Sigma w b^\top + b w^\top\Sigma) + c_3 \Sigma w
-    w^\top \Sigma$ with `mean` $b$ and `variance` the diagonal of $\Sigma$, above zero.
-    A lineax operator; products cost $O(n)$.
+    w^\top \Sigma$ (Kreutzer et al. 2022, Eqs. 34, 81) with `mean` $b$ and `variance`
+    the diagonal of $\Sigma$, above zero. A lineax operator; products cost $O(n)$.
     """
     moments = voltage_moments(weights, mean, variance)
     c = glm_coefficients(transfer, *moments, nodes=nodes)
@@ -166,10 +167,10 @@ def glm_fisher_inverse(
     *,
     nodes: int | None = None,
 ) -> lx.AbstractLinearOperator:
-    r"""The inverse of `glm_fisher` in closed form (Eqs. 37, 100-105).
+    r"""The inverse of `glm_fisher` in closed form.
 
     $\frac1{c_1}[\Sigma^{-1} + g_1 ee^\top + g_2 (ew^\top + we^\top) + g_4 ww^\top]$,
-    $e = \Sigma^{-1} b$.
+    $e = \Sigma^{-1} b$ (Kreutzer et al. 2022, Eqs. 37, 100-105).
     """
     moments = voltage_moments(weights, mean, variance)
     c = glm_coefficients(transfer, *moments, nodes=nodes)

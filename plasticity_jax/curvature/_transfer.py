@@ -46,10 +46,10 @@ class Sigmoid(eqx.Module):
 
 
 class RectifiedQuadratic(eqx.Module):
-    r"""$\phi(V) = \frac14 (V - \theta)^2$ Hz above threshold, zero below (Eq. 116).
+    r"""$\phi(V) = \frac14 (V - \theta)^2$ Hz above threshold, zero below.
 
-    Its Fisher density is 1 above threshold and 0 below; the closed forms hold as long
-    as the potential stays above.
+    Kreutzer et al. 2022, Eq. 116. Its Fisher density is 1 above threshold and 0 below;
+    the closed forms hold as long as the potential stays above.
     """
 
     threshold: Scalar = eqx.field(default=0.0, converter=real)  # mV above rest

@@ -15,7 +15,10 @@ from ..signals import LossSignals
 
 
 class Descent(AbstractRule):
-    """Plain gradient descent at unit learning rate: minus the gradient times `dt`."""
+    """Plain gradient descent at unit learning rate: minus the gradient times `dt`.
+
+    Reads `gradient` and `dt`. Synapses: any pytree.
+    """
 
     def __call__(
         self, synapses: Synapses, signals: LossSignals, key: Key[Array, ""]
@@ -25,7 +28,10 @@ class Descent(AbstractRule):
 
 
 class Update(AbstractRule):
-    """The step that the circuit's Optax optimiser proposes, whatever it is."""
+    """The step that the circuit's Optax optimiser proposes, whatever it is.
+
+    Reads `update`. Synapses: any pytree.
+    """
 
     def __call__(
         self, synapses: Synapses, signals: LossSignals, key: Key[Array, ""]
@@ -41,6 +47,8 @@ class NoisyGradient(AbstractRule):
     $\gamma_2 = \rho\gamma_1$ with magnitude $m$ and corruption $\rho$ (Raman & O'Leary
     2021, Methods). Its length is $m$ in the mean square only, since $\hat g$ and
     $\hat\nu$ are not orthogonal; `exact_norm` rescales every change to $m$.
+
+    Reads `gradient`. Synapses: any pytree.
     """
 
     magnitude: Scalar = eqx.field(converter=real)
@@ -67,6 +75,8 @@ class Beeline(AbstractRule):
     """The straight way to `target` (the teacher's weights).
 
     Raises `ValueError` unless it is shaped like the synapses.
+
+    Reads no signal. Synapses: any pytree.
     """
 
     target: Synapses = eqx.field(converter=with_array_leaves)
@@ -85,6 +95,8 @@ class Newton(AbstractRule):
     `damping` adds $\tau I$ to $H$ and `saddle_free` replaces $H$ by $|H|$: without
     them an indefinite Hessian can send the step uphill. Use float64; raises
     `ValueError` for synapses of 16 bits.
+
+    Reads `loss_at`. Synapses: any pytree.
     """
 
     damping: Scalar = eqx.field(default=0.0, converter=real)
@@ -119,6 +131,8 @@ class OptimalMagnitude(AbstractRule):
     the curvature along a descending direction is not positive there is no minimum, and
     the length is `cap`; longer steps are cut to it. A recorded length equal to `cap` is
     the flag of both.
+
+    Reads `gradient`, `loss_at` and what its rule reads. Synapses: any pytree.
     """
 
     rule: AbstractRule

@@ -23,6 +23,8 @@ class FactorAscent(AbstractRule):
     $G$ is the `drive` and $y$ the `bias` of `ReplaySignals`: with the weakest pattern
     the change is `rate` times the gradient of the margin. `threshold_rate` is
     $\eta_\theta$.
+
+    Reads `alive`, `drive` and `bias`. Synapses: `Factored`.
     """
 
     rate: Scalar = eqx.field(converter=real)
@@ -48,6 +50,8 @@ class NoveltyHebb(AbstractRule):
 
     Only the first factor moves; $d$ is the novelty of the pattern, so a familiar one
     leaves no trace.
+
+    Reads `presynaptic`, `postsynaptic`, `novelty` and `alive`. Synapses: `Factored`.
     """
 
     rate: Scalar = eqx.field(converter=real)
@@ -74,7 +78,7 @@ class Pruning(AbstractRule):
     """Dead synapses lose all their factors, so they never return.
 
     Reads which synapses were `alive` before the step; rules that only change living
-    ones then leave them at zero.
+    ones then leave them at zero. Synapses: `Factored`.
     """
 
     def __call__(
@@ -97,6 +101,8 @@ class VolatileFactor(AbstractRule):
     $s^{z-1}$. Synapses are (2, n): $v$, $s$. A synapse of weight 0 is dead: its changes
     bring both factors to 0. `order` is $z \ge 1$, any number. Steps of 2 `slowness` or
     more are unstable: `ValueError`, or NaN inside a compiled program.
+
+    Reads `dt`.
     """
 
     order: Scalar = eqx.field(converter=real)

@@ -18,6 +18,8 @@ class AntisymmetricHebb(AbstractRule):
     $y$ is the low-passed rate; for slow activity the change is $\tau_y(\dot\phi
     \phi^\top - \phi\dot\phi^\top)$, so activity that moves in a plane writes a pair of
     imaginary eigenvalues.
+
+    Reads `rate`, `early_trace` and `dt`. Synapses (post, pre).
     """
 
     def __call__(
@@ -37,6 +39,8 @@ class PairSTDP(AbstractRule):
     varying rates; `potentiation` $a_+ = A_+\tau_+$, `depression` $a_- = A_-\tau_-$ are
     the windows' areas, $\tau_\pm$ the time constants of the circuit's traces. Equal
     areas and time constants give `AntisymmetricHebb`.
+
+    Reads `rate`, `early_trace`, `late_trace` and `dt`. Synapses (post, pre).
     """
 
     potentiation: Scalar = eqx.field(converter=real)

@@ -17,11 +17,14 @@ Targets = Float[Array, "*#n"]
 
 
 class Dissipation(AbstractRule):
-    r"""Decay of every synapse, $\dot W = -\beta W$, whatever the activity (Eq. 2).
+    r"""Decay of every synapse, $\dot W = -\beta W$, whatever the activity.
 
-    From $\beta\,dt = 2$ on, steps make synapses grow: `ValueError`, or NaN inside a
-    compiled program; also in `Scaled`, where the product may stand as `rate`. A factor
-    that makes it so is refused where it is concrete (`Scaled`, `Scheduled`).
+    Susman et al. 2019, Eq. 2. From $\beta\,dt = 2$ on, steps make synapses grow:
+    `ValueError`, or NaN inside a compiled program; also in `Scaled`, where the product
+    may stand as `rate`. A factor that makes it so is refused where it is concrete
+    (`Scaled`, `Scheduled`).
+
+    Reads `dt`. Synapses: any pytree.
     """
 
     rate: Scalar = eqx.field(converter=real)  # beta
@@ -46,6 +49,8 @@ class RateControl(AbstractRule):
     $r^\top W$ is that of the published code; the printed, element-wise rule diverges
     (`ElementwiseRateControl`). Raises `ValueError` for targets of another shape, as do
     its siblings.
+
+    Reads `rate` and `dt`. Synapses (post, pre).
     """
 
     target: Targets = eqx.field(converter=real)
@@ -59,10 +64,12 @@ class RateControl(AbstractRule):
 
 
 class ElementwiseRateControl(AbstractRule):
-    r"""Rate control as printed, $\dot W = (\phi_0 - r) r^\top \circ W$ (Eq. 3).
+    r"""Rate control as printed, $\dot W = (\phi_0 - r) r^\top \circ W$.
 
-    An ablation: with signed rates the change of $W\phi$ that it makes has nothing to do
-    with the error, and the weights diverge.
+    Susman et al. 2019, Eq. 3. An ablation: with signed rates the change of $W\phi$ that
+    it makes has nothing to do with the error, and the weights diverge.
+
+    Reads `rate` and `dt`. Synapses (post, pre).
     """
 
     target: Targets = eqx.field(converter=real)
@@ -79,6 +86,8 @@ class UnweightedRateControl(AbstractRule):
     r"""$\dot W = (\phi_0 - r)(\mathbf 1^\top W)$: all presynaptic neurons count alike.
 
     A control of the published code's history.
+
+    Reads `rate` and `dt`. Synapses (post, pre).
     """
 
     target: Targets = eqx.field(converter=real)
@@ -95,6 +104,8 @@ class AverageScaling(AbstractRule):
     r"""$\dot W = (1 - r^\top r/\sqrt N) W$: one factor for the whole network.
 
     A control of the published code's history.
+
+    Reads `rate` and `dt`. Synapses (post, pre).
     """
 
     def __call__(
@@ -109,6 +120,8 @@ class AdditiveRateControl(AbstractRule):
     r"""$\dot W = (\phi_0 - \bar r)\mathbf 1^\top$, $\bar r$ the low-passed rate.
 
     A control of the published code's history.
+
+    Reads `early_trace` and `dt`. Synapses (post, pre).
     """
 
     target: Targets = eqx.field(converter=real)
@@ -122,11 +135,14 @@ class AdditiveRateControl(AbstractRule):
 
 
 class Decorrelation(AbstractRule):
-    r"""Anti-Hebbian: $\dot W = B\,\mathbf I - \tanh(cx)\tanh(x)^\top$ (Eq. 4).
+    r"""Anti-Hebbian: $\dot W = B\,\mathbf I - \tanh(cx)\tanh(x)^\top$.
 
-    `strength` is $B$, `gain` is $c$. With $c = 1$ the anti-symmetric part of $W$ is
-    conserved exactly; the published code has $c = 0.9005$ (erosion) and 0.5025
-    (learning), the fixed point of its filter (`FilteredDecorrelation`).
+    `strength` is $B$, `gain` is $c$ (Susman et al. 2019, Eq. 4). With $c = 1$ the
+    anti-symmetric part of $W$ is conserved exactly; the published code has $c = 0.9005$
+    (erosion) and 0.5025 (learning), the fixed point of its filter
+    (`FilteredDecorrelation`).
+
+    Reads `potential` and `dt`. Synapses (post, pre).
     """
 
     strength: Scalar = eqx.field(default=0.5, converter=real)
@@ -147,6 +163,8 @@ class FilteredDecorrelation(AbstractRule):
     (`RateNetwork(keep=-dt/tau, inflow=dt/(epsilon tau))`) is statistically the same as
     `Decorrelation`; a true low-pass (`keep=1-dt/tau, inflow=dt/tau`) does not restrain
     $W$, since a constant mode has $x - \bar x \to 0$ and escapes.
+
+    Reads `potential`, `average` and `dt`. Synapses (post, pre).
     """
 
     strength: Scalar = eqx.field(default=0.5, converter=real)

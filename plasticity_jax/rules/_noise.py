@@ -8,7 +8,10 @@ from ..numerics import normal_like, tree_scale
 
 
 class Wiener(AbstractRule):
-    """Independent Brownian increments: variance `dt` per synapse and step."""
+    """Independent Brownian increments: variance `dt` per synapse and step.
+
+    Reads `dt`. Synapses: any pytree.
+    """
 
     def __call__(
         self, synapses: Synapses, signals: AbstractSignals, key: Key[Array, ""]

@@ -21,6 +21,8 @@ class WeightPerturbation(AbstractRule):
     rule; at `probes=1` that is $-m\,\mathrm{sign}(\delta F)\hat\zeta$, weight
     perturbation and REINFORCE at once (Raman & O'Leary 2021). The one-sided difference
     is not offered: it is biased where $h$ is comparable to the step.
+
+    Reads `loss_at`. Synapses: any pytree.
     """
 
     probe_size: Scalar = eqx.field(converter=real)
@@ -51,6 +53,8 @@ class AcceptOnly(AbstractRule):
     """A random step of length `magnitude`, kept only if it lowers the loss, else 0.
 
     The acceptance has no useful gradient. NaN where one of the losses is.
+
+    Reads `loss` and `loss_at`. Synapses: any pytree.
     """
 
     magnitude: Scalar = eqx.field(converter=real)

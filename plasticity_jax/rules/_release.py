@@ -30,12 +30,15 @@ Values = Float[Array, "..."]
 
 
 class StrengthDescent(AbstractRule):
-    r"""$\Delta\bar w = -\eta[\kappa g + \lambda\bar w]$ (Eqs. 3, 5, 6).
+    r"""$\Delta\bar w = -\eta[\kappa g + \lambda\bar w]$.
 
-    With a `ceiling` $p_{max}$ the gradient's rate is modulated by $\kappa = p_{max} -
-    p$, so reliable synapses learn slowly; without one $\kappa = 1$. Decay is not
-    modulated; from $\eta\lambda\,dt = 2$ on it is unstable: `ValueError`, or NaN inside
-    a compiled program. Synapses at or above `hard_freeze` do not follow the gradient.
+    Schug et al. 2021, Eqs. 3, 5, 6. With a `ceiling` $p_{max}$ the gradient's rate is
+    modulated by $\kappa = p_{max} - p$, so reliable synapses learn slowly; without one
+    $\kappa = 1$. Decay is not modulated; from $\eta\lambda\,dt = 2$ on it is unstable:
+    `ValueError`, or NaN inside a compiled program. Synapses at or above `hard_freeze`
+    do not follow the gradient.
+
+    Reads `gradient` and `dt`. Synapses: `Stochastic`.
     """
 
     rate: Scalar = eqx.field(converter=real)
@@ -79,11 +82,14 @@ class StrengthDescent(AbstractRule):
 
 
 class ReleasePlasticity(AbstractRule):
-    r"""Up where the synapse's update is large, down elsewhere (Eqs. 4 and 7).
+    r"""Up where the synapse's update is large, down elsewhere.
 
-    $\Delta p = +p_{up}$ where $|g| \ge$ `threshold`, else $-p_{down}$; `scaled` by
-    `ceiling` $- p$, as in the published code. Probabilities at or above `freeze` stay.
-    Synapses that did not release have $g = 0$ and go down. NaN where $g$ is.
+    $\Delta p = +p_{up}$ where $|g| \ge$ `threshold`, else $-p_{down}$ (Schug et al.
+    2021, Eqs. 4 and 7); `scaled` by `ceiling` $- p$, as in the published code.
+    Probabilities at or above `freeze` stay. Synapses that did not release have $g = 0$
+    and go down. NaN where $g$ is.
+
+    Reads `gradient`. Synapses: `Stochastic`.
     """
 
     threshold: Scalar = eqx.field(converter=real)
@@ -125,6 +131,8 @@ class ElasticPenalty(AbstractRule):
     `ValueError` where that is concrete. No precision is no pull, also where the product
     with a weight is not finite. Raises `ValueError` unless both trees are shaped like
     the synapses.
+
+    Reads `dt`. Synapses: any pytree.
     """
 
     rate: Scalar = eqx.field(converter=real)
@@ -163,6 +171,8 @@ class BayesianDescent(AbstractRule):
     $\Delta\mu = -\eta\sigma^2E_1$ and $\sigma \leftarrow \sigma\sqrt{1 + (\sigma
     E_2/2)^2} - \sigma^2E_2/2$, both with the old $\sigma$; `rate` is $\eta$. The new
     $\sigma$ is positive for every $E_2$. Synapses map `mean` and `deviation`.
+
+    Reads `gradient` and `correlation`.
     """
 
     rate: Scalar = eqx.field(default=1.0, converter=real)

@@ -24,10 +24,11 @@ TERMS = ("homosynaptic", "uniform", "proportional")
 
 
 class NaturalTerms(NamedTuple):
-    r"""The three parts of a natural change (Eqs. 20-23), each over $A\gamma_s$.
+    r"""The three parts of a natural change, each over $A\gamma_s$.
 
     `homosynaptic` $c_\epsilon x/r$ is zero at silent synapses, `uniform` $-\gamma_u$ is
-    the same at all, `proportional` $\gamma_w w$ grows with the weight.
+    the same at all, `proportional` $\gamma_w w$ grows with the weight (Kreutzer et al.
+    2022, Eqs. 20-23).
     """
 
     homosynaptic: Vector
@@ -41,7 +42,10 @@ def error_of(signals: SpikingSignals) -> Scalar:
 
 
 def natural_terms(signals: SpikingSignals) -> NaturalTerms:
-    r"""The natural direction $c_1 G^{-1} x$ in three terms (Eqs. 38, 107-109)."""
+    r"""The natural direction $c_1 G^{-1} x$ in three terms.
+
+    Kreutzer et al. 2022, Eqs. 38 and 107-109.
+    """
     x, c, moments = signals.potentials, signals.coefficients, signals.moments
     scale = moments.mean / moments.variance  # c_eps eps_0 at every synapse
     drive = jnp.vdot(scale, x, precision="highest")
@@ -55,7 +59,10 @@ def natural_terms(signals: SpikingSignals) -> NaturalTerms:
 
 
 class EuclideanGradient(AbstractRule):
-    r"""$\Delta w = A\,x$ (Eqs. 10, 57)."""
+    r"""$\Delta w = A\,x$ (Kreutzer et al. 2022, Eqs. 10, 57).
+
+    Reads `potentials`, `target`, `rate`, `score` and `dt`. Synapses (n,).
+    """
 
     learning_rate: Scalar = eqx.field(converter=real)
 
@@ -72,9 +79,13 @@ class EuclideanGradient(AbstractRule):
 class NaturalGradient(AbstractRule):
     r"""$\Delta w = A\,\gamma_s [c_\epsilon x/r - \gamma_u + \gamma_w w] = A\,G^{-1}x$.
 
-    Eqs. 13, 38, with the closed-form inverse of `curvature.glm_fisher_inverse`. `terms`
-    keeps only some of the three parts; `scale_limit` caps $\gamma_s = 1/c_1$, which
-    grows without bound where the neuron saturates.
+    Kreutzer et al. 2022, Eqs. 13, 38, with the closed-form inverse of
+    `curvature.glm_fisher_inverse`. `terms` keeps only some of the three parts;
+    `scale_limit` caps $\gamma_s = 1/c_1$, which grows without bound where the neuron
+    saturates.
+
+    Reads `potentials`, `voltage`, `weights`, `moments`, `coefficients`, `target`,
+    `rate`, `score` and `dt`. Synapses (n,).
     """
 
     learning_rate: Scalar = eqx.field(converter=real)
@@ -105,11 +116,14 @@ def _prefactor(learning_rate: Scalar, limit: Scalar, signals: SpikingSignals) ->
 class ApproximateNaturalGradient(AbstractRule):
     r"""The natural gradient with $\gamma_u = c_u c_\epsilon$, $\gamma_w = c_w V$.
 
-    Eqs. 112-114: nothing but $\gamma_s$ depends on the other synapses. `uniform` is
-    $c_u/\epsilon_0$, just below 1; above $1 + 1/q$ learning is unstable. `proportional`
-    is $c_w$ in 1/mV; where `adaptive` it is `proportional_limit` instead. With
-    `held_voltage` that potential (mV) stands in $c_w V$ for the present one, as in the
-    published code.
+    Kreutzer et al. 2022, Eqs. 112-114: nothing but $\gamma_s$ depends on the other
+    synapses. `uniform` is $c_u/\epsilon_0$, just below 1; above $1 + 1/q$ learning is
+    unstable. `proportional` is $c_w$ in 1/mV; where `adaptive` it is
+    `proportional_limit` instead. With `held_voltage` that potential (mV) stands in
+    $c_w V$ for the present one, as in the published code.
+
+    Reads `potentials`, `voltage`, `weights`, `moments`, `coefficients`, `target`,
+    `rate`, `score` and `dt`. Synapses (n,).
     """
 
     learning_rate: Scalar = eqx.field(converter=real)
@@ -155,6 +169,8 @@ class DenseNaturalGradient(AbstractRule):
 
     Raises `ValueError` unless `fisher` is symmetric, positive semidefinite and as large
     as there are weights. Where it has no inverse the changes are NaN.
+
+    Reads `potentials`, `target`, `rate`, `score` and `dt`. Synapses (n,).
     """
 
     learning_rate: Scalar = eqx.field(converter=real)
@@ -184,6 +200,9 @@ class SkewedNaturalGradient(AbstractRule):
     `curvature.skewed_glm_fisher`, evaluated at every step. For few inputs at low rates
     the Gaussian closed form is off by tens of per cent; this one by a few. Changes are
     NaN where `nodes` are too few for the potential.
+
+    Reads `potentials`, `weights`, `moments`, `target`, `rate`, `score` and `dt`.
+    Synapses (n,).
     """
 
     learning_rate: Scalar = eqx.field(converter=real)

@@ -18,7 +18,10 @@ from ..signals import SharedSignals, SpikingSignals
 
 
 class Scaled(AbstractRule):
-    """`rule` times `scale`; a decay must be stable before and after."""
+    """`rule` times `scale`; a decay must be stable before and after.
+
+    Reads what its rule reads. Synapses: those of its rule.
+    """
 
     rule: AbstractRule
     scale: Scalar = eqx.field(converter=real)
@@ -50,6 +53,8 @@ class Normalised(AbstractRule):
     """`rule`, its whole change (all leaves together) rescaled to length `norm`.
 
     A change of zero stays zero.
+
+    Reads what its rule reads. Synapses: those of its rule.
     """
 
     rule: AbstractRule
@@ -70,6 +75,8 @@ class Intermittent(AbstractRule):
     mean; the spikes of a teacher stand for those of all the steps. A rule that does not
     read `dt` makes the change of one step. The first change comes with step `every`;
     `advance` fills in the step. Raises `ValueError` where signals have none.
+
+    Reads `step`, `dt` and what its rule reads. Synapses: those of its rule.
     """
 
     rule: AbstractRule
@@ -120,6 +127,8 @@ class Scheduled(AbstractRule):
     anew. A decay must be stable by itself and at the factor of step 0; one that grows
     later is not looked at. Raises `ValueError` where signals have no step, or for a
     schedule of another shape.
+
+    Reads `step`, `dt` and what its rule reads. Synapses: those of its rule.
     """
 
     rule: AbstractRule
@@ -147,6 +156,8 @@ class Masked(AbstractRule):
 
     Where mask and synapse are both 0 there is no synapse: no gradient by it either.
     Raises `ValueError` unless the mask is shaped like the synapses.
+
+    Reads what its rule reads. Synapses: those of its rule.
     """
 
     rule: AbstractRule
@@ -171,6 +182,8 @@ class Projected(AbstractRule):
 
     An entry that no row of the projector takes is nothing, also where it is infinite.
     Raises `ValueError` unless the matrix has a row and a column for each synapse.
+
+    Reads what its rule reads. Synapses: those of its rule.
     """
 
     rule: AbstractRule
@@ -215,6 +228,8 @@ class Reparametrised(AbstractRule):
     a `euclidean` gradient is multiplied by $f'(u)$ instead, so its effect depends on
     the parametrisation (Kreutzer et al. 2022, Eqs. 14 and 44). `attenuation` is $f$,
     applied entry by entry; its slope must not vanish.
+
+    Reads what its rule reads. Synapses: those of its rule, as $u$.
     """
 
     rule: AbstractRule
@@ -236,8 +251,9 @@ class Reparametrised(AbstractRule):
 class Separate(AbstractRule):
     """Several students side by side: each entry of the synapses has its own rule.
 
-    Reads the signals of the student of that name (`SharedSignals`). Raises `ValueError`
-    unless there is one rule for each.
+    Each rule reads the student of its name in `students` (`SharedSignals`), and the
+    `step` of all. Synapses: a dictionary, by the same names. Raises `ValueError` unless
+    there is one rule for each.
     """
 
     rules: Mapping[str, AbstractRule]

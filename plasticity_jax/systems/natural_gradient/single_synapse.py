@@ -152,8 +152,11 @@ class StaleNeuron(AbstractCircuit):
         """Variance of the synaptic potentials."""
         return self.neuron.rates * self.energy
 
-    def start(self) -> Afferents:
-        """Activity before the first spike."""
+    def start(
+        self, synapses: Any = None, stimulus: Any = None, key: Any = None
+    ) -> Afferents:
+        """Activity before the first spike, of the initial synapses."""
+        del synapses, stimulus, key
         neuron, mean = self.neuron, self.neuron.moments.mean
         weights = neuron.at_soma(self.initial)
         seen = voltage_moments(weights, mean, self.variance)

@@ -270,7 +270,7 @@ def build(
         rules_of(config, targets),
         projections,
     )
-    return system, State(network.start(jr.normal(for_activity, (n,))), weights)
+    return system, State(network.at(jr.normal(for_activity, (n,))), weights)
 
 
 def embed(

@@ -176,7 +176,7 @@ def _drives(
     def one(key: Key[Array, ""]) -> Scalar:
         course = wandering(steps, dt, 0.0, LONG, decay, 1.0, key)
         system = System(Drive(axes, course), network, {})
-        state = State(network.start(jnp.zeros(2)), weights)
+        state = State(network.at(jnp.zeros(2)), weights)
         options = {"steps": steps, "every": 5, "record": _learning}
         seen = simulate(system, state, key, **options)[1]
         return jnp.mean(seen[round(START / dt / 5) :])

@@ -61,7 +61,7 @@ def _alone(
 ) -> tuple[System, State]:
     """A network whose synapses stand still."""
     silence = Constant(jnp.zeros_like(potential))
-    return System(silence, network, {}), State(network.start(potential), weights)
+    return System(silence, network, {}), State(network.at(potential), weights)
 
 
 # --- spectra ------------------------------------------------------------------------
@@ -303,7 +303,7 @@ def _step_checks() -> Iterator[Check]:
         network = RateNetwork(0.1, integrator=integrator)
 
         def step(x: Float[Array, " n"], network: RateNetwork = network) -> Array:
-            return network(network.start(x), weights, still, KEY)[0].potential
+            return network(network.at(x), weights, still, KEY)[0].potential
 
         want = amplification(mode, 0.1, integrator)
         got = _paired(np.linalg.eigvals(jax.jacfwd(step)(still)), want[None])

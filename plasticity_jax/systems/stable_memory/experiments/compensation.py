@@ -101,7 +101,7 @@ def recall(
         return activity, signals.potential
 
     def course(start: Float[Array, " n"]) -> Float[Array, "time n"]:
-        return jax.lax.scan(forward, network.start(start), length=steps)[1]
+        return jax.lax.scan(forward, network.at(start), length=steps)[1]
 
     return jax.vmap(course)(starts)
 
