@@ -71,13 +71,17 @@ def listed() -> tuple[Listed, ...]:
 
 
 def _told(folder: Path) -> list[dict[Any, Any]]:
-    """Name, source and what is shown of every `Experiment(...)` in a folder."""
-    found = [
+    """Name, source and what is shown of every experiment that a folder makes.
+
+    By the keywords of `Experiment(...)`, or of another's `_replace(...)`.
+    """
+    calls = [
         {word.arg: getattr(word.value, "value", None) for word in node.keywords}
         for path in folder.glob("*.py")
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Experiment"
+        if isinstance(node, ast.Call)
     ]
+    found = [words for words in calls if {"name", "source", "shows"} <= set(words)]
     return sorted(found, key=lambda told: _natural(told["name"]))
 
 
