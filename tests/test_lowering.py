@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from plasticity_jax.systems import names
+from plasticity_jax.systems import experiments, names
 
 
 LOWER = """
@@ -55,5 +55,5 @@ def test_every_experiment_lowers_for_cuda_without_callbacks(system):
         text=True,
         env=environment,
     )
-    names = [named.name for named in experiments() if named.system == system]
-    assert done.stdout.splitlines() == [f" {x}" for x in names], done.stderr
+    wanted = [x.name for x in experiments() if x.system == system]
+    assert done.stdout.splitlines() == [f" {x}" for x in wanted], done.stderr
