@@ -95,7 +95,7 @@ def draw(data):
         curve = data.square.sel(decay=decay).mean("seed")
         axes.plot(curve, label=f"decay {decay:g}")
     axes.set(xlabel="step", ylabel="mean square")
-    axes.legend(frameon=False)
+    figure.legend(loc="outside upper center", ncols=3, frameon=False)
     return figure
 
 
