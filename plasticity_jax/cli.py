@@ -234,11 +234,12 @@ def recompute(folder: Path) -> int:
     folder
         A result of `run`: the folder that holds its `config.toml` and `data.zarr`.
     """
-    named, path, x64 = systems.find(str(folder / "config.toml"))
+    named, _, x64 = systems.find(str(folder / "config.toml"))
+    from .experiment import load_plan
     from .experiment import recompute as recomputed
 
     _choose_precision(x64)
-    plan = _planned(named.experiment, path, "common")
+    plan = load_plan(named.experiment.config, folder / "config.toml", None)
     rows = list(recomputed(named.experiment, plan, folder))
     for row in rows:
         says = f"off by {row.difference:.2g}"

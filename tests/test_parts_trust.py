@@ -873,13 +873,15 @@ def test_an_integer_item_that_is_not_there_is_the_end_of_its_type(dtype, lost):
 
 def test_a_scaled_decay_that_is_stable_is_let_through():
     decay = rules.Dissipation(1.0)
-    for rule in (
-        rules.Scaled(decay, 3.0),
-        rules.Scaled(decay, 0.1),
-        rules.Scheduled(decay, lambda step: 3.0),
-        rules.Scaled(rules.Intermittent(decay, 3), 1.0),
+    for rule, left in (
+        (rules.Scaled(decay, 3.0), -0.5),
+        (rules.Scaled(decay, 0.1), 0.95),
+        (rules.Scheduled(decay, lambda step: jnp.asarray(3.0)), -0.5),
+        (rules.Scaled(rules.Intermittent(decay, 3), 1.0), -0.5),
     ):
-        System(tasks.Constant(None), Resting(0.5), {"r": rule})
+        system = System(tasks.Constant(None), Resting(0.5), {"r": rule})
+        after, _, _ = advance(system, system.start(jnp.ones(2), KEY), KEY)
+        assert jnp.allclose(after.synapses, left)
 
 
 def test_a_coding_level_that_is_not_whole_knows_its_patterns():

@@ -1,6 +1,7 @@
 """Sweeps that are stopped, damaged, sent elsewhere or split, and what comes of them."""
 
 import dataclasses
+import json
 import multiprocessing
 import os
 import pickle
@@ -376,7 +377,8 @@ def test_a_run_that_a_worker_cannot_import_is_refused():
 
 def test_a_worker_that_reads_something_else_is_refused(monkeypatch):
     lanes = _lanes.Lanes.of(walk, Walk(), [], KEYS)
-    lanes.reads = {**_lanes.reads_of(walk, Walk()), "libraries": "jax 0.0.1"}
+    reads = {**_lanes.reads_of(walk, Walk()), "libraries": "jax 0.0.1"}
+    lanes.reads = json.dumps(reads)
     with monkeypatch.context() as patch:
         patch.setattr(_workers, "_process", lambda: "elsewhere:1")
         parcel = _workers.packed(lanes)

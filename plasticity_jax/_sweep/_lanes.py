@@ -1,8 +1,7 @@
-"""All runs of a sweep in one row, their compiled program, and who computes them."""
+"""All runs of a sweep in one row, and their compiled program."""
 
 import contextlib
 import dataclasses
-import json
 import math
 import re
 import threading
@@ -121,7 +120,7 @@ class Lanes:
     programs: dict[int, Any] = dataclasses.field(default_factory=dict)
     pool: Any = dataclasses.field(default_factory=contextlib.nullcontext)
     compile_seconds: float = 0.0
-    reads: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    reads: str = "{}"  # what `reads_of` found, as JSON: once for all batches
 
     @classmethod
     def of(
@@ -176,7 +175,7 @@ class Lanes:
         data = jnp.asarray(self.keys[self.seeds[lanes]])
         keys = jr.wrap_key_data(data, impl=self.implementation)
         some = self.run, self.config, points, keys
-        return (*some, self.devices, json.dumps(self.reads)) if whole else some
+        return (*some, self.devices, self.reads) if whole else some
 
     def _width(self, size: int) -> int:
         """Lanes of the program: as many for each device."""

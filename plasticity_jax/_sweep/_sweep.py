@@ -97,9 +97,10 @@ def sweep(
     lanes = Lanes.of(run, config, axes, keys, several)
     identity: dict[str, str] = {}
     try:  # before tracing: a run may leave traces in its module
-        lanes.reads = reads_of(run, config)
+        reads = reads_of(run, config)
+        lanes.reads = json.dumps(reads)
         if store is not None:
-            identity = lanes.reads | values_of({"run": run, "config": config})
+            identity = reads | values_of({"run": run, "config": config})
     except ValueError:  # without a store JAX alone decides what compiles anew
         if store is not None:
             raise

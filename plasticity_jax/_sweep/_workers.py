@@ -224,7 +224,8 @@ def _unpacked(parcel: bytes, worker: str) -> Lanes:
     double, content = pickle.loads(parcel)
     try:
         with jax.enable_x64(double):  # modules that are imported now may make arrays
-            (origin, wanted, reads), fields = pickle.loads(content)
+            (origin, wanted, told), fields = pickle.loads(content)
+            reads = json.loads(told)
             lanes = Lanes(**fields)
             found = reads_of(lanes.run, lanes.config) if reads else {}
     except (AttributeError, ImportError) as error:
@@ -252,8 +253,7 @@ def chosen_size(lanes: Lanes, workers: int) -> int:
     """The batch size of the last sweep of the same program, or one found by trial."""
     leaves, structure = jax.tree.flatten((lanes.run, lanes.config))
     kinds = [(x.shape, x.dtype) if eqx.is_array(x) else x for x in leaves]
-    reads = json.dumps(lanes.reads)
-    program = (structure, *kinds, *lanes.points, lanes.total, workers, reads)
+    program = (structure, *kinds, *lanes.points, lanes.total, workers, lanes.reads)
 
     def load(size: int) -> None:
         """As many batches at once as there will be."""

@@ -41,6 +41,9 @@ def run_experiment(
     `name` is the experiment's own unless it is given; `address` is where `recompute`
     finds it again: a name in the catalogue, or `file.py:NAME`. Raises `ValueError` as
     `sweep` does, where nothing can be written, and where another process is at it.
+
+        plan = load_plan(MINE.config, "mine.toml", "small")
+        assert run_experiment(MINE, plan, out="runs").verdict.holds
     """
     out, name = folder(out), name or experiment.name
     check_writable(out)
