@@ -24,7 +24,7 @@ from .._arguments import (
 from .._interfaces import AbstractCircuit, Scalar, Synapses
 from .._random import LAWS, spike_counts
 from ..curvature import Coefficients, glm_coefficients, voltage_moments
-from ..curvature._glm import enough_nodes, NODES
+from ..curvature._quadrature import enough_nodes, NODES
 from ..curvature._transfer import check_transfer, score, Sigmoid, Transfer
 from ..signals import InputMoments, SharedSignals, SpikingSignals
 from ._kernel import SynapticKernel

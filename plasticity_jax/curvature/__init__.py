@@ -22,13 +22,9 @@ from ._flat import arrays_of as arrays_of
 from ._gauss_newton import gauss_newton as gauss_newton
 from ._gauss_newton import gauss_newton_diagonal as gauss_newton_diagonal
 from ._gauss_newton import gauss_newton_operator as gauss_newton_operator
-from ._glm import enough_nodes as enough_nodes
 from ._glm import glm_coefficients as glm_coefficients
 from ._glm import glm_fisher as glm_fisher
 from ._glm import glm_fisher_inverse as glm_fisher_inverse
-from ._glm import mean_density as mean_density
-from ._glm import quadrature_error as quadrature_error
-from ._glm import REACH as REACH
 from ._glm import skewed_glm_fisher as skewed_glm_fisher
 from ._glm import SkewedFisher as SkewedFisher
 from ._glm import voltage_moments as voltage_moments
@@ -39,6 +35,10 @@ from ._hessian import hvp as hvp
 from ._hessian import quadratic_form as quadratic_form
 from ._low_rank import diagonal_plus_low_rank as diagonal_plus_low_rank
 from ._low_rank import inverse_diagonal_plus_low_rank as inverse_diagonal_plus_low_rank
+from ._quadrature import enough_nodes as enough_nodes
+from ._quadrature import mean_density as mean_density
+from ._quadrature import quadrature_error as quadrature_error
+from ._quadrature import REACH as REACH
 from ._solve import natural_gradient as natural_gradient
 from ._solve import natural_gradient_transform as natural_gradient_transform
 from ._solve import newton_direction as newton_direction

@@ -66,8 +66,8 @@ def natural_gradient(
       The error is at most about $0.2\, \epsilon$ times the largest over the smallest
       damped eigenvalue that counts. Where that is above 1e-3, or where an eigenvalue is
       left out that is more than rounding, it warns, unless values are traced.
-    - `"cholesky"`: 15 times faster; NaN unless $G + \lambda I$ is positive definite. It
-      warns of the same error, from estimates of these eigenvalues.
+    - `"cholesky"`: 12 times faster once compiled; NaN unless $G + \lambda I$ is
+      positive definite. It warns of the same error, by estimates of these eigenvalues.
     - `"cg"`: conjugate gradients, without the matrix. They stop when the residual, as
       they update it, is `rtol` times as long as `gradient`, or after `max_steps` (10
       per weight if not given). Damp where $G$ is singular, as a Fisher matrix of fewer
