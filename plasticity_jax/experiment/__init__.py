@@ -1,17 +1,22 @@
 """Experiments: a sweep, what must come out of it, its picture, its control."""
 
-from ._claims import always as always
-from ._claims import Check as Check
+from ._checks import always as always
+from ._checks import Check as Check
+from ._checks import exact as exact
+from ._checks import expectation as expectation
+from ._checks import simulated as simulated
 from ._claims import Claim as Claim
-from ._claims import exact as exact
-from ._claims import expectation as expectation
-from ._claims import simulated as simulated
+from ._claims import claim as claim
+from ._claims import Judged as Judged
+from ._claims import over_seeds as over_seeds
+from ._claims import standard_error as standard_error
 from ._experiment import Experiment as Experiment
 from ._experiment import labelled as labelled
 from ._experiment import perform as perform
 from ._panels import panels as panels
 from ._panels import SHADES as SHADES
 from ._panels import THEORY as THEORY
+from ._plan import changed as changed
 from ._plan import load_plan as load_plan
 from ._plan import overridden as overridden
 from ._plan import Plan as Plan

@@ -1,20 +1,24 @@
-"""Statements that must hold: claims about data, checks of closed forms."""
+"""Claims: a measure of the data, the interval that it must lie in, and a control."""
 
+import inspect
+import itertools
 import math
-from typing import Any, NamedTuple
-
-import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TYPE_CHECKING
 
 
-class Claim(NamedTuple):
-    """A statement of a paper as a number and the interval in which it must lie.
+if TYPE_CHECKING:
+    import xarray
 
-    `control` is the same number with the mechanism removed: it must lie outside, or
-    the claim proves nothing.
+
+class Judged(NamedTuple):
+    """A claim on its data: the number, and the interval in which it must lie.
+
+    `control` is the number with the mechanism removed: it must lie outside, or the
+    claim proves nothing.
     """
 
+    name: str
     says: str
     source: str
     value: float
@@ -38,75 +42,127 @@ class Claim(NamedTuple):
         return math.isfinite(self.control) and outside
 
 
-class Check(NamedTuple):
-    """A closed form beside the quantity that it predicts.
+class Claim(NamedTuple):
+    """A statement of a paper: a measure of data, and the interval it must lie in.
 
-    `kind`: `exact` (an identity, to rounding), `expectation` (a mean over noise, to
-    its standard error) or `simulation` (a run, to a stated tolerance). `error` is
-    relative, or in standard errors where `kind` is `expectation`.
+    Made by `claim`, which says what each field may be.
     """
 
-    quantity: str
+    name: str
+    says: str
     source: str
-    kind: str
-    value: float
-    reference: float
-    error: float
-    tolerance: float
+    measure: Callable[..., Any]
+    low: Any = -math.inf
+    high: Any = math.inf
+    control: Callable[..., Any] | None = None
+    each: Mapping[str, Sequence[Any]] | str | tuple[str, ...] = ()
 
-    @property
-    def holds(self) -> bool:
-        """Whether the error is within tolerance; False for NaN."""
-        return bool(self.error <= self.tolerance)
+    def __call__(self, data: "xarray.Dataset", *case: Any) -> Any:
+        """The measure of the data."""
+        return self.measure(data, *case)
 
+    def judge(
+        self, data: "xarray.Dataset", control: "xarray.Dataset"
+    ) -> Iterator[Judged]:
+        """The claim on an experiment's data and on its control's, once for each case.
 
-def exact(
-    quantity: str, source: str, got: Any, want: Any, tolerance: float = 1e-10
-) -> Check:
-    """An identity: largest difference over the largest entry.
+        What cannot be computed (on a grid without the points that the claim is about)
+        is NaN, which never holds, and says why.
+        """
+        try:
+            for case in self._cases(data):
+                yield self._judged(data, control, case)
+        except Exception as error:  # of whatever kind: it is told, and the claim fails
+            why = " ".join(f"{type(error).__name__}: {error}".split())
+            says = f"{self.says}: needs the axes of the preset's grid ({why})"
+            yield Judged(self.name, says, self.source, math.nan)
 
-    Raises `ValueError` where `got` and `want` differ in shape or are empty; a single
-    number as `want` is that of every entry.
-    """
-    a, b = np.asarray(got), np.asarray(want)
-    if not a.size or b.shape not in (a.shape, ()):
-        raise ValueError(
-            f"'{quantity}' has shape {a.shape}, what it must be has shape {b.shape}."
+    def _cases(self, data: "xarray.Dataset") -> Iterator[dict[str, Any]]:
+        each = (self.each,) if isinstance(self.each, str) else self.each
+        if not isinstance(each, Mapping):
+            each = {name: data[name].values for name in each}
+        for values in itertools.product(*each.values()):
+            yield dict(zip(each, values, strict=True))
+
+    def _judged(self, data: Any, control: Any, case: dict[str, Any]) -> Judged:
+        at = tuple(case.values())
+        bound = lambda x: x(data, control, *at) if callable(x) else x
+        value = self.measure(data, *at)
+        value, error = value if isinstance(value, tuple) else (value, math.nan)
+        beside = None if self.control is None else self.control(data, control, *at)
+        beside = beside[0] if isinstance(beside, tuple) else beside
+        shown = (f"{k}={v:g}" if _real(v) else f"{k}={v}" for k, v in case.items())
+        return Judged(
+            name=self.name + (f"[{', '.join(shown)}]" if case else ""),
+            says=self.says.format(**case) if case else self.says,
+            source=self.source.format(**case) if case else self.source,
+            value=float(value),
+            low=float(bound(self.low)),
+            high=float(bound(self.high)),
+            standard_error=float(error),
+            control=None if beside is None else float(beside),
         )
-    a, b = np.ravel(a), np.ravel(b)
-    with np.errstate(invalid="ignore"):  # of what is infinite: NaN, which never holds
-        error = np.max(np.abs(a - b)) / max(float(np.max(np.abs(b))), 1e-300)
-    value, reference = (float(np.linalg.norm(x)) for x in (a, b))
-    return Check(quantity, source, "exact", value, reference, float(error), tolerance)
 
 
-def expectation(quantity: str, source: str, samples: Array, want: Any) -> Check:
-    """A mean over draws: distance in standard errors, at most 4.
+def _real(x: Any) -> bool:
+    return isinstance(x, float) or getattr(getattr(x, "dtype", None), "kind", "") == "f"
 
-    Too few draws to tell never hold: a standard error of more than 5 % of `want` (of
-    the spread of the draws where `want` is 0), or of nothing. Raises `ValueError`
-    unless the samples are a row.
+
+def claim(
+    source: str,
+    *,
+    low: Any = -math.inf,
+    high: Any = math.inf,
+    control: Callable[..., Any] | str | None = "same",
+    each: Mapping[str, Sequence[Any]] | str | tuple[str, ...] = (),
+) -> Callable[[Callable[..., Any]], Claim]:
+    """Make a measure a claim: its number lies in `[low, high]`, its control's outside.
+
+    The function's name is the claim's, its docstring's first paragraph what it says; it
+    maps the data to a number, or to a number and its standard error. The control is the
+    same measure of the control's data; else a function of the data and of the control's
+    data, or None. `low` and `high` are numbers or such functions.
+
+    With `each`, the name of an axis (or several), the claim is made at each label of
+    it; or at each value of a dict's keywords. All functions take these values after
+    their other arguments, and the texts name them in braces.
+
+        @claim("Fig. 5, rho = 0.1", low=0.25, high=0.55)
+        def repair_is_smaller_than_noise(data: xarray.Dataset) -> float:
+            'The best ratio of repair to noise, at a clean gradient.'
+            return best_ratio(data.sel(corruption=0.1))
+
+        @claim("Eq. 3", high=0.02, each="load")
+        def law_holds(data: xarray.Dataset, load: float) -> float:
+            'Relative distance from the law, load {load:g}.'
+            return abs(data.error.sel(load=load).mean() / law(load) - 1)
     """
-    if jnp.ndim(samples) != 1:
-        shape = jnp.shape(samples)
-        raise ValueError(f"'{quantity}' needs a row of samples; got shape {shape}.")
-    want, mean, spread = float(want), float(jnp.mean(samples)), float(jnp.std(samples))
-    error = spread / len(samples) ** 0.5
-    told = error <= 0.05 * (abs(want) if want else spread) and error > 0
-    distance = abs(mean - want) / error if told else math.inf
-    return Check(quantity, source, "expectation", mean, want, distance, 4.0)
+
+    def made(measure: Callable[..., Any]) -> Claim:
+        name = getattr(measure, "__name__", "")
+        says = " ".join((inspect.getdoc(measure) or "").partition("\n\n")[0].split())
+        if not name.isidentifier() or not says:
+            raise ValueError(f"a claim needs a name and a docstring; got {measure!r}.")
+        beside = control
+        if control == "same":
+            beside = lambda data, control, *case: measure(control, *case)
+        elif control is not None and not callable(control):
+            raise ValueError(
+                f"`control` must be a function of data and control, or None; got "
+                f"{control!r}."
+            )
+        return Claim(
+            name, says.removesuffix("."), source, measure, low, high, beside, each
+        )
+
+    return made
 
 
-def simulated(
-    quantity: str, source: str, got: Any, want: Any, tolerance: float
-) -> Check:
-    """A run against a law: relative distance, infinite where the law says 0."""
-    got, want = float(got), float(want)
-    error = abs(got / want - 1) if want else math.inf
-    return Check(quantity, source, "simulation", got, want, error, tolerance)
+def over_seeds(x: Any) -> Any:
+    """Mean over seeds; a run that diverged makes it NaN."""
+    return x.mean("seed", skipna=False)
 
 
-def always(quantity: str, source: str, share: Any) -> Check:
-    """A statement that must be true of every case: the share in which it is."""
-    share = float(share)
-    return Check(quantity, source, "exact", share, 1.0, abs(1.0 - share), 0.0)
+def standard_error(x: "xarray.DataArray") -> "xarray.DataArray":
+    """Standard error of the mean over seeds; NaN of a single one."""
+    return x.std("seed", ddof=1) / math.sqrt(x.sizes["seed"])

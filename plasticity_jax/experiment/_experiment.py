@@ -1,6 +1,6 @@
 """What a system's experiments are made of: claims, checks and the sweep behind them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any, NamedTuple, TYPE_CHECKING
@@ -24,10 +24,13 @@ if TYPE_CHECKING:
 class Experiment(NamedTuple):
     """A figure of a paper: its sweep, what must come out of it, and its picture.
 
-    `control(plan)` is the plan with the mechanism removed; `claims(data, control)`
-    compares both; `predict(plan, keys)` is theory on the same grid, merged into the
-    data. `float64` marks what has no meaning in single precision. Where the runs share
-    data, `data(config)` loads them and `run(data, config, key)` reads them.
+    `axes`: for each observable of `run` its own dimensions and the names of their
+    entries: a sequence, a function of the config, or None where the entries have none
+    (draws, neurons). `claims` are judged on the data and on those of `control(plan)`,
+    the plan with the mechanism removed. `predict(plan, keys)` is theory on the same
+    grid, merged into the data. `float64` marks what has no meaning in single precision.
+    Where the runs share data, `data(config)` loads them and `run(data, config, key)`
+    reads them.
     """
 
     name: str
@@ -35,13 +38,14 @@ class Experiment(NamedTuple):
     shows: str
     config: type[eqx.Module]
     run: Callable[..., Any]
-    claims: "Callable[[xarray.Dataset, xarray.Dataset], Sequence[Claim]]"
+    claims: Sequence[Claim]
     figure: "Callable[[xarray.Dataset], Figure]"
     control: Callable[[Plan], Plan]
-    dims: dict[str, tuple[str, ...]] = {}  # noqa: RUF012
+    axes: Mapping[str, Mapping[str, Any]] = {}
     predict: "Callable[[Plan, Any], xarray.Dataset] | None" = None
     float64: bool = False
     data: Callable[[Any], Any] | None = None
+    dims: Any = None  # until every experiment has axes
 
     def runs_of(self, config: eqx.Module) -> Callable[..., Any]:
         """What a sweep runs: `run`, with its data if the runs share some."""
@@ -76,16 +80,41 @@ def labelled(
         plan.config,
         plan.grid,
         keys,
-        dims=experiment.dims,
+        dims={name: tuple(own) for name, own in experiment.axes.items()},
         batch_size=batch_size,
         executor=executor,
         store=store,
         progress=progress,
     )
+    swept = [dim for dim in data.dims if dim in data.indexes]
+    data = data.assign_coords(_labels(experiment, plan.config, data.sizes))
     if experiment.predict is not None:
         law = experiment.predict(plan, keys)
         data = data.merge(law, join="exact", compat="no_conflicts")
-    return data.sortby([dim for dim in data.dims if dim in data.indexes])
+    return data.sortby(swept)
+
+
+def _labels(
+    experiment: Experiment, config: Any, sizes: Mapping[Any, int]
+) -> dict[str, np.ndarray]:
+    """Names of the entries of every dimension that has some."""
+    found: dict[str, np.ndarray] = {}
+    for name, own in experiment.axes.items():
+        for dim, entries in own.items():
+            if entries is None:
+                continue
+            labels = np.asarray(entries(config) if callable(entries) else entries)
+            if labels.shape != (sizes[dim],):
+                raise ValueError(
+                    f"{experiment.name}: axes: '{dim}' of '{name}' has {sizes[dim]} "
+                    f"entries; got labels of shape {labels.shape}."
+                )
+            if dim in found and not np.array_equal(found[dim], labels):
+                raise ValueError(
+                    f"{experiment.name}: axes: '{dim}' has other labels in '{name}'."
+                )
+            found[dim] = labels
+    return found
 
 
 def perform(

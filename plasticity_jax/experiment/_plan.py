@@ -1,7 +1,7 @@
 """Plans: what a sweep runs, read from TOML files and command lines."""
 
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -168,6 +168,32 @@ def _once(option: str, pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
             raise ValueError(f"{option} {name}: it is given twice.")
         found[name] = value
     return found
+
+
+def changed(*, seeds: int | None = None, **fields: Any) -> Callable[[Plan], Plan]:
+    """A control: the plan with other values of some fields, and at most `seeds` seeds.
+
+    A value may be a function of the config. A field that is an axis of the grid leaves
+    it. Raises `ValueError`, when the plan is
+    made, for a field or a value that the config does not take, and for a field that
+    shares its axis with others.
+
+        control = changed(rule="noise", seeds=2)
+    """
+
+    def control(plan: Plan) -> Plan:
+        values = {k: x(plan.config) if callable(x) else x for k, x in fields.items()}
+        config = updated(plan.config, values, "changed")
+        grid = {axis: x for axis, x in plan.grid.items() if axis not in fields}
+        for axis in grid:
+            if isinstance(axis, tuple) and not fields.keys().isdisjoint(axis):
+                raise ValueError(
+                    f"changed: {list(fields)} share the axis {list(axis)}."
+                )
+        most = plan.seeds if seeds is None else seeds
+        return Plan(config, grid, min(plan.seeds, most), plan.preset)
+
+    return control
 
 
 def _setting(text: str) -> tuple[str, Any]:

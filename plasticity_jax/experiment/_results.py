@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, TYPE_CHECKING
 import numpy as np
 
 from .._sweep._config import to_table
-from ._claims import Claim
+from ._claims import Judged
 from ._experiment import Experiment
 from ._plan import Plan
 from ._verdict import Verdict
@@ -125,7 +125,7 @@ class Result(NamedTuple):
     """
 
     name: str
-    claims: tuple[Claim, ...]
+    claims: tuple[Judged, ...]
     parameters: dict[str, Any] | None
     environment: dict[str, Any] | None
     figure: bytes | str
@@ -148,7 +148,7 @@ class Result(NamedTuple):
         return sum(not stands(claim) for claim in self.claims)
 
 
-def stands(claim: Claim) -> bool:
+def stands(claim: Judged) -> bool:
     """Whether the claim holds and its negative control, if it has one, does not."""
     return claim.holds and claim.control_fails
 
@@ -217,10 +217,11 @@ def _parsed(path: Path, parse: Callable[[str], Any], kind: type) -> Any:
     return content
 
 
-def _claim(row: dict[str, Any]) -> Claim:
+def _claim(row: dict[str, Any]) -> Judged:
     """A claim as `Verdict.to_json` wrote it: null is an open end or no number."""
     control = row["control"]
-    claim = Claim(
+    claim = Judged(
+        _text(row.get("name", "")),  # versions before 0.4 wrote none
         _text(row["says"]),
         _text(row["source"]),
         _number(row["value"], math.nan),

@@ -7,17 +7,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._claims import Check as Check
-from ._claims import Claim as Claim
+from ._checks import Check as Check
+from ._claims import Judged as Judged
 from ._experiment import Experiment as Experiment
 from ._experiment import perform as perform
 
 
 class Verdict(NamedTuple):
-    """The claims of one experiment."""
+    """The claims of one experiment, judged."""
 
     experiment: str
-    claims: tuple[Claim, ...]
+    claims: tuple[Judged, ...]
 
     @property
     def holds(self) -> bool:
@@ -51,34 +51,18 @@ class Verdict(NamedTuple):
 def judge(name: str, experiment: Experiment, data: Any, control: Any) -> Verdict:
     """The experiment's claims on its data, and that none of its runs diverged.
 
-    Claims that cannot be computed (on a grid without the axes or points that they are
-    about) make one claim that fails and says why: the data are not lost.
+    A claim that cannot be computed (on a grid without the axes or points that it is
+    about) fails and says why: the data are not lost.
     """
-    try:
-        with np.errstate(all="ignore"), warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # of NaN
-            claims = tuple(_plain(claim) for claim in experiment.claims(data, control))
-    except Exception as error:  # of whatever kind: it is told, and the claim fails
-        why = " ".join(f"{type(error).__name__}: {error}".split())
-        says = f"the claims need the axes of the preset's grid ({why})"
-        claims = (Claim(says, experiment.source, math.nan),)
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of NaN
+        rows = [
+            row for claim in experiment.claims for row in claim.judge(data, control)
+        ]
     lost = float(data.diverged.mean())
-    calm = Claim("no run diverged (share of runs)", "all runs", lost, 0.0, 0.0)
-    return Verdict(name, (*claims, calm))
-
-
-def _plain(claim: Claim) -> Claim:
-    """Its numbers as Python's; `ValueError` with its words where one is none."""
-    try:
-        return claim._replace(
-            value=float(claim.value),
-            low=float(claim.low),
-            high=float(claim.high),
-            standard_error=float(claim.standard_error),
-            control=None if claim.control is None else float(claim.control),
-        )
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"'{claim.says}' is no number: {error}") from error
+    says = "no run diverged (share of runs)"
+    rows.append(Judged("none_diverged", says, "all runs", lost, 0.0, 0.0))
+    return Verdict(name, tuple(rows))
 
 
 def check_json(system: str, check: Check) -> dict[str, Any]:
@@ -102,7 +86,7 @@ def check_table(system: str, checks: Sequence[Check]) -> Any:
     return table
 
 
-def _claim_json(claim: Claim) -> dict[str, Any]:
+def _claim_json(claim: Judged) -> dict[str, Any]:
     fields = claim._asdict()
     control = fields.pop("control")
     row = {name: _finite(value) for name, value in fields.items()}
@@ -129,7 +113,7 @@ def _error(error: float) -> str:
     return "" if math.isnan(error) else f" ± {error:.2g}"
 
 
-def _mark(claim: Claim) -> str:
+def _mark(claim: Judged) -> str:
     if not claim.holds:
         return "[red]FAILS[/]"
     if not claim.control_fails:

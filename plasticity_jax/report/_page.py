@@ -10,7 +10,7 @@ from itertools import groupby
 from string import Template
 from typing import Any
 
-from ..experiment._claims import Claim
+from ..experiment._claims import Judged
 from ..experiment._results import Result, stands
 
 
@@ -145,7 +145,7 @@ def _filter(failing: int) -> str:
     )
 
 
-def _row(result: Result, claim: Claim) -> str:
+def _row(result: Result, claim: Judged) -> str:
     return (
         f"<tr data-holds='{'yes' if stands(claim) else 'no'}'>"
         f"<td class='text' data-label='System'>{_name(result.system)}</td>"
@@ -155,7 +155,7 @@ def _row(result: Result, claim: Claim) -> str:
     )
 
 
-def _cells(claim: Claim, strip: str = "") -> str:
+def _cells(claim: Judged, strip: str = "") -> str:
     """Measured value, interval, control and verdict."""
     error = claim.standard_error
     spread = f" ± {_digits(error, 2)}" if math.isfinite(error) else ""
@@ -172,7 +172,7 @@ def _cells(claim: Claim, strip: str = "") -> str:
     )
 
 
-def _verdict(claim: Claim) -> tuple[int, str]:
+def _verdict(claim: Judged) -> tuple[int, str]:
     """Its place in the order of verdicts, worst first, and its words."""
     if not claim.holds:
         return 0, "<span class='bad'>✗ fails</span>"
@@ -198,7 +198,7 @@ def _digits(value: float, digits: int = 4) -> str:
     return f"{text}\xa0×\xa010<sup>{raised}</sup>" if power else text
 
 
-def _interval(claim: Claim) -> str:
+def _interval(claim: Judged) -> str:
     if claim.low == claim.high:
         return f"exactly {_digits(claim.low, 5)}"
     low, high = _digits(claim.low, 5), _digits(claim.high, 5)
@@ -212,7 +212,7 @@ def _interval(claim: Claim) -> str:
     return f"within {_digits(half, 2)} of {_digits(middle, 5)}"
 
 
-def _strip(claim: Claim) -> str:
+def _strip(claim: Judged) -> str:
     """The interval as a band, the value and its control as marks; numbers stand by."""
     ends = [x for x in (claim.low, claim.high) if math.isfinite(x)]
     if not ends or not math.isfinite(claim.value):

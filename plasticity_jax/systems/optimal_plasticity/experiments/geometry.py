@@ -1,6 +1,5 @@
 """Figures 3 and 4: single steps on a two-dimensional bowl."""
 
-import dataclasses
 from typing import Any
 
 import equinox as eqx
@@ -8,14 +7,14 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-import xarray
 from jaxtyping import Array, Float, Key
 from matplotlib.figure import Figure
+from xarray import DataArray, Dataset
 
 from .... import Scalar, simulate, State, System
 from ....circuits import LossCircuit
 from ....curvature import newton_direction, quadratic_form
-from ....experiment import Claim, Experiment, panels, Plan
+from ....experiment import changed, claim, Experiment, over_seeds, panels
 from ....numerics import tree_norm, tree_unit
 from ....rules import Descent, Normalised, OptimalMagnitude, Wiener
 from ....signals import LossSignals
@@ -112,119 +111,94 @@ def steps_on_a_bowl(config: Landscape, key: Key[Array, ""]) -> dict[str, Array]:
     }
 
 
-DIMS = {
-    "length": ("direction",),
-    "gain": ("direction",),
-    "curvature": ("direction",),
-    "tangency": ("direction",),
-    "steps": ("direction", "place"),
-    "curve": ("direction", "place"),
-    "start": ("axis",),
-    "end": ("direction", "axis"),
-    "eigenvalue": ("axis",),
+DIRECTION = {"direction": ("gradient", "corrupted")}
+CURVE, AXIS = DIRECTION | {"place": None}, {"axis": ("stiff", "soft")}
+AXES = {
+    **dict.fromkeys(("length", "gain", "curvature", "tangency"), DIRECTION),
+    **dict.fromkeys(("steps", "curve"), CURVE),
+    **dict.fromkeys(("start", "eigenvalue"), AXIS),
+    "end": DIRECTION | AXIS,
 }
 
 
-def fig3_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """Curvature limits how much compensation helps."""
-
-    def overshoot(data: xarray.Dataset) -> float:
-        curve = data.curve.isel(direction=0).mean("seed", skipna=False)
-        return float(curve.isel(place=-1) / curve.isel(place=0))
-
-    def best_place(data: xarray.Dataset) -> float:
-        curve = data.curve.isel(direction=0).mean("seed", skipna=False).values
-        return 2.5 * float(curve.argmin()) / (LENGTHS - 1)
-
-    def repair(data: xarray.Dataset) -> float:
-        return float(data.repair.mean())
-
-    return [
-        Claim(
-            "loss along the gradient is least at the length of Eq. 6 (place / Eq. 6)",
-            "Fig. 3b, Eq. 6",
-            best_place(data),
-            1 - 2.5 / (LENGTHS - 1),
-            1 + 2.5 / (LENGTHS - 1),
-        ),
-        Claim(
-            "2.5 times that length is worse than no step (loss after / before)",
-            "Fig. 3b",
-            overshoot(data),
-            1.0,
-        ),
-        Claim(
-            "noise and optimal repair in turn: repair is smaller (mean length / noise)",
-            "Fig. 3c, 4c",
-            repair(data),
-            0.0,
-            0.99,
-            control=repair(control),
-        ),
-    ]
+# --- Figure 3: curvature limits how much compensation helps ---------------------------
 
 
-def fig4_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """The better direction is the more curved one, so its best step is shorter."""
-
-    def relation(data: xarray.Dataset, name: str) -> float:
-        pair = data[name].mean("seed", skipna=False)
-        return float(pair.isel(direction=0) / pair.isel(direction=1))
-
-    return [
-        Claim(
-            "the best step ends tangent to a level set (largest cosine, gradient)",
-            "Fig. 4a",
-            float(data.tangency.max()),
-            0.0,
-            1e-9,
-        ),
-        Claim(
-            "the gradient is more curved than a corrupted gradient (ratio of means)",
-            "Fig. 4b",
-            relation(data, "curvature"),
-            1.05,
-            control=relation(control, "curvature"),
-        ),
-        Claim(
-            "so its best step is shorter (ratio of means)",
-            "Fig. 4b",
-            relation(data, "length"),
-            0.0,
-            0.99,
-            control=relation(control, "length"),
-        ),
-        Claim(
-            "though it gains more (ratio of means)",
-            "Fig. 4b",
-            relation(data, "gain"),
-            1.05,
-        ),
-        Claim(
-            "Newton's step retraces the fluctuation from the minimum (distance)",
-            "Fig. 4d",
-            float(data.retrace.max()),
-            0.0,
-            1e-9,
-        ),
-    ]
+def mean_curve(data: Dataset) -> DataArray:
+    """The loss against the length of steps along the gradient."""
+    return over_seeds(data.curve.sel(direction="gradient"))
 
 
-def round_bowl(plan: Plan) -> Plan:
-    """Negative control: the same curvature in every direction."""
-    config = dataclasses.replace(plan.config, softness=plan.config.stiffness)
-    return plan._replace(config=config)
+@claim(
+    "Fig. 3b, Eq. 6",
+    low=1 - 2.5 / (LENGTHS - 1),
+    high=1 + 2.5 / (LENGTHS - 1),
+    control=None,
+)
+def best_length(data: Dataset) -> float:
+    """Loss along the gradient is least at the length of Eq. 6 (place / Eq. 6)."""
+    return 2.5 * float(mean_curve(data).values.argmin()) / (LENGTHS - 1)
 
 
-def draw_step_lengths(data: xarray.Dataset) -> Figure:
+@claim("Fig. 3b", low=1.0, control=None)
+def too_long(data: Dataset) -> float:
+    """2.5 times that length is worse than no step (loss after / before)."""
+    curve = mean_curve(data)
+    return float(curve.isel(place=-1) / curve.isel(place=0))
+
+
+@claim("Fig. 3c, 4c", low=0.0, high=0.99)
+def repair_is_smaller(data: Dataset) -> float:
+    """Noise and optimal repair in turn: repair is smaller (mean length / noise)."""
+    return float(data.repair.mean())
+
+
+# --- Figure 4: the better direction is the more curved one ----------------------------
+
+
+def gradient_over_corrupted(data: Dataset, name: str) -> float:
+    """Ratio of the means over seeds."""
+    mean = over_seeds(data[name])
+    return float(mean.sel(direction="gradient") / mean.sel(direction="corrupted"))
+
+
+@claim("Fig. 4a", low=0.0, high=1e-9, control=None)
+def tangent(data: Dataset) -> float:
+    """The best step ends tangent to a level set (largest cosine, gradient)."""
+    return float(data.tangency.max())
+
+
+@claim("Fig. 4b", low=1.05)
+def more_curved(data: Dataset) -> float:
+    """The gradient is more curved than a corrupted gradient (ratio of means)."""
+    return gradient_over_corrupted(data, "curvature")
+
+
+@claim("Fig. 4b", low=0.0, high=0.99)
+def shorter(data: Dataset) -> float:
+    """So its best step is shorter (ratio of means)."""
+    return gradient_over_corrupted(data, "length")
+
+
+@claim("Fig. 4b", low=1.05, control=None)
+def gains_more(data: Dataset) -> float:
+    """Though it gains more (ratio of means)."""
+    return gradient_over_corrupted(data, "gain")
+
+
+@claim("Fig. 4d", low=0.0, high=1e-9, control=None)
+def newton_retraces(data: Dataset) -> float:
+    """Newton's step retraces the fluctuation from the minimum (distance)."""
+    return float(data.retrace.max())
+
+
+def draw_step_lengths(data: Dataset) -> Figure:
     """Figure 3: the loss along two directions, and repair in a steady state."""
     figure, axes = panels(1, 2, 3.8, 2.9)
     along, repair = axes[0]
-    for i, (name, color) in enumerate(
-        {"gradient": SIMULATED, "corrupted": THEORY}.items()
-    ):
-        steps = data.steps.isel(seed=0, direction=i).values
-        curve = data.curve.isel(seed=0, direction=i).values
+    for name, color in {"gradient": SIMULATED, "corrupted": THEORY}.items():
+        steps = data.steps.isel(seed=0).sel(direction=name).values
+        curve = data.curve.isel(seed=0).sel(direction=name).values
         along.plot(steps, curve, color=color, label=name)
         along.plot(steps[curve.argmin()], curve.min(), "*", ms=12, color=BEST)
     along.axhline(float(data.curve.isel(seed=0, direction=0, place=0)), color="0.8")
@@ -237,10 +211,10 @@ def draw_step_lengths(data: xarray.Dataset) -> Figure:
     return figure
 
 
-def draw_level_sets(data: xarray.Dataset) -> Figure:
+def draw_level_sets(data: Dataset) -> Figure:
     """Figure 4: optimal steps between level sets; their length, gain and curvature."""
     figure, axes = panels(1, 4, 2.7, 2.7)
-    labels, colors = ("gradient", "corrupted"), (SIMULATED, THEORY)
+    colors = (SIMULATED, THEORY)
     example = data.isel(seed=0)
     stiffness, start = example.eigenvalue.values, example.start.values
     side = 1.5 * np.linalg.norm(start)
@@ -263,7 +237,7 @@ def draw_level_sets(data: xarray.Dataset) -> Figure:
     }
     for panel, (name, label) in zip(axes[0, 1:], named.items(), strict=True):
         mean = data[name].mean("seed").values
-        panel.bar(labels, mean, color=colors, width=0.6)
+        panel.bar(data.direction.values, mean, color=colors, width=0.6)
         panel.set(ylabel=label)
     return figure
 
@@ -271,26 +245,19 @@ def draw_level_sets(data: xarray.Dataset) -> Figure:
 FIG3 = Experiment(
     name="fig3",
     source="Fig. 3",
-    shows=(
-        "curvature limits how much compensation helps: Eq. 6 on a two-dimensional bowl"
-    ),
+    shows="curvature limits how much compensation helps: Eq. 6 on a bowl of two axes",
     config=Landscape,
     run=steps_on_a_bowl,
-    claims=fig3_claims,
+    claims=(best_length, too_long, repair_is_smaller),
     figure=draw_step_lengths,
-    control=round_bowl,
-    dims=DIMS,
+    control=changed(softness=lambda config: config.stiffness),
+    axes=AXES,
     float64=True,
 )
-FIG4 = Experiment(
+FIG4 = FIG3._replace(
     name="fig4",
     source="Fig. 4",
     shows="optimal steps along gradient, corrupted gradient and Newton's direction",
-    config=Landscape,
-    run=steps_on_a_bowl,
-    claims=fig4_claims,
+    claims=(tangent, more_curved, shorter, gains_more, newton_retraces),
     figure=draw_level_sets,
-    control=round_bowl,
-    dims=DIMS,
-    float64=True,
 )

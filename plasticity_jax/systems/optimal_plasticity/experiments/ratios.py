@@ -1,22 +1,21 @@
 """Figure 5, its supplement and restricted noise: claims about the best ratio."""
 
-import dataclasses
+from typing import Any
 
 import numpy as np
-import xarray
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from xarray import Dataset
 
-from ....experiment import Claim, Experiment, panels, Plan
+from ....experiment import changed, claim, Experiment, over_seeds, panels
 from ....measure import STATIONARY
 from ..config import Config
 from .steady import (
     at,
+    AXES,
     BEST,
-    best_is,
-    DIMS,
+    blind_optimum,
     growth_with_size,
-    mean,
     misfit,
     optimum,
     overshoot,
@@ -30,310 +29,231 @@ from .steady import (
 )
 
 
-def greedy_is_low(data: xarray.Dataset, control: xarray.Dataset) -> Claim:
-    """Eq. 9 at its own steady state lies below the simulated best ratio."""
-    greedy = float(mean(at(data, corruption=0.1).greedy_ratio))
-    return Claim(
-        "Eq. 9, taken greedily, asks for less than the best fixed ratio (Eq. 9 / best)",
-        "Eq. 9, rho = 0.1",
-        greedy / optimum(data, corruption=0.1)[0],
-        0.0,
-        1.0,
-        control=greedy / optimum(control)[0],
-    )
+# --- Figure 5: nonlinear network ------------------------------------------------------
+# Intervals of best ratios reach half a step of the published grid or more.
 
 
-def fig5_ratios(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """Best ratios; intervals reach half a step of the published grid or more."""
-    source = "Fig. 5"
+@claim("Fig. 5", low=1.0, high=1.0)
+def valleys(data: Dataset) -> float:
+    """Every curve of error against ratio is U-shaped (share of curves)."""
+    return share_of_valleys(data)
+
+
+@claim("Fig. 5, rho = 0.1: 0.4", low=0.25, high=0.55, control=blind_optimum)
+def smaller_than_noise(data: Dataset) -> tuple[float, float]:
+    """Clean gradient: repair is best when smaller than the noise (best ratio)."""
+    return optimum(data, corruption=0.1)
+
+
+@claim("Fig. 5, rho = 20: 1.0", low=0.7, high=1.3, control=blind_optimum)
+def as_large_as_noise(data: Dataset) -> tuple[float, float]:
+    """Corrupted gradient: the best ratio is about 1."""
+    return optimum(data, corruption=20.0)
+
+
+@claim("Fig. 5, rho = 50", low=0.55, high=1.3, control=blind_optimum)
+def more_corrupted(data: Dataset) -> tuple[float, float]:
+    """More corrupted: the best ratio is 0.7 to 1.0 (not stationary at small r)."""
+    return optimum(data, corruption=50.0)
+
+
+@claim("Fig. 5", low=0.0, control=None)
+def worse_gradient_more_repair(data: Dataset) -> float:
+    """A worse gradient asks for more repair (best ratio, rho = 20 minus 0.1)."""
     clean, noisy = (optimum(data, corruption=rho)[0] for rho in (0.1, 20.0))
-    return [
-        Claim(
-            "every curve of error against ratio is U-shaped (share of curves)",
-            source,
-            share_of_valleys(data),
-            1.0,
-            1.0,
-            control=share_of_valleys(control),
-        ),
-        best_is(
-            "clean gradient: repair is best when smaller than the noise (best ratio)",
-            f"{source}, rho = 0.1: 0.4",
-            data,
-            control,
-            (0.25, 0.55),
-            corruption=0.1,
-        ),
-        best_is(
-            "corrupted gradient: the best ratio is about 1",
-            f"{source}, rho = 20: 1.0",
-            data,
-            control,
-            (0.7, 1.3),
-            corruption=20.0,
-        ),
-        best_is(
-            "more corrupted: the best ratio is 0.7 to 1.0 (not stationary at small r)",
-            f"{source}, rho = 50",
-            data,
-            control,
-            (0.55, 1.3),
-            corruption=50.0,
-        ),
-        Claim(
-            "a worse gradient asks for more repair (best ratio, rho = 20 minus 0.1)",
-            source,
-            noisy - clean,
-            0.0,
-        ),
-    ]
+    return noisy - clean
 
 
-def fig5_errors(data: xarray.Dataset) -> list[Claim]:
-    """How the least error grows with corruption, noise and overcompensation."""
-    source = "Fig. 5"
-    least = mean(data.loss).min("ratio")
-    with_noise = least.diff("corruption") > 0
-    with_size = least.diff("fluctuation_size") > 0
-    return [
-        Claim(
-            "the least error rises with corruption and with noise (share of steps)",
-            source,
-            float((with_noise.mean() + with_size.mean()) / 2),
-            1.0,
-            1.0,
-        ),
-        Claim(
-            "at rho = 20 the least error is tens of times that at 0.1 (factor)",
-            source,
-            float(
-                (
-                    at(least.to_dataset(), corruption=20.0).loss
-                    / at(least.to_dataset(), corruption=0.1).loss
-                ).mean()
-            ),
-            10.0,
-            100.0,
-        ),
-        Claim(
-            "error grows as the square of the noise (factor at twice the size)",
-            f"{source}, theory 4",
-            growth_with_size(data),
-            3.7,
-            4.6,
-        ),
-        Claim(
-            "overcompensation costs: error at ratio 2.5 over the least",
-            f"{source}, rho = 0.1: 5",
-            overshoot(data),
-            4.0,
-            6.0,
-        ),
-    ]
+@claim("Fig. 5", low=1.0, high=1.0, control=None)
+def least_error_rises(data: Dataset) -> float:
+    """The least error rises with corruption and with noise (share of steps)."""
+    least = over_seeds(data.loss).min("ratio")
+    steps = (least.diff(dim) > 0 for dim in ("corruption", "fluctuation_size"))
+    return float(sum(step.mean() for step in steps) / 2)
 
 
-def fig5_laws(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """The clean rows against the exact Hessian at the teacher, and stationarity."""
-    clean, _ = optimum(data, corruption=0.1)
-    law = float(mean(at(data, corruption=0.1).predicted_ratio))
-    first = {"corruption": 0.1, "fluctuation_size": 0.01}
-    return [
-        Claim(
-            "the Hessian at the teacher predicts the best ratio (law / simulated)",
-            "mean-field law",
-            law / clean,
-            0.8,
-            1.2,
-            control=law / optimum(control)[0],
-        ),
-        Claim(
-            "and the error (largest relative distance, rho = 0.1, 0.4 <= r <= 1.3)",
-            "mean-field law",
-            misfit(at(data, **first), slice(0.35, 1.35)),
-            0.0,
-            0.09,
-            control=misfit(at(control, **first), slice(0.35, 1.35)),
-        ),
-        greedy_is_low(data, control),
-        Claim(
-            "runs at rho = 0.1 are stationary (largest drift, r >= 0.4)",
-            "stationarity flag",
-            unsettled(data),
-            0.0,
-            STATIONARY,
-            control=unsettled(control),
-        ),
-    ]
+@claim("Fig. 5", low=10.0, high=100.0, control=None)
+def corruption_costs(data: Dataset) -> float:
+    """At rho = 20 the least error is tens of times that at 0.1 (factor)."""
+    least = over_seeds(data.loss).min("ratio").to_dataset()
+    noisy, clean = (at(least, corruption=rho).loss for rho in (20.0, 0.1))
+    return float((noisy / clean).mean())
 
 
-def fig5_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """Nonlinear network: best ratios, errors, and both against theory."""
-    return [
-        *fig5_ratios(data, control),
-        *fig5_errors(data),
-        *fig5_laws(data, control),
-    ]
+@claim("Fig. 5, theory 4", low=3.7, high=4.6, control=None)
+def square_of_the_noise(data: Dataset) -> float:
+    """Error grows as the square of the noise (factor at twice the size)."""
+    return growth_with_size(data)
 
 
-def fig5s1_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """Linear network with anisotropic inputs; intervals from the mean-field law."""
-    source = "Fig. 5-S1"
-    law = mean(data.predicted_ratio)
+@claim("Fig. 5, rho = 0.1: 5", low=4.0, high=6.0, control=None)
+def overcompensation_costs(data: Dataset) -> float:
+    """Overcompensation costs: error at ratio 2.5 over the least."""
+    return overshoot(data)
+
+
+def over_blind(name: str) -> Any:
+    """The control of a ratio of a theory and the simulated optimum: blind repair's."""
+    return lambda data, control: clean_theory(data, name) / optimum(control)[0]
+
+
+def clean_theory(data: Dataset, name: str) -> float:
+    """The ratio of a theory at corruption 0.1."""
+    return float(over_seeds(at(data, corruption=0.1)[name]))
+
+
+@claim("mean-field law", low=0.8, high=1.2, control=over_blind("predicted_ratio"))
+def hessian_predicts_ratio(data: Dataset) -> float:
+    """The Hessian at the teacher predicts the best ratio (law / simulated)."""
+    return clean_theory(data, "predicted_ratio") / optimum(data, corruption=0.1)[0]
+
+
+@claim("mean-field law", low=0.0, high=0.09)
+def hessian_predicts_error(data: Dataset) -> float:
+    """And the error (largest relative distance, rho = 0.1, 0.4 <= r <= 1.3)."""
+    first = at(data, corruption=0.1, fluctuation_size=0.01)
+    return misfit(first, slice(0.35, 1.35))
+
+
+@claim("Eq. 9, rho = 0.1", low=0.0, high=1.0, control=over_blind("greedy_ratio"))
+def greedy_is_low(data: Dataset) -> float:
+    """Eq. 9, taken greedily, asks for less than the best fixed ratio (Eq. 9 / best)."""
+    return clean_theory(data, "greedy_ratio") / optimum(data, corruption=0.1)[0]
+
+
+@claim("stationarity flag", low=0.0, high=STATIONARY)
+def settled(data: Dataset) -> float:
+    """Runs at rho = 0.1 are stationary (largest drift, r >= 0.4)."""
+    return unsettled(data)
+
+
+# --- Figure 5-S1: linear network, anisotropic inputs ----------------------------------
+
+LAW = slice(0.35, 2.6)  # ratios at which the runs have settled
+
+
+def law_at(data: Dataset, corruption: float) -> float:
+    """The best ratio of the mean-field law."""
+    return float(over_seeds(data.predicted_ratio).sel(corruption=corruption))
+
+
+@claim(
+    "Fig. 5-S1",
+    low=lambda data, control, rho: 0.92 * law_at(data, rho),
+    high=lambda data, control, rho: 1.08 * law_at(data, rho),
+    control=blind_optimum,
+    each="corruption",
+)
+def near_the_law(data: Dataset, corruption: float) -> tuple[float, float]:
+    """Best ratio at rho = {corruption:g}, within 8 % of the law."""
+    return optimum(data, corruption=corruption)
+
+
+@claim("Fig. 5-S1", low=0.0, control=None)
+def rises_with_corruption(data: Dataset) -> float:
+    """The best ratio rises with corruption (least step)."""
     best = [optimum(data, corruption=rho)[0] for rho in data.corruption.values]
-    exact = slice(0.35, 2.6)
-    return [
-        *(
-            best_is(
-                f"best ratio at rho = {rho:g}, within 8 % of the law",
-                source,
-                data,
-                control,
-                (
-                    0.92 * float(law.sel(corruption=rho)),
-                    1.08 * float(law.sel(corruption=rho)),
-                ),
-                corruption=rho,
-            )
-            for rho in data.corruption.values
-        ),
-        Claim(
-            "the best ratio rises with corruption (least step)",
-            source,
-            float(np.min(np.diff(best))),
-            0.0,
-        ),
-        best_is(
-            "clean gradient: repair is best when smaller than the noise (best ratio)",
-            f"{source}, rho = 0.1: 0.7",
-            data,
-            control,
-            (0.55, 0.85),
-            corruption=0.1,
-        ),
-        Claim(
-            "error is the mean-field law's (largest relative distance, rho <= 1)",
-            "mean-field law",
-            misfit(data.sel(corruption=slice(0, 1.0)), exact),
-            0.0,
-            0.03,
-            control=misfit(control, exact),
-        ),
-        Claim(
-            "error grows as the square of the noise (factor at twice the size)",
-            f"{source}, theory 4",
-            growth_with_size(data),
-            3.6,
-            4.4,
-        ),
-        greedy_is_low(data, control),
-    ]
+    return float(np.min(np.diff(best)))
 
 
-def fig5s1_iid_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """Inputs as the text prints them: an isotropic Hessian, so the best ratio is 1."""
-    near = slice(0.35, 1.95)
-    return [
-        *(
-            best_is(
-                f"best ratio at rho = {rho:g} is 1, not significantly below",
-                "isotropic law; the text's claim for this figure does not hold",
-                data,
-                control,
-                (0.9, 1.1),
-                corruption=rho,
-            )
-            for rho in data.corruption.values
-        ),
-        Claim(
-            "error is the law's for the drawn inputs (rho = 0.1, largest distance)",
-            "mean-field law",
-            misfit(at(data, corruption=0.1), near),
-            0.0,
-            0.03,
-            control=misfit(at(control, corruption=0.1), near),
-        ),
-        Claim(
-            "and the isotropic law's (rho = 0.1, 0.4 <= r <= 1.9, mean distance)",
-            "isotropic law",
-            misfit(at(data, corruption=0.1), near, "isotropic_loss", np.mean),
-            0.0,
-            0.05,
-            control=misfit(at(control, corruption=0.1), near, "isotropic_loss"),
-        ),
-        Claim(
-            "error at ratio 2.5 over the least (the law: 2.1)",
-            "isotropic law; Fig. 5-S1: 2.1 to 2.3",
-            overshoot(data),
-            2.0,
-            2.4,
-            control=overshoot(control),
-        ),
-    ]
+@claim("Fig. 5-S1, rho = 0.1: 0.7", low=0.55, high=0.85, control=blind_optimum)
+def smaller_in_a_linear_network(data: Dataset) -> tuple[float, float]:
+    """Clean gradient: repair is best when smaller than the noise (best ratio)."""
+    return optimum(data, corruption=0.1)
 
 
-def beeline_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """Straight at the teacher: average curvature, so the isotropic law."""
-
-    def slow_over_fast(data: xarray.Dataset) -> float:
-        slow, fast = (at(data, ratio=r) for r in (0.1, 2.5))
-        return float((mean(slow.loss) / mean(fast.loss)).mean(skipna=False))
-
-    return [
-        best_is(
-            "straight at the teacher, repair is best at the size of the noise",
-            "isotropic law",
-            data,
-            control,
-            (0.85, 1.15),
-        ),
-        Claim(
-            "error at ratio 0.1 over that at 2.5 (the law: 12.1)",
-            "published file: 11 to 12",
-            slow_over_fast(data),
-            10.5,
-            13.5,
-            control=slow_over_fast(control),
-        ),
-    ]
+@claim("mean-field law", low=0.0, high=0.03)
+def error_is_the_laws(data: Dataset) -> float:
+    """Error is the mean-field law's (largest relative distance, rho <= 1)."""
+    return misfit(data.sel(corruption=slice(0, 1.0)), LAW)
 
 
-def restricted_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """Fluctuations on the soft half of the directions; control: on all of them."""
-    source = "Discussion"
-    everywhere = mean(control.predicted_ratio)
-    claims = []
-    for rho in data.corruption.values:
-        value, error = optimum(data, corruption=rho)
-        claims.append(
-            Claim(
-                f"rho = {rho:g}: less repair is best than with noise everywhere",
-                source,
-                value,
-                0.0,
-                0.97 * float(everywhere.sel(corruption=rho)),
-                error,
-                optimum(control, corruption=rho)[0],
-            )
-        )
-    exact = slice(0.18, 2.6)
-    return [
-        *claims,
-        Claim(
-            "error is the law's, kink included (largest distance, rho <= 1, r >= 0.2)",
-            "mean-field law, undriven directions",
-            misfit(data.sel(corruption=slice(0, 1.0)), exact),
-            0.0,
-            0.03,
-        ),
-    ]
+@claim("Fig. 5-S1, theory 4", low=3.6, high=4.4, control=None)
+def square_in_a_linear_network(data: Dataset) -> float:
+    """Error grows as the square of the noise (factor at twice the size)."""
+    return growth_with_size(data)
 
 
-def with_all_directions(plan: Plan) -> Plan:
-    """Negative control of the restricted protocol: every direction fluctuates."""
-    return plan._replace(config=dataclasses.replace(plan.config, fluctuating_share=1.0))
+# --- the same with inputs as printed, and straight at the teacher ---------------------
+
+NEAR = slice(0.35, 1.95)
 
 
-def draw_ratio_grid(data: xarray.Dataset) -> Figure:
+@claim(
+    "isotropic law; the text's claim for this figure does not hold",
+    low=0.9,
+    high=1.1,
+    control=blind_optimum,
+    each="corruption",
+)
+def as_large_as_isotropic_noise(data: Dataset, corruption: float) -> Any:
+    """Best ratio at rho = {corruption:g} is 1, not significantly below."""
+    return optimum(data, corruption=corruption)
+
+
+@claim("mean-field law", low=0.0, high=0.03)
+def error_of_the_drawn_inputs(data: Dataset) -> float:
+    """Error is the law's for the drawn inputs (rho = 0.1, largest distance)."""
+    return misfit(at(data, corruption=0.1), NEAR)
+
+
+def isotropic_misfit(data: Dataset, summary: Any = np.max) -> float:
+    """Relative distance from the isotropic law at corruption 0.1."""
+    return misfit(at(data, corruption=0.1), NEAR, "isotropic_loss", summary)
+
+
+@claim(
+    "isotropic law",
+    low=0.0,
+    high=0.05,
+    control=lambda data, control: isotropic_misfit(control),
+)
+def error_is_isotropic(data: Dataset) -> float:
+    """And the isotropic law's (rho = 0.1, 0.4 <= r <= 1.9, mean distance)."""
+    return isotropic_misfit(data, np.mean)
+
+
+@claim("isotropic law; Fig. 5-S1: 2.1 to 2.3", low=2.0, high=2.4)
+def isotropic_overshoot(data: Dataset) -> float:
+    """Error at ratio 2.5 over the least (the law: 2.1)."""
+    return overshoot(data)
+
+
+@claim("isotropic law", low=0.85, high=1.15, control=blind_optimum)
+def straight_at_the_teacher(data: Dataset) -> tuple[float, float]:
+    """Straight at the teacher, repair is best at the size of the noise."""
+    return optimum(data)
+
+
+@claim("published file: 11 to 12", low=10.5, high=13.5)
+def slow_over_fast(data: Dataset) -> float:
+    """Error at ratio 0.1 over that at 2.5 (the law: 12.1)."""
+    slow, fast = (over_seeds(at(data, ratio=r).loss) for r in (0.1, 2.5))
+    return float((slow / fast).mean(skipna=False))
+
+
+# --- fluctuations on the soft half of the directions; control: on all of them ---------
+
+
+@claim(
+    "Discussion",
+    low=0.0,
+    high=lambda data, control, rho: 0.97 * law_at(control, rho),
+    control=lambda data, control, rho: optimum(control, corruption=rho),
+    each="corruption",
+)
+def less_than_everywhere(data: Dataset, corruption: float) -> tuple[float, float]:
+    """rho = {corruption:g}: less repair is best than with noise everywhere."""
+    return optimum(data, corruption=corruption)
+
+
+@claim("mean-field law, undriven directions", low=0.0, high=0.03, control=None)
+def error_with_undriven_directions(data: Dataset) -> float:
+    """Error is the law's, kink included (largest distance, rho <= 1, r >= 0.2)."""
+    return misfit(data.sel(corruption=slice(0, 1.0)), slice(0.18, 2.6))
+
+
+def draw_ratio_grid(data: Dataset) -> Figure:
     """Steady-state error against the ratio: a row per corruption, a column per size."""
     for name in ("fluctuation_size", "corruption"):
         if name not in data.dims:
@@ -359,7 +279,7 @@ def draw_ratio_grid(data: xarray.Dataset) -> Figure:
     return figure
 
 
-def _ratio_panel(panel: Axes, data: xarray.Dataset) -> None:
+def _ratio_panel(panel: Axes, data: Dataset) -> None:
     loss = data.loss.transpose("ratio", "seed")
     mean = loss.mean("seed").values
     error = loss.std("seed", ddof=1).values / np.sqrt(loss.sizes["seed"])
@@ -386,66 +306,63 @@ def _ratio_panel(panel: Axes, data: xarray.Dataset) -> None:
 FIG5 = Experiment(
     name="fig5",
     source="Fig. 5",
-    shows=(
-        "steady-state error against the ratio, nonlinear network: U-shaped, best at r "
-        "<= 1"
-    ),
+    shows="steady-state error against the ratio, nonlinear network: U, best at r <= 1",
     config=Config,
     run=steady_state,
-    claims=fig5_claims,
+    claims=(
+        valleys,
+        smaller_than_noise,
+        as_large_as_noise,
+        more_corrupted,
+        worse_gradient_more_repair,
+        least_error_rises,
+        corruption_costs,
+        square_of_the_noise,
+        overcompensation_costs,
+        hessian_predicts_ratio,
+        hessian_predicts_error,
+        greedy_is_low,
+        settled,
+    ),
     figure=draw_ratio_grid,
     control=without_gradient,
-    dims=DIMS,
+    axes=AXES,
     predict=predict,
 )
-FIG5S1 = Experiment(
+FIG5S1 = FIG5._replace(
     name="fig5s1",
     source="Fig. 5-S1",
     shows="steady-state error against the ratio, linear network, beside the exact law",
-    config=Config,
-    run=steady_state,
-    claims=fig5s1_claims,
-    figure=draw_ratio_grid,
-    control=without_gradient,
-    dims=DIMS,
-    predict=predict,
+    claims=(
+        near_the_law,
+        rises_with_corruption,
+        smaller_in_a_linear_network,
+        error_is_the_laws,
+        square_in_a_linear_network,
+        greedy_is_low,
+    ),
 )
-FIG5S1_IID = Experiment(
+FIG5S1_IID = FIG5._replace(
     name="fig5s1_iid",
     source="Fig. 5-S1",
     shows="the same with inputs as printed (isotropic): the best ratio is 1",
-    config=Config,
-    run=steady_state,
-    claims=fig5s1_iid_claims,
-    figure=draw_ratio_grid,
-    control=without_gradient,
-    dims=DIMS,
-    predict=predict,
+    claims=(
+        as_large_as_isotropic_noise,
+        error_of_the_drawn_inputs,
+        error_is_isotropic,
+        isotropic_overshoot,
+    ),
 )
-FIG5_BEELINE = Experiment(
+FIG5_BEELINE = FIG5._replace(
     name="fig5_beeline",
     source="Fig. 5, file without script",
-    shows=(
-        "compensation straight at the teacher follows the isotropic law: best at ratio "
-        "1"
-    ),
-    config=Config,
-    run=steady_state,
-    claims=beeline_claims,
-    figure=draw_ratio_grid,
-    control=without_gradient,
-    dims=DIMS,
-    predict=predict,
+    shows="compensation straight at the teacher: the isotropic law, best at ratio 1",
+    claims=(straight_at_the_teacher, slow_over_fast),
 )
-RESTRICTED = Experiment(
+RESTRICTED = FIG5._replace(
     name="restricted",
     source="Discussion",
     shows="fluctuations confined to unimportant synapses ask for less repair",
-    config=Config,
-    run=steady_state,
-    claims=restricted_claims,
-    figure=draw_ratio_grid,
-    control=with_all_directions,
-    dims=DIMS,
-    predict=predict,
+    claims=(less_than_everywhere, error_with_undriven_directions),
+    control=changed(fluctuating_share=1.0),
 )

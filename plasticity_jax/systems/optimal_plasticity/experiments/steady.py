@@ -1,6 +1,5 @@
 """Steady-state error against the ratio: Figure 5, its supplement, restricted noise."""
 
-import dataclasses
 import math
 from typing import Any
 
@@ -14,7 +13,7 @@ from jaxtyping import Array, Key
 from .... import simulate, State, sweep
 from ....curvature import best_ratio, greedy_ratio, hessian, isotropic_loss
 from ....curvature import steady_state as settled_state
-from ....experiment import Claim, Plan
+from ....experiment import changed, over_seeds, Plan
 from ....measure import drift, log_vertex, STATIONARY
 from ....numerics import eigvalsh
 from ....signals import LossSignals
@@ -22,7 +21,7 @@ from ..config import build, Config, input_moment, objective
 
 
 STRETCHES = 50  # of the recorded course of the loss
-DIMS = {"course": ("stretch",)}
+AXES = {"course": {"stretch": None}}
 
 
 def loss_of(state: State, signals: LossSignals, changes: Any) -> Array:
@@ -142,11 +141,6 @@ def at(data: xarray.Dataset, **point: float) -> xarray.Dataset:
     return data
 
 
-def mean(data: xarray.DataArray) -> xarray.DataArray:
-    """Mean over seeds; a diverged one makes it NaN."""
-    return data.mean("seed", skipna=False)
-
-
 def optimum(data: xarray.Dataset, **point: float) -> tuple[float, float]:
     """Ratio of least error, averaged over noise sizes, and its standard error."""
     loss = at(data, **point).loss
@@ -159,24 +153,14 @@ def optimum(data: xarray.Dataset, **point: float) -> tuple[float, float]:
     return float(np.mean(best)), float(error)
 
 
-def best_is(
-    says: str,
-    source: str,
-    data: xarray.Dataset,
-    control: xarray.Dataset,
-    interval: tuple[float, ...],
-    **point: float,
-) -> Claim:
-    """The best ratio at a point lies in an interval; that of blind repair does not."""
-    value, error = optimum(data, **point)
-    blind, _ = optimum(control)
-    low, high = interval
-    return Claim(says, source, value, low, high, error, blind)
+def blind_optimum(data: xarray.Dataset, control: xarray.Dataset, *point: float) -> Any:
+    """The best ratio of repair that does not see the loss: at one corruption only."""
+    return optimum(control)
 
 
 def share_of_valleys(data: xarray.Dataset) -> float:
     """Share of the curves over the ratio whose lowest point is inside the grid."""
-    loss = mean(data.loss)
+    loss = over_seeds(data.loss)
     lowest = loss.fillna(-math.inf).argmin("ratio")
     inside = (lowest > 0) & (lowest < len(data.ratio) - 1)
     return float((inside & loss.notnull().all("ratio")).mean())
@@ -184,7 +168,7 @@ def share_of_valleys(data: xarray.Dataset) -> float:
 
 def growth_with_size(data: xarray.Dataset) -> float:
     """Error at twice the first fluctuation size over error at the first, r >= 0.4."""
-    loss = mean(at(data, corruption=0.1).loss).sel(ratio=slice(0.35, None))
+    loss = over_seeds(at(data, corruption=0.1).loss).sel(ratio=slice(0.35, None))
     first = float(data.fluctuation_size[0])
     pair = [at(loss.to_dataset(), fluctuation_size=k * first).loss for k in (1, 2)]
     return float((pair[1] / pair[0]).mean(skipna=False))
@@ -192,7 +176,7 @@ def growth_with_size(data: xarray.Dataset) -> float:
 
 def overshoot(data: xarray.Dataset, corruption: float = 0.1) -> float:
     """Error at ratio 2.5 over the least error."""
-    loss = mean(at(data, corruption=corruption).loss)
+    loss = over_seeds(at(data, corruption=corruption).loss)
     most = at(loss.to_dataset(), ratio=2.5).loss
     return float((most / loss.min("ratio")).mean(skipna=False))
 
@@ -205,21 +189,21 @@ def misfit(
 ) -> float:
     """Relative distance of the mean simulated error from a law: the largest one."""
     near = data.sel(ratio=ratios)
-    distance = abs(mean(near.loss) / mean(near[law]) - 1).values
+    distance = abs(over_seeds(near.loss) / over_seeds(near[law]) - 1).values
     return float(summary(distance)) if distance.size else math.nan
 
 
 def unsettled(data: xarray.Dataset) -> float:
     """Largest mean size of the drift at corruption 0.1 and r >= 0.4."""
     kept = abs(at(data, corruption=0.1).drift).sel(ratio=slice(0.35, None))
-    return float(mean(kept).max(skipna=False))
+    return float(over_seeds(kept).max(skipna=False))
 
 
 def without_gradient(plan: Plan) -> Plan:
     """Negative control: compensation of the same length that does not see the loss."""
     fewer = {"corruption": [0.1]} if "corruption" in plan.grid else {}
-    config = dataclasses.replace(plan.config, rule="noise")
-    return Plan(config, {**plan.grid, **fewer}, min(plan.seeds, 2))
+    blind = changed(rule="noise", seeds=2)(plan)
+    return blind._replace(grid={**plan.grid, **fewer})
 
 
 SIMULATED, THEORY, BEST = "#1f5fa8", "#d1731c", "#b3262e"
