@@ -9,13 +9,13 @@ Run as a script, or like the published ones, resumable and with a report:
 The presets stand in `own_experiment.SPREAD.toml`, beside this file.
 """
 
-import dataclasses
 import math
 import tempfile
 from pathlib import Path
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from matplotlib.figure import Figure
 
 from plasticity_jax import (
@@ -28,7 +28,13 @@ from plasticity_jax import (
     System,
 )
 from plasticity_jax.circuits import Resting
-from plasticity_jax.experiment import Claim, Experiment, load_plan, run_experiment
+from plasticity_jax.experiment import (
+    changed,
+    claim,
+    Experiment,
+    load_plan,
+    run_experiment,
+)
 from plasticity_jax.rules import Dissipation, Scaled, Wiener
 from plasticity_jax.tasks import Constant
 
@@ -63,28 +69,17 @@ def mean_square(state, signals, changes):
     return jnp.mean(state.synapses**2)
 
 
-def without_decay(plan):
-    """Negative control: nothing holds the synapses back."""
-    config = dataclasses.replace(plan.config, decay=0.0)
-    grid = {name: axis for name, axis in plan.grid.items() if name != "decay"}
-    return plan._replace(config=config, grid=grid)
-
-
-def claims(data, control):
-    """The spread is that of an autoregressive process, for every decay."""
+@claim("Ornstein-Uhlenbeck process", low=0.85, high=1.15)
+def spread_of_the_process(data):
+    """Mean square over noise^2 / (2 decay), at every decay: the smallest."""
     late = data.square.isel(time=slice(-100, None)).mean(["time", "seed"])
-    ratio = late * 2 * data.decay / 0.5**2
-    free = control.square.isel(time=slice(-100, None)).mean(["time", "seed"])
-    return [
-        Claim(
-            says="mean square over noise^2 / (2 decay), at every decay: the smallest",
-            source="Ornstein-Uhlenbeck process",
-            value=float(ratio.min()),
-            low=0.85,
-            high=1.15,
-            control=float(free * 2 / 0.5**2),
-        )
-    ]
+    decay = data.decay if "decay" in data.coords else 1.0  # the control has none
+    return float((late * 2 * decay / 0.5**2).min())
+
+
+def times_of(config):
+    """Time after every step, in units of a decay of 1."""
+    return config.step * np.arange(1, config.steps + 1)
 
 
 def draw(data):
@@ -93,8 +88,8 @@ def draw(data):
     axes = figure.subplots()
     for decay in data.decay.values:
         curve = data.square.sel(decay=decay).mean("seed")
-        axes.plot(curve, label=f"decay {decay:g}")
-    axes.set(xlabel="step", ylabel="mean square")
+        axes.plot(data.time, curve, label=f"decay {decay:g}")
+    axes.set(xlabel="time", ylabel="mean square")
     figure.legend(loc="outside upper center", ncols=3, frameon=False)
     return figure
 
@@ -105,10 +100,10 @@ SPREAD = Experiment(
     shows="decay bounds the spread of fluctuating synapses",
     config=Config,
     run=spread,
-    claims=claims,
+    claims=(spread_of_the_process,),
     figure=draw,
-    control=without_decay,
-    dims={"square": ("time",)},
+    control=changed(decay=0.0),  # nothing holds the synapses back
+    axes={"square": {"time": times_of}},
 )
 
 if __name__ == "__main__":
@@ -117,6 +112,6 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as out:
         finished = run_experiment(SPREAD, plan, out=out)
         print(sorted(x.name for x in finished.folder.iterdir()))
-    for claim in finished.verdict.claims:
-        print(f"{claim.says}: {claim.value:.3f} in [{claim.low:g}, {claim.high:g}]")
+    for row in finished.verdict.claims:
+        print(f"{row.name}: {row.value:.3f} in [{row.low:g}, {row.high:g}]")
     assert finished.verdict.holds

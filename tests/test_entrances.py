@@ -22,13 +22,14 @@ from test_cli import command
 from plasticity_jax import data, sweep, systems
 from plasticity_jax._arguments import optional, real, require
 from plasticity_jax._sweep._config import AbstractConfig, to_toml, updated
-from plasticity_jax.experiment import load_plan
-from plasticity_jax.experiment._claims import (
+from plasticity_jax.experiment import (
     always,
     Check,
-    Claim,
+    claim,
     exact,
     expectation,
+    Judged,
+    load_plan,
     simulated,
 )
 from plasticity_jax.experiment._experiment import labelled
@@ -587,9 +588,9 @@ def test_an_older_result_is_still_read(result, monkeypatch, recwarn):
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_what_is_no_number_holds_nothing(value):
-    assert not Claim("x", "y", value).holds
-    assert not Claim("x", "y", value, low=1.0).holds
-    assert not Claim("x", "y", 0.5, 0.0, 1.0, control=value).control_fails
+    assert not Judged("x", "x", "y", value).holds
+    assert not Judged("x", "x", "y", value, low=1.0).holds
+    assert not Judged("x", "x", "y", 0.5, 0.0, 1.0, control=value).control_fails
     assert not Check("x", "y", "exact", 1.0, 1.0, math.nan, 1.0).holds
     draws = jnp.asarray([0.1, -0.1] * 300)
     for check in (
@@ -628,27 +629,38 @@ def test_a_check_does_not_hold_by_accident():
         expectation("x", "y", jnp.ones((3, 3)), 1.0)
 
 
+def a_claim(measure, **options):
+    measure.__name__, measure.__doc__ = "x", "It [x]."
+    return claim("y", **options)(measure)
+
+
 @pytest.mark.parametrize(
-    ("claims", "says"),
+    ("measure", "says"),
     [
-        (lambda data, control: [Claim("x", "y", data.missing)], "AttributeError"),
-        (lambda data, control: [Claim("x", "y", data.loss)], "'x' is no number"),
-        (lambda data, control: [Claim("x", "y", None)], "'x' is no number"),
-        (lambda data, control: None, "TypeError"),
+        (lambda data: data.missing, "AttributeError"),
+        (lambda data: data.loss, "TypeError"),
+        (lambda data: None, "TypeError"),
+        (lambda data: data.loss.sel(ratio=7.0), "KeyError"),
     ],
 )
-def test_claims_that_cannot_be_computed_fail_and_say_why(claims, says):
+def test_a_claim_that_cannot_be_computed_fails_alone_and_says_why(measure, says):
+    well = a_claim(lambda data: 1.0, control=None)
+    claims = (a_claim(measure), well._replace(name="well"))
     verdict = judge(NAME, EXPERIMENT._replace(claims=claims), *results_of())
     assert says in verdict.claims[0].says
+    assert [row.holds for row in verdict.claims[:2]] == [False, True]
     assert not verdict.holds
 
 
 def test_the_numbers_of_a_claim_may_be_of_any_library():
-    def claims(data, control):
-        value = data.loss.max()  # 0-d arrays of xarray, JAX and NumPy
-        return [Claim("[x]", "y", value, jnp.asarray(0), np.int8(2), control=value + 3)]
-
-    verdict = judge(NAME, EXPERIMENT._replace(claims=claims), *results_of())
+    # 0-d arrays of xarray, JAX and NumPy
+    made = a_claim(
+        lambda data: data.loss.max(),
+        low=lambda data, control: jnp.asarray(0),
+        high=np.int8(2),
+        control=lambda data, control: data.loss.max() + 3,
+    )
+    verdict = judge(NAME, EXPERIMENT._replace(claims=(made,)), *results_of())
     assert verdict.holds
     assert json.loads(json.dumps(verdict.to_json()))[0]["value"] == 0.5
     from rich.console import Console

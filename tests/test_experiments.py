@@ -8,7 +8,7 @@ import pytest
 
 from plasticity_jax.experiment._experiment import perform
 from plasticity_jax.experiment._plan import load_plan, presets
-from plasticity_jax.experiment._verdict import judge, Verdict
+from plasticity_jax.experiment._verdict import judge
 from plasticity_jax.systems import configs, experiments
 
 
@@ -33,18 +33,28 @@ def smoke(named):
     return pytest.param(named, id=named.name, marks=marks)
 
 
+BARE: set[str] = set()  # dimensions whose entries have no names
+
+
+def nameless(data):
+    """Dimensions without labels whose entries could have some."""
+    return {dim for dim in data.dims if dim not in data.indexes} - BARE
+
+
 @pytest.mark.parametrize("named", list(map(smoke, NAMED)))
 def test_an_experiment_runs_from_data_to_picture(named, tmp_path):
     experiment = named.experiment
     plan = load_plan(experiment.config, named.path, "smoke")
     # a fixed size: choosing one compiles up to three programs
     data, control = perform(experiment, plan, batch_size=4, progress=False)
-    claims = tuple(experiment.claims(data, control))
+    verdict = judge(named.name, experiment, data, control)
+    claims = verdict.claims
     finite = [math.isfinite(claim.value) for claim in claims]
     assert any(finite)
     assert all(finite) or named.name in UNREACHED
     assert any(claim.control is not None for claim in claims)
-    assert len(Verdict(named.name, claims).to_json()) == len(claims)
+    assert len({row["name"] for row in verdict.to_json()}) == len(claims)
+    assert not nameless(data)
     figure = experiment.figure(data)
     figure.savefig(tmp_path / "figure.png")
     assert (tmp_path / "figure.png").stat().st_size > 5000

@@ -6,7 +6,7 @@ import jax.random as jr
 import numpy as np
 import pytest
 
-from plasticity_jax.experiment._claims import Claim
+from plasticity_jax.experiment import Judged
 from plasticity_jax.experiment._plan import load_plan
 from plasticity_jax.experiment._verdict import Verdict
 from plasticity_jax.systems import configs
@@ -45,5 +45,5 @@ def test_the_law_is_evaluated_at_every_label():
     ],
 )
 def test_a_verdict_needs_claims_that_hold_and_controls_that_fail(value, control, holds):
-    claim = Claim("x", "y", value, 0.0, 1.0, control=control)
+    claim = Judged("x", "x", "y", value, 0.0, 1.0, control=control)
     assert Verdict("z", (claim,)).holds is holds

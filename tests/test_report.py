@@ -20,24 +20,29 @@ import numpy as np
 import pytest
 import xarray
 
-from plasticity_jax.experiment._claims import Claim
-from plasticity_jax.experiment._verdict import Verdict
+from plasticity_jax.experiment import Judged, Verdict
 from plasticity_jax.report import report
 
 
 EVIL = "<script>alert(1)</script>"
 CLAIMS = {
     "alpha.fig2": (
-        Claim("b: twice as far", "Fig. 2a", 2.5, 2.0, 3.0, 0.1, control=0.5),
-        Claim(f"a: {EVIL}", f"Eq. 1 {EVIL} ' \"", -1e-20, high=0.0, control=3e5),
-        Claim("d: no number", "Fig. 2c", math.nan, 0.0, 1.0, control=math.nan),
+        Judged("is_b", "b: twice as far", "Fig. 2a", 2.5, 2.0, 3.0, 0.1, control=0.5),
+        Judged(
+            "is_a", f"a: {EVIL}", f"Eq. 1 {EVIL} ' \"", -1e-20, high=0.0, control=3e5
+        ),
+        Judged("is_d", "d: no number", "Fig. 2c", math.nan, 0.0, 1.0, control=math.nan),
     ),
     "alpha.fig10": (
-        Claim("c: the control holds too", "Fig. 10", 10.0, low=1.0, control=2.0),
-        Claim("e: exactly none", "all runs", 0.0, 0.0, 0.0),
-        Claim("g: nearly one", "all runs", 1.0, 1 - 1e-9, 1 + 1e-9, 1e-9, 1e-99),
+        Judged(
+            "is_c", "c: the control holds too", "Fig. 10", 10.0, low=1.0, control=2.0
+        ),
+        Judged("is_e", "e: exactly none", "all runs", 0.0, 0.0, 0.0),
+        Judged(
+            "is_g", "g: nearly one", "all runs", 1.0, 1 - 1e-9, 1 + 1e-9, 1e-9, 1e-99
+        ),
     ),
-    "beta.fig1": (Claim("f: any number", "Fig. 1", 100.0),),
+    "beta.fig1": (Judged("is_f", "f: any number", "Fig. 1", 100.0),),
 }
 CONFIG = f"""
 experiment = "x"

@@ -38,7 +38,7 @@ class Verdict(NamedTuple):
             table.add_column(name, overflow="fold")
         for claim in self.claims:
             table.add_row(
-                escape(claim.says),
+                escape(claim.says) + f"\n[dim]{escape(claim.name)}[/]",
                 escape(claim.source),
                 _number(claim.value) + _error(claim.standard_error),
                 escape(f"[{_number(claim.low)}, {_number(claim.high)}]"),
@@ -52,8 +52,13 @@ def judge(name: str, experiment: Experiment, data: Any, control: Any) -> Verdict
     """The experiment's claims on its data, and that none of its runs diverged.
 
     A claim that cannot be computed (on a grid without the axes or points that it is
-    about) fails and says why: the data are not lost.
+    about) fails and says why: the data are not lost. Raises `ValueError` where two
+    claims have one name.
     """
+    names = [claim.name for claim in experiment.claims]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{name}: each claim needs a name of its own: '{twice}'.")
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of NaN
         rows = [

@@ -245,7 +245,7 @@ def _strip(claim: Judged) -> str:
 def _section(result: Result) -> str:
     rows = "".join(
         f"<tr><th scope='row'>{escape(claim.says)} "
-        f"<span class='source'>{escape(claim.source)}</span></th>"
+        f"<span class='source'>{_told(claim)}</span></th>"
         f"{_cells(claim, _strip(claim))}</tr>"
         for claim in result.claims
     )
@@ -265,6 +265,12 @@ def _section(result: Result) -> str:
         f"{_pairs('Parameters', name, result.parameters)}"
         f"{_pairs('Environment', name, _environment(result.environment))}</section>"
     )
+
+
+def _told(claim: Judged) -> str:
+    """Where a claim comes from, and its name, as `verdict.json` has it."""
+    name = f" · <code>{_name(claim.name)}</code>" if claim.name else ""
+    return escape(claim.source) + name
 
 
 def _figure(result: Result) -> str:

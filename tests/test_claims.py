@@ -1,0 +1,182 @@
+"""Claims, controls and axes: what a user writes an experiment with."""
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import xarray
+from matplotlib.figure import Figure
+
+from plasticity_jax import AbstractConfig, real, Scalar
+from plasticity_jax.experiment import (
+    changed,
+    claim,
+    Experiment,
+    judge,
+    over_seeds,
+    perform,
+    Plan,
+    standard_error,
+)
+
+
+class Config(AbstractConfig):
+    gain: Scalar = eqx.field(default=2.0, converter=real)
+    offset: Scalar = eqx.field(default=1.0, converter=real)
+    count: int = eqx.field(default=3, static=True)
+
+
+def run(config, key):
+    places = jnp.arange(config.count, dtype=float)
+    return {"line": config.gain * places + config.offset, "twin": 0.0 * places}
+
+
+@claim("Eq. 1", low=1.9, high=2.1)
+def slope(data):
+    """The line rises by two.
+
+    A second paragraph is no part of it.
+    """
+    steps = over_seeds(data.line).sel(place="c") - over_seeds(data.line).sel(place="b")
+    return float(steps.isel(gain=0) if "gain" in data.dims else steps)
+
+
+PLACES = ("b", "c", "a")  # kept in this order
+FIG = Experiment(
+    name="line",
+    source="Fig. 1",
+    shows="a line",
+    config=Config,
+    run=run,
+    claims=(slope,),
+    figure=lambda data: Figure(),
+    control=changed(gain=0.0, seeds=1),
+    axes={"line": {"place": PLACES}, "twin": {"place": PLACES}},
+)
+PLAN = Plan(Config(), {"gain": np.array([2.0, 1.5])}, 3)
+
+
+def judged(made, data, control=None):
+    return list(made.judge(data, data if control is None else control))
+
+
+def test_a_claim_is_its_function_its_docstring_and_the_same_measure_of_the_control():
+    data, control = perform(FIG, PLAN, progress=False)
+    assert data.gain.values.tolist() == [1.5, 2.0]  # sorted
+    assert data.place.values.tolist() == list(PLACES)  # as declared
+    assert control.sizes["seed"] == 1
+    assert "gain" not in control.dims
+    row, calm = judge("line", FIG, data.sel(gain=[2.0]), control).claims
+    assert row[:4] == ("slope", "The line rises by two", "Eq. 1", 2.0)
+    assert row[4:6] == (1.9, 2.1)
+    assert row.control == 0.0
+    assert row.holds
+    assert row.control_fails
+    assert calm.name == "none_diverged"
+    assert slope(control) == 0.0
+
+
+def test_controls_and_bounds_may_be_functions_and_a_measure_may_have_an_error():
+    data = xarray.Dataset({"x": (("seed",), [1.0, 3.0])})
+    other = xarray.Dataset({"x": (("seed",), [5.0, 9.0])})
+
+    def measure(data):
+        """Mean."""
+        return over_seeds(data.x), standard_error(data.x)
+
+    (same,) = judged(claim("y")(measure), data, other)
+    assert (same.value, same.standard_error, same.control) == (2.0, 1.0, 7.0)
+    (alone,) = judged(claim("y", control=None)(measure), data, other)
+    assert alone.control is None
+    assert alone.control_fails
+    made = claim(
+        "y",
+        low=lambda data, control: data.x.min(),
+        high=lambda data, control: control.x.min(),
+        control=lambda data, control: data.x.min() - control.x.min(),
+    )
+    (row,) = judged(made(measure), data, other)
+    assert (row.low, row.high, row.control) == (1.0, 5.0, -4.0)
+
+
+def test_a_claim_is_made_at_every_label_or_value():
+    data = xarray.Dataset({"x": (("load", "rule"), [[1.0, 2.0], [3.0, 4.0]])})
+    data = data.assign_coords(load=[0.25, 0.5], rule=["a", "b"])
+
+    def measure(data, load, rule):
+        """Load {load:g}, rule {rule}."""
+        return data.x.sel(load=load, rule=rule)
+
+    high = lambda data, control, load, rule: 10 * load
+    rows = judged(claim("{rule}", high=high, each=("load", "rule"))(measure), data)
+    assert [row.value for row in rows] == [1.0, 2.0, 3.0, 4.0]
+    assert rows[1].name == "measure[load=0.25, rule=b]"
+    assert rows[1][1:3] == ("Load 0.25, rule b", "b")
+    assert [row.high for row in rows] == [2.5, 2.5, 5.0, 5.0]
+    assert [row.control for row in rows] == [1.0, 2.0, 3.0, 4.0]
+    few = claim("y", each={"load": (0.5,), "rule": ("a",)})(measure)
+    assert [row.value for row in judged(few, data)] == [3.0]
+    gone = claim("y", each="lod")(measure)
+    (row,) = judged(gone, data)
+    assert "KeyError" in row.says
+    assert not row.holds
+
+
+def test_what_is_no_claim_is_refused():
+    with pytest.raises(ValueError, match="a name and a docstring"):
+        claim("y")(lambda data: 1.0)
+    with pytest.raises(ValueError, match=r"`control` must be .*'another'"):
+        claim("y", control="another")(slope.measure)
+    with pytest.raises(ValueError, match="each claim needs a name of its own: 'slope'"):
+        judge("line", FIG._replace(claims=(slope, slope)), None, None)
+
+
+def test_a_control_is_the_plan_with_other_values():
+    plan = changed(offset=lambda config: 3 * config.gain, gain=1.0, seeds=2)(PLAN)
+    assert (float(plan.config.gain), float(plan.config.offset)) == (1.0, 6.0)
+    assert (plan.grid, plan.seeds) == ({}, 2)
+    assert changed(offset=0.0, seeds=9)(PLAN).seeds == 3
+    assert list(changed(offset=0.0)(PLAN).grid) == ["gain"]
+    with pytest.raises(ValueError, match=r"unknown 'gian'.*'gain'"):
+        changed(gian=0.0)(PLAN)
+    with pytest.raises(ValueError, match=r"`gain`.*'x'"):
+        changed(gain="x")(PLAN)
+    pair = PLAN._replace(grid={("gain", "offset"): (np.ones(2), np.ones(2))})
+    with pytest.raises(ValueError, match=r"\['gain'\] share the axis"):
+        changed(gain=0.0)(pair)
+
+
+@pytest.mark.parametrize(
+    ("axes", "says"),
+    [
+        ({"line": {"place": ("a", "b")}}, "'place' of 'line' has 3 entries"),
+        ({"line": {"place": 3}}, "'place' of 'line' has 3 entries"),
+        (
+            {"line": {"place": PLACES}, "twin": {"place": range}},
+            "'place' .*of shape",
+        ),
+        (
+            {"line": {"place": PLACES}, "twin": {"place": "xyz"}},
+            "'place' .*of shape",
+        ),
+        (
+            {"line": {"place": PLACES}, "twin": {"place": ("x", "y", "z")}},
+            "'place' has other labels in 'twin'",
+        ),
+        ({"lin": {"place": PLACES}}, "unknown observable 'lin'"),
+    ],
+)
+def test_axes_that_do_not_fit_are_refused(axes, says):
+    if axes.get("twin", {}).get("place") is range:
+        axes = axes | {"twin": {"place": lambda config: range(config.count + 1)}}
+    with pytest.raises(ValueError, match=says):
+        perform(FIG._replace(axes=axes), PLAN, progress=False)
+
+
+def test_labels_may_depend_on_the_config_and_may_be_none():
+    times = {"time": lambda config: 0.5 * np.arange(config.count)}
+    axes = {"line": times, "twin": {"draw": None}}
+    data, _ = perform(FIG._replace(axes=axes, control=lambda plan: plan), PLAN)
+    assert data.time.values.tolist() == [0.0, 0.5, 1.0]
+    assert "draw" in data.twin.dims
+    assert "draw" not in data.coords
