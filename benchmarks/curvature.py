@@ -53,7 +53,7 @@ def lanczos(flat: jax.Array) -> curvature.Spectrum:
 
 def fisher(flat: jax.Array) -> jax.Array:
     outcomes = jnp.arange(CLASSES)
-    return curvature.fisher(log_prob, flat, INPUTS, outcomes=outcomes)
+    return curvature.Fisher(log_prob, flat, INPUTS, outcomes=outcomes).matrix()
 
 
 def fisher_by_outcome(flat: jax.Array) -> jax.Array:

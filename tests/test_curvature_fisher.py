@@ -93,11 +93,11 @@ def test_gauss_newton_is_the_hessian_where_residuals_vanish():
 @eqx.filter_jit
 def fishers(params, kind):
     options = {"kind": kind, "outcomes": OUTCOMES, "targets": TARGETS}
-    operator = curvature.fisher_operator(log_prob, params, INPUTS, **options)
+    found = curvature.Fisher(log_prob, params, INPUTS, **options)
     return {
-        "dense": curvature.fisher(log_prob, params, INPUTS, **options),
-        "diagonal": curvature.fisher_diagonal(log_prob, params, INPUTS, **options),
-        "operator": operator.as_matrix(),
+        "dense": found.matrix(),
+        "diagonal": found.diagonal(),
+        "operator": found.operator().as_matrix(),
     }
 
 
@@ -110,7 +110,9 @@ def test_fisher_is_the_mean_of_outer_products(kind, reference):
 
 
 def exact(flat):
-    return curvature.fisher(log_prob, as_model(flat), INPUTS, outcomes=OUTCOMES)
+    return curvature.Fisher(
+        log_prob, as_model(flat), INPUTS, outcomes=OUTCOMES
+    ).matrix()
 
 
 @pytest.mark.parametrize("inputs_per_block", [1, 3])
@@ -147,9 +149,9 @@ def bernoulli(w, x, y):
     return jax.nn.log_sigmoid((2.0 * y - 1) * (x @ w))
 
 
-def sampled(key, samples=2, function=curvature.fisher):
-    options = {"kind": "sampled", "outcomes": jnp.arange(2.0), "samples": samples}
-    return function(bernoulli, WEIGHTS[0], FEATURES, key=key, **options)
+def sampled(key):
+    options = {"kind": "sampled", "outcomes": jnp.arange(2.0), "samples": 2}
+    return curvature.Fisher(bernoulli, WEIGHTS[0], FEATURES, key=key, **options)
 
 
 def logistic(w):
@@ -160,7 +162,7 @@ def logistic(w):
 
 def test_sampled_fisher_is_unbiased():
     keys = jr.split(jr.key(4), 2000)
-    draws = np.array(jax.jit(jax.vmap(sampled))(keys))
+    draws = np.array(jax.jit(jax.vmap(lambda key: sampled(key).matrix()))(keys))
     expected = logistic(WEIGHTS[0])
     error = np.std(draws, axis=0, ddof=1) / np.sqrt(len(keys))
     assert np.all(np.abs(np.mean(draws, axis=0) - expected) < 4 * error)
@@ -174,9 +176,9 @@ def test_sampled_fisher_is_unbiased():
 
 @jax.jit
 def sampled_forms(key):
-    names = ("fisher", "fisher_diagonal", "fisher_operator")
-    forms = [sampled(key, function=getattr(curvature, name)) for name in names]
-    return *forms[:2], forms[2].as_matrix()
+    again = [sampled(key) for _ in range(3)]
+    operator = again[2].operator().as_matrix()
+    return again[0].matrix(), again[1].diagonal(), operator
 
 
 def test_sampled_fishers_with_one_key_share_their_draws():
@@ -193,7 +195,9 @@ def test_sampled_and_empirical_fisher_of_a_continuous_outcome():
 
     @jax.jit
     def both(key, targets):
-        fisher = lambda **how: curvature.fisher(gauss, WEIGHTS[0], FEATURES, **how)
+        fisher = lambda **how: curvature.Fisher(
+            gauss, WEIGHTS[0], FEATURES, **how
+        ).matrix()
         sampled = fisher(kind="sampled", sample=draw, key=key, samples=4000)
         return sampled, fisher(kind="empirical", targets=targets)
 
@@ -208,10 +212,9 @@ def test_sampled_and_empirical_fisher_of_a_continuous_outcome():
 def mixed_fishers(w):
     outcomes = jnp.arange(2.0)
     predict, loss = lambda w: FEATURES @ w, lambda z: jnp.mean(jax.nn.softplus(z))
-    exact = curvature.fisher(bernoulli, w, FEATURES, outcomes=outcomes)
-    first = curvature.fisher_diagonal(bernoulli, w, FEATURES, outcomes=outcomes)[0]
-    operator = curvature.fisher_operator(bernoulli, w, FEATURES, outcomes=outcomes)
-    last = operator.mv(jnp.array([0.0, 0.0, 1.0]))[2]
+    fisher = curvature.Fisher(bernoulli, w, FEATURES, outcomes=outcomes)
+    exact, first = fisher.matrix(), fisher.diagonal()[0]
+    last = fisher.operator().mv(jnp.array([0.0, 0.0, 1.0]))[2]
     gauss_newton = curvature.gauss_newton(predict, w, loss)
     second = curvature.gauss_newton_diagonal(predict, w, loss)[1]
     mixed = jnp.sum(MIXING * exact), jnp.sum(MIXING.T * gauss_newton)
@@ -237,7 +240,7 @@ def test_weights_that_vanish_have_a_finite_gradient():
 
 
 def test_fishers_lower_for_cuda():
-    traced = jax.jit(lambda flat, key: (exact(flat), sampled(key))).trace(
+    traced = jax.jit(lambda flat, key: (exact(flat), sampled(key).matrix())).trace(
         FLAT, jr.key(0)
     )
     text = traced.lower(lowering_platforms=("cuda",)).as_text()
@@ -261,6 +264,5 @@ def test_fishers_lower_for_cuda():
     ],
 )
 def test_fisher_says_what_is_wrong(options, message):
-    for name in ("fisher", "fisher_diagonal", "fisher_operator"):
-        with pytest.raises(ValueError, match=message):
-            getattr(curvature, name)(log_prob, MODEL, INPUTS, **options)
+    with pytest.raises(ValueError, match=message):
+        curvature.Fisher(log_prob, MODEL, INPUTS, **options)

@@ -472,7 +472,9 @@ def test_fisher_of_a_bernoulli_spike_is_its_closed_form_on_a_sample(sample):
         p = SIGMOID(jnp.sum(w * x)) * dt
         return jnp.where(y > 0, jnp.log(p), jnp.log1p(-p))
 
-    exact = curvature.fisher(log_prob, weights, x, outcomes=jnp.asarray([0.0, 1.0]))
+    exact = curvature.Fisher(
+        log_prob, weights, x, outcomes=jnp.asarray([0.0, 1.0])
+    ).matrix()
     voltage = np.asarray(x @ weights)
     corrected = density(voltage) / (1 - np.asarray(SIGMOID(x @ weights)) * dt)
     want = dt * np.einsum("k,ki,kj->ij", corrected, x, x) / len(x)

@@ -107,9 +107,9 @@ def test_natural_gradient_follows_the_metric_of_the_batch():
     """One step on a linear Gaussian, whose Fisher is the mean square of the inputs."""
     inputs, teacher = jr.normal(jr.key(4), (9, 3)), jnp.array([1.0, -2.0, 0.5])
     gauss = lambda w, x, y: -0.5 * (y - w @ x) ** 2
-    fisher = lambda w, batch, **_: curvature.fisher(
+    fisher = lambda w, batch, **_: curvature.Fisher(
         gauss, w, batch, kind="empirical", targets=batch @ w + 1
-    )
+    ).matrix()
     natural = curvature.natural_gradient_transform(fisher, method="cholesky")
     optimiser = optax.chain(natural, optax.scale(-1.0))
     w = jnp.zeros(3)

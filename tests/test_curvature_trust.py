@@ -65,9 +65,9 @@ def transformed(gradient, metric, damping):
     return transform.update(gradient, optax.EmptyState(), gradient)[0]
 
 
-def of_fisher(function: Callable, **options: Any) -> Callable:
+def of_fisher(form: str, **options: Any) -> Callable:
     def found(w):
-        result = function(log_prob, w, INPUTS, **options)
+        result = getattr(curvature.Fisher(log_prob, w, INPUTS, **options), form)()
         return result if eqx.is_array(result) else result.mv(arrays(w))
 
     return found
@@ -86,17 +86,17 @@ CALLS: dict[str, tuple[Callable, list]] = {
         [1, 2, 3, 1, 2, 1],
     ),
     "steady_state": (curvature.steady_state, [[1, 2, 4], 1, 2, 1, [0, 1, 0]]),
-    "fisher": (of_fisher(curvature.fisher, outcomes=OUTCOMES), [(1.0, 2.0)]),
-    "fisher sampled": (
-        of_fisher(curvature.fisher, kind="sampled", outcomes=OUTCOMES, key=KEY),
+    "Fisher": (of_fisher("matrix", outcomes=OUTCOMES), [(1.0, 2.0)]),
+    "Fisher sampled": (
+        of_fisher("matrix", kind="sampled", outcomes=OUTCOMES, key=KEY),
         [(1.0, 2.0)],
     ),
-    "fisher_diagonal": (
-        of_fisher(curvature.fisher_diagonal, kind="empirical", targets=OUTCOMES),
+    "Fisher diagonal": (
+        of_fisher("diagonal", kind="empirical", targets=OUTCOMES),
         [(1.0, 2.0)],
     ),
-    "fisher_operator": (
-        of_fisher(curvature.fisher_operator, outcomes=OUTCOMES),
+    "Fisher operator": (
+        of_fisher("operator", outcomes=OUTCOMES),
         [(1.0, 2.0)],
     ),
     "gauss_newton": (
@@ -302,9 +302,14 @@ REFUSED: list[tuple[Callable, str]] = [
     (lambda: curvature.hvp(loss, EYE[0], jnp.ones(3)), r"`direction` .*\(2,\).*\(3,\)"),
     (lambda: curvature.quadratic_form(loss, EYE[0], jnp.ones(())), "`direction` must"),
     (lambda: curvature.quadratic_form(loss, EYE[0], {"a": EYE[0]}), "`direction` must"),
-    (lambda: curvature.fisher(softmax, EYE, EYE[0], **trio), "must return one number"),
     (
-        lambda: curvature.fisher(softmax, jnp.ones(3), jnp.ones((2, 3)), **trio),
+        lambda: curvature.Fisher(softmax, EYE, EYE[0], **trio).matrix(),
+        "must return one number",
+    ),
+    (
+        lambda: curvature.Fisher(
+            softmax, jnp.ones(3), jnp.ones((2, 3)), **trio
+        ).matrix(),
         "one input sum to",
     ),
     (
@@ -414,12 +419,14 @@ def test_an_outcome_of_probability_zero_counts_nothing_if_its_score_is_finite():
         jnp.where(jnp.arange(3) < 2, logits(w), -jnp.inf)
     )[y]
     two = lambda w, x, y: jax.nn.log_softmax(logits(w)[:2])[y]
-    at = lambda log_prob, count: curvature.fisher(
+    at = lambda log_prob, count: curvature.Fisher(
         log_prob, jnp.asarray([1.0, 2.0]), INPUTS, outcomes=jnp.arange(count)
-    )
+    ).matrix()
     assert np.allclose(at(three, 3), at(two, 2), rtol=1e-12)
     square = lambda w, x, y: jnp.log(jnp.stack([w[0] ** 2, 1 - w[0] ** 2]))[y]
-    found = curvature.fisher(square, jnp.zeros(1), INPUTS, outcomes=jnp.arange(2))
+    found = curvature.Fisher(
+        square, jnp.zeros(1), INPUTS, outcomes=jnp.arange(2)
+    ).matrix()
     assert np.isnan(found)
 
 

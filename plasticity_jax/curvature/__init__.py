@@ -15,9 +15,7 @@ from ._compensation import relaxation_rate as relaxation_rate
 from ._compensation import stationary_balance as stationary_balance
 from ._compensation import steady_state as steady_state
 from ._compensation import SteadyState as SteadyState
-from ._fisher import fisher as fisher
-from ._fisher import fisher_diagonal as fisher_diagonal
-from ._fisher import fisher_operator as fisher_operator
+from ._fisher import Fisher as Fisher
 from ._flat import arrays_of as arrays_of
 from ._gauss_newton import gauss_newton as gauss_newton
 from ._gauss_newton import gauss_newton_diagonal as gauss_newton_diagonal

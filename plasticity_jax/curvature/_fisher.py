@@ -15,8 +15,9 @@ $s_{xy} = \nabla \log p(y \mid x)$ (Martens 2020). Three matrices go by the name
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple, SupportsIndex
+from typing import Any, SupportsIndex
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -38,139 +39,141 @@ CHECKED = 64  # inputs at which probabilities are summed
 BLOCK_ENTRIES = 2**20  # scores held at once: 4 MiB in float32 stay in cache
 
 
-def fisher(
-    log_prob: LogProb,
-    params: PyTree,
-    inputs: PyTree,
-    *,
-    kind: str = "exact",
-    outcomes: PyTree = None,
-    targets: PyTree = None,
-    sample: Sample | None = None,
-    key: Key[Array, ""] | None = None,
-    samples: SupportsIndex = 1,
-) -> Matrix:
-    """Dense Fisher information over the raveled parameters.
+class Fisher(eqx.Module):
+    """The Fisher information of a model at `params`, over the raveled parameters.
 
     `log_prob(params, x, y)` takes one input and one outcome; every leaf of `inputs`
-    has the samples along its leading axis. See the module for the three kinds. All
-    scores of an input come from one vector-Jacobian product per outcome, then one
-    matrix product per block of inputs.
-    """
-    terms = _terms(
-        log_prob, params, inputs, kind, outcomes, targets, sample, key, samples
-    )
-    add = lambda scores: scores.T @ scores
-    return _sum_over_inputs(add, terms, params)
+    has the samples along its leading axis. See the module for the three kinds. Samples
+    are drawn once, here.
 
-
-def fisher_diagonal(
-    log_prob: LogProb,
-    params: PyTree,
-    inputs: PyTree,
-    *,
-    kind: str = "exact",
-    outcomes: PyTree = None,
-    targets: PyTree = None,
-    sample: Sample | None = None,
-    key: Key[Array, ""] | None = None,
-    samples: SupportsIndex = 1,
-) -> Vector:
-    """Exact diagonal of `fisher` with the same arguments, without its matrix."""
-    terms = _terms(
-        log_prob, params, inputs, kind, outcomes, targets, sample, key, samples
-    )
-    add = lambda scores: jnp.sum(scores**2, axis=0)
-    return _sum_over_inputs(add, terms, params)
-
-
-def fisher_operator(
-    log_prob: LogProb,
-    params: PyTree,
-    inputs: PyTree,
-    *,
-    kind: str = "exact",
-    outcomes: PyTree = None,
-    targets: PyTree = None,
-    sample: Sample | None = None,
-    key: Key[Array, ""] | None = None,
-    samples: SupportsIndex = 1,
-) -> lx.FunctionLinearOperator:
-    """`fisher` as a positive semidefinite operator on pytrees shaped like `params`.
-
-    A product costs a forward and a backward pass; samples are drawn once, here.
-    Build it inside the function that you `jit`, as `hessian_operator`.
-    """
-    terms = _terms(
-        log_prob, params, inputs, kind, outcomes, targets, sample, key, samples
-    )
-    arrays, function = arrays_of(
-        lambda params: jax.vmap(terms.log_probs, (None, 0, 0))(
-            params, inputs, terms.ys
-        ),
-        params,
-    )
-    log_probs, push = jax.linearize(function, arrays)
-    pull = jax.linear_transpose(push, arrays)
-    weights = terms.root_weights(log_probs) ** 2 / len(log_probs)
-    product = lambda direction: pull(weights * push(direction))[0]
-    tag = lx.positive_semidefinite_tag
-    return lx.FunctionLinearOperator(product, structure_of(arrays), tag)
-
-
-class _Terms(NamedTuple):
-    """The outcomes that each input is summed over, and their weights.
-
-    Square roots of weights, since their gradient stays finite where $p$ vanishes.
+        found = Fisher(log_prob, params, inputs, outcomes=jnp.arange(10))
+        found.matrix(), found.diagonal(), found.operator().mv(direction)
     """
 
-    log_probs: Callable[[Any, Any, PyTree], Float[Array, " outcome"]]
+    params: PyTree
     inputs: PyTree
     ys: PyTree  # every leaf: input, outcome, ...
+    log_probs: Callable[[Any, Any, PyTree], Float[Array, " outcome"]]
+    # Roots of the outcomes' weights: their gradient stays finite where p vanishes.
     root_weights: Callable[[Array], Array]
 
-
-def _terms(
-    log_prob: LogProb,
-    params: PyTree,
-    inputs: PyTree,
-    kind: str,
-    outcomes: PyTree,
-    targets: PyTree,
-    sample: Sample | None,
-    key: Key[Array, ""] | None,
-    samples: SupportsIndex,
-) -> _Terms:
-    one_of("kind", kind, KINDS)
-    count = check_lengths("inputs", inputs)
-    inputs, outcomes, targets = jax.tree.map(jnp.asarray, (inputs, outcomes, targets))
-    log_probs = jax.vmap(_scalar(log_prob), in_axes=(None, None, 0))
-    if kind == "exact":
-        _need(kind, outcomes=outcomes)
-        _check_outcomes(log_probs, params, inputs, outcomes)
-        ys = jax.tree.map(lambda y: jnp.broadcast_to(y, (count, *y.shape)), outcomes)
-        return _Terms(log_probs, inputs, ys, lambda log_p: jnp.exp(log_p / 2))
-    if kind == "empirical":
-        _need(kind, targets=targets)
-        if (length := check_lengths("targets", targets)) != count:
-            raise ValueError(f"`targets` must match the {count} inputs; got {length}.")
-        ys = jax.tree.map(lambda y: y[:, None], targets)
-        return _Terms(log_probs, inputs, ys, jnp.ones_like)
-    if key is None:
-        raise ValueError("`kind='sampled'` needs `key`; got None.")
-    draws = whole("samples", samples, 1)
-    if (outcomes is None) == (sample is None):
-        raise ValueError("`kind='sampled'` needs either `outcomes` or `sample`.")
-    keys = jr.split(key, (count, draws))
-    if sample is None:
-        _check_outcomes(log_probs, params, inputs, outcomes)
-        sample = lambda params, x, key: jax.tree.map(
-            lambda y: y[jr.categorical(key, log_probs(params, x, outcomes))], outcomes
+    def __init__(
+        self,
+        log_prob: LogProb,
+        params: PyTree,
+        inputs: PyTree,
+        *,
+        kind: str = "exact",
+        outcomes: PyTree = None,
+        targets: PyTree = None,
+        sample: Sample | None = None,
+        key: Key[Array, ""] | None = None,
+        samples: SupportsIndex = 1,
+    ) -> None:
+        one_of("kind", kind, KINDS)
+        count = check_lengths("inputs", inputs)
+        inputs, outcomes, targets = jax.tree.map(
+            jnp.asarray, (inputs, outcomes, targets)
         )
-    draw = jax.vmap(jax.vmap(sample, (None, None, 0)), (None, 0, 0))
-    ys = jax.lax.stop_gradient(draw(params, inputs, keys))
-    root = draws**-0.5
-    return _Terms(log_probs, inputs, ys, lambda log_p: jnp.full_like(log_p, root))
+        log_probs = jax.vmap(_scalar(log_prob), in_axes=(None, None, 0))
+        root_weights = jnp.ones_like
+        if kind == "exact":
+            _need(kind, outcomes=outcomes)
+            _check_outcomes(log_probs, params, inputs, outcomes)
+            repeat = lambda y: jnp.broadcast_to(y, (count, *y.shape))
+            ys = jax.tree.map(repeat, outcomes)
+            root_weights = lambda log_p: jnp.exp(log_p / 2)
+        elif kind == "empirical":
+            _need(kind, targets=targets)
+            if (length := check_lengths("targets", targets)) != count:
+                raise ValueError(
+                    f"`targets` must match the {count} inputs; got {length}."
+                )
+            ys = jax.tree.map(lambda y: y[:, None], targets)
+        else:
+            _need(kind, key=key)
+            draws = whole("samples", samples, 1)
+            if (outcomes is None) == (sample is None):
+                raise ValueError(
+                    "`kind='sampled'` needs either `outcomes` or `sample`."
+                )
+            keys = jr.split(key, (count, draws))
+            if sample is None:
+                _check_outcomes(log_probs, params, inputs, outcomes)
+                sample = _drawing(log_probs, outcomes)
+            draw = jax.vmap(jax.vmap(sample, (None, None, 0)), (None, 0, 0))
+            ys = jax.lax.stop_gradient(draw(params, inputs, keys))
+            root = draws**-0.5
+            root_weights = lambda log_p: jnp.full_like(log_p, root)
+        self.params, self.inputs, self.ys = params, inputs, ys
+        self.log_probs, self.root_weights = log_probs, root_weights
+
+    def matrix(self) -> Matrix:
+        """The dense matrix.
+
+        All scores of an input come from one vector-Jacobian product per outcome, then
+        one matrix product per block of inputs.
+        """
+        return self._sum(lambda scores: scores.T @ scores)
+
+    def diagonal(self) -> Vector:
+        """The exact diagonal, without the matrix."""
+        return self._sum(lambda scores: jnp.sum(scores**2, axis=0))
+
+    def operator(self) -> lx.FunctionLinearOperator:
+        """A positive semidefinite operator on pytrees shaped like `params`.
+
+        A product costs a forward and a backward pass. Build it inside the function that
+        you `jit`, as `hessian_operator`.
+        """
+        everywhere = jax.vmap(self.log_probs, (None, 0, 0))
+        arrays, function = arrays_of(
+            lambda params: everywhere(params, self.inputs, self.ys), self.params
+        )
+        log_probs, push = jax.linearize(function, arrays)
+        pull = jax.linear_transpose(push, arrays)
+        weights = self.root_weights(log_probs) ** 2 / len(log_probs)
+        product = lambda direction: pull(weights * push(direction))[0]
+        tag = lx.positive_semidefinite_tag
+        return lx.FunctionLinearOperator(product, structure_of(arrays), tag)
+
+    def _sum(self, add: Callable[[Float[Array, "term w"]], Array]) -> Array:
+        """The mean over inputs of `add(weighted scores)`, summed a block at a time."""
+        arrays, _ = arrays_of(lambda params: params, self.params)
+        flat, unravel = ravel_pytree(arrays)
+        count, outcomes = jax.tree.leaves(self.ys)[0].shape[:2]
+        blocks = math.ceil(count * outcomes * flat.size / BLOCK_ENTRIES)
+        size = math.ceil(count / min(blocks, count))
+
+        def scores(x: Any, y: Any, present: Array) -> Float[Array, "outcome w"]:
+            _, function = arrays_of(lambda p: self.log_probs(p, x, y), self.params)
+            log_p, pull = jax.vjp(lambda flat: function(unravel(flat)), flat)
+            jacobian = jax.vmap(pull)(jnp.eye(outcomes, dtype=log_p.dtype))[0]
+            root = jnp.where(present, self.root_weights(log_p), 0)
+            return root[:, None] * jacobian
+
+        def block(total: Array, start: Array) -> tuple[Array, None]:
+            index = start + jnp.arange(size)  # the last repeats inputs, weighted zero
+            x, y = jax.tree.map(lambda a: a[index % count], (self.inputs, self.ys))
+            rows = jax.vmap(scores)(x, y, index < count)
+            return total + add(rows.reshape(-1, flat.size)), None
+
+        empty = jax.eval_shape(add, jax.ShapeDtypeStruct((size, flat.size), flat.dtype))
+        starts = jnp.arange(0, count, size)
+        total, _ = jax.lax.scan(block, jnp.zeros(empty.shape, empty.dtype), starts)
+        return total / count
+
+
+def _drawing(
+    log_probs: Callable[[Any, Any, PyTree], Array], outcomes: PyTree
+) -> Sample:
+    """Draws one of the outcomes."""
+
+    def sample(params: Any, x: Any, key: Key[Array, ""]) -> PyTree:
+        drawn = jr.categorical(key, log_probs(params, x, outcomes))
+        return jax.tree.map(lambda y: y[drawn], outcomes)
+
+    return sample
 
 
 def _scalar(log_prob: LogProb) -> LogProb:
@@ -212,35 +215,6 @@ def _check_outcomes(
             "`outcomes` must list all outcomes, and `log_prob` be the logarithm of a "
             f"probability; the probabilities of one input sum to {wrong[0]:.4g}."
         )
-
-
-def _sum_over_inputs(
-    add: Callable[[Float[Array, "term w"]], Array], terms: _Terms, params: PyTree
-) -> Array:
-    """The mean over inputs of `add(weighted scores)`, summed a block at a time."""
-    arrays, _ = arrays_of(lambda params: params, params)
-    flat, unravel = ravel_pytree(arrays)
-    count, outcomes = jax.tree.leaves(terms.ys)[0].shape[:2]
-    blocks = math.ceil(count * outcomes * flat.size / BLOCK_ENTRIES)
-    size = math.ceil(count / min(blocks, count))
-
-    def scores(x: Any, y: Any, present: Array) -> Float[Array, "outcome w"]:
-        _, function = arrays_of(lambda params: terms.log_probs(params, x, y), params)
-        log_p, pull = jax.vjp(lambda flat: function(unravel(flat)), flat)
-        jacobian = jax.vmap(pull)(jnp.eye(outcomes, dtype=log_p.dtype))[0]
-        root = jnp.where(present, terms.root_weights(log_p), 0)
-        return root[:, None] * jacobian
-
-    def block(total: Array, start: Array) -> tuple[Array, None]:
-        index = start + jnp.arange(size)  # the last block repeats inputs, weighted zero
-        x, y = jax.tree.map(lambda a: a[index % count], (terms.inputs, terms.ys))
-        rows = jax.vmap(scores)(x, y, index < count)
-        return total + add(rows.reshape(-1, flat.size)), None
-
-    empty = jax.eval_shape(add, jax.ShapeDtypeStruct((size, flat.size), flat.dtype))
-    starts = jnp.arange(0, count, size)
-    total, _ = jax.lax.scan(block, jnp.zeros(empty.shape, empty.dtype), starts)
-    return total / count
 
 
 def _need(kind: str, **arguments: Any) -> None:

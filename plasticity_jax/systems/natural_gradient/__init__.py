@@ -32,7 +32,7 @@ specification, the object that computes it, and the test that holds it to accoun
 | T9 mean-field learning curves | `mean_field` | verify, experiment `fig3f` |
 | T10 variance law | `single_theory.variance_law` | verify |
 | T11 homosynaptic and heterosynaptic change | `single_theory.heterosynaptic_ratio` | verify |
-| T12 additivity (Eqs. 52, 61, 62, 125-129) | `curvature.fisher` | verify |
+| T12 additivity (Eqs. 52, 61, 62, 125-129) | `curvature.Fisher` | verify |
 | Figs. 1, 8 | experiment `fig1` | `test_experiments` |
 | Fig. 3B-C, 3D-E, 3F | experiments `fig3bc`, `fig3de`, `fig3f` | `test_experiments` |
 | Figs. 4, 5, 7 | experiments `fig4`, `fig5`, `fig7` | `test_experiments` |

@@ -22,7 +22,7 @@ specification, the object that computes it, and the test that holds it to accoun
 | sparsity over neurons, rank correlation | `measure.important_counts`, `measure.kolmogorov_smirnov`, `measure.rank_correlation`, `measure.shuffled_counts` | `test_presynaptic_energy` |
 | T1 moments, implicit regulariser | `theory.over_masks`, `theory.release_variance`, `theory.expected_square_loss`, `theory.square_loss_slopes` | verify |
 | T2, T3 chain rule, unbiased gradient | `theory.explicit_step`, `theory.over_masks` | verify |
-| T4 Fisher information (Eqs. 9, 10) | `theory.layer_fisher`, `theory.batch_square`, `curvature.fisher_diagonal` | verify |
+| T4 Fisher information (Eqs. 9, 10) | `theory.layer_fisher`, `theory.batch_square`, `curvature.Fisher` | verify |
 | T5 probability of an up step (Eqs. 11, 12) | `theory.up_probability`, `theory.up_slope`, `theory.turning_deviation`, `theory.up_probability_laplace`, `theory.up_probability_sparse` | verify |
 | T6 one synapse as a chain | `chain.law_after`, `chain.frozen_shares`, `chain.freezing_time`, `chain.phase_diagram` | verify |
 | T7, T8 shortest freezing time, plasticity floor | `theory.fewest_steps`, `theory.plasticity_range`, `theory.plasticity_after` | verify |

@@ -13,7 +13,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, Key
 
 from ... import Scalar
-from ...curvature import fisher_diagonal
+from ...curvature import Fisher
 from ...measure import mutual_information
 from ...synapses import Stochastic, uniform_probability, Weights
 from ...tasks import standardised
@@ -141,11 +141,7 @@ def fisher(network: Trained, kind: str) -> Float[Array, " synapse"]:
         logits = eqx.combine(weights, network.rest)(image)
         return jax.nn.log_softmax(logits)[label] * known(label, count, logits.dtype)
 
-    if kind == "empirical":
-        return fisher_diagonal(
-            log_prob, strengths(network), images, kind=kind, targets=labels
-        )
-    outcomes = jnp.arange(count, dtype=labels.dtype)
-    return fisher_diagonal(
-        log_prob, strengths(network), images, kind=kind, outcomes=outcomes
-    )
+    given: dict[str, Any] = {"targets": labels}
+    if kind != "empirical":
+        given = {"outcomes": jnp.arange(count, dtype=labels.dtype)}
+    return Fisher(log_prob, strengths(network), images, kind=kind, **given).diagonal()

@@ -14,7 +14,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, Key
 
 from ... import Scalar, simulate, State, System
-from ...curvature import fisher_diagonal
+from ...curvature import Fisher
 from ...synapses import Weights
 from ...tasks import batch_orders, ImageBatches, standardised, task_shares
 from .config import build, Config, PAIRS, release_of, Source, statistics
@@ -186,7 +186,7 @@ def remember(
     def log_prob(weights: Weights, image: Array, label: Array) -> Scalar:
         return jax.nn.log_softmax(eqx.combine(weights, rest)(image))[label]
 
-    flat = fisher_diagonal(log_prob, weights, images, outcomes=outcomes)
+    flat = Fisher(log_prob, weights, images, outcomes=outcomes).diagonal()
     diagonal = ravel_pytree(weights)[1](flat)
     elastic: Any = system.rules["memory"]
     if config.online:

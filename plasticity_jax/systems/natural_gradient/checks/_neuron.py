@@ -13,7 +13,7 @@ from .... import Scalar
 from ....circuits import input_moments, RectifiedQuadratic, Sigmoid, SynapticKernel
 from ....curvature import (
     Coefficients,
-    fisher,
+    Fisher,
     fisher_density,
     glm_coefficients,
     glm_fisher,
@@ -225,7 +225,7 @@ def _bin_checks() -> Iterator[Check]:
     for dt in (BIN, 10 * BIN):
         name = f"bins of {1000 * dt:.3g} ms"
         want = _bin_fisher(weights, x, dt)
-        got = fisher(_log_prob(dt), weights, x, outcomes=outcomes)
+        got = Fisher(_log_prob(dt), weights, x, outcomes=outcomes).matrix()
         yield exact(f"Fisher matrix of spikes in {name}", "T1, Eqs. 61-67", got, want)
         cost = lambda w, dt=dt: theory.divergence(transfer, w, weights, x, dt)
         got = hessian(cost, weights)
@@ -261,7 +261,7 @@ def _additivity(weights: Vector, x: Array, later: Array) -> Iterator[Check]:
     log_prob = _log_prob(dt)
     both = lambda w, xs, ys: log_prob(w, xs[0], ys[0]) + log_prob(w, xs[1], ys[1])
     pairs = jnp.asarray([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
-    got = fisher(both, weights, jnp.stack([x, later], axis=1), outcomes=pairs)
+    got = Fisher(both, weights, jnp.stack([x, later], axis=1), outcomes=pairs).matrix()
     want = _bin_fisher(weights, x, dt) + _bin_fisher(weights, later, dt)
     yield exact("Fisher matrix of two bins is the sum", "Eqs. 125-129", got, want)
     draws = 20_000

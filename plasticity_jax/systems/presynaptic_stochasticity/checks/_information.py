@@ -19,7 +19,7 @@ from scipy.stats import spearmanr
 from .... import Scalar, simulate
 from ...._arguments import real
 from ....circuits import PosteriorNetwork
-from ....curvature import fisher, fisher_diagonal
+from ....curvature import Fisher
 from ....experiment import always, Check, exact, expectation
 from ....rules import BayesianDescent
 from .. import theory
@@ -77,7 +77,7 @@ def _information(
     outcomes = jnp.arange(SIZES[-1], dtype=jnp.int32)
     flat, shape = ravel_pytree(weights)
     log_prob = lambda w, x, y: jax.nn.log_softmax(logits(w, x))[y]
-    matrix = fisher(log_prob, weights, images, outcomes=outcomes)
+    matrix = Fisher(log_prob, weights, images, outcomes=outcomes).matrix()
     bend = jax.hessian(lambda w, x, y: -log_prob(shape(w), x, y))
 
     def own(image: Pixels) -> Array:
@@ -268,7 +268,9 @@ def _learned(data: Any, key: Key[Array, ""]) -> tuple[list[Array], list[Array]]:
     images, labels = images.reshape(-1, images.shape[-1]), labels.reshape(-1)
     loss = CrossEntropy(rest)
     log_prob = lambda w, x, y: -loss(w, (x[None], y[None]))
-    flat = fisher_diagonal(log_prob, strength, images, kind="empirical", targets=labels)
+    flat = Fisher(
+        log_prob, strength, images, kind="empirical", targets=labels
+    ).diagonal()
     information = ravel_pytree(strength)[1](flat)
     still = jax.tree.map(jnp.zeros_like, strength)
     wide = jax.tree.map(jnp.ones_like, strength)
