@@ -141,8 +141,8 @@ def test_a_control_is_the_plan_with_other_values():
         changed(gian=0.0)(PLAN)
     with pytest.raises(ValueError, match=r"`gain`.*'x'"):
         changed(gain="x")(PLAN)
-    pair = PLAN._replace(grid={("gain", "offset"): (np.ones(2), np.ones(2))})
-    with pytest.raises(ValueError, match=r"\['gain'\] share the axis"):
+    pair = PLAN._replace(grid={"both": {"gain": np.ones(2), "offset": np.ones(2)}})
+    with pytest.raises(ValueError, match=r"\['gain'\]: on the axis 'both'"):
         changed(gain=0.0)(pair)
 
 

@@ -6,6 +6,7 @@ import math
 import jax
 import pytest
 
+from plasticity_jax._sweep._config import checked_grid
 from plasticity_jax.experiment._experiment import perform
 from plasticity_jax.experiment._plan import load_plan, presets
 from plasticity_jax.experiment._verdict import judge
@@ -77,12 +78,9 @@ def test_every_preset_is_valid(named):
     assert {"smoke", "small", "paper"} <= set(presets(named.path))
     for preset in presets(named.path):
         plan = load_plan(named.experiment.config, named.path, preset)
-        for fields, values in plan.grid.items():
-            names = (fields,) if isinstance(fields, str) else fields
-            axes = (values,) if isinstance(fields, str) else values
-            for name, axis in zip(names, axes, strict=True):
-                ends = dataclasses.replace(plan.config, **{name: max(axis)})
-                assert ends is not None
+        for axis in checked_grid("grid", plan.config, plan.grid):
+            ends = dict(zip(axis.fields, map(max, axis.values), strict=True))
+            assert dataclasses.replace(plan.config, **ends) is not None
 
 
 def test_every_parameter_file_belongs_to_an_experiment():

@@ -9,7 +9,7 @@ from hypothesis import given, HealthCheck, settings
 from hypothesis import strategies as st
 
 from plasticity_jax import cli, systems
-from plasticity_jax._sweep._sweep import _axes
+from plasticity_jax._sweep._config import checked_grid
 from plasticity_jax.experiment._plan import load_plan, presets
 
 
@@ -41,7 +41,7 @@ class AcceptedError(Exception):
 
 
 def refuse_to_compute(experiment, plan, **options):
-    _axes(plan.config, plan.grid)
+    checked_grid("grid", plan.config, plan.grid)
     raise AcceptedError
 
 

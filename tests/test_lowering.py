@@ -14,14 +14,15 @@ import sys
 import equinox as eqx, jax, jax.random as jr, numpy as np
 from plasticity_jax.experiment import load_plan
 from plasticity_jax._sweep._lanes import Lanes, map_lanes
-from plasticity_jax._sweep._sweep import _axes
+from plasticity_jax._sweep._config import checked_grid
 from plasticity_jax.systems import experiments
 
 def structure(plan):
     return jax.tree.structure(plan.config), list(plan.grid)
 
 def lower(experiment, plan):
-    run, axes = experiment.runs_of(plan.config), _axes(plan.config, plan.grid)
+    run = experiment.runs_of(plan.config)
+    axes = checked_grid("grid", plan.config, plan.grid)
     lanes = Lanes.of(run, plan.config, axes, jr.split(jr.key(0), 2))
     arrays, rest = eqx.partition(lanes.batch(np.zeros(3, int)), eqx.is_array)
     whole = lambda arrays: map_lanes.__wrapped__(*eqx.combine(arrays, rest))

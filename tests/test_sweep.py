@@ -83,9 +83,11 @@ def test_seeds_are_paired_across_points():
 
 
 def test_zipped_fields_share_an_axis():
-    data = quiet({("gain", "noise"): ([0.1, 0.5], [2.0, 3.0]), "offset": [0.0, 1.0]})
-    assert data["last"].dims == ("gain_noise", "offset", "seed")
-    assert data.noise.dims == ("gain_noise",)
+    data = quiet(
+        {"both": {"gain": [0.1, 0.5], "noise": [2.0, 3.0]}, "offset": [0.0, 1.0]}
+    )
+    assert data["last"].dims == ("both", "offset", "seed")
+    assert data.noise.dims == ("both",)
     here = walk(Walk(gain=0.5, noise=3.0, offset=1.0), KEYS[1])["last"]
     assert np.allclose(data["last"].values[1, 1, 1], here, rtol=1e-12)
 
@@ -196,14 +198,21 @@ def test_progress_is_plain_lines_without_a_terminal(capsys):
     [
         ({"gian": [0.1]}, "unknown field 'gian'.*Did you mean 'gain'"),
         ({"steps": [1, 2]}, "'steps' is structural"),
-        ({("gain", "noise"): ([0.1, 0.2], [1.0])}, "differ in length"),
-        ({("gain", "noise"): ([0.1, 0.2],)}, "one array for each"),
+        ({"both": {"gain": [0.1, 0.2], "noise": [1.0]}}, "differ in length"),
+        ({"both": {"gain": [0.1, 0.2], "nois": [1.0]}}, "unknown field 'nois'"),
+        ({"both": {}}, "'both' must share out fields"),
+        ({"gain": {"gain": [1.0], "noise": [1.0]}}, "a name of its own"),
+        ({"a b": {"gain": [1.0], "noise": [1.0]}}, "a name of its own"),
+        ({("gain", "noise"): ([0.1], [1.0])}, "an axis has a name"),
         ({"gain": []}, "non-empty"),
         ({"gain": [[0.1, 0.2]]}, "1-D"),
         ({"gain": ["a"]}, "numbers"),
         ({"gain": [0.1, float("nan")]}, "not finite"),
         ({"noise": [1.0, -1.0]}, "`noise` must lie in"),
-        ({"gain": [0.1], ("gain", "noise"): ([0.1], [1.0])}, "more than one axis"),
+        (
+            {"gain": [0.1], "both": {"gain": [0.1], "noise": [1.0]}},
+            "more than one axis",
+        ),
     ],
 )
 def test_a_bad_grid_is_refused_before_anything_is_compiled(grid, message):

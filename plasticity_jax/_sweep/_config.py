@@ -5,7 +5,7 @@ import numbers
 import types
 import typing
 from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import equinox as eqx
 import jax
@@ -267,51 +267,53 @@ def _printed(value: Any) -> str:
 # --- grids ----------------------------------------------------------------------------
 
 
-def checked_grid(
-    where: str, config: Any, grid: Any
-) -> list[tuple[tuple[str, ...], tuple[np.ndarray, ...]]]:
-    """The axes of a grid, each its fields and their values, checked against a config.
+class Axis(NamedTuple):
+    """Fields of a config that share an axis of the grid, and the values of each."""
+
+    name: str
+    fields: tuple[str, ...]
+    values: tuple[np.ndarray, ...]
+
+
+def checked_grid(where: str, config: Any, grid: Any) -> list[Axis]:
+    """The axes of a grid, checked against a config.
 
     Raises `ValueError`, beginning with `where`, for fields that are unknown, structural
     or no single number, or stand in two axes, for values that `axis_values` refuses,
-    for shared axes of unequal length, and for points outside the config's ranges.
+    for shared axes of unequal length or called like a field, and for points outside the
+    config's ranges.
     """
     known = _fields_of(where, config)
     choices = [name for name, field in known.items() if not structural(field)]
     if not isinstance(grid, Mapping):
         raise ValueError(f"{where}: a grid is a table of axes; got {shown(grid)}.")
     axes = []
-    for key, values in grid.items():
-        fields = (key,) if isinstance(key, str) else key
-        rows = (values,) if isinstance(key, str) else values
-        named = isinstance(fields, tuple) and all(isinstance(f, str) for f in fields)
-        if not named or not fields:
+    for name, given in grid.items():
+        if not isinstance(name, str):
+            raise ValueError(f"{where}: an axis has a name; got {shown(name)}.")
+        rows = given if isinstance(given, Mapping) else {name: given}
+        for field in rows:
+            if field not in known:
+                hint = nearest(str(field), choices)
+                raise ValueError(f"{where}: unknown field '{field}'.{hint}")
+            _check_axis(where, known[field], getattr(config, field), choices)
+        if isinstance(given, Mapping) and (name in known or not name.isidentifier()):
             raise ValueError(
-                f"{where}: an axis is the name of a field or a tuple of names; "
-                f"got {shown(key)}."
+                f"{where}: fields that share an axis give it a name of its own, like "
+                f"`rates`; got '{name}' for {list(rows)}."
             )
-        if not isinstance(rows, tuple | list | np.ndarray) or len(fields) != len(rows):
-            raise ValueError(
-                f"{where}: {len(fields)} fields {fields} share an axis; give one array "
-                f"for each; got {shown(rows)}."
-            )
-        for name in fields:
-            if name not in known:
-                hint = nearest(name, choices)
-                raise ValueError(f"{where}: unknown field '{name}'.{hint}")
-            _check_axis(where, known[name], getattr(config, name), choices)
-        pairs = zip(fields, rows, strict=True)
-        checked = [axis_values(f"{where}: '{f}'", row) for f, row in pairs]
-        if len({len(x) for x in checked}) > 1:
-            lengths = {f: len(x) for f, x in zip(fields, checked, strict=True)}
+        values = [axis_values(f"{where}: '{f}'", row) for f, row in rows.items()]
+        if len(lengths := {f: len(x) for f, x in zip(rows, values, strict=True)}) == 0:
+            raise ValueError(f"{where}: '{name}' must share out fields; got none.")
+        if len(set(lengths.values())) > 1:
             raise ValueError(f"{where}: zipped axes differ in length: {lengths}.")
-        axes.append((fields, tuple(checked)))
-    used = [name for fields, _ in axes for name in fields]
-    if repeated := {name for name in used if used.count(name) > 1}:
+        axes.append(Axis(name, tuple(rows), tuple(values)))
+    used = [field for axis in axes for field in axis.fields]
+    if repeated := {field for field in used if used.count(field) > 1}:
         raise ValueError(f"{where}: {sorted(repeated)} appear in more than one axis.")
-    for fields, rows in axes:
-        for point in zip(*rows, strict=True):  # the config's own range checks
-            values = dict(zip(fields, point, strict=True))
+    for axis in axes:
+        for point in zip(*axis.values, strict=True):  # the config's own range checks
+            values = dict(zip(axis.fields, point, strict=True))
             found = _replaced(where, config, values)
             for name, value in values.items():
                 kept = getattr(found, name)

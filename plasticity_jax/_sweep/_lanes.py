@@ -7,7 +7,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -19,6 +19,7 @@ from jaxtyping import Array, Key
 
 from .._arguments import shape_of
 from .._random import check_threefry
+from ._config import Axis
 from ._identity import identity_of
 from ._store import Results
 
@@ -27,14 +28,6 @@ Run = Callable[[Any, Key[Array, ""]], Mapping[str, Array]]
 # On a CPU these wait for threads of XLA's pool, which another batch in flight may hold
 # while it waits for the same: programs that use them take turns.
 USES_POOL = re.compile(r" fft\(|lapack_|blas_")
-
-
-class Axis(NamedTuple):
-    """Fields of a config that share an axis of the grid, and the values of each."""
-
-    name: str
-    fields: tuple[str, ...]
-    values: tuple[np.ndarray, ...]
 
 
 @eqx.filter_jit  # on a module-level function: a closure would compile at every call

@@ -18,9 +18,9 @@ from jaxtyping import Array, Key
 
 from .._arguments import check_takes, folder, nearest, whole, with_array_leaves
 from .._version import __version__
-from ._config import checked_grid, to_toml
+from ._config import Axis, checked_grid, to_toml
 from ._identity import values_of
-from ._lanes import Axis, Lanes, map_lanes, reads_of
+from ._lanes import Lanes, map_lanes, reads_of
 from ._lanes import Run as Run
 from ._progress import Progress
 from ._store import open_store
@@ -49,10 +49,10 @@ def sweep(
 ) -> "xarray.Dataset":
     """`run(config, key) -> dict` on a grid of fields of `config`, for every key.
 
-    `grid` maps a field to a 1-D array; a tuple of fields, mapped to a tuple of arrays
-    of equal length, shares one axis. All points see the same `keys`, so differences
-    between points are paired. Result: dims are the grid's fields (a shared axis is
-    called by its fields joined by `_`), `seed`, then the observable's own, named
+    `grid` maps a field to a 1-D array; fields that share an axis are a mapping of them
+    to arrays of equal length, under a name of the axis: `{"rates": {"low": [5, 10],
+    "high": [20, 20]}}`. All points see the same `keys`, so differences between points
+    are paired. Result: dims are the axes, `seed`, then the observable's own, named
     through `dims`; a boolean `diverged` marks runs that hold a NaN or an infinity;
     attributes say how to repeat it.
 
@@ -91,7 +91,7 @@ def sweep(
             "`executor` must be a concurrent.futures.Executor, such as Dask's "
             f"client.get_executor(); got {type(executor).__name__}."
         )
-    axes = _axes(config, grid)
+    axes = checked_grid("grid", config, grid)
     shape = tuple(len(axis.values[0]) for axis in axes)
     several = _several(devices)
     lanes = Lanes.of(run, config, axes, keys, several)
@@ -170,14 +170,6 @@ def _checked(config: Any) -> eqx.Module:
                 "config after choosing the precision (jax_enable_x64)."
             )
     return with_array_leaves(config)
-
-
-def _axes(config: Any, grid: Mapping[Any, Any]) -> list[Axis]:
-    """The grid, checked against the config before anything is compiled."""
-    return [
-        Axis("_".join(fields), fields, values)
-        for fields, values in checked_grid("grid", config, grid)
-    ]
 
 
 def _labels(

@@ -15,7 +15,7 @@ from .._sweep._config import checked_grid, shown, updated
 HEADER = {"experiment": str, "from_preset": str, "x64": bool}  # keys above the tables
 WORDS = {str: "a text", bool: "true or false"}
 MOST = 1_000_000  # seeds, and points of a span: more is a slip of the pen
-Grid = dict[Any, Any]  # field or tuple of fields -> 1-D array or tuple of 1-D arrays
+Grid = dict[str, Any]  # axis -> 1-D array of its field, or fields -> 1-D arrays
 
 
 class Plan(NamedTuple):
@@ -32,13 +32,15 @@ class Plan(NamedTuple):
 
 def plan_grid(where: str, config: Any, grid: Any) -> Grid:
     """A grid, checked, as a plan holds it: see `checked_grid`."""
-    axes: Grid = {}
-    for fields, rows in checked_grid(where, config, grid):
-        if len(fields) == 1:
-            axes[fields[0]] = rows[0]
-        else:
-            axes[fields] = rows
-    return axes
+    return {
+        name: values[0] if fields == (name,) else dict(zip(fields, values, strict=True))
+        for name, fields, values in checked_grid(where, config, grid)
+    }
+
+
+def fields_of(axis: str, values: Any) -> list[str]:
+    """The fields of an axis of a plan's grid."""
+    return list(values) if isinstance(values, dict) else [axis]
 
 
 def seed_count(where: str, value: Any) -> int:
@@ -81,8 +83,8 @@ def read_tables(path: str | Path) -> dict[str, Any]:
 def load_plan(kind: Any, path: str | Path, preset: str | None) -> Plan:
     """The sweep of a TOML file: table `[common]` overridden by the table `[preset]`.
 
-    A table holds fields of `kind`, `seeds`, and a sub-table `grid` whose keys are
-    fields (several, joined by `,`, share one axis) and whose values are lists. Without
+    A table holds fields of `kind`, `seeds`, and a sub-table `grid` of fields and lists;
+    in it fields that share an axis are a sub-table, named as the axis is. Without
     `preset` only `[common]` is read. Raises `ValueError` on unknown keys and presets,
     on values and axes that `updated` and `checked_grid` refuse, and on a file for
     double precision (`x64 = true`) while JAX computes in single.
@@ -108,10 +110,7 @@ def load_plan(kind: Any, path: str | Path, preset: str | None) -> Plan:
         )
     seeds = seed_count(path.name, seeds)
     config = updated(_made(kind, path.name), table, path.name)
-    named = {_fields(key): values for key, values in grid.items()}
-    if len(named) < len(grid):
-        raise ValueError(f"{path.name}: grid: an axis stands twice: {list(grid)}.")
-    axes = plan_grid(f"{path.name}: grid", config, named)
+    axes = plan_grid(f"{path.name}: grid", config, grid)
     origin = tables.get("from_preset")  # of the file that this one was written from
     return Plan(config, axes, seeds, preset or origin)
 
@@ -132,11 +131,6 @@ def presets(path: str | Path) -> list[str]:
     return [k for k in read_tables(path) if k not in (*HEADER, "common")]
 
 
-def _fields(key: str) -> str | tuple[str, ...]:
-    names = [part.strip() for part in key.split(",")]
-    return tuple(names) if len(names) > 1 else names[0]
-
-
 CHANGED = ", changed"  # a preset of which the command line changed something
 
 
@@ -146,7 +140,7 @@ def overridden(
     """The plan with the command line's `--set`, `--grid` and `--seeds`."""
     changes = _once("--set", map(_setting, settings))
     grid = {**plan.grid, **_once("--grid", map(_axis, axes))}
-    swept = [name for key in grid for name in ([key] if isinstance(key, str) else key)]
+    swept = [field for axis, x in grid.items() for field in fields_of(axis, x)]
     for name in changes:
         if name in swept:
             raise ValueError(f"--set {name}: it is an axis of the grid; use --grid.")
@@ -174,9 +168,8 @@ def changed(*, seeds: int | None = None, **fields: Any) -> Callable[[Plan], Plan
     """A control: the plan with other values of some fields, and at most `seeds` seeds.
 
     A value may be a function of the config. A field that is an axis of the grid leaves
-    it. Raises `ValueError`, when the plan is
-    made, for a field or a value that the config does not take, and for a field that
-    shares its axis with others.
+    it. Raises `ValueError`, when the plan is made, for a field or a value that the
+    config does not take, and for a field that shares its axis with others.
 
         control = changed(rule="noise", seeds=2)
     """
@@ -185,11 +178,9 @@ def changed(*, seeds: int | None = None, **fields: Any) -> Callable[[Plan], Plan
         values = {k: x(plan.config) if callable(x) else x for k, x in fields.items()}
         config = updated(plan.config, values, "changed")
         grid = {axis: x for axis, x in plan.grid.items() if axis not in fields}
-        for axis in grid:
-            if isinstance(axis, tuple) and not fields.keys().isdisjoint(axis):
-                raise ValueError(
-                    f"changed: {list(fields)} share the axis {list(axis)}."
-                )
+        for axis, x in grid.items():
+            if not fields.keys().isdisjoint(fields_of(axis, x)):
+                raise ValueError(f"changed: {list(fields)}: on the axis '{axis}'.")
         most = plan.seeds if seeds is None else seeds
         return Plan(config, grid, min(plan.seeds, most), plan.preset)
 

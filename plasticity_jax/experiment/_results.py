@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, TYPE_CHECKING
 
+import jax
 import numpy as np
 
 from .._sweep._config import to_table
@@ -57,10 +58,7 @@ def write_results(
     """
     import tomli_w
 
-    grid = {
-        ",".join(k) if isinstance(k, tuple) else k: np.asarray(v).tolist()
-        for k, v in plan.grid.items()
-    }
+    grid = jax.tree.map(lambda x: np.asarray(x).tolist(), plan.grid)
     table = {**to_table(plan.config), "seeds": plan.seeds}
     if grid:
         table["grid"] = grid
