@@ -23,10 +23,7 @@ from turns import print_machine, spent
 from plasticity_jax._sweep._sweep import sweep
 from plasticity_jax.experiment._plan import load_plan, Plan
 from plasticity_jax.systems.optimal_plasticity.config import Config
-from plasticity_jax.systems.optimal_plasticity.experiments.steady import (
-    DIMS,
-    steady_state,
-)
+from plasticity_jax.systems.optimal_plasticity.experiments.steady import steady_state
 
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "optimal_plasticity"
@@ -66,7 +63,7 @@ def measure(name: str, steps: int | None, repeat: bool) -> None:
         compiled.clear()
 
         def run(each: Plan = each, keys: jax.Array = keys, to: list = results) -> None:
-            options = {"dims": DIMS, "progress": False}
+            options = {"dims": {"course": ("stretch",)}, "progress": False}
             to.append(sweep(steady_state, each.config, each.grid, keys, **options))
 
         wall, cpu = spent(run)

@@ -17,7 +17,8 @@ from by_hand import numpy_run
 from limits import print_limits
 from turns import cpu_ratio, in_turns, median, print_machine, Program
 
-from plasticity_jax._sweep import _lanes, _sweep
+from plasticity_jax._sweep._config import checked_grid
+from plasticity_jax._sweep._lanes import Lanes, map_lanes
 from plasticity_jax.systems.optimal_plasticity.config import Config
 from plasticity_jax.systems.optimal_plasticity.experiments.steady import steady_state
 
@@ -30,8 +31,9 @@ BY_HAND, LOOP = "NumPy, one run", "loop over jitted runs"
 def step_costs(config: Config) -> float:
     """Print a row for each way to compute the runs; least CPU seconds per step."""
     values = np.linspace(0.1, 2.5, max(SIZES))
-    axes, keys = _sweep._axes(config, {"ratio": values}), jr.split(jr.key(0), 1)
-    lanes = _lanes.Lanes.of(steady_state, config, axes, keys)
+    axes = checked_grid("grid", config, {"ratio": values})
+    keys = jr.split(jr.key(0), 1)
+    lanes = Lanes.of(steady_state, config, axes, keys)
     single = eqx.filter_jit(steady_state)
     points = [dataclasses.replace(config, ratio=r) for r in values[:LOOPED]]
     programs: dict[str, Program] = {
@@ -43,7 +45,7 @@ def step_costs(config: Config) -> float:
         name, batch = f"batch of {size}", lanes.batch(np.arange(size))
         before, memory = lanes.compile_seconds, lanes.compile(size)
         notes[name] = f"{lanes.compile_seconds - before:12.1f}{memory >> 10:13}"
-        programs[name] = lambda batch=batch: _lanes.map_lanes(*batch)
+        programs[name] = lambda batch=batch: map_lanes(*batch)
         runs[name] = size
     losses = programs[BY_HAND](), float(single(config, keys[0])["loss"])
     print(f"\n{config.sizes}, {config.samples} samples, {config.steps} steps; ", end="")

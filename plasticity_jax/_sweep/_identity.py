@@ -13,7 +13,6 @@ import builtins
 import copyreg
 import dataclasses
 import functools
-import hashlib
 import logging
 import os
 import sys
@@ -32,6 +31,7 @@ from jax.core import Tracer
 from ._reach import (
     attribute,
     attributes,
+    digest,
     fields,
     has_slots,
     IMPORT,
@@ -42,6 +42,7 @@ from ._reach import (
     OWN,
     references,
     UNREAD,
+    unseen,
 )
 
 
@@ -50,19 +51,12 @@ COMPILED = ("PjitFunction", "_JitWrapper")
 CHECKING = ("jaxtyping", "beartype")
 NUMBERS: tuple[Any, ...] = (int, float, complex, bytes, str)
 TYPES = (types.GenericAlias, types.UnionType)  # annotations, which compute nothing
-READERS = {  # of libraries: what they return, a store cannot see
+READERS = {  # of libraries: what they return, or reach, a store cannot see
     *("open", "load", "loadtxt", "genfromtxt", "fromfile", "memmap", "loadmat"),
-    *(
-        "read_csv",
-        "read_table",
-        "read_excel",
-        "read_parquet",
-        "read_hdf",
-        "read_pickle",
-    ),
-    *("open_dataset", "open_dataarray", "open_zarr", "load_dataset", "imread"),
-    *("tree_deserialise_leaves", "getenv", "getline", "getlines", "input"),
-    *("eval", "exec", "globals", "__import__", "import_module"),  # what they reach
+    *("read_csv", "read_table", "read_excel", "read_parquet", "read_hdf"),
+    *("read_pickle", "open_dataset", "open_dataarray", "open_zarr", "load_dataset"),
+    *("imread", "tree_deserialise_leaves", "getenv", "getline", "getlines", "input"),
+    *("eval", "exec", "globals", "__import__", "import_module"),
 }
 READING = {"read_text", "read_bytes"}  # methods that do the same
 KNOWN = {object, *NUMBERS, list, tuple, dict, set, frozenset, types.SimpleNamespace}
@@ -128,7 +122,7 @@ class _Reader:
                 says = self._module(piece, where)
             else:
                 says = self._function(piece, where)
-            found[name] = _digest("\n".join(says).encode())
+            found[name] = digest("\n".join(says).encode())
         return "\n".join(f"{name} {found[name]}" for name in sorted(found))
 
     # --- values -----------------------------------------------------------------------
@@ -137,7 +131,7 @@ class _Reader:
         """A value as text that is equal for equal values only."""
         if isinstance(value, PLAIN) and type(value) in PLAIN:
             says = repr(value)
-            return says if len(says) <= 80 else _digest(says.encode())
+            return says if len(says) <= 80 else digest(says.encode())
         if type(value) is float:
             return f"{value!r}"
         if type(value) is complex:
@@ -167,7 +161,7 @@ class _Reader:
         if kind in (set, frozenset):
             return f"{kind.__name__}({self._unordered(value, where)})"
         if isinstance(value, types.CodeType):
-            return _digest("\n".join(self._code(value, None, {}, where)).encode())
+            return digest("\n".join(self._code(value, None, {}, where)).encode())
         if isinstance(value, types.FunctionType):
             return self._function_name(value, where)
         if isinstance(value, types.MethodType):
@@ -189,7 +183,7 @@ class _Reader:
         if isinstance(value, TYPES) or kind.__module__ == "typing":
             return repr(value)
         if isinstance(value, np.ufunc) and getattr(np, value.__name__, 0) is not value:
-            raise _unseen(value, where, "a function that NumPy wraps")
+            raise unseen(value, where, "a function that NumPy wraps")
         if isinstance(value, np.dtype | np.ufunc | logging.Logger | PurePath):
             return f"{kind.__name__}({getattr(value, '__name__', None) or value!s})"
         return self._instance(value, where)
@@ -202,18 +196,16 @@ class _Reader:
 
     def _array(self, value: Any, where: str) -> str:
         if isinstance(value, Tracer):
-            raise _unseen(value, where, "it is traced")
-        if isinstance(value, jax.Array) and jnp.issubdtype(
-            value.dtype, jax.dtypes.prng_key
-        ):
+            raise unseen(value, where, "it is traced")
+        if jnp.issubdtype(getattr(value, "dtype", None), jax.dtypes.prng_key):
             return f"{jr.key_impl(value)}:{self._array(jr.key_data(value), where)}"
         array = np.asarray(value)
         if array.dtype.hasobject:
-            raise _unseen(value, where, "an array of objects")
+            raise unseen(value, where, "an array of objects")
         says = f"{'weak ' * bool(getattr(value, 'weak_type', False))}{array.dtype}"
         if array.ndim == 0:
             return f"{says}({array!s})"
-        return f"{says}{array.shape}:{_digest(np.ascontiguousarray(array).tobytes())}"
+        return f"{says}{array.shape}:{digest(np.ascontiguousarray(array).tobytes())}"
 
     def _builtin(self, value: Any, where: str) -> str:
         owner = value.__self__
@@ -225,9 +217,8 @@ class _Reader:
     def _instance(self, value: Any, where: str) -> str:
         """An object by its class and all that it holds."""
         kind = type(value)
-        parts = [self.text(kind, where)]
         held = fields(value)
-        parts.append(self._each(held.items(), where))
+        parts = [self.text(kind, where), self._each(held.items(), where)]
         if isinstance(value, dict):
             parts.append(self.text(dict(value), where))
         elif isinstance(value, list | tuple):
@@ -248,7 +239,7 @@ class _Reader:
             known = copyreg.dispatch_table.get(type(value))
             reduced: Any = known(value) if known else value.__reduce_ex__(4)
         except Exception as error:
-            raise _unseen(value, where, str(error)) from error
+            raise unseen(value, where, str(error)) from error
         if isinstance(reduced, str):
             return reduced
         return ";".join(
@@ -308,16 +299,16 @@ class _Reader:
         own = str(names.get("__name__")).partition(".")[0] == OWN
         if not own and (found := READING.intersection(code.co_names)):
             why = "what it reads may change; read it before"
-            raise _unseen(found.pop(), where, why)
+            raise unseen(found.pop(), where, why)
         constants = list(code.co_consts)
         if doc is not None and constants and constants[0] == doc:
             constants[0] = None
         nested = [x for x in constants if isinstance(x, types.CodeType)]
         plain = [x for x in constants if not isinstance(x, types.CodeType)]
         says = [
-            _digest(code.co_code),
+            digest(code.co_code),
             f"{code.co_argcount} {code.co_posonlyargcount} {code.co_kwonlyargcount}",
-            f"{code.co_flags} {_digest(code.co_exceptiontable)}",
+            f"{code.co_flags} {digest(code.co_exceptiontable)}",
             f"{code.co_names} {code.co_varnames} {code.co_cellvars} {code.co_freevars}",
             self.text(plain, where),
         ]
@@ -340,9 +331,9 @@ class _Reader:
         name, home = (getattr(value, x, None) for x in ("__name__", "__module__"))
         own = str(names.get("__name__")).partition(".")[0] == OWN  # reads what it ships
         if name in READERS and not own and not is_read(home):
-            raise _unseen(value, place, "what it reads may change; read it before")
+            raise unseen(value, place, "what it reads may change; read it before")
         if type(value) is type(os.environ):
-            raise _unseen("os.environ", place, "it may change; read it before")
+            raise unseen("os.environ", place, "it may change; read it before")
         return self.text(value, place)
 
     def _class_name(self, kind: type, where: str) -> str:
@@ -378,10 +369,11 @@ class _Reader:
         return says
 
     def _module_name(self, module: types.ModuleType, where: str) -> str:
+        name = f"module {module.__name__}"
         if is_read(module.__name__):
-            return self._met(module, f"module {module.__name__}", where)
+            return self._met(module, name, where)
         self._library(module.__name__)
-        return f"module {module.__name__}"
+        return name
 
     def _module(self, module: types.ModuleType, where: str) -> list[str]:
         return [
@@ -406,16 +398,3 @@ class _Reader:
         version = getattr(sys.modules.get(root), "__version__", None)
         if isinstance(version, str) and root not in sys.stdlib_module_names:
             self.libraries.add(f"{root} {version}")
-
-
-def _unseen(value: Any, where: str, why: str) -> ValueError:
-    shown = repr(value)
-    return ValueError(
-        f"store: {where} holds {shown if len(shown) < 60 else type(value)}, "
-        f"which a store cannot tell from another ({why}). Pass numbers as fields of "
-        "the config, or bind data with jax.tree_util.Partial(run, data)."
-    )
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:16]

@@ -2,6 +2,7 @@
 
 import dis
 import functools
+import hashlib
 import importlib
 import importlib.util
 import sys
@@ -134,3 +135,18 @@ def references(code: types.CodeType) -> Iterator[tuple[str, ...]]:
         before = [before[1], step.argval]
     if chain:
         yield chain
+
+
+def unseen(value: Any, where: str, why: str) -> ValueError:
+    """What a store says of what it cannot look into."""
+    shown = repr(value)
+    return ValueError(
+        f"store: {where} holds {shown if len(shown) < 60 else type(value)}, "
+        f"which a store cannot tell from another ({why}). Pass numbers as fields of "
+        "the config, or bind data with jax.tree_util.Partial(run, data)."
+    )
+
+
+def digest(content: bytes) -> str:
+    """A short name of a content."""
+    return hashlib.sha256(content).hexdigest()[:16]

@@ -56,6 +56,8 @@ class Claim(NamedTuple):
     high: Any = math.inf
     control: Callable[..., Any] | None = None
     each: Mapping[str, Sequence[Any]] | str | tuple[str, ...] = ()
+    when: Callable[..., bool] | None = None
+    of_control: bool = False
 
     def __call__(self, data: "xarray.Dataset", *case: Any) -> Any:
         """The measure of the data."""
@@ -69,6 +71,8 @@ class Claim(NamedTuple):
         What cannot be computed (on a grid without the points that the claim is about)
         is NaN, which never holds, and says why.
         """
+        if self.of_control:
+            data, control = control, data
         try:
             for case in self._cases(data):
                 yield self._judged(data, control, case)
@@ -82,11 +86,15 @@ class Claim(NamedTuple):
         if not isinstance(each, Mapping):
             each = {name: data[name].values for name in each}
         for values in itertools.product(*each.values()):
-            yield dict(zip(each, values, strict=True))
+            if self.when is None or self.when(data, *values):
+                yield dict(zip(each, values, strict=True))
 
     def _judged(self, data: Any, control: Any, case: dict[str, Any]) -> Judged:
         at = tuple(case.values())
-        bound = lambda x: x(data, control, *at) if callable(x) else x
+
+        def bound(x: Any) -> float:
+            return float(x(data, control, *at) if callable(x) else x)
+
         value = self.measure(data, *at)
         value, error = value if isinstance(value, tuple) else (value, math.nan)
         beside = None if self.control is None else self.control(data, control, *at)
@@ -97,8 +105,8 @@ class Claim(NamedTuple):
             says=self.says.format(**case) if case else self.says,
             source=self.source.format(**case) if case else self.source,
             value=float(value),
-            low=float(bound(self.low)),
-            high=float(bound(self.high)),
+            low=bound(self.low),
+            high=bound(self.high),
             standard_error=float(error),
             control=None if beside is None else float(beside),
         )
@@ -115,6 +123,8 @@ def claim(
     high: Any = math.inf,
     control: Callable[..., Any] | str | None = "same",
     each: Mapping[str, Sequence[Any]] | str | tuple[str, ...] = (),
+    when: Callable[..., bool] | None = None,
+    of_control: bool = False,
 ) -> Callable[[Callable[..., Any]], Claim]:
     """Make a measure a claim: its number lies in `[low, high]`, its control's outside.
 
@@ -125,7 +135,9 @@ def claim(
 
     With `each`, the name of an axis (or several), the claim is made at each label of
     it; or at each value of a dict's keywords. All functions take these values after
-    their other arguments, and the texts name them in braces.
+    their other arguments, and the texts name them in braces. It is made only `when`
+    that function of the data (and of these values) is true. With `of_control` the
+    statement is about the control: its data and the experiment's change places.
 
         @claim("Fig. 5, rho = 0.1", low=0.25, high=0.55)
         def repair_is_smaller_than_noise(data: xarray.Dataset) -> float:
@@ -143,16 +155,18 @@ def claim(
         says = " ".join((inspect.getdoc(measure) or "").partition("\n\n")[0].split())
         if not name.isidentifier() or not says:
             raise ValueError(f"a claim needs a name and a docstring; got {measure!r}.")
-        beside = control
-        if control == "same":
+        if control is None or callable(control):
+            beside = control
+        elif control == "same":
             beside = lambda data, control, *case: measure(control, *case)
-        elif control is not None and not callable(control):
+        else:
             raise ValueError(
                 f"`control` must be a function of data and control, or None; got "
                 f"{control!r}."
             )
+        says = says.removesuffix(".")
         return Claim(
-            name, says.removesuffix("."), source, measure, low, high, beside, each
+            name, says, source, measure, low, high, beside, each, when, of_control
         )
 
     return made

@@ -257,7 +257,8 @@ def stationary_gap(
     $200/\eta$ cycles. `margin` and `threshold` $\theta^*$ are those of optimal weights
     that sum to 1 (T6).
     """
-    rate, threshold_rate = _rates(rate, threshold_rate)
+    rate = not_negative("rate", rate)
+    threshold_rate = not_negative("threshold_rate", threshold_rate)
     target = positive("target", target)
     jitter = threshold * (1 - threshold) - margin**2
     return rate * jitter + threshold_rate / (2 * target)
@@ -278,7 +279,8 @@ def stationary_gap_single(
     norm 1, `active` $fn$ is how many living inputs a pattern activates. Approximate:
     the measured gap is 1 to 1.3 times as large (T6).
     """
-    rate, threshold_rate = _rates(rate, threshold_rate)
+    rate = not_negative("rate", rate)
+    threshold_rate = not_negative("threshold_rate", threshold_rate)
     target, active = positive("target", target), not_negative("active", active)
     jitter = active - threshold**2 - margin**2
     return (rate * jitter + threshold_rate) / (2 * jnp.sqrt(target))
@@ -394,13 +396,3 @@ def threshold_pull(
     threshold_rate = not_negative("threshold_rate", threshold_rate)
     sharpness = not_negative("sharpness", sharpness)
     return threshold_rate * sharpness / positive("average", average)
-
-
-# --- domains ------------------------------------------------------------------------
-
-
-def _rates(rate: Number, threshold_rate: Number) -> tuple[Array, Array]:
-    return (
-        not_negative("rate", rate),
-        not_negative("threshold_rate", threshold_rate),
-    )
