@@ -29,7 +29,7 @@ from ..trained import (
     Trained,
     with_probability,
 )
-from .energy import _errors
+from .energy import errors
 
 
 HIGH = 0.9  # probability from which a synapse counts as reliable
@@ -338,14 +338,14 @@ def draw_importance(data: xarray.Dataset) -> Figure:
     _histogram(histogram, mean)
     shades = (SHADES[0], SHADES[2], SHADES[1], SHADES[5])
     for order, color in zip(data.order.values, shades, strict=True):
-        here, error = _errors(data.lesion.sel(order=order))
+        here, error = errors(data.lesion.sel(order=order))
         line = "o:" if order == "strength" else "o-"  # hides that of the product
         style = {"fmt": line, "ms": 3, "color": color, "label": order}
         lesion.errorbar(data.fraction, here, error, **style)
     lesion.set(xlabel="share of synapses removed", ylabel="accuracy", ylim=(0, 1))
     lesion.legend(frameon=False, fontsize="x-small", title="least important by")
     lesion.get_legend().get_title().set_fontsize("x-small")
-    here, error = _errors(data.clamp)
+    here, error = errors(data.clamp)
     clamp.errorbar(data.level, here, error, fmt="o-", ms=3, color=SHADES[0])
     clamp.axhline(float(mean.accuracy), ls="--", lw=1, color=THEORY)
     clamp.text(0.1, float(mean.accuracy) + 0.02, "as learned", fontsize="x-small")
@@ -365,7 +365,7 @@ def draw_importance(data: xarray.Dataset) -> Figure:
         "shuffled_rank": "shuffled\nprobability",
     }
     for i, kind in enumerate(data.kind.values):
-        pairs = [_errors(data[name].sel(kind=kind)) for name in names]
+        pairs = [errors(data[name].sel(kind=kind)) for name in names]
         places = np.arange(len(names)) + 0.38 * (i - 0.5)
         heights, whiskers = ([float(x[j]) for x in pairs] for j in (0, 1))
         style = {"color": SHADES[i], "label": kind}
