@@ -10,11 +10,11 @@ import xarray
 from jaxtyping import Array, Key
 from matplotlib.figure import Figure
 
-from ....experiment import Claim, Experiment, panels, SHADES
+from ....experiment import changed, Claim, Experiment, panels, SHADES
 from ....measure import important_counts, kolmogorov_smirnov, shuffled_counts
 from ..config import Config, images_of, Source
 from ..trained import probabilities, train
-from .importance import HIGH, meaningless
+from .importance import HIGH
 
 
 LAYERS = 3  # weight matrices of a network with two hidden layers
@@ -175,7 +175,7 @@ FIG3 = Experiment(
     run=gathered,
     claims=sparsity_claims,
     figure=draw_sparsity,
-    control=meaningless,
+    control=changed(up=0.0, down=0.0, random_start=True),
     dims={"in_out": ("hidden_layer",)},
     predict=coordinates,
     data=images_of,
