@@ -7,7 +7,6 @@ biases are homogeneous: the budget as such changes no decision, but limits how s
 it a network can be, and with that what it learns from.
 """
 
-import dataclasses
 import math
 from typing import Any
 
@@ -16,20 +15,22 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-import xarray
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Key
 from matplotlib.figure import Figure
+from xarray import Dataset
 
-from .... import (
-    AbstractConfig,
-    AbstractProjection,
-    Scalar,
-    simulate,
-    System,
-)
+from .... import AbstractConfig, AbstractProjection, Scalar, simulate, System
 from ...._arguments import real, require
-from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
+from ....experiment import (
+    changed,
+    claim,
+    Experiment,
+    over_seeds,
+    panels,
+    SHADES,
+    THEORY,
+)
 from ....measure import mutual_information
 from ....numerics import ratio
 from ....synapses import Stochastic
@@ -37,6 +38,7 @@ from ....tasks import standardised
 from ..config import build, Config, images_of, Source, statistics
 from ..networks import hits, predict
 from ..training import stream_of, weights_of
+from .energy import draw_means
 
 
 MODELS = ("plastic", "plastic, shuffled", "fixed release", "deterministic")
@@ -181,116 +183,86 @@ def budgeted(
     }
 
 
-def names(plan: Plan, keys: object) -> xarray.Dataset:
-    """The models."""
-    del plan, keys
-    return xarray.Dataset(coords={"model": list(MODELS)})
+# --- energy is held, and learned release makes more of it than uniform release --------
 
 
-def budget_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """Energy is held, and learned release makes more of it than uniform release."""
-    mean = data.mean("seed", skipna=False)
-    off = lambda data: float(abs(data.energy / data.budget - 1).max(skipna=False))
-    least = lambda name: float(
-        (mean.bits.sel(model=name) - mean.bits.sel(model="fixed release")).min(
-            skipna=False
-        )
-    )
-    bought = lambda data: float(
-        data.bits.sel(model="deterministic")
-        .mean("seed", skipna=False)
-        .diff("budget")
-        .min(skipna=False)
-    )
-    return [
-        Claim(
-            "energy after learning equals the budget (largest relative error, all "
-            "models); control: no budget",
-            "definition, to rounding",
-            off(data),
-            0.0,
-            1e-4,
-            control=off(control),
-        ),
-        Claim(
-            "learned release over a fixed one of equal energy and equal mean (least "
-            "gain over budgets, bits); control: learned probabilities shuffled",
-            "Fig. 1: plastic above fixed",
-            least("plastic"),
-            0.0,
-            math.inf,
-            control=least("plastic, shuffled"),
-        ),
-        Claim(
-            "a larger budget buys a deterministic network more information (least "
-            "step, bits; release that learns gains up to 400); control: no budget",
-            "theory: sharper outputs, the same decisions",
-            bought(data),
-            1e-3,
-            math.inf,
-            control=bought(control),
-        ),
-    ]
+@claim("definition, to rounding", low=0.0, high=1e-4)
+def energy_is_held(data: Dataset) -> float:
+    """Energy after learning equals the budget (largest relative error, all models)."""
+    return float(abs(data.energy / data.budget - 1).max(skipna=False))
 
 
-def unbounded(plan: Plan) -> Plan:
-    """Negative control: nothing holds the energy."""
-    return plan._replace(config=dataclasses.replace(plan.config, bounded=False))
+def over_fixed(data: Dataset, model: str) -> float:
+    """Least gain of information over fixed release of equal energy, over budgets."""
+    bits = over_seeds(data.bits)
+    gain = bits.sel(model=model) - bits.sel(model="fixed release")
+    return float(gain.min(skipna=False))
 
 
-def draw_budget(data: xarray.Dataset) -> Figure:
+@claim(
+    "Fig. 1: plastic above fixed",
+    low=0.0,
+    control=lambda data, control: over_fixed(data, "plastic, shuffled"),
+)
+def learned_over_fixed(data: Dataset) -> float:
+    """Learned release over a fixed one of equal energy and equal mean (least gain over
+    budgets, bits).
+    """
+    return over_fixed(data, "plastic")
+
+
+@claim("theory: sharper outputs, the same decisions", low=1e-3)
+def budget_buys_information(data: Dataset) -> float:
+    """A larger budget buys a deterministic network more information (least step, bits;
+    release that learns gains up to 400).
+    """
+    bits = over_seeds(data.bits.sel(model="deterministic"))
+    return float(bits.diff("budget").min(skipna=False))
+
+
+def draw_budget(data: Dataset) -> Figure:
     """Information and accuracy against the budget; what release becomes."""
     figure, axes = panels(1, 3, 3.7, 3.3)
     left, middle, right = axes[0]
-    count = data.sizes["seed"]
     styles = {
         "plastic": (SHADES[0], "o-"),
         "fixed release": (SHADES[2], "s-"),
         "deterministic": (SHADES[5], "o-"),
         "plastic, shuffled": (SHADES[4], "s:"),
     }
-    for name, (colour, style) in styles.items():
+    for name, (colour, fmt) in styles.items():
         here = data.sel(model=name)
-        for axis, values in ((left, here.bits), (middle, here.accuracy)):
-            axis.errorbar(
-                data.budget,
-                values.mean("seed"),
-                values.std("seed") / count**0.5,
-                fmt=style,
-                color=colour,
-                ms=4,
-                capsize=2,
-                label=name,
-            )
+        style = {"fmt": fmt, "color": colour, "capsize": 2, "label": name}
+        draw_means(left, data.budget, here.bits, **style)
+        draw_means(middle, data.budget, here.accuracy, **style)
     left.axhline(np.log2(10), color=THEORY, lw=0.8, ls="--")
     left.set_ylabel("information of one sample (bits)")
     middle.set_ylabel("accuracy, votes of ten samples")
     middle.legend(frameon=False, fontsize=8)
-    for values, label, colour in (
-        (data.release, "mean release probability", SHADES[0]),
-        (data.reliable, "share with $p \\geq 0.9$", SHADES[1]),
-    ):
-        right.plot(
-            data.budget, values.mean("seed"), "o-", ms=4, color=colour, label=label
-        )
-    right.set_ylim(0, 1)
-    right.set_ylabel("probability, share")
+    shares = {
+        "mean release probability": data.release,
+        r"share with $p \geq 0.9$": data.reliable,
+    }
+    for (label, values), colour in zip(shares.items(), SHADES, strict=False):
+        style = {"ms": 4, "color": colour, "label": label}
+        right.plot(data.budget, values.mean("seed"), "o-", **style)
+    right.set(ylim=(0, 1), ylabel="probability, share")
     right.legend(frameon=False, fontsize=8)
     for axis in axes[0]:
         axis.set_xlabel(r"energy budget $\sum|\bar w|$")
     return figure
 
 
+MODEL = {"model": MODELS}
 BUDGET = Experiment(
     name="budget",
     source="beyond the paper",
     shows="release that learns makes more of a fixed energy than uniform release",
     config=BudgetConfig,
     run=budgeted,
-    claims=budget_claims,
+    claims=(energy_is_held, learned_over_fixed, budget_buys_information),
     figure=draw_budget,
-    control=unbounded,
-    dims={"accuracy": ("model",), "bits": ("model",), "energy": ("model",)},
-    predict=names,
+    control=changed(bounded=False),
+    axes=dict.fromkeys(("accuracy", "bits", "energy"), MODEL),
     data=images,
 )

@@ -8,7 +8,6 @@ gradient in the diagonal metric of the first task (Amari 1998).
 """
 
 import dataclasses
-import math
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -16,19 +15,28 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-import xarray
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, Key
 from matplotlib.figure import Figure
+from xarray import DataArray, Dataset
 
 from .... import Scalar, simulate, State, System
 from ....curvature import fisher_diagonal, hvp, quadratic_form
-from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
+from ....experiment import (
+    changed,
+    claim,
+    Experiment,
+    over_seeds,
+    panels,
+    SHADES,
+    THEORY,
+)
 from ....measure import rank_correlation
 from ....synapses import Stochastic
 from ..config import build, Config, images_of, Source
 from ..networks import CrossEntropy
 from ..training import stream_of, task_sample
+from .energy import errors
 
 
 SAMPLES = 300  # training images of the first task
@@ -181,148 +189,122 @@ def curved(data: Source, config: Config, key: Key[Array, ""]) -> dict[str, Array
     }
 
 
-def names(plan: Plan, keys: object) -> xarray.Dataset:
-    """What is correlated, the models, and the middle of every bin of release."""
-    del keys
-    low, high = float(plan.config.low), float(plan.config.high)
-    middle = [low + (high - low) * (i + 0.5) / BINS for i in range(BINS)]
-    return xarray.Dataset(
-        coords={
-            "with": ["release", "shuffled release", "strength"],
-            "model": list(MODELS),
-            "release": middle,
-        }
-    )
+# --- release follows curvature, and later changes avoid it ----------------------------
 
 
-def curvature_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """Release follows curvature, and later changes avoid it."""
-    mean = data.mean("seed", skipna=False)
-    other = control.mean("seed", skipna=False)
-    follows = lambda data, name: float(data.follows.sel({"with": name}))
-    relative = lambda name: float(mean.relative.sel(model=name))
-    turn = data.modulated - data.plain
-    ratio = relative("presynaptic") / relative("no consolidation")
-    loose = relative("shuffled release") / relative("no consolidation")
-    here, free = (
-        data.carried.sel(model=model) for model in ("presynaptic", "no consolidation")
-    )
-    return [
-        Claim(
-            "rank correlation of release with the exact Fisher diagonal after one "
-            "task; control: release shuffled",
-            "Fig. 2d; specification: above .4",
-            follows(mean, "release"),
-            0.4,
-            1.0,
-            control=follows(mean, "shuffled release"),
-        ),
-        Claim(
-            "the same; control: random release that does not learn",
-            "Fig. 2d; specification: above .4",
-            follows(mean, "release"),
-            0.4,
-            1.0,
-            control=follows(other, "release"),
-        ),
-        Claim(
-            "curvature of the first task's loss along the later change, over that "
-            "without consolidation; control: release shuffled",
-            "theory: below 1, reliable synapses hardly move",
-            ratio,
-            0.0,
-            1.0,
-            control=loose,
-        ),
-        Claim(
-            "share of the change's quadratic form that frozen synapses carry, less "
-            "that of the same synapses without consolidation",
-            "theory: negative, their rate falls most",
-            float((here - free).mean(skipna=False)),
-            -math.inf,
-            -1e-3,
-            float((here - free).std("seed", ddof=1)) / here.sizes["seed"] ** 0.5,
-        ),
-        Claim(
-            "reported, F as importance would have it otherwise: modulation by 1 - p "
-            "turns the gradient away from the natural gradient of the first task's "
-            "metric (gain of the cosine)",
-            "measured",
-            float(turn.mean(skipna=False)),
-            -math.inf,
-            0.0,
-            float(turn.std("seed", ddof=1)) / turn.sizes["seed"] ** 0.5,
-        ),
-    ]
+def rank(data: Dataset, other: str) -> float:
+    """Mean rank correlation of the Fisher diagonal with release, or another."""
+    return float(over_seeds(data.follows).sel({"with": other}))
 
 
-def unlearned(plan: Plan) -> Plan:
-    """Negative control: random release probabilities that never change."""
-    still = {"up": 0.0, "down": 0.0, "random_start": True}
-    return plan._replace(config=dataclasses.replace(plan.config, **still))
+def relative(data: Dataset, model: str) -> float:
+    """Mean curvature along the later change, over that without consolidation."""
+    mean = over_seeds(data.relative)
+    return float(mean.sel(model=model)) / float(mean.sel(model="no consolidation"))
 
 
-def draw_curvature(data: xarray.Dataset) -> Figure:
+def gain(pairs: DataArray) -> tuple[float, float]:
+    """Mean over seeds of paired differences, and its standard error."""
+    error = float(pairs.std("seed", ddof=1)) / pairs.sizes["seed"] ** 0.5
+    return float(over_seeds(pairs)), error
+
+
+@claim(
+    "Fig. 2d; specification: above .4",
+    low=0.4,
+    high=1.0,
+    control=lambda data, control: rank(data, "shuffled release"),
+)
+def release_follows_fisher(data: Dataset) -> float:
+    """Rank correlation of release with the exact Fisher diagonal after one task."""
+    return rank(data, "release")
+
+
+@claim("Fig. 2d; specification: above .4", low=0.4, high=1.0)
+def learned_release_follows_fisher(data: Dataset) -> float:
+    """The same; control: random release that does not learn."""
+    return rank(data, "release")
+
+
+@claim(
+    "theory: below 1, reliable synapses hardly move",
+    low=0.0,
+    high=1.0,
+    control=lambda data, control: relative(data, "shuffled release"),
+)
+def changes_avoid_curvature(data: Dataset) -> float:
+    """Curvature of the first task's loss along the later change, over that without
+    consolidation.
+    """
+    return relative(data, "presynaptic")
+
+
+@claim("theory: negative, their rate falls most", high=-1e-3, control=None)
+def frozen_synapses_carry_less(data: Dataset) -> tuple[float, float]:
+    """Share of the change's quadratic form that frozen synapses carry, less that of
+    the same synapses without consolidation.
+    """
+    share = data.carried
+    return gain(share.sel(model="presynaptic") - share.sel(model="no consolidation"))
+
+
+@claim("measured", high=0.0, control=None)
+def modulation_turns_away(data: Dataset) -> tuple[float, float]:
+    """Reported, F as importance would have it otherwise: modulation by 1 - p turns the
+    gradient away from the natural gradient of the first task's metric (gain of the
+    cosine).
+    """
+    return gain(data.modulated - data.plain)
+
+
+def draw_curvature(data: Dataset) -> Figure:
     """Fisher information along release, curvature of later changes, alignment."""
     figure, axes = panels(1, 3, 3.7, 3.3)
     left, middle, right = axes[0]
-    binned = data.binned.where(data.binned > 0)
-    shown = binned.mean("seed")
+    shown = data.binned.where(data.binned > 0).mean("seed")
     left.plot(data.release, shown, "o-", ms=4, color=SHADES[0])
     left.set(yscale="log", xlabel="release probability", ylabel="mean Fisher diagonal")
     rho = data.follows.mean("seed")
-    text = "\n".join(
-        f"{name}: {float(rho.sel({'with': name})):.2f}" for name in data["with"].values
-    )
-    left.text(
-        0.97,
-        0.04,
-        "rank correlation with\n" + text,
-        transform=left.transAxes,
-        ha="right",
-        va="bottom",
-        fontsize=7,
-    )
-    models = ("presynaptic", "shuffled release", "no consolidation")
-    places = np.arange(3)
-    for shift, (name, values) in zip(
-        (-0.2, 0.2),
-        (
-            (
-                "all directions",
-                data.relative / data.relative.sel(model=models[2]).mean("seed"),
-            ),
-            ("frozen synapses' share", data.carried),
-        ),
-        strict=True,
-    ):
-        here = [values.sel(model=model) for model in models]
-        middle.bar(
-            places + shift,
-            [float(x.mean()) for x in here],
-            0.38,
-            yerr=[float(x.std()) / x.sizes["seed"] ** 0.5 for x in here],
-            color=SHADES[0] if shift < 0 else SHADES[1],
-            label=name,
-            capsize=2,
-        )
+    lines = (f"\n{x['with'].item()}: {float(x):.2f}" for x in rho)
+    where = {"transform": left.transAxes, "ha": "right", "va": "bottom"}
+    text = "rank correlation with" + "".join(lines)
+    left.text(0.97, 0.04, text, fontsize=7, **where)
+    free = data.relative.sel(model="no consolidation").mean("seed")
+    bars = {
+        "all directions": data.relative / free,
+        "frozen synapses' share": data.carried,
+    }
+    places = np.arange(data.model.size)
+    for i, (name, values) in enumerate(bars.items()):
+        mean, error = errors(values)
+        style = {"color": SHADES[i], "label": name, "capsize": 2}
+        middle.bar(places + 0.4 * i - 0.2, mean, 0.38, yerr=error, **style)
     middle.axhline(0, color=THEORY, lw=0.6)
-    middle.set_xticks(
-        places, ["presynaptic", "shuffled\nrelease", "no consol-\nidation"]
-    )
+    ticks = {
+        "presynaptic": "presynaptic",
+        "shuffled release": "shuffled\nrelease",
+        "no consolidation": "no consol-\nidation",
+    }
+    middle.set_xticks(places, [ticks[name] for name in data.model.values])
     middle.set_ylabel("curvature of task 1 along later change")
     middle.legend(frameon=False, fontsize=7, loc="upper right")
-    bars = (
-        ("$(1 - p)g$", data.modulated),
-        ("$g$", data.plain),
-        ("$(1 - p)g$,\nshuffled", data.misplaced),
-    )
-    for place, (_, values) in enumerate(bars):
+    cosines = {
+        "$(1 - p)g$": data.modulated,
+        "$g$": data.plain,
+        "$(1 - p)g$,\nshuffled": data.misplaced,
+    }
+    for place, values in enumerate(cosines.values()):
         right.bar(place, float(values.mean()), 0.6, color=SHADES[place], alpha=0.8)
         right.plot(np.full(values.size, place), values, "k.", ms=4)
-    right.set_xticks(places, [name for name, _ in bars])
+    right.set_xticks(range(len(cosines)), list(cosines))
     right.set_ylabel("cosine with the natural gradient")
     return figure
+
+
+def middles(config: Config) -> Any:
+    """The middle of every bin of release."""
+    low, high = float(config.low), float(config.high)
+    return low + (high - low) * (np.arange(BINS) + 0.5) / BINS
 
 
 CURVATURE = Experiment(
@@ -331,16 +313,19 @@ CURVATURE = Experiment(
     shows="release follows the Fisher information, and later learning avoids curvature",
     config=Config,
     run=curved,
-    claims=curvature_claims,
+    claims=(
+        release_follows_fisher,
+        learned_release_follows_fisher,
+        changes_avoid_curvature,
+        frozen_synapses_carry_less,
+        modulation_turns_away,
+    ),
     figure=draw_curvature,
-    control=unlearned,
-    dims={
-        "follows": ("with",),
-        "relative": ("model",),
-        "carried": ("model",),
-        "moved": ("model",),
-        "binned": ("release",),
+    control=changed(up=0.0, down=0.0, random_start=True),
+    axes={
+        "follows": {"with": ("release", "shuffled release", "strength")},
+        **{name: {"model": MODELS} for name in ("relative", "carried", "moved")},
+        "binned": {"release": middles},
     },
-    predict=names,
     data=images_of,
 )

@@ -9,13 +9,23 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-import xarray
 from jaxtyping import Array, Key
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from xarray import DataArray, Dataset
 
 from .... import Scalar
 from ...._arguments import real, require
-from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
+from ....experiment import (
+    changed,
+    claim,
+    Experiment,
+    over_seeds,
+    panels,
+    Plan,
+    SHADES,
+    THEORY,
+)
 from ..config import Config, images_of, Source
 from ..trained import (
     accuracy,
@@ -89,198 +99,134 @@ def plastic_and_fixed(
     return compared((MODELS[0], MODELS[2]), source, config, key)
 
 
-def _named(*models: str) -> Any:
-    """The coordinate of models, and the decay at which they are compared."""
-
-    def predict(plan: Plan, keys: Any) -> xarray.Dataset:
-        del keys
-        matched = {"matched": ((), float(plan.config.decay))}
-        return xarray.Dataset(matched, {"model": list(models)})
-
-    return predict
+def compared_at(plan: Plan, keys: Any) -> Dataset:
+    """The decay at which models are compared."""
+    del keys
+    return Dataset({"matched": ((), float(plan.config.decay))})
 
 
-def efficiency(data: xarray.Dataset, energy: str = "energy") -> xarray.DataArray:
+def efficiency(data: Dataset, energy: str = "energy") -> DataArray:
     """Bits per energy, or per `neuronal` energy, of every run."""
     return data.information / data[energy]
 
 
-def _ratio(values: xarray.DataArray, above: str, below: str) -> tuple[float, float]:
-    """Ratio of two models, mean over seeds and its standard error; paired."""
-    pairs = values.sel(model=above) / values.sel(model=below)
-    error = float(pairs.std("seed")) / math.sqrt(max(1, pairs.seed.size))
-    return float(pairs.mean("seed", skipna=False)), error
-
-
-def _matched(data: xarray.Dataset, energy: str = "energy") -> xarray.DataArray:
+def matched(data: Dataset, energy: str = "energy") -> DataArray:
     """Bits per energy at the decay of the comparison."""
-    decay = data.decay.values
-    nearest = int(np.argmin(np.abs(decay - float(data.matched))))
-    return efficiency(data, energy).isel(decay=nearest)
+    return efficiency(data, energy).sel(decay=float(data.matched), method="nearest")
 
 
-def _best(data: xarray.Dataset, energy: str = "energy") -> xarray.DataArray:
+def best(data: Dataset) -> DataArray:
     """Bits per energy at each model's own best decay."""
-    values = efficiency(data, energy)
-    best = values.mean("seed", skipna=False).argmax("decay")
-    return values.isel(decay=best)
+    values = efficiency(data)
+    return values.isel(decay=over_seeds(values).argmax("decay"))
 
 
-def energy_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """Plastic release needs least energy for a bit, fixed release most.
+PAIRS = {
+    "plastic over deterministic": ("presynaptic", "deterministic"),
+    "deterministic over fixed release": ("deterministic", "fixed"),
+}
 
-    Fixed release keeps neurons quiet: of its neuronal energy nothing is claimed.
-    """
 
-    def claim(
-        says: str, source: str, pick: Any, pair: tuple[str, str], *energy: str
-    ) -> Claim:
-        value, error = _ratio(pick(data, *energy), *pair)
-        against, _ = _ratio(pick(control, *energy), *pair)
-        return Claim(says, source, value, 1.05, math.inf, error, against)
+def ratio(values: DataArray, pair: str) -> tuple[float, float]:
+    """Ratio of two models, mean over seeds and its standard error; paired."""
+    above, below = (values.sel(model=model) for model in PAIRS[pair])
+    pairs = above / below
+    error = float(pairs.std("seed")) / math.sqrt(pairs.seed.size)
+    return float(over_seeds(pairs)), error
 
-    rivals, others = ("presynaptic", "deterministic"), ("deterministic", "fixed")
-    return [
-        claim(
-            "bits per energy at the same decay: plastic over deterministic; control: "
-            "probabilities do not change",
-            "Fig. 1; specification: above 1.05 where decay has settled",
-            _matched,
-            rivals,
-        ),
-        claim(
-            "bits per energy at the same decay: deterministic over fixed release; "
-            "control: all release",
-            "Fig. 1; specification",
-            _matched,
-            others,
-        ),
-        claim(
-            "bits per energy, each at its best decay: plastic over deterministic; "
-            "control: probabilities do not change",
-            "Fig. 1b",
-            _best,
-            rivals,
-        ),
-        claim(
-            "bits per energy, each at its best decay: deterministic over fixed "
-            "release; control: all release",
-            "Fig. 1b",
-            _best,
-            others,
-        ),
-        claim(
-            "bits per neuronal energy at the same decay: plastic over deterministic; "
-            "control: probabilities do not change",
-            "Appendix 1-figure 1b",
-            _matched,
-            rivals,
-            "neuronal",
-        ),
-    ]
+
+# --- Figure 1: plastic release needs least energy for a bit, fixed release most -------
+# Fixed release keeps neurons quiet: of its neuronal energy nothing is claimed.
+
+
+@claim(
+    "Fig. 1; specification: above 1.05 where decay has settled",
+    low=1.05,
+    each={"pair": tuple(PAIRS)},
+)
+def at_the_same_decay(data: Dataset, pair: str) -> tuple[float, float]:
+    """Bits per energy at the same decay: {pair}."""
+    return ratio(matched(data), pair)
+
+
+@claim("Fig. 1b", low=1.05, each={"pair": tuple(PAIRS)})
+def at_the_best_decay(data: Dataset, pair: str) -> tuple[float, float]:
+    """Bits per energy, each at its best decay: {pair}."""
+    return ratio(best(data), pair)
+
+
+@claim("Appendix 1-figure 1b", low=1.05)
+def for_neuronal_energy(data: Dataset) -> tuple[float, float]:
+    """Bits per neuronal energy at the same decay: plastic over deterministic."""
+    return ratio(matched(data, "neuronal"), "plastic over deterministic")
 
 
 def unplastic(plan: Plan) -> Plan:
     """Negative control, at one decay: constant probabilities; `fixed` ones of 1."""
-    still = dataclasses.replace(plan.config, up=0.0, down=0.0, fixed_release=1.0)
-    grid = {"decay": np.atleast_1d(np.asarray(plan.config.decay))}
-    return plan._replace(config=still, grid=grid)
+    still = changed(up=0.0, down=0.0, fixed_release=1.0)(plan)
+    return still._replace(grid={"decay": np.atleast_1d(plan.config.decay)})
 
 
-def steps_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """A quarter more or less of both steps does not change the order."""
-    ratios = lambda data: (
-        efficiency(data).sel(model="presynaptic")
-        / efficiency(data).sel(model="deterministic")
-    )
-    mean = ratios(data).mean("seed", skipna=False)
-    return [
-        Claim(
-            "bits per energy, steps of probability +-25 %: plastic over deterministic "
-            "(least); control: probabilities do not change",
-            "Fig. 1, text: robust to 25 %",
-            float(mean.min(skipna=False)),
-            1.05,
-            math.inf,
-            control=float(ratios(control).mean(skipna=False)),
-        )
-    ]
+# --- other steps of release, and fixed release at any rate ----------------------------
 
 
-def stepless(plan: Plan) -> Plan:
-    """Negative control: steps of nothing."""
-    nothing = np.zeros(1)
-    return plan._replace(grid={("up", "down"): (nothing, nothing)})
+@claim("Fig. 1, text: robust to 25 %", low=1.05)
+def plastic_saves_with_any_step(data: Dataset) -> float:
+    """Bits per energy, steps of probability +-25 %: plastic over deterministic
+    (least).
+    """
+    bits = efficiency(data)
+    pairs = bits.sel(model="presynaptic") / bits.sel(model="deterministic")
+    return float(over_seeds(pairs).min(skipna=False))
 
 
-def fixed_release_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """No fixed probability at any rate does as well as plastic ones."""
-
-    def advantage(data: xarray.Dataset) -> float:
-        mean = efficiency(data).mean("seed", skipna=False)
-        best = lambda model: float(mean.sel(model=model).max(skipna=False))
-        return best("presynaptic") / best("fixed")
-
-    return [
-        Claim(
-            "bits per energy, best over rates: plastic over the best fixed "
-            "probability; control: probabilities do not change",
-            "Appendix 1-figure 1c",
-            advantage(data),
-            1.05,
-            math.inf,
-            control=advantage(control),
-        )
-    ]
+@claim("Appendix 1-figure 1c", low=1.05)
+def no_fixed_release_saves_as_much(data: Dataset) -> float:
+    """Bits per energy, best over rates: plastic over the best fixed probability."""
+    mean = over_seeds(efficiency(data))
+    best = lambda model: float(mean.sel(model=model).max(skipna=False))
+    return best("presynaptic") / best("fixed")
 
 
-def constant(plan: Plan) -> Plan:
-    """Negative control: the plastic network's probabilities stay at their start."""
-    still = dataclasses.replace(plan.config, up=0.0, down=0.0)
-    return plan._replace(config=still)
-
-
-MODEL_DIMS: dict[str, tuple[str, ...]] = dict.fromkeys(READOUTS, ("model",))
-
-
-NAMES = {
-    "presynaptic": "plastic release",
-    "deterministic": "deterministic",
-    "fixed": "fixed release",
+LOOKS = {
+    "presynaptic": {"label": "plastic release", "color": SHADES[0]},
+    "deterministic": {"label": "deterministic", "color": SHADES[5]},
+    "fixed": {"label": "fixed release", "color": SHADES[2]},
 }
-COLORS = dict(zip(NAMES, (SHADES[0], SHADES[5], SHADES[2]), strict=True))
 
 
-def _errors(values: xarray.DataArray) -> tuple[xarray.DataArray, xarray.DataArray]:
+def errors(values: DataArray) -> tuple[DataArray, DataArray]:
     """Mean over seeds and its standard error."""
     return values.mean("seed"), values.std("seed") / values.seed.size**0.5
 
 
-def draw_information(data: xarray.Dataset) -> Figure:
-    """Figure 1: bits against energy, the best ratio, and all ratios over decay."""
-    from ..experiments.energy import efficiency
+def draw_means(panel: Axes, x: Any, values: DataArray, **style: Any) -> None:
+    """Means over seeds with their standard errors, joined by a line."""
+    panel.errorbar(x, *errors(values), **{"fmt": "o-", "ms": 4, **style})
 
+
+def draw_information(data: Dataset) -> Figure:
+    """Figure 1: bits against energy, the best ratio, and all ratios over decay."""
     figure, axes = panels(1, 4, 3.0, 2.9)
     plane, best, synapses, neurons = axes[0]
     decays = np.arange(data.decay.size)
-    for model, name in NAMES.items():
-        here, color = data.sel(model=model), COLORS[model]
+    for model in data.model.values:
+        here, look = data.sel(model=model), LOOKS[model]
         mean = here.mean("seed")
-        plane.plot(mean.energy, mean.information, "o-", ms=4, color=color, label=name)
-        for panel, kind in ((synapses, "energy"), (neurons, "neuronal")):
-            ratio, error = _errors(1000 * efficiency(here, kind))
-            panel.errorbar(decays, ratio, error, fmt="o-", ms=4, color=color)
-        ratio, error = _errors(1000 * efficiency(here))
-        top = int(ratio.argmax("decay"))
-        height, whisker = float(ratio[top]), float(error[top])
-        best.bar(name.replace(" ", "\n"), height, yerr=whisker, color=color)
+        plane.plot(mean.energy, mean.information, "o-", ms=4, **look)
+        draw_means(synapses, decays, 1000 * efficiency(here), **look)
+        draw_means(neurons, decays, 1000 * efficiency(here, "neuronal"), **look)
+        bits, error = errors(1000 * efficiency(here))
+        top = int(bits.argmax("decay"))
+        name, color = look["label"].replace(" ", "\n"), look["color"]
+        best.bar(name, float(bits[top]), yerr=float(error[top]), color=color)
     plane.set(xlabel=r"energy $\sum|\bar w|$", ylabel="information (bits)")
     plane.legend(frameon=False, fontsize="x-small")
     best.set(ylabel="best bits per 1000 energy")
     best.tick_params(axis="x", labelsize="x-small")
-    matched = int(np.argmin(np.abs(data.decay.values - float(data.matched))))
+    place = int(abs(data.decay - data.matched).argmin())
     for panel, kind in ((synapses, "energy"), (neurons, "neuronal energy")):
-        panel.axvline(matched, ls=":", lw=1, color=THEORY)
+        panel.axvline(place, ls=":", lw=1, color=THEORY)
         panel.set_xticks(decays, [f"{x:g}" for x in data.decay.values])
         panel.tick_params(axis="x", labelsize="x-small")
         panel.set(xlabel="weight decay", ylabel=f"bits per 1000 {kind}")
@@ -288,16 +234,13 @@ def draw_information(data: xarray.Dataset) -> Figure:
     return figure
 
 
-def draw_steps(data: xarray.Dataset) -> Figure:
+def draw_steps(data: Dataset) -> Figure:
     """Bits per energy over the steps of release probability."""
-    from ..experiments.energy import efficiency
-
     figure, axes = panels(1, 1, 3.6, 2.9)
     (panel,) = axes[0]
     for model in data.model.values:
-        mean, error = _errors(1000 * efficiency(data.sel(model=model)))
-        style = {"fmt": "o-", "ms": 4, "color": COLORS[model], "label": NAMES[model]}
-        panel.errorbar(data.up, mean, error, **style)
+        bits = 1000 * efficiency(data.sel(model=model))
+        draw_means(panel, data.up, bits, **LOOKS[model])
     panel.set(xlabel="step of probability, up and down", ylabel="bits per 1000 energy")
     panel.set_xticks(data.up.values)
     panel.set_ylim(bottom=0)
@@ -305,23 +248,19 @@ def draw_steps(data: xarray.Dataset) -> Figure:
     return figure
 
 
-def draw_fixed_release(data: xarray.Dataset) -> Figure:
+def draw_fixed_release(data: Dataset) -> Figure:
     """Appendix 1-figure 1c: fixed release at every rate; the best plastic network."""
-    from ..experiments.energy import efficiency
-
     figure, axes = panels(1, 1, 3.9, 2.9)
     (panel,) = axes[0]
-    values = 1000 * efficiency(data)
+    bits = 1000 * efficiency(data)
     for rate, color in zip(data.rate.values, SHADES[1:], strict=False):
-        mean, error = _errors(values.sel(model="fixed", rate=rate))
-        style = {"fmt": "o-", "ms": 4, "color": color, "label": f"rate {rate:g}"}
-        panel.errorbar(data.fixed_release, mean, error, **style)
-    best = float(values.sel(model="presynaptic").mean("seed").max())
-    panel.axhline(best, ls="--", lw=1, color=COLORS["presynaptic"])
-    panel.text(0.0, best, " plastic release", va="bottom", fontsize="x-small")
+        here, name = bits.sel(model="fixed", rate=rate), f"rate {rate:g}"
+        draw_means(panel, data.fixed_release, here, color=color, label=name)
+    most = float(bits.sel(model="presynaptic").mean("seed").max())
+    panel.axhline(most, ls="--", lw=1, color=LOOKS["presynaptic"]["color"])
+    panel.text(0.0, most, " plastic release", va="bottom", fontsize="x-small")
     panel.set(xlabel="fixed release probability", ylabel="bits per 1000 energy")
-    panel.set_xlim(0, 1.03)
-    panel.set_ylim(0, 1.15 * best)
+    panel.set(xlim=(0, 1.03), ylim=(0, 1.15 * most))
     panel.legend(frameon=False, fontsize="x-small")
     return figure
 
@@ -332,36 +271,32 @@ FIG1 = Experiment(
     shows="plastic release probabilities save energy, fixed ones cost it",
     config=EnergyConfig,
     run=all_models,
-    claims=energy_claims,
+    claims=(at_the_same_decay, at_the_best_decay, for_neuronal_energy),
     figure=draw_information,
     control=unplastic,
-    dims=MODEL_DIMS,
-    predict=_named(*MODELS),
+    axes={name: {"model": MODELS} for name in READOUTS},
+    predict=compared_at,
     data=images_of,
 )
-FIG1_STEPS = Experiment(
+FIG1_STEPS = FIG1._replace(
     name="fig1_steps",
     source="Fig. 1, text",
     shows="the steps of release probability may be a quarter larger or smaller",
-    config=EnergyConfig,
     run=plastic_and_deterministic,
-    claims=steps_claims,
+    claims=(plastic_saves_with_any_step,),
     figure=draw_steps,
-    control=stepless,
-    dims=MODEL_DIMS,
-    predict=_named(*MODELS[:2]),
-    data=images_of,
+    control=lambda plan: plan._replace(grid={("up", "down"): (np.zeros(1),) * 2}),
+    axes={name: {"model": MODELS[:2]} for name in READOUTS},
+    predict=None,
 )
-FIXED_RELEASE = Experiment(
+FIXED_RELEASE = FIG1._replace(
     name="fixed_release",
     source="Appendix 1-figure 1c",
     shows="no fixed release probability is as frugal as plastic ones",
-    config=EnergyConfig,
     run=plastic_and_fixed,
-    claims=fixed_release_claims,
+    claims=(no_fixed_release_saves_as_much,),
     figure=draw_fixed_release,
-    control=constant,
-    dims=MODEL_DIMS,
-    predict=_named(MODELS[0], MODELS[2]),
-    data=images_of,
+    control=changed(up=0.0, down=0.0),
+    axes={name: {"model": (MODELS[0], MODELS[2])} for name in READOUTS},
+    predict=None,
 )

@@ -1,21 +1,27 @@
 """Figure 2 and Appendix 1-figure 1d: what the release probabilities encode."""
 
-import dataclasses
-import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-import xarray
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Key
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from xarray import DataArray, Dataset
 
 from .... import Scalar
-from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
+from ....experiment import (
+    changed,
+    claim,
+    Experiment,
+    over_seeds,
+    panels,
+    SHADES,
+    THEORY,
+)
 from ....measure import rank_correlation
 from ....synapses import Stochastic
 from ..config import Config, images_of, Source
@@ -29,7 +35,7 @@ from ..trained import (
     Trained,
     with_probability,
 )
-from .energy import _errors
+from .energy import draw_means, errors
 
 
 HIGH = 0.9  # probability from which a synapse counts as reliable
@@ -193,243 +199,200 @@ def distribution(
     return levels(train(config, source, key))
 
 
-def coordinates(plan: Plan, keys: Any) -> xarray.Dataset:
-    """Names of orders, fractions, levels, kinds and bins."""
-    del plan, keys
-    return xarray.Dataset(
-        coords={
-            "order": list(ORDERS),
-            "fraction": list(FRACTIONS),
-            "level": list(LEVELS),
-            "kind": list(KINDS),
-            "bin": (BINS[1:] + BINS[:-1]) / 2,
-        }
-    )
+# --- Figure 2: reliable synapses carry strength, accuracy and Fisher information ------
+# Random probabilities are no control of lesions: they weaken what they make unreliable.
 
 
-def bins(plan: Plan, keys: Any) -> xarray.Dataset:
-    """Centres of the histogram's bins."""
-    return coordinates(plan, keys)[["bin"]]
+def lead(data: Dataset, above: str, below: str) -> float:
+    """Least gap of accuracy between lesions by two orders, over fractions."""
+    mean = over_seeds(data.lesion)
+    return float((mean.sel(order=above) - mean.sel(order=below)).values.min())
 
 
-def meaningless(plan: Plan) -> Plan:
-    """Negative control: probabilities are random and do not change."""
-    still = dataclasses.replace(plan.config, up=0.0, down=0.0, random_start=True)
-    return plan._replace(config=still)
-
-
-def lesion_claims(mean: xarray.Dataset) -> list[Claim]:
-    """Which synapses can go, from means over seeds.
-
-    Random probabilities are no control: they weaken what they make unreliable.
+@claim(
+    "Fig. 2b: at every fraction; half a point for the noise of the test",
+    low=0.005,
+    control=None,
+)
+def lesions_by_probability(data: Dataset) -> float:
+    """Lesions by probability: accuracy above that of random lesions (least gap over
+    fractions).
     """
-
-    def lead(above: str, below: str) -> float:
-        gap = mean.lesion.sel(order=above) - mean.lesion.sel(order=below)
-        return float(gap.min(skipna=False))
-
-    return [
-        Claim(
-            "lesions by probability: accuracy above that of random lesions (least gap "
-            "over fractions)",
-            "Fig. 2b: at every fraction; half a point for the noise of the test",
-            lead("probability", "random"),
-            0.005,
-            math.inf,
-        ),
-        Claim(
-            "lesions by strength do as well as by probability (least gap over "
-            "fractions); control: random lesions",
-            "Fig. 2b, reply to reviewers; half a point for the noise of the test",
-            lead("strength", "probability"),
-            -0.005,
-            math.inf,
-            control=lead("random", "probability"),
-        ),
-    ]
+    return lead(data, "probability", "random")
 
 
-def importance_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """Reliable synapses carry the strength, the accuracy and the Fisher information."""
-    mean = data.mean("seed", skipna=False)
-    random = control.mean("seed", skipna=False)
-
-    def least(values: xarray.DataArray) -> float:
-        return float(values.min(skipna=False))
-
-    return [
-        *lesion_claims(mean),
-        Claim(
-            "mean strength of reliable synapses over that of the others; control: "
-            "shuffled probabilities",
-            "Fig. 2c; specification: above 1.5",
-            float(mean.energy_ratio),
-            1.5,
-            math.inf,
-            control=float(mean.shuffled_energy_ratio),
-        ),
-        Claim(
-            "mean Fisher information of reliable synapses over that of the others "
-            "(smaller of exact and empirical); control: random probabilities",
-            "Fig. 2d; specification: above 5",
-            least(mean.fisher_ratio),
-            5.0,
-            math.inf,
-            control=least(random.fisher_ratio),
-        ),
-        Claim(
-            "rank correlation of Fisher information with probability (smaller of exact "
-            "and empirical); control: shuffled probabilities",
-            "Fig. 2d; specification: above 0.4",
-            least(mean.fisher_rank),
-            0.4,
-            1.0,
-            control=float(abs(mean.shuffled_rank).max(skipna=False)),
-        ),
-        Claim(
-            "rank correlation of Fisher information with random probabilities that do "
-            "not change (absolute); control: plastic ones",
-            "Fig. 2d; specification: above 0.4 when plastic, none without",
-            float(abs(random.fisher_rank).max(skipna=False)),
-            0.0,
-            0.4,
-            control=least(mean.fisher_rank),
-        ),
-        Claim(
-            "probabilities clamped: accuracy with all at 1 less that at 0.1; control: "
-            "less that as learned",
-            "published code; theory: noise harms at given strengths, by ten points",
-            float((mean.clamp.sel(level=1.0) - mean.clamp).isel(level=0)),
-            0.1,
-            1.0,
-            control=float(mean.clamp.sel(level=1.0) - mean.accuracy),
-        ),
-    ]
+@claim(
+    "Fig. 2b, reply to reviewers; half a point for the noise of the test",
+    low=-0.005,
+    control=lambda data, control: lead(data, "random", "probability"),
+)
+def lesions_by_strength(data: Dataset) -> float:
+    """Lesions by strength do as well as by probability (least gap over fractions)."""
+    return lead(data, "strength", "probability")
 
 
-def bimodal_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """Random probabilities end low or high."""
-    between = lambda data: float(data.between.mean("seed", skipna=False))
-    return [
-        Claim(
-            "from random probabilities: share between the lower bound + .05 and 0.9; "
-            "control: probabilities do not change",
-            "Appendix 1-figure 1d; specification: below 0.35",
-            between(data),
-            0.0,
-            0.35,
-            control=between(control),
-        )
-    ]
+@claim(
+    "Fig. 2c; specification: above 1.5",
+    low=1.5,
+    control=lambda data, control: over_seeds(data.shuffled_energy_ratio),
+)
+def strength_of_reliable_synapses(data: Dataset) -> float:
+    """Mean strength of reliable synapses over that of the others."""
+    return float(over_seeds(data.energy_ratio))
 
 
-def _histogram(panel: Axes, data: xarray.Dataset) -> None:
-    """Release probabilities of all synapses; data without seeds."""
-    width = float(data.bin[1] - data.bin[0])
-    panel.bar(data.bin, data.share, 0.9 * width, color=SHADES[0])
-    panel.set(xlabel="release probability", ylabel="share of synapses", xlim=(0, 1))
+@claim("Fig. 2d; specification: above 5", low=5.0)
+def fisher_of_reliable_synapses(data: Dataset) -> float:
+    """Mean Fisher information of reliable synapses over that of the others (smaller of
+    exact and empirical).
+    """
+    return float(over_seeds(data.fisher_ratio).values.min())
 
 
-def draw_importance(data: xarray.Dataset) -> Figure:
+@claim(
+    "Fig. 2d; specification: above 0.4",
+    low=0.4,
+    high=1.0,
+    control=lambda data, control: abs(over_seeds(data.shuffled_rank)).values.max(),
+)
+def fisher_follows_probability(data: Dataset) -> float:
+    """Rank correlation of Fisher information with probability (smaller of exact and
+    empirical); control: shuffled probabilities.
+    """
+    return float(over_seeds(data.fisher_rank).values.min())
+
+
+@claim(
+    "Fig. 2d; specification: above 0.4 when plastic, none without",
+    low=0.4,
+    high=1.0,
+    control=lambda data, control: abs(over_seeds(control.fisher_rank)).values.max(),
+)
+def fisher_follows_what_is_plastic(data: Dataset) -> float:
+    """The same; control: random probabilities that do not change (absolute)."""
+    return float(over_seeds(data.fisher_rank).values.min())
+
+
+@claim(
+    "published code; theory: noise harms at given strengths, by ten points",
+    low=0.1,
+    high=1.0,
+    control=lambda data, control: (
+        over_seeds(data.clamp).sel(level=1.0) - over_seeds(data.accuracy)
+    ),
+)
+def certainty_helps(data: Dataset) -> float:
+    """Probabilities clamped: accuracy with all at 1 less that at 0.1."""
+    clamp = over_seeds(data.clamp)
+    return float(clamp.sel(level=1.0) - clamp.sel(level=0.1))
+
+
+# --- Appendix 1-figure 1d: random probabilities end low or high -----------------------
+
+
+@claim("Appendix 1-figure 1d; specification: below 0.35", low=0.0, high=0.35)
+def few_between(data: Dataset) -> float:
+    """From random probabilities: share between the lower bound + .05 and 0.9."""
+    return float(over_seeds(data.between))
+
+
+def draw_bins(panel: Axes, values: DataArray, label: str) -> None:
+    """A quantity of synapses over bins of their release probability."""
+    panel.bar(values.bin, values, 0.045, color=SHADES[0])
+    panel.set(xlabel="release probability", ylabel=label, xlim=(0, 1))
+
+
+def draw_importance(data: Dataset) -> Figure:
     """Figure 2: probabilities, lesions, strength and Fisher information."""
     figure, axes = panels(2, 3, 3.3, 2.7)
     mean = data.mean("seed")
     histogram, lesion, clamp, strength, curvature, rank = axes.ravel()
-    _histogram(histogram, mean)
-    shades = (SHADES[0], SHADES[2], SHADES[1], SHADES[5])
-    for order, color in zip(data.order.values, shades, strict=True):
-        here, error = _errors(data.lesion.sel(order=order))
-        line = "o:" if order == "strength" else "o-"  # hides that of the product
-        style = {"fmt": line, "ms": 3, "color": color, "label": order}
-        lesion.errorbar(data.fraction, here, error, **style)
+    draw_bins(histogram, mean.share, "share of synapses")
+    shades = {"probability": 0, "product": 2, "random": 1, "strength": 5}
+    for order, shade in shades.items():
+        fmt = "o:" if order == "strength" else "o-"  # hides that of the product
+        style = {"fmt": fmt, "ms": 3, "color": SHADES[shade], "label": order}
+        draw_means(lesion, data.fraction, data.lesion.sel(order=order), **style)
     lesion.set(xlabel="share of synapses removed", ylabel="accuracy", ylim=(0, 1))
-    lesion.legend(frameon=False, fontsize="x-small", title="least important by")
-    lesion.get_legend().get_title().set_fontsize("x-small")
-    here, error = _errors(data.clamp)
-    clamp.errorbar(data.level, here, error, fmt="o-", ms=3, color=SHADES[0])
+    small = {"frameon": False, "fontsize": "x-small"}
+    lesion.legend(**small, title="least important by", title_fontsize="x-small")
+    draw_means(clamp, data.level, data.clamp, ms=3, color=SHADES[0])
     clamp.axhline(float(mean.accuracy), ls="--", lw=1, color=THEORY)
     clamp.text(0.1, float(mean.accuracy) + 0.02, "as learned", fontsize="x-small")
     clamp.set(xlabel="probability of all synapses", ylabel="accuracy", ylim=(0, 1.12))
     some = mean.share > 1e-3
-    strength.bar(data.bin, mean.bin_energy.where(some), 0.045, color=SHADES[0])
-    strength.set(xlabel="release probability", ylabel="mean strength", xlim=(0, 1))
+    draw_bins(strength, mean.bin_energy.where(some), "mean strength")
     for kind, color in zip(data.kind.values, SHADES, strict=False):
         curve = mean.bin_fisher.sel(kind=kind).where(some)
         curvature.semilogy(data.bin, curve, "o", ms=3, color=color, label=kind)
     curvature.set(xlabel="release probability", ylabel="mean Fisher information")
     curvature.set_xlim(0, 1)
-    curvature.legend(frameon=False, fontsize="x-small")
+    curvature.legend(**small)
     names = {
         "fisher_rank": "probability",
         "strength_rank": "strength",
         "shuffled_rank": "shuffled\nprobability",
     }
     for i, kind in enumerate(data.kind.values):
-        pairs = [_errors(data[name].sel(kind=kind)) for name in names]
+        here = np.transpose([errors(data[name].sel(kind=kind)) for name in names])
         places = np.arange(len(names)) + 0.38 * (i - 0.5)
-        heights, whiskers = ([float(x[j]) for x in pairs] for j in (0, 1))
-        style = {"color": SHADES[i], "label": kind}
-        rank.bar(places, heights, 0.36, yerr=whiskers, **style)
+        rank.bar(places, here[0], 0.36, yerr=here[1], color=SHADES[i], label=kind)
     rank.axhline(0, lw=0.8, color="black")
     rank.set_xticks(np.arange(len(names)), list(names.values()))
     rank.set(ylabel="rank correlation with Fisher")
-    rank.legend(frameon=False, fontsize="x-small")
+    rank.legend(**small)
     return figure
 
 
-def draw_random_start(data: xarray.Dataset) -> Figure:
+def draw_random_start(data: Dataset) -> Figure:
     """Appendix 1-figure 1d: probabilities that began at random."""
     figure, axes = panels(1, 1, 3.6, 2.9)
     (panel,) = axes[0]
-    _histogram(panel, data.mean("seed"))
-    low, high = panel.get_ylim()
-    panel.set_ylim(low, 1.12 * high)
-    panel.text(
-        0.5,
-        0.99,
-        f"{float(data.between.mean()):.0%} between the modes",
-        transform=panel.transAxes,
-        ha="center",
-        va="top",
-        fontsize="x-small",
-    )
+    draw_bins(panel, data.share.mean("seed"), "share of synapses")
+    panel.set_ylim(top=1.12 * panel.get_ylim()[1])
+    share = f"{float(data.between.mean()):.0%} between the modes"
+    where = {"transform": panel.transAxes, "ha": "center", "va": "top"}
+    panel.text(0.5, 0.99, share, fontsize="x-small", **where)
     return figure
 
 
+LAYERS = lambda c: range(len(c.hidden) + 1 if c.network == "perceptron" else 3)
+BIN, KIND = {"bin": (BINS[1:] + BINS[:-1]) / 2}, {"kind": KINDS}
+SHARES = {"share": BIN, "high_layer": {"layer": LAYERS}}
+RATIOS = ("fisher_ratio", "fisher_rank", "shuffled_rank", "strength_rank")
 FIG2 = Experiment(
     name="fig2",
     source="Fig. 2",
     shows="release probabilities encode how important synapses are",
     config=Config,
     run=encoded,
-    claims=importance_claims,
+    claims=(
+        lesions_by_probability,
+        lesions_by_strength,
+        strength_of_reliable_synapses,
+        fisher_of_reliable_synapses,
+        fisher_follows_probability,
+        fisher_follows_what_is_plastic,
+        certainty_helps,
+    ),
     figure=draw_importance,
-    control=meaningless,
-    dims={
-        "share": ("bin",),
-        "high_layer": ("layer",),
-        "lesion": ("order", "fraction"),
-        "clamp": ("level",),
-        "fisher_ratio": ("kind",),
-        "fisher_rank": ("kind",),
-        "shuffled_rank": ("kind",),
-        "strength_rank": ("kind",),
-        "bin_fisher": ("kind", "bin"),
-        "bin_energy": ("bin",),
+    control=changed(up=0.0, down=0.0, random_start=True),
+    axes={
+        **SHARES,
+        "lesion": {"order": ORDERS, "fraction": FRACTIONS},
+        "clamp": {"level": LEVELS},
+        **dict.fromkeys(RATIOS, KIND),
+        "bin_fisher": KIND | BIN,
+        "bin_energy": BIN,
     },
-    predict=coordinates,
     data=images_of,
 )
-RANDOM_START = Experiment(
+RANDOM_START = FIG2._replace(
     name="random_start",
     source="Appendix 1-figure 1d",
     shows="release probabilities that begin at random end low or high",
-    config=Config,
     run=distribution,
-    claims=bimodal_claims,
+    claims=(few_between,),
     figure=draw_random_start,
-    control=meaningless,
-    dims={"share": ("bin",), "high_layer": ("layer",)},
-    predict=bins,
-    data=images_of,
+    axes=SHARES,
 )

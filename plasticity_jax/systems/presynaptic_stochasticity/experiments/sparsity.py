@@ -1,20 +1,18 @@
 """Figure 3 and Appendix 1-figure 2: important synapses gather on few neurons."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-import xarray
 from jaxtyping import Array, Key
 from matplotlib.figure import Figure
+from xarray import Dataset
 
-from ....experiment import Claim, Experiment, panels, SHADES
+from ....experiment import changed, claim, Experiment, over_seeds, panels, SHADES
 from ....measure import important_counts, kolmogorov_smirnov, shuffled_counts
 from ..config import Config, images_of, Source
 from ..trained import probabilities, train
-from .importance import HIGH, meaningless
+from .importance import HIGH
 
 
 LAYERS = 3  # weight matrices of a network with two hidden layers
@@ -50,7 +48,7 @@ def gathered(source: Source, config: Config, key: Key[Array, ""]) -> dict[str, A
     return found
 
 
-def tested(data: xarray.Dataset, name: str) -> tuple[float, float]:
+def tested(data: Dataset, name: str) -> tuple[float, float]:
     """Kolmogorov-Smirnov distance from chance and its p-value, medians over seeds."""
     pairs = zip(data[name].values, data[f"shuffled_{name}"].values, strict=True)
     found = np.array([kolmogorov_smirnov(*pair) for pair in pairs])
@@ -58,7 +56,7 @@ def tested(data: xarray.Dataset, name: str) -> tuple[float, float]:
     return float(distance), float(chance)
 
 
-def unusual(data: xarray.Dataset, name: str) -> tuple[float, float]:
+def unusual(data: Dataset, name: str) -> tuple[float, float]:
     """Shares of neurons two deviations of chance below and above its mean."""
     counts, chance = data[name].values, data[f"shuffled_{name}"].values
     mean, spread = chance.mean(1, keepdims=True), chance.std(1, keepdims=True)
@@ -66,76 +64,54 @@ def unusual(data: xarray.Dataset, name: str) -> tuple[float, float]:
     return float(low.mean()), float(high.mean())
 
 
-def sparsity_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """Counts are not chance but for the few output neurons; inputs follow outputs.
+# --- Figure 3: counts are not chance but for the few output neurons -------------------
+# Of outputs only those of the first hidden layer have a claim: 64 pixels, and 40
+# neurons with ten outputs each, are too few to tell at the small preset.
 
-    Of outputs only those of the first hidden layer have a claim: 64 pixels, and 40
-    neurons with ten outputs each, are too few to tell at the small preset.
+
+@claim("Fig. 3: p < 0.01", low=0.0, high=0.01)
+def inputs_of_hidden_neurons(data: Dataset) -> float:
+    """Important inputs of hidden neurons against permuted synapses: Kolmogorov-Smirnov
+    p (largest, hidden layers).
     """
-    hidden = ("inputs_0", "inputs_1")
-    chance = lambda data, names: max(tested(data, name)[1] for name in names)
-    extreme = lambda data: min(sum(unusual(data, name)) for name in hidden)
-    together = lambda data: float(data.in_out.mean("seed", skipna=False).min())
-    return [
-        Claim(
-            "important inputs of hidden neurons against permuted synapses: "
-            "Kolmogorov-Smirnov p (largest, hidden layers); control: random "
-            "probabilities",
-            "Fig. 3: p < 0.01",
-            chance(data, hidden),
-            0.0,
-            0.01,
-            control=chance(control, hidden),
-        ),
-        Claim(
-            "important outputs of the first hidden layer: Kolmogorov-Smirnov p; "
-            "control: random probabilities",
-            "Appendix 1-figure 2: p < 0.01",
-            chance(data, ("outputs_1",)),
-            0.0,
-            0.01,
-            control=chance(control, ("outputs_1",)),
-        ),
-        Claim(
-            "important inputs of the ten output neurons: not significant; control: "
-            "first hidden layer",
-            "Appendix 1-figure 2: p = 0.41",
-            chance(data, ("inputs_2",)),
-            0.05,
-            1.0,
-            control=chance(data, ("inputs_0",)),
-        ),
-        Claim(
-            "share of hidden neurons two deviations of chance from its mean (smaller "
-            "of both layers); control: random probabilities",
-            "Fig. 3; chance: 0.05, four times that",
-            extreme(data),
-            0.2,
-            1.0,
-            control=extreme(control),
-        ),
-        Claim(
-            "neurons with many important inputs have many important outputs: "
-            "correlation (smaller of both layers); control: random probabilities",
-            "Fig. 3: r = 0.94 and 0.80; at least 0.7",
-            together(data),
-            0.7,
-            1.0,
-            control=together(control),
-        ),
-    ]
+    return max(tested(data, name)[1] for name in ("inputs_0", "inputs_1"))
 
 
-def coordinates(plan: Any, keys: Any) -> xarray.Dataset:
-    """Names of the hidden layers."""
-    del plan, keys
-    return xarray.Dataset(coords={"hidden_layer": [1, 2]})
+@claim("Appendix 1-figure 2: p < 0.01", low=0.0, high=0.01)
+def outputs_of_hidden_neurons(data: Dataset) -> float:
+    """Important outputs of the first hidden layer: Kolmogorov-Smirnov p."""
+    return tested(data, "outputs_1")[1]
 
 
-def draw_sparsity(data: xarray.Dataset) -> Figure:
+@claim(
+    "Appendix 1-figure 2: p = 0.41",
+    low=0.05,
+    high=1.0,
+    control=lambda data, control: tested(data, "inputs_0")[1],
+)
+def inputs_of_output_neurons(data: Dataset) -> float:
+    """Important inputs of the ten output neurons: not significant."""
+    return tested(data, "inputs_2")[1]
+
+
+@claim("Fig. 3; chance: 0.05, four times that", low=0.2, high=1.0)
+def unusual_hidden_neurons(data: Dataset) -> float:
+    """Share of hidden neurons two deviations of chance from its mean (smaller of both
+    layers).
+    """
+    return min(sum(unusual(data, name)) for name in ("inputs_0", "inputs_1"))
+
+
+@claim("Fig. 3: r = 0.94 and 0.80; at least 0.7", low=0.7, high=1.0)
+def inputs_follow_outputs(data: Dataset) -> float:
+    """Neurons with many important inputs have many important outputs: correlation
+    (smaller of both layers).
+    """
+    return float(over_seeds(data.in_out).min())
+
+
+def draw_sparsity(data: Dataset) -> Figure:
     """Figure 3: important inputs and outputs of neurons against chance."""
-    from ..experiments.sparsity import tested
-
     figure, axes = panels(2, 4, 2.9, 2.6)
     titles = {
         "inputs_0": "inputs of hidden layer 1",
@@ -145,9 +121,8 @@ def draw_sparsity(data: xarray.Dataset) -> Figure:
         "outputs_1": "outputs of hidden layer 1",
         "outputs_2": "outputs of hidden layer 2",
     }
-    places = [*axes[0, :3], *axes[1, :3]]
-    for panel, (name, title) in zip(places, titles.items(), strict=True):
-        edges = np.linspace(0, 1, 21)
+    edges = np.linspace(0, 1, 21)
+    for panel, (name, title) in zip(axes[:, :3].ravel(), titles.items(), strict=True):
         for kind, color in ((f"shuffled_{name}", SHADES[5]), (name, SHADES[0])):
             values = data[kind].values.ravel()
             share = np.histogram(values, edges)[0] / values.size
@@ -156,13 +131,13 @@ def draw_sparsity(data: xarray.Dataset) -> Figure:
         distance, chance = tested(data, name)
         panel.set_title(f"{title}\nD = {distance:.2f}, p = {chance:.1g}", fontsize=9)
         panel.set(xlabel="share important", ylabel="share of neurons")
-    places[0].legend(frameon=False, fontsize="x-small")
+    axes[0, 0].legend(frameon=False, fontsize="x-small")
     here = data.isel(seed=0)
-    for i, panel in enumerate(axes[:, 3]):
-        ins, outs = here[f"inputs_{i}"], here[f"outputs_{i + 1}"]
+    for panel, layer in zip(axes[:, 3], data.hidden_layer.values, strict=True):
+        ins, outs = here[f"inputs_{layer - 1}"], here[f"outputs_{layer}"]
         panel.plot(ins, outs, "o", ms=3, color=SHADES[1], alpha=0.6)
-        r = float(data.in_out.isel(hidden_layer=i).mean())
-        panel.set_title(f"hidden layer {i + 1}: r = {r:.2f}", fontsize=9)
+        r = float(data.in_out.sel(hidden_layer=layer).mean())
+        panel.set_title(f"hidden layer {layer}: r = {r:.2f}", fontsize=9)
         panel.set(xlabel="share of important inputs", ylabel="of important outputs")
     return figure
 
@@ -173,10 +148,15 @@ FIG3 = Experiment(
     shows="important synapses gather on few neurons, at their inputs and outputs alike",
     config=Config,
     run=gathered,
-    claims=sparsity_claims,
+    claims=(
+        inputs_of_hidden_neurons,
+        outputs_of_hidden_neurons,
+        inputs_of_output_neurons,
+        unusual_hidden_neurons,
+        inputs_follow_outputs,
+    ),
     figure=draw_sparsity,
-    control=meaningless,
-    dims={"in_out": ("hidden_layer",)},
-    predict=coordinates,
+    control=changed(up=0.0, down=0.0, random_start=True),
+    axes={"in_out": {"hidden_layer": (1, 2)}},
     data=images_of,
 )
