@@ -14,7 +14,7 @@ import xarray
 from plasticity_jax import State
 from plasticity_jax.circuits import StochasticNetwork
 from plasticity_jax.data import Dataset
-from plasticity_jax.experiment._plan import Plan
+from plasticity_jax.experiment._plan import changed, Plan
 from plasticity_jax.measure import forgetting, learning_accuracy, mean_accuracy
 from plasticity_jax.synapses import split_weights, Stochastic, uniform_probability
 from plasticity_jax.systems.presynaptic_stochasticity.config import (
@@ -34,7 +34,6 @@ from plasticity_jax.systems.presynaptic_stochasticity.experiments.lifelong impor
     known,
     METHODS,
     SETTINGS,
-    still,
     summary,
     tuned,
     with_method,
@@ -268,7 +267,7 @@ def test_methods_and_variants_change_what_they_name():
         assert (float(here.down), float(here.up)) == pytest.approx((down, up))
         assert float(here.freeze) == pytest.approx(freeze)
         assert (float(here.freeze) == 1) == (VARIANTS[name].get("freeze") == 1)
-    plan = still(Plan(images, {}, 1))
+    plan = changed(up=0.0)(Plan(images, {}, 1))
     assert float(variant(plan.config, "full").up) == 0
 
 

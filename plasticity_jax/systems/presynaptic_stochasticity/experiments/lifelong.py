@@ -6,18 +6,30 @@ of elastic weight consolidation depends on its penalty: no claim compares with i
 """
 
 import dataclasses
-import math
 import tomllib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import xarray
 from jaxtyping import Array, Bool, Float, Key
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from xarray import DataArray, Dataset
 
-from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
+from ....experiment import (
+    changed,
+    Claim,
+    claim,
+    Experiment,
+    Judged,
+    over_seeds,
+    panels,
+    SHADES,
+    standard_error,
+    THEORY,
+)
 from ....measure import forgetting, mean_accuracy
 from ..config import Config, images_of, PAIRS, Source
 from ..training import learn, Learned
@@ -32,7 +44,6 @@ METHODS: dict[str, dict[str, Any]] = {
     "BGD": {"method": "bgd", "rate": 1.0},
 }
 JOINT = {"method": "deterministic", "adam": True, "rate": 1e-3, "protocol": "joint"}
-UNPROTECTED = ("SGD", "Adam")  # No Consolidation
 SETTINGS: dict[str, dict[str, dict[str, Any]]] = {  # from `tuning`, Table 1
     "digits": {
         "SGD": {"rate": 0.01},
@@ -57,8 +68,8 @@ SETTINGS: dict[str, dict[str, dict[str, Any]]] = {  # from `tuning`, Table 1
     },
 }
 TRAJECTORY = (0.3375, 0.3737, 0.3909, 0.4124, 0.4362)  # mean p, the published code
+LEVELS = ("probability", "frozen")  # of the consolidated network
 REMOVED = "control: release probabilities that never rise"
-Accuracy = Float[Array, "after task"]
 
 
 def with_method(config: Config, name: str) -> Config:
@@ -78,7 +89,7 @@ def finite(synapses: Any) -> Bool[Array, ""]:
     return jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in leaves]))
 
 
-def known(learned: Learned) -> Accuracy:
+def known(learned: Learned) -> Float[Array, "after task"]:
     """The accuracies of a stream that was learned; NaN if its synapses diverged."""
     return jnp.where(finite(learned.state.synapses), learned.accuracy, jnp.nan)
 
@@ -101,241 +112,171 @@ def streams(source: Source, config: Config, key: Key[Array, ""]) -> dict[str, Ar
     }
 
 
-def named(plan: Plan, keys: Any) -> xarray.Dataset:
-    """The names of the methods and of the tasks, from 1."""
-    del plan, keys
-    tasks = np.arange(1, len(PAIRS) + 1)
-    coords = {"learner": list(METHODS), "after": tasks, "task": tasks}
-    return xarray.Dataset(coords=coords)
-
-
-def summary(data: xarray.Dataset) -> xarray.Dataset:
+def summary(data: Dataset) -> Dataset:
     """By learner and seed: `mean` accuracy, `forgetting`, and `first` task (after)."""
     accuracy = data.accuracy.transpose(..., "after", "task")
-    outer = accuracy.dims[:-2]
-    rows = jnp.asarray(accuracy.values)
-    return xarray.Dataset(
-        {
-            "mean": (outer, np.asarray(mean_accuracy(rows))),
-            "forgetting": (outer, np.asarray(forgetting(rows))),
-            "first": accuracy.isel(task=0, drop=True),
-        },
-        {name: accuracy[name] for name in outer if name in accuracy.coords},
-    )
+    first, rows = accuracy.isel(task=0, drop=True), jnp.asarray(accuracy.values)
+    named = lambda x: first.isel(after=0, drop=True).copy(data=np.asarray(x))
+    mean, lost = named(mean_accuracy(rows)), named(forgetting(rows))
+    return Dataset({"mean": mean, "forgetting": lost, "first": first})
 
 
-def spread(values: xarray.DataArray) -> float:
-    """Standard error of the mean over seeds."""
-    return float(values.std("seed", ddof=1)) / values.sizes["seed"] ** 0.5
-
-
-def protection(
-    data: xarray.Dataset, control: xarray.Dataset, plain: tuple[str, ...]
-) -> list[Claim]:
-    """Consolidation forgets less than every one of the `plain` networks.
-
-    In all, and the first task after every later one.
-    """
-    seen, removed = summary(data), summary(control)
-
-    def share(rows: xarray.Dataset) -> float:
-        mean = rows.forgetting.mean("seed", skipna=False)
-        least = mean.sel(learner=list(plain)).min(skipna=False)
-        return float(mean.sel(learner="presynaptic") / least)
-
-    def lead(rows: xarray.Dataset) -> float:
-        first = rows["first"].mean("seed", skipna=False).isel(after=slice(1, None))
-        best = first.sel(learner=list(plain)).max("learner", skipna=False)
-        return float((first.sel(learner="presynaptic") - best).min(skipna=False))
-
-    return [
-        Claim(
-            "forgetting of the consolidated network over the least of those without",
-            f"specification; Figure 4; {REMOVED}",
-            share(seen),
-            -math.inf,
-            0.7,
-            control=share(removed),
-        ),
-        Claim(
-            "first task: accuracy less the best without consolidation (least lead "
-            "after any later task)",
-            f"Figure 4b; {REMOVED}",
-            lead(seen),
-            0.0,
-            math.inf,
-            control=lead(removed),
-        ),
-    ]
-
-
-def advantage(data: xarray.Dataset, control: xarray.Dataset) -> Claim:
-    """Consolidation ends at a higher mean accuracy than plain gradient descent."""
-
-    def gain(rows: xarray.Dataset) -> xarray.DataArray:
-        mean = summary(rows)["mean"]
-        return mean.sel(learner="presynaptic") - mean.sel(learner="SGD")
-
-    return Claim(
-        "mean accuracy of the consolidated network less that of gradient descent",
-        f"Figure 4; {REMOVED}",
-        float(gain(data).mean("seed", skipna=False)),
-        0.0,
-        math.inf,
-        spread(gain(data)),
-        control=float(gain(control).mean("seed", skipna=False)),
-    )
-
-
-def growth(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """Release probabilities and the frozen share grow with every task."""
-
-    def step(rows: xarray.Dataset, name: str) -> float:
-        mean = rows[name].mean("seed", skipna=False)
-        return float(mean.diff("after").min(skipna=False))
-
-    return [
-        Claim(
-            f"{words} grows with every task (least step)",
-            f"Appendix 1-figure 3; {REMOVED}",
-            step(data, name),
-            1e-3,
-            math.inf,
-            control=step(control, name),
-        )
-        for name, words in (
-            ("probability", "mean release probability"),
-            ("frozen", "frozen share of the synapses"),
-        )
-    ]
-
-
-def split_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """Less forgetting at a higher accuracy; with MNIST also the published numbers."""
-    seen = summary(data)["mean"].mean("seed", skipna=False)
-    joint = float(data.joint.mean(skipna=False))
-    best = float(seen.max(skipna=True))
-    claims = [
-        *protection(data, control, UNPROTECTED),
-        advantage(data, control),
-        *growth(data, control),
-        Claim(
-            "accuracy with all tasks at once, less the best of one after the other",
-            "Appendix 1-table 1; control: the second best method",
-            joint - best,
-            0.03,
-            math.inf,
-            control=best - float(np.sort(seen.dropna("learner"))[-2]),
-        ),
-    ]
-    if images(data) == "mnist":
-        claims += published(data, control)
-    return claims
-
-
-def images(data: xarray.Dataset) -> str:
+def images(data: Dataset) -> str:
     """The data set that a sweep was run on."""
     return tomllib.loads(data.attrs["config"])["data"]
 
 
-def published(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """Full Split MNIST beside the published code."""
+def only_on(name: str) -> Callable[[Claim], Claim]:
+    """Decorator: a claim about one data set, not made of runs on another."""
 
-    def accuracy(rows: xarray.Dataset) -> xarray.DataArray:
-        return 100 * summary(rows)["mean"].sel(learner="presynaptic")
+    class Restricted(Claim):
+        def judge(self, data: Dataset, control: Dataset) -> Iterator[Judged]:
+            return super().judge(data, control) if images(data) == name else iter(())
 
-    def distance(rows: xarray.Dataset) -> float:
-        mean = rows.probability.mean("seed", skipna=False)
-        return float(np.max(np.abs(mean.values - np.asarray(TRAJECTORY))))
-
-    return [
-        Claim(
-            "mean accuracy of the consolidated network, %",
-            "82.9 published, 82.8 +- 0.3 with the published code",
-            float(accuracy(data).mean(skipna=False)),
-            80.5,
-            84.5,
-            spread(accuracy(data)),
-            control=float(accuracy(control).mean(skipna=False)),
-        ),
-        Claim(
-            "mean release probability after each task: largest distance",
-            "from the published code's, self-averaging",
-            distance(data),
-            0.0,
-            0.01,
-            control=distance(control),
-        ),
-    ]
+    return Restricted._make
 
 
-def still(plan: Plan) -> Plan:
-    """Negative control: no probability rises, so release stays at the least one."""
-    return plan._replace(config=dataclasses.replace(plan.config, up=np.asarray(0.0)))
+# --- Consolidation forgets less than every network without it ------------------------
+
+
+def unprotected(values: DataArray) -> DataArray:
+    """The entries of the networks of No Consolidation."""
+    return values.sel(learner=values.learner.isin(("SGD", "Adam")))
+
+
+@claim(f"specification; Figure 4; {REMOVED}", high=0.7)
+def forgets_less(data: Dataset) -> DataArray:
+    """Forgetting of the consolidated network over the least of those without."""
+    lost = over_seeds(summary(data).forgetting)
+    return lost.sel(learner="presynaptic") / unprotected(lost).min(skipna=False)
+
+
+@claim(f"Figure 4b; {REMOVED}", low=0.0)
+def keeps_first_task(data: Dataset) -> DataArray:
+    """First task: accuracy less the best without consolidation (least lead after any
+    later task).
+    """
+    first = over_seeds(summary(data)["first"]).isel(after=slice(1, None))
+    best = unprotected(first).max("learner", skipna=False)
+    return (first.sel(learner="presynaptic") - best).min(skipna=False)
+
+
+@claim(f"Figure 4; {REMOVED}", low=0.0)
+def gains(data: Dataset) -> tuple[DataArray, DataArray]:
+    """Mean accuracy of the consolidated network less that of gradient descent."""
+    mean = summary(data)["mean"]
+    gain = mean.sel(learner="presynaptic") - mean.sel(learner="SGD")
+    return over_seeds(gain), standard_error(gain)
+
+
+@claim(f"Appendix 1-figure 3; {REMOVED}", low=1e-3, each={"level": LEVELS})
+def grows(data: Dataset, level: str) -> DataArray:
+    """Mean release probability and frozen share of the synapses grow with every task
+    (least step): {level}.
+    """
+    return over_seeds(data[level]).diff("after").min(skipna=False)
+
+
+def ranked(data: Dataset) -> list[float]:
+    """Mean accuracies of the methods that stayed finite, the best one last."""
+    return np.sort(over_seeds(summary(data)["mean"]).dropna("learner")).tolist()
+
+
+@claim(
+    "Appendix 1-table 1; control: the second best method",
+    low=0.03,
+    control=lambda data, control: ranked(data)[-1] - ranked(data)[-2],
+)
+def all_at_once_is_best(data: Dataset) -> float:
+    """Accuracy with all tasks at once, less the best of one after the other."""
+    return float(data.joint.mean(skipna=False)) - ranked(data)[-1]
+
+
+# --- Full Split MNIST beside the published code --------------------------------------
+
+
+@only_on("mnist")
+@claim("82.9 published, 82.8 +- 0.3 with the published code", low=80.5, high=84.5)
+def published_accuracy(data: Dataset) -> tuple[DataArray, DataArray]:
+    """Mean accuracy of the consolidated network, %."""
+    percent = 100 * summary(data)["mean"].sel(learner="presynaptic")
+    return over_seeds(percent), standard_error(percent)
+
+
+@only_on("mnist")
+@claim("from the published code's, self-averaging", low=0.0, high=0.01)
+def published_release(data: Dataset) -> DataArray:
+    """Mean release probability after each task: largest distance."""
+    distance = abs(over_seeds(data.probability) - np.asarray(TRAJECTORY))
+    return distance.max(skipna=False)
 
 
 LEGEND: dict[str, Any] = {"frameon": False, "fontsize": "small"}
+ABOVE: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), **LEGEND}
 
 
-def draw_split(data: xarray.Dataset) -> Figure:
+def draw_split(data: Dataset) -> Figure:
     """First task in time, final accuracies, forgetting, and what has frozen."""
-    from ..experiments.lifelong import METHODS, summary
-
-    names = list(METHODS)
-    seen = summary(data).mean("seed", skipna=False).sel(learner=names)
-    place = np.arange(len(names))[::-1]
+    seen = summary(data).mean("seed", skipna=False)
+    place = np.arange(seen.sizes["learner"])[::-1]
     figure, ((first, final, lost, levels),) = panels(1, 4, 3.5, 3.2)
-    _first_task(first, seen, names)
+    draw_first_task(first, seen)
     final.barh(place, seen["mean"], 0.7, color=SHADES)
     final.axvline(float(data.joint.mean()), color=THEORY, ls="--", label="all at once")
     final.set(xlabel="mean accuracy after the last task", xlim=(0.4, 1.0))
-    final.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), **LEGEND)
-    final.set_yticks(place, names)
+    final.legend(**ABOVE)
+    final.set_yticks(place, seen.learner.values)
     lost.barh(place, seen.forgetting, 0.7, color=SHADES)
     lost.set(xlabel="forgetting (accuracy)")
     lost.axvline(0, color="black", lw=0.8)
     lost.set_yticks(place, [])
-    _levels(levels, data)
+    draw_levels(levels, data)
     return figure
 
 
-def _first_task(panel: Any, seen: xarray.Dataset, names: list[str]) -> None:
+def draw_first_task(panel: Axes, seen: Dataset) -> None:
     """Accuracy on the first task after every task."""
-    for k, name in enumerate(names):
+    for name, color in zip(seen.learner.values, SHADES, strict=False):
         course = seen["first"].sel(learner=name)
-        panel.plot(seen.after, course, "o-", ms=4, color=SHADES[k], label=name)
+        panel.plot(seen.after, course, "o-", ms=4, color=color, label=name)
     panel.set(xlabel="tasks learned", ylabel="accuracy on the first task")
     panel.set_xticks(seen.after)
-    panel.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2, **LEGEND)
+    panel.legend(ncols=2, **ABOVE)
 
 
-def _levels(panel: Any, data: xarray.Dataset) -> None:
+def draw_levels(panel: Axes, data: Dataset) -> None:
     """Mean release probability and frozen share after every task."""
-    seen = data.mean("seed", skipna=False)
-    for k, (name, words) in enumerate(
-        (("probability", "mean release probability"), ("frozen", "frozen share"))
-    ):
-        panel.plot(data.after, seen[name], "o-", ms=4, color=SHADES[k], label=words)
+    mean, words = over_seeds(data), ("mean release probability", "frozen share")
+    for level, label, color in zip(LEVELS, words, SHADES, strict=False):
+        panel.plot(data.after, mean[level], "o-", ms=4, color=color, label=label)
     panel.set(xlabel="tasks learned", ylim=(0, 1))
     panel.set_xticks(data.after)
-    panel.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), **LEGEND)
+    panel.legend(**ABOVE)
 
 
+TASKS = range(1, len(PAIRS) + 1)
+AFTER, TASK = {"after": TASKS}, {"task": TASKS}
 SPLIT = Experiment(
     name="split",
     source="Figure 4a-c, Appendix 1-table 1",
     shows="release probabilities protect old tasks without task boundaries",
     config=Config,
     run=streams,
-    claims=split_claims,
+    claims=(
+        forgets_less,
+        keeps_first_task,
+        gains,
+        grows,
+        all_at_once_is_best,
+        published_accuracy,
+        published_release,
+    ),
     figure=draw_split,
-    control=still,
-    dims={
-        "accuracy": ("learner", "after", "task"),
-        "probability": ("after",),
-        "frozen": ("after",),
-        "joint": ("task",),
+    control=changed(up=0.0),  # no probability rises: release stays at the least one
+    axes={
+        "accuracy": {"learner": tuple(METHODS)} | AFTER | TASK,
+        **dict.fromkeys(LEVELS, AFTER),
+        "joint": TASK,
     },
-    predict=named,
     data=images_of,
 )

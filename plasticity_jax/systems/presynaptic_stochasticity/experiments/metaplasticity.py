@@ -8,7 +8,6 @@ against deterministic networks whose rate was searched as long.
 """
 
 import dataclasses
-import math
 from typing import Any
 
 import equinox as eqx
@@ -16,14 +15,23 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-import xarray
 from jaxtyping import Array, Float, Int, Key
 from matplotlib.figure import Figure
+from xarray import DataArray, Dataset
 
 from .... import AbstractConfig, Scalar
 from ...._arguments import real, require
 from ....data import load
-from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
+from ....experiment import (
+    changed,
+    claim,
+    Experiment,
+    over_seeds,
+    panels,
+    SHADES,
+    standard_error,
+    THEORY,
+)
 from ....measure import forgetting, mean_accuracy, rank_correlation
 from ..config import Config, Source, source_of
 from ..training import learn
@@ -199,163 +207,115 @@ def searched(data: Source, config: MetaConfig, key: Key[Array, ""]) -> dict[str,
     }
 
 
-def names(plan: Plan, keys: object) -> xarray.Dataset:
-    """The streams, the rules, and the published setting."""
-    del keys
-    base = plan.config.network()
-    return xarray.Dataset(
-        {"published": ("setting", [float(getattr(base, name)) for name in RANGES])},
-        {
-            "stream": list(STREAMS),
-            "rule": list(RULES),
-            "setting": list(RANGES),
-            "stage": ["search", *STREAMS],
-        },
-    )
+def gain(data: Dataset, stream: str) -> tuple[DataArray, DataArray]:
+    """Accuracy of the searched rule less that of the mean candidate, and its error."""
+    candidates = data.tried.sel(stage=stream).isel(candidate=slice(1, None))
+    best = data.accuracy.sel(stream=stream, rule="searched")
+    less = best - candidates.mean("candidate", skipna=False)
+    return over_seeds(less), standard_error(less)
 
 
-def metaplasticity_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """What was searched on one stream holds on others."""
-
-    def gain(data: xarray.Dataset, stream: str) -> xarray.DataArray:
-        """Accuracy of the searched rule less that of the mean candidate, by seed."""
-        candidates = data.tried.sel(stage=stream).isel(candidate=slice(1, None))
-        best = data.accuracy.sel(stream=stream, rule="searched")
-        return best - candidates.mean("candidate", skipna=False)
-
-    def agreement(stream: str, shift: int) -> float:
-        """Rank correlation over candidates, of the search with another stream."""
-        tried = data.tried.isel(candidate=slice(1, None)).transpose(
-            "seed", "stage", "candidate"
-        )
-        pairs = zip(
-            tried.sel(stage="search").values,
-            np.roll(tried.sel(stage=stream).values, shift, axis=1),
-            strict=True,
-        )
-        return float(
-            np.mean(
-                [rank_correlation(jnp.asarray(a), jnp.asarray(b)) for a, b in pairs]
-            )
-        )
-
-    claims = []
-    for stream in STREAMS[:2]:
-        values = gain(data, stream)
-        claims.append(
-            Claim(
-                f"{stream}: mean accuracy of the searched rule over that of a mean "
-                "candidate; control: nothing to search",
-                "definition of the search" if stream == STREAMS[0] else "transfer",
-                float(values.mean(skipna=False)),
-                1e-4,
-                math.inf,
-                float(values.std(ddof=1)) / values.size**0.5,
-                control=float(gain(control, stream).mean(skipna=False)),
-            )
-        )
-    values = gain(data, STREAMS[2])
-    claims.append(
-        Claim(
-            f"{STREAMS[2]}: reported, no transfer: the same, in streams that the noisy "
-            "network hardly learns in so few epochs",
-            "measured",
-            float(values.mean(skipna=False)),
-            -math.inf,
-            0.0,
-            float(values.std(ddof=1)) / values.size**0.5,
-        )
-    )
-    half = (data.sizes["candidate"] - 1) // 2
-    claims.append(
-        Claim(
-            f"{STREAMS[1]}: rank correlation of the candidates' accuracies with those "
-            "in the search; control: candidates shifted by half",
-            "transfer: the same rules are good",
-            agreement(STREAMS[1], 0),
-            0.4,
-            1.0,
-            control=agreement(STREAMS[1], half),
-        )
-    )
-    forgotten = data.forgetting.mean("seed", skipna=False)
-    for stream in STREAMS[:2]:  # permuted pixels are hardly learned in so few epochs
-        here = forgotten.sel(stream=stream)
-        claims.append(
-            Claim(
-                f"{stream}: forgetting of the searched rule over that of deterministic "
-                "networks with a searched rate",
-                "specification: at most .7",
-                float(here.sel(rule="searched") / here.sel(rule="deterministic")),
-                -math.inf,
-                0.7,
-            )
-        )
-    return claims
+@claim(
+    "same split: definition of the search; other split: transfer",
+    low=1e-4,
+    each={"stream": STREAMS[:2]},
+)
+def searched_is_better(data: Dataset, stream: str) -> tuple[DataArray, DataArray]:
+    """{stream}: mean accuracy of the searched rule over that of a mean candidate;
+    control: nothing to search.
+    """
+    return gain(data, stream)
 
 
-def unsearched(plan: Plan) -> Plan:
-    """Negative control: all candidates are the published setting."""
-    return plan._replace(config=dataclasses.replace(plan.config, spread=0.0))
+@claim("measured", high=0.0, control=None)
+def not_on_permuted_pixels(data: Dataset) -> tuple[DataArray, DataArray]:
+    """Permuted pixels: reported, no transfer: the same, in streams that the noisy
+    network hardly learns in so few epochs.
+    """
+    return gain(data, "permuted pixels")
 
 
-def draw_metaplasticity(data: xarray.Dataset) -> Figure:
+def agreement(data: Dataset, shift: int = 0) -> Any:
+    """Rank correlation over candidates, of the search with the other split."""
+    tried = data.tried.isel(candidate=slice(1, None))
+    tried = tried.transpose("stage", "seed", "candidate")
+    search, other = (jnp.asarray(tried.sel(stage=x)) for x in ("search", "other split"))
+    pairs = zip(search, jnp.roll(other, shift, axis=1), strict=True)
+    return np.mean([rank_correlation(a, b) for a, b in pairs])
+
+
+@claim(
+    "transfer: the same rules are good",
+    low=0.4,
+    high=1.0,
+    control=lambda data, control: agreement(data, (data.sizes["candidate"] - 1) // 2),
+)
+def ranks_transfer(data: Dataset) -> Any:
+    """Other split: rank correlation of the candidates' accuracies with those in the
+    search; control: candidates shifted by half.
+    """
+    return agreement(data)
+
+
+@claim(
+    "specification: at most .7",
+    high=0.7,
+    control=None,
+    each={"stream": STREAMS[:2]},  # permuted pixels are hardly learned
+)
+def forgets_less(data: Dataset, stream: str) -> DataArray:
+    """{stream}: forgetting of the searched rule over that of deterministic networks
+    with a searched rate.
+    """
+    lost = over_seeds(data.forgetting).sel(stream=stream)
+    return lost.sel(rule="searched") / lost.sel(rule="deterministic")
+
+
+def draw_metaplasticity(data: Dataset) -> Figure:
     """Accuracy and forgetting of every rule on every stream; what was searched."""
-    figure, axes = panels(1, 3, 3.7, 3.3)
-    left, middle, right = axes[0]
-    rules = ("published", "one candidate", "searched", "deterministic")
-    colours = (SHADES[2], SHADES[4], SHADES[0], SHADES[5])
-    streams = ("same split", "other split", "permuted pixels")
-    places, count = np.arange(len(streams)), data.sizes["seed"]
-    for i, (rule, colour) in enumerate(zip(rules, colours, strict=True)):
-        for axis, values in ((left, data.accuracy), (middle, data.forgetting)):
-            here = [values.sel(rule=rule, stream=stream) for stream in streams]
-            axis.bar(
-                places + 0.2 * (i - 1.5),
-                [float(x.mean()) for x in here],
-                0.19,
-                yerr=[float(x.std()) / count**0.5 for x in here],
-                color=colour,
-                label=rule,
-            )
+    figure, ((left, middle, right),) = panels(1, 3, 3.7, 3.3)
+    colors = (SHADES[2], SHADES[4], SHADES[0], SHADES[5])
+    streams = data.stream.values
+    places = np.arange(len(streams))
+    for panel, values in ((left, data.accuracy), (middle, data.forgetting)):
+        mean = values.mean("seed")
+        error = values.std("seed") / data.sizes["seed"] ** 0.5
+        for i, (rule, color) in enumerate(zip(data.rule.values, colors, strict=True)):
+            style = {"color": color, "label": rule, "yerr": error.sel(rule=rule)}
+            panel.bar(places + 0.2 * (i - 1.5), mean.sel(rule=rule), 0.19, **style)
+        panel.set_xticks(places, [stream.replace(" ", "\n") for stream in streams])
     left.set(ylim=(0.0, 1.1), ylabel="mean accuracy, all tasks")
+    left.legend(frameon=False, fontsize=7, ncols=2, loc="upper left")
     middle.set_ylabel("forgetting")
     middle.axhline(0, color=THEORY, lw=0.6)
-    left.legend(frameon=False, fontsize=7, ncols=2, loc="upper left")
-    for axis in (left, middle):
-        axis.set_xticks(places, [stream.replace(" ", "\n") for stream in streams])
-    tried = data.setting_tried.sel(setting="rate")
-    dots = right.scatter(
-        tried.values.ravel(),
-        data.tried.sel(stage="search").transpose(*tried.dims).values.ravel(),
-        c=np.log10(data.setting_tried.sel(setting="threshold").values.ravel()),
-        s=12,
-    )
-    bar = figure.colorbar(dots, ax=right)
-    bar.set_label(r"$\log_{10}$ threshold")
-    right.axvline(float(data.published.sel(setting="rate")), color=THEORY, lw=0.8)
+    rate, threshold = (data.setting_tried.sel(setting=x) for x in ("rate", "threshold"))
+    accuracy = data.tried.sel(stage="search").transpose(*rate.dims)
+    color = np.log10(threshold.values.ravel())
+    dots = right.scatter(rate.values.ravel(), accuracy.values.ravel(), s=12, c=color)
+    figure.colorbar(dots, ax=right).set_label(r"$\log_{10}$ threshold")
+    right.axvline(float(Config().rate), color=THEORY, lw=0.8)
     right.set(xscale="log", xlabel="base rate", ylabel="accuracy in the search")
     right.set_xticks([0.003, 0.01, 0.03], ["0.003", "0.01", "0.03"])
     right.minorticks_off()
     return figure
 
 
+OUTCOME, SETTING = {"stream": STREAMS, "rule": RULES}, {"setting": tuple(RANGES)}
+CANDIDATE = {"candidate": None}  # the published setting, then random ones
 METAPLASTICITY = Experiment(
     name="metaplasticity",
     source="beyond the paper",
     shows="a rule searched on one stream of tasks is used on others",
     config=MetaConfig,
     run=searched,
-    claims=metaplasticity_claims,
+    claims=(searched_is_better, not_on_permuted_pixels, ranks_transfer, forgets_less),
     figure=draw_metaplasticity,
-    control=unsearched,
-    dims={
-        "accuracy": ("stream", "rule"),
-        "forgetting": ("stream", "rule"),
-        "found": ("setting",),
-        "setting_tried": ("setting", "candidate"),
-        "tried": ("stage", "candidate"),
+    control=changed(spread=0.0),  # all candidates are the published setting
+    axes={
+        **dict.fromkeys(("accuracy", "forgetting"), OUTCOME),
+        "found": SETTING,
+        "setting_tried": SETTING | CANDIDATE,
+        "tried": {"stage": ("search", *STREAMS), **CANDIDATE},
     },
-    predict=names,
     data=splits,
 )

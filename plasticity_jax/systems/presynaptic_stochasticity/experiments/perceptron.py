@@ -2,30 +2,34 @@
 
 import dataclasses
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-import xarray
 from jaxtyping import Array, Key
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from xarray import DataArray, Dataset
 
-from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
+from ....experiment import (
+    changed,
+    Claim,
+    claim,
+    Experiment,
+    Judged,
+    over_seeds,
+    panels,
+    SHADES,
+    standard_error,
+    THEORY,
+)
 from ....measure import mean_accuracy
 from ..sign_neuron import Config, Patterns, patterns_of, teach
 
 
 OFF = 2.0  # a latch out of reach
-VARIANTS = (
-    "presynaptic",
-    "deterministic",
-    "same mean rate",
-    "no modulation",
-    "no freeze",
-    "unscaled step",
-    "fixed release",
-    "shuffled",
-)
 MEASURED = {  # mean accuracy and standard error, 20 seeds; 15 for the mean rate
     "presynaptic": (0.9215, 0.0032),
     "deterministic": (0.8899, 0.0035),
@@ -36,6 +40,7 @@ MEASURED = {  # mean accuracy and standard error, 20 seeds; 15 for the mean rate
     "fixed release": (0.8799, 0.0030),
     "shuffled": (0.9174, 0.0034),
 }
+VARIANTS = tuple(MEASURED)
 METHODS = ("presynaptic", "deterministic")
 FEW = 100  # patterns per task of a tenth of the capacity and below
 WIDTH = 3.0  # standard errors of a difference between two means
@@ -83,104 +88,73 @@ def ablated(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     }
 
 
-def names(plan: Plan, keys: object) -> xarray.Dataset:
-    """The variants, and the accuracies that the specification measured."""
-    del keys
-    measured = np.array([MEASURED[variant] for variant in VARIANTS])
-    tasks = np.arange(1, plan.config.tasks + 1)
-    return xarray.Dataset(
-        {
-            "measured": ("variant", measured[:, 0]),
-            "measured_error": ("variant", measured[:, 1]),
-        },
-        {"variant": list(VARIANTS), "after": tasks, "task": tasks},
-    )
-
-
-def final(data: xarray.Dataset) -> xarray.DataArray:
-    """Mean accuracy over tasks after the last one."""
-    last = data.accuracy.isel(after=-1)
-    return last.mean("task", skipna=False)
-
-
-def stated(values: xarray.DataArray) -> tuple[float, float]:
+def stated(values: DataArray) -> tuple[DataArray, DataArray]:
     """Mean over seeds and its standard error."""
-    count = values.sizes["seed"]
-    mean = values.mean("seed", skipna=False)
-    error = values.std("seed", ddof=1) / count**0.5 if count > 1 else mean * math.nan
-    return float(mean), float(error)
+    return over_seeds(values), standard_error(values)
 
 
-def perceptron_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """The accuracies of the specification, and what the global rate explains."""
-    reached = final(data)
-    of = lambda variant: reached.sel(variant=variant)
-    full = stated(of("presynaptic"))[0]
-    plain = stated(of("deterministic"))[0]
-    claims = []
-    for variant in VARIANTS:
-        value, error = stated(of(variant))
-        wanted, spread = MEASURED[variant]
-        reach = WIDTH * math.hypot(spread, error)
-        other, rival = ("presynaptic", full)
-        if variant in ("presynaptic", "shuffled", "same mean rate"):
-            other, rival = ("deterministic", plain)
-        claims.append(
-            Claim(
-                f"{variant}: mean accuracy after five tasks; control: {other}",
-                f"Fig. 5b,c; specification, {WIDTH:g} standard errors",
-                value,
-                wanted - reach,
-                wanted + reach,
-                error,
-                control=rival,
-            )
-        )
-    gain, error = stated(of("presynaptic") - of("deterministic"))
-    still = final(control)
-    lost = still.sel(variant="presynaptic") - still.sel(variant="deterministic")
-    claims.append(
-        Claim(
-            "presynaptic over deterministic, mean accuracy; control: release stays",
-            "Fig. 5b; published .9174 - .8862, t = 4.5: 95 %",
-            gain,
-            0.0177,
-            0.0447,
-            error,
-            control=stated(lost)[0],
-        )
-    )
-    share = lambda variant: (stated(of(variant))[0] - plain) / (full - plain)
-    claims.append(
-        Claim(
-            "share of that gain that one common rate, the mean of 1 - p, brings to a "
-            "deterministic neuron; control: release fixed at .9",
-            "specification: most of the gain",
-            share("same mean rate"),
-            0.5,
-            math.inf,
-            control=share("fixed release"),
-        )
-    )
-    frozen = data.frozen.isel(after=-1).mean("seed", skipna=False)
-    claims.append(
-        Claim(
-            "frozen share of synapses after the last task; control: release stays",
-            "specification: .9997",
-            float(frozen.sel(variant="presynaptic")),
-            0.999,
-            1.0,
-            control=float(
-                control.frozen.isel(after=-1).sel(variant="presynaptic").mean()
-            ),
-        )
-    )
-    return claims
+# --- Figure 5b,c: the accuracies of the specification, and what one rate explains -----
 
 
-def still(plan: Plan) -> Plan:
-    """Negative control: release probabilities stay where they start."""
-    return plan._replace(config=dataclasses.replace(plan.config, step=0.0))
+def final(data: Dataset, variant: str) -> DataArray:
+    """Mean accuracy over tasks after the last one."""
+    last = data.accuracy.isel(after=-1).mean("task", skipna=False)
+    return last.sel(variant=variant)
+
+
+def reach(data: Dataset, variant: str) -> float:
+    """How far a mean may lie from the one that the specification measured."""
+    error = float(standard_error(final(data, variant)))
+    return WIDTH * math.hypot(MEASURED[variant][1], error)
+
+
+def rival(data: Dataset, control: Dataset, variant: str) -> DataArray:
+    """Accuracy of the deterministic neuron; beside lower ones, of the presynaptic."""
+    better = variant in ("presynaptic", "shuffled", "same mean rate")
+    return over_seeds(final(data, "deterministic" if better else "presynaptic"))
+
+
+@claim(
+    f"Fig. 5b,c; specification, {WIDTH:g} standard errors",
+    low=lambda data, control, name: MEASURED[name][0] - reach(data, name),
+    high=lambda data, control, name: MEASURED[name][0] + reach(data, name),
+    control=rival,
+    each="variant",
+)
+def reaches(data: Dataset, variant: str) -> tuple[DataArray, DataArray]:
+    """{variant}: mean accuracy after five tasks."""
+    return stated(final(data, variant))
+
+
+@claim("Fig. 5b; published .9174 - .8862, t = 4.5: 95 %", low=0.0177, high=0.0447)
+def gains(data: Dataset) -> tuple[DataArray, DataArray]:
+    """Presynaptic over deterministic, mean accuracy; control: release stays."""
+    return stated(final(data, "presynaptic") - final(data, "deterministic"))
+
+
+def share(data: Dataset, variant: str) -> float:
+    """Share of that gain that a variant has."""
+    names = (variant, "deterministic", "presynaptic")
+    here, plain, full = (float(over_seeds(final(data, name))) for name in names)
+    return (here - plain) / (full - plain)
+
+
+@claim(
+    "specification: most of the gain",
+    low=0.5,
+    control=lambda data, control: share(data, "fixed release"),
+)
+def one_rate_suffices(data: Dataset) -> float:
+    """Share of that gain that one common rate, the mean of 1 - p, brings to a
+    deterministic neuron; control: release fixed at .9.
+    """
+    return share(data, "same mean rate")
+
+
+@claim("specification: .9997", low=0.999, high=1.0)
+def nearly_all_freeze(data: Dataset) -> DataArray:
+    """Frozen share of synapses after the last task; control: release stays."""
+    return over_seeds(data.frozen.isel(after=-1)).sel(variant="presynaptic")
 
 
 CURVES = {  # what is drawn over tasks, and how
@@ -192,111 +166,62 @@ CURVES = {  # what is drawn over tasks, and how
 }
 
 
-def draw_perceptron(data: xarray.Dataset) -> Figure:
+def curve(panel: Axes, values: DataArray, style: str = "o-", **more: Any) -> None:
+    """Mean over seeds with standard errors, along the other axis."""
+    (dim,) = {*values.dims} - {"seed"}
+    error = values.std("seed") / values.sizes["seed"] ** 0.5
+    mean = values.mean("seed")
+    panel.errorbar(values[dim], mean, error, fmt=style, ms=4, capsize=2, **more)
+
+
+def draw_perceptron(data: Dataset) -> Figure:
     """The first task over time, every ablation at the end, and plasticity."""
-    figure, axes = panels(1, 3, 3.7, 3.3)
-    left, middle, right = axes[0]
+    figure, ((left, middle, right),) = panels(1, 3, 3.7, 3.3)
     first = data.accuracy.isel(task=0)
-    count = data.sizes["seed"]
-    for name, (colour, style) in CURVES.items():
-        here = first.sel(variant=name)
-        left.errorbar(
-            data.after,
-            here.mean("seed"),
-            here.std("seed") / count**0.5,
-            fmt=style,
-            color=colour,
-            ms=4,
-            capsize=2,
-            label=name,
-        )
+    for name, (color, style) in CURVES.items():
+        curve(left, first.sel(variant=name), style, color=color, label=name)
     left.set(xlabel="tasks learned", ylabel="accuracy on task 1")
     left.legend(frameon=False, fontsize=7, loc="lower left")
-    reached = data.accuracy.isel(after=-1).mean("task")
-    places = np.arange(data.sizes["variant"])[::-1]
+    reached, names = data.accuracy.isel(after=-1).mean("task"), data.variant.values
+    places = np.arange(len(names))[::-1]
     middle.barh(places, reached.mean("seed"), color=SHADES[0], alpha=0.7, height=0.6)
-    middle.errorbar(
-        data.measured,
-        places,
-        xerr=2 * data.measured_error,
-        fmt="k|",
-        ms=9,
-        lw=1,
-        label="specification, ±2 s.e.",
-    )
-    middle.set_yticks(places, list(data.variant.values), fontsize=8)
+    measured, error = np.transpose([MEASURED[name] for name in names])
+    style = {"fmt": "k|", "ms": 9, "lw": 1, "label": "specification, ±2 s.e."}
+    middle.errorbar(measured, places, xerr=2 * error, **style)
+    middle.set_yticks(places, names, fontsize=8)
     middle.set(xlim=(0.5, 1.0), xlabel="mean accuracy, all tasks")
     middle.legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(0, 1.1))
-    frozen = data.frozen.sel(variant="presynaptic").mean("seed")
-    right.plot(data.after, frozen, "o-", ms=4, color=SHADES[0], label="frozen share")
-    right.plot(
-        data.after,
-        data.plasticity.mean("seed"),
-        "s--",
-        ms=4,
-        color=SHADES[1],
-        label="mean $1 - p$",
-    )
+    mean = data.mean("seed")
+    frozen = mean.frozen.sel(variant="presynaptic")
+    right.plot(mean.after, frozen, "o-", ms=4, color=SHADES[0], label="frozen share")
+    rate = {"color": SHADES[1], "label": "mean $1 - p$"}
+    right.plot(mean.after, mean.plasticity, "s--", ms=4, **rate)
     right.set(xlabel="tasks learned", ylabel="share of synapses, rate", ylim=(0, 1.05))
     right.legend(frameon=False, fontsize=8, loc="center right")
     return figure
 
 
-def draw_load(data: xarray.Dataset) -> Figure:
-    """Accuracy at every load, and the advantage of release plasticity."""
-    figure, axes = panels(1, 2, 3.9, 3.2)
-    left, right = axes[0]
-    count = data.sizes["seed"]
-    for name, colour in (("presynaptic", SHADES[0]), ("deterministic", SHADES[5])):
-        here = data.accuracy.sel(neuron=name)
-        error = here.std("seed") / count**0.5
-        left.errorbar(
-            data["load"],
-            here.mean("seed"),
-            error,
-            fmt="o-",
-            ms=4,
-            capsize=2,
-            color=colour,
-            label=name,
-        )
-    left.set(ylabel="mean accuracy, all tasks")
-    left.legend(frameon=False, fontsize=8)
-    gain = data.accuracy.sel(neuron="presynaptic") - data.accuracy.sel(
-        neuron="deterministic"
-    )
-    right.errorbar(
-        data["load"],
-        gain.mean("seed"),
-        gain.std("seed") / count**0.5,
-        fmt="o-",
-        ms=4,
-        capsize=2,
-        color=SHADES[0],
-    )
-    right.axhline(0.0, color=THEORY, lw=0.8)
-    right.set(ylabel="presynaptic − deterministic")
-    for axis in axes[0]:
-        axis.set(xlabel="patterns per task")
-    return figure
-
-
+tasks = lambda config: range(1, config.tasks + 1)
+AFTER = {"after": tasks}
+FROZEN = {"variant": VARIANTS, **AFTER}
 FIG5_PERCEPTRON = Experiment(
     name="fig5_perceptron",
     source="Fig. 5b,c",
     shows="release freezes into one low learning rate and protects older patterns",
     config=Config,
     run=ablated,
-    claims=perceptron_claims,
+    claims=(reaches, gains, one_rate_suffices, nearly_all_freeze),
     figure=draw_perceptron,
-    control=still,
-    dims={
-        "accuracy": ("variant", "after", "task"),
-        "frozen": ("variant", "after"),
-        "plasticity": ("after",),
+    control=changed(step=0.0),  # release probabilities stay where they start
+    axes={
+        "accuracy": {**FROZEN, "task": tasks},
+        "frozen": FROZEN,
+        "plasticity": AFTER,
     },
-    predict=names,
 )
+
+
+# --- Figure 5, text: the advantage changes sign between 100 and 200 patterns ---------
 
 
 def loaded(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
@@ -315,66 +240,62 @@ def loaded(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     return {"accuracy": jnp.stack([jnp.stack(row) for row in rows], axis=1)}
 
 
-def axes(plan: Plan, keys: object) -> xarray.Dataset:
-    """The neurons, and patterns per task."""
-    del keys
-    return xarray.Dataset(
-        coords={"neuron": list(METHODS), "load": list(plan.config.loads)}
-    )
+def advantage(data: Dataset) -> DataArray:
+    """Mean accuracy, presynaptic less deterministic."""
+    own, plain = (data.accuracy.sel(neuron=name) for name in METHODS)
+    return own - plain
 
 
-def load_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """The advantage changes sign between 100 and 200 patterns per task."""
-    gain = data.accuracy.sel(neuron="presynaptic") - data.accuracy.sel(
-        neuron="deterministic"
-    )
-    lost = control.accuracy.sel(neuron="presynaptic") - control.accuracy.sel(
-        neuron="deterministic"
-    )
-    loads = data["load"].values
-    low, high = int(loads.min()), int(loads.max())
-    claims = []
-    for load in loads[loads <= FEW]:
-        value, error = stated(gain.sel(load=load))
-        claims.append(
-            Claim(
-                f"{load} patterns per task: presynaptic over deterministic, mean "
-                "accuracy; control: release stays",
-                "Fig. 5, text; specification: positive",
-                value,
-                0.0,
-                math.inf,
-                error,
-                control=stated(lost.sel(load=load))[0],
-            )
-        )
-    value, error = stated(gain.sel(load=high))
-    claims.append(
-        Claim(
-            f"{high} patterns per task: presynaptic over deterministic, mean accuracy; "
-            f"control: {low} patterns",
-            "Fig. 5, text; specification: negative",
-            value,
-            -math.inf,
-            0.0,
-            error,
-            control=stated(gain.sel(load=low))[0],
-        )
-    )
-    return claims
+class AtFewPatterns(Claim):
+    """A claim about loads of at most `FEW` patterns per task."""
+
+    def judge(self, data: Dataset, control: Dataset) -> Iterator[Judged]:
+        few = data["load"].values <= FEW
+        return super().judge(data.isel(load=few), control)
+
+
+@AtFewPatterns._make
+@claim("Fig. 5, text; specification: positive", low=0.0, each="load")
+def helps_with_room_left(data: Dataset, load: Any) -> tuple[DataArray, DataArray]:
+    """{load} patterns per task: presynaptic over deterministic, mean accuracy; control:
+    release stays.
+    """
+    return stated(advantage(data).sel(load=load))
+
+
+@claim(
+    "Fig. 5, text; specification: negative",
+    high=0.0,
+    control=lambda data, control: stated(advantage(data).sel(load=data["load"].min())),
+)
+def hurts_when_nearly_full(data: Dataset) -> tuple[DataArray, DataArray]:
+    """The most patterns per task: presynaptic over deterministic, mean accuracy;
+    control: the fewest patterns.
+    """
+    return stated(advantage(data).sel(load=data["load"].max()))
+
+
+def draw_load(data: Dataset) -> Figure:
+    """Accuracy at every load, and the advantage of release plasticity."""
+    figure, ((left, right),) = panels(1, 2, 3.9, 3.2)
+    for name, color in zip(data.neuron.values, (SHADES[0], SHADES[5]), strict=True):
+        curve(left, data.accuracy.sel(neuron=name), color=color, label=name)
+    left.set(xlabel="patterns per task", ylabel="mean accuracy, all tasks")
+    left.legend(frameon=False, fontsize=8)
+    curve(right, advantage(data), color=SHADES[0])
+    right.axhline(0.0, color=THEORY, lw=0.8)
+    right.set(xlabel="patterns per task", ylabel="presynaptic − deterministic")
+    return figure
 
 
 FIG5_LOAD = Experiment(
     name="fig5_load",
     source="Fig. 5, text",
-    shows=(
-        "consolidation helps a neuron with room left, and hurts one that is nearly full"
-    ),
+    shows="consolidation helps a neuron with room left, hurts one that is nearly full",
     config=Config,
     run=loaded,
-    claims=load_claims,
+    claims=(helps_with_room_left, hurts_when_nearly_full),
     figure=draw_load,
-    control=still,
-    dims={"accuracy": ("neuron", "load")},
-    predict=axes,
+    control=changed(step=0.0),
+    axes={"accuracy": {"neuron": METHODS, "load": lambda config: config.loads}},
 )

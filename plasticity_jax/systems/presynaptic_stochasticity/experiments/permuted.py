@@ -6,24 +6,25 @@ With boundaries between tasks (`permuted`) or without (`continuous`).
 import dataclasses
 
 import jax.numpy as jnp
-import numpy as np
-import xarray
 from jaxtyping import Array, Key
 from matplotlib.figure import Figure
+from xarray import DataArray, Dataset
 
-from ....experiment import Claim, Experiment, panels, Plan, SHADES
+from ....experiment import changed, claim, Experiment, over_seeds, panels, SHADES
 from ..config import Config, images_of, Source
 from ..training import learn
 from .lifelong import (
-    _first_task,
-    _levels,
-    advantage,
-    growth,
-    images,
+    draw_first_task,
+    draw_levels,
+    forgets_less,
+    gains,
+    grows,
+    keeps_first_task,
     known,
-    protection,
+    LEVELS,
+    only_on,
     REMOVED,
-    still,
+    summary,
     with_method,
 )
 
@@ -48,76 +49,47 @@ def streams(source: Source, config: Config, key: Key[Array, ""]) -> dict[str, Ar
     }
 
 
-def named(plan: Plan, keys: Array) -> xarray.Dataset:
-    """The names of the methods and of the tasks, from 1."""
-    del keys
-    tasks = np.arange(1, plan.config.tasks + 1)
-    coords = {"learner": list(METHODS), "after": tasks, "task": tasks}
-    return xarray.Dataset(coords=coords)
+@claim(f"Appendix 1-figure 3b; {REMOVED}", low=1e-3)
+def slows_down(data: Dataset) -> DataArray:
+    """Mean release probability: first step less the last, as capacity fills."""
+    step = over_seeds(data.probability).diff("after")
+    return step[0] - step[-1]
 
 
-def permuted_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """Capacity is used up; on MNIST also less forgetting at a higher accuracy.
-
-    On digits the noisy network hardly learns what it could forget, even if its release
-    probabilities stay: its forgetting then says nothing of consolidation.
-    """
-
-    def slowing(rows: xarray.Dataset) -> float:
-        step = rows.probability.mean("seed", skipna=False).diff("after")
-        return float(step[0] - step[-1])
-
-    claims = [
-        *growth(data, control),
-        Claim(
-            "mean release probability: first step less the last, as capacity fills",
-            f"Appendix 1-figure 3b; {REMOVED}",
-            slowing(data),
-            1e-3,
-            control=slowing(control),
-        ),
-    ]
-    if images(data) == "mnist":
-        claims += protection(data, control, ("SGD",))
-        claims.append(advantage(data, control))
-    return claims
-
-
-DIMS = {
-    "accuracy": ("learner", "after", "task"),
-    "probability": ("after",),
-    "frozen": ("after",),
-}
-
-
-def draw_permuted(data: xarray.Dataset) -> Figure:
+def draw_permuted(data: Dataset) -> Figure:
     """First task in time, every task at the end, and what has frozen."""
-    from ..experiments.lifelong import summary
-
-    names = ["presynaptic", "SGD"]
-    seen = summary(data).mean("seed", skipna=False)
     figure, ((first, final, levels),) = panels(1, 3, 3.5, 3.0)
-    _first_task(first, seen, names)
-    end = data.accuracy.isel(after=-1).mean("seed", skipna=False)
-    for k, name in enumerate(names):
-        final.plot(data.task, end.sel(learner=name), "o-", ms=4, color=SHADES[k])
+    draw_first_task(first, summary(data).mean("seed", skipna=False))
+    end = over_seeds(data.accuracy.isel(after=-1))
+    for name, color in zip(data.learner.values, SHADES, strict=False):
+        final.plot(data.task, end.sel(learner=name), "o-", ms=4, color=color)
     final.set(xlabel="task", ylabel="accuracy after the last task")
     final.set_xticks(data.task)
-    _levels(levels, data)
+    draw_levels(levels, data)
     return figure
 
 
+tasks = lambda config: range(1, config.tasks + 1)
+AFTER = {"after": tasks}
 PERMUTED = Experiment(
     name="permuted",
     source="Figure 4b, Appendix 1-table 1, Appendix 1-figure 3",
     shows="with every task more synapses freeze, until none is left",
     config=Config,
     run=streams,
-    claims=permuted_claims,
+    # On digits the noisy network hardly learns what it could forget, even if its
+    # release probabilities stay: its forgetting then says nothing of consolidation.
+    claims=(
+        grows,
+        slows_down,
+        *map(only_on("mnist"), (forgets_less, keeps_first_task, gains)),
+    ),
     figure=draw_permuted,
-    control=still,
-    dims=DIMS,
-    predict=named,
+    control=changed(up=0.0),
+    axes={
+        "accuracy": {"learner": METHODS, **AFTER, "task": tasks},
+        **dict.fromkeys(LEVELS, AFTER),
+    },
     data=images_of,
 )
 CONTINUOUS = PERMUTED._replace(

@@ -10,15 +10,24 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
-import xarray
 from jaxtyping import Array, Float, Key
 from matplotlib.figure import Figure
+from xarray import DataArray, Dataset
 
-from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
+from ....experiment import (
+    changed,
+    claim,
+    Experiment,
+    over_seeds,
+    panels,
+    Plan,
+    SHADES,
+    THEORY,
+)
 from ....measure import forgetting, mean_accuracy
 from ..config import Config, images_of, Source
 from ..training import learn
-from .lifelong import finite, images, LEGEND, REMOVED, SETTINGS, still, with_method
+from .lifelong import finite, images, LEGEND, only_on, REMOVED, SETTINGS, with_method
 
 
 SWEPT = {  # the field of each method, and its values
@@ -27,7 +36,7 @@ SWEPT = {  # the field of each method, and its values
     "EWC": ("penalty", (0.1, 0.3, 1.0, 3.0, 5.0, 10.0)),  # times the rate
     "BGD": ("deviation", (0.0006, 0.00125, 0.0025, 0.005, 0.01, 0.02)),
 }
-TUNED = ("Adam", "EWC", "BGD")  # SGD learns at the consolidated network's rate
+AXES = {"learner": tuple(SWEPT), "candidate": None}  # of each learner its own
 
 
 def values_of(config: Config, name: str) -> Float[Array, " candidate"]:
@@ -66,118 +75,105 @@ def swept(source: Source, config: Config, key: Key[Array, ""]) -> dict[str, Arra
     }
 
 
-def named(plan: Plan, keys: Array) -> xarray.Dataset:
-    """The names of the methods, and `value`, what each candidate stands for."""
+def candidates(plan: Plan, keys: Array) -> Dataset:
+    """`value`, what each candidate stands for."""
     del keys
     values = np.stack([np.asarray(values_of(plan.config, name)) for name in SWEPT])
-    return xarray.Dataset(
-        {"value": (("learner", "candidate"), values)}, {"learner": list(SWEPT)}
-    )
+    return Dataset({"value": (tuple(AXES), values)}, {"learner": list(SWEPT)})
 
 
-def stable_mean(data: xarray.Dataset) -> xarray.DataArray:
+def stable_mean(data: Dataset) -> DataArray:
     """Mean accuracy over seeds; NaN where a network diverged."""
-    mean = data["mean"].where(data.stable > 0)
-    return mean.mean("seed", skipna=False)
+    return over_seeds(data["mean"].where(data.stable > 0))
 
 
-def best(data: xarray.Dataset) -> dict[str, float]:
+def best(data: Dataset) -> dict[str, float]:
     """The value of highest mean accuracy of each method; divergent ones do not count.
 
     Copy it into `SETTINGS` of `lifelong`.
     """
-    mean = stable_mean(data).fillna(-math.inf)
-    return {
-        name: float(
-            data.value.sel(learner=name)[
-                int(mean.sel(learner=name).argmax("candidate"))
-            ]
-        )
-        for name in SWEPT
-    }
+    place = stable_mean(data).fillna(-math.inf).argmax("candidate")
+    values = data.value.isel(candidate=place)
+    return {name: float(values.sel(learner=name)) for name in SWEPT}
 
 
-def shortfall(data: xarray.Dataset, name: str, value: float) -> float:
+def near(data: Dataset, name: str, value: float) -> Dataset:
+    """A method at the candidate that is nearest to `value`."""
+    here = data.sel(learner=name)
+    place = abs(np.log(here.value / value)).argmin("candidate")
+    return here.isel(candidate=int(place))
+
+
+def shortfall(data: Dataset, name: str, value: float) -> float:
     """Mean accuracy of the best candidate less that of the one nearest to `value`."""
-    mean = stable_mean(data).sel(learner=name)
-    place = int(abs(np.log(data.value.sel(learner=name) / value)).argmin("candidate"))
-    return float(mean.fillna(-math.inf).max() - mean[place])
+    most = stable_mean(data.sel(learner=name)).fillna(-math.inf).max()
+    return float(most - stable_mean(near(data, name, value)))
 
 
-def forgotten(data: xarray.Dataset, name: str, value: float) -> float:
+def forgotten(data: Dataset, name: str, value: float) -> DataArray:
     """Forgetting of the consolidated network over that of a method at one value."""
-    rows = data.mean("seed", skipna=False)
-    here = rows.sel(learner=name)
-    place = int(abs(np.log(here.value / value)).argmin("candidate"))
-    return float(rows.own_forgetting / here.forgetting[place])
+    here = near(over_seeds(data), name, value)
+    return here.own_forgetting / here.forgetting
 
 
-def tuning_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """The settings in use are the best ones, and what consolidation then gains.
+def in_use(data: Dataset, name: str) -> float:
+    """The value of a method in `SETTINGS`."""
+    return SETTINGS[images(data)][name][SWEPT[name][0]]
 
-    On digits Adam at its best rate, below the specification's, has nearly the accuracy
-    and the forgetting of consolidation.
+
+@claim(
+    "two standard errors of the specification's; control: the least one",
+    low=0.0,
+    high=0.01,
+    control=lambda data, control, name: (
+        None if name == "EWC" else shortfall(data, name, SWEPT[name][1][0])
+    ),
+    each={"name": ("Adam", "EWC", "BGD")},  # SGD: the consolidated network's rate
+)
+def best_is_in_use(data: Dataset, name: str) -> float:
+    """{name}: mean accuracy of the best rate, penalty or deviation less that of the
+    one in use.
     """
-    settings = SETTINGS[images(data)]
-    used = {name: float(settings[name][SWEPT[name][0]]) for name in TUNED}
-    least = {name: float(data.value.sel(learner=name).min()) for name in TUNED}
-    chosen = best(data)
-    claims = [
-        *(
-            Claim(
-                f"{name}: mean accuracy of the best {SWEPT[name][0]} less that of the "
-                "one in use",
-                "two standard errors of the specification's; control: the least one",
-                shortfall(data, name, used[name]),
-                0.0,
-                0.01,
-                control=shortfall(data, name, least[name]) if name != "EWC" else None,
-            )
-            for name in TUNED
-        ),
-        Claim(
-            "forgetting of the consolidated network over that of SGD at its best rate",
-            f"specification; {REMOVED}",
-            forgotten(data, "SGD", chosen["SGD"]),
-            -math.inf,
-            0.7,
-            control=forgotten(control, "SGD", chosen["SGD"]),
-        ),
-    ]
-    if images(data) == "digits":
-        claims.append(
-            Claim(
-                "forgetting over that of Adam at its best rate: not below 0.7",
-                "specification's limit, which holds for its faster rate only (control)",
-                forgotten(data, "Adam", chosen["Adam"]),
-                0.7,
-                math.inf,
-                control=forgotten(data, "Adam", used["Adam"]),
-            )
-        )
-    return claims
+    return shortfall(data, name, in_use(data, name))
 
 
-def draw_tuning(data: xarray.Dataset) -> Figure:
+@claim(
+    f"specification; {REMOVED}",
+    high=0.7,
+    control=lambda data, control: forgotten(control, "SGD", best(data)["SGD"]),
+)
+def forgets_less(data: Dataset) -> DataArray:
+    """Forgetting of the consolidated network over that of SGD at its best rate."""
+    return forgotten(data, "SGD", best(data)["SGD"])
+
+
+# Adam at its best rate, below the specification's, has nearly the accuracy and the
+# forgetting of consolidation.
+@only_on("digits")
+@claim(
+    "specification's limit, which holds for its faster rate only (control)",
+    low=0.7,
+    control=lambda data, control: forgotten(data, "Adam", in_use(data, "Adam")),
+)
+def adam_forgets_little(data: Dataset) -> DataArray:
+    """Forgetting over that of Adam at its best rate: not below 0.7."""
+    return forgotten(data, "Adam", best(data)["Adam"])
+
+
+def draw_tuning(data: Dataset) -> Figure:
     """Mean accuracy along every sweep, and beside the forgetting that it costs."""
-    from ..experiments.tuning import SWEPT
-
-    seen = data.where(data.stable > 0).mean("seed", skipna=False)
-    own = data[["own_mean", "own_forgetting"]].mean("seed", skipna=False)
-    figure, (row,) = panels(1, len(SWEPT) + 1, 3.0, 2.9)
-    trade = row[-1]
-    for k, (name, (field, _)) in enumerate(SWEPT.items()):
+    own = over_seeds(data)
+    seen = over_seeds(data.where(data.stable > 0)).assign(value=data.value)
+    figure, ((*row, trade),) = panels(1, data.sizes["learner"] + 1, 3.0, 2.9)
+    style = {"marker": "o", "ms": 4}
+    for panel, name, color in zip(row, data.learner.values, SHADES, strict=False):
         here = seen.sel(learner=name)
-        row[k].semilogx(
-            data.value.sel(learner=name), here["mean"], "o-", ms=4, color=SHADES[k]
-        )
-        row[k].axhline(float(own.own_mean), color=THEORY, ls="--")
-        row[k].set(xlabel=f"{name}: {field}", ylim=(0.4, 1.0))
-        trade.plot(here.forgetting, here["mean"], "o-", ms=4, color=SHADES[k])
-        trade.lines[-1].set_label(name)
+        panel.semilogx(here.value, here["mean"], color=color, **style)
+        panel.axhline(float(own.own_mean), color=THEORY, ls="--")
+        panel.set(xlabel=f"{name}: {SWEPT[name][0]}", ylim=(0.4, 1.0))
+        trade.plot(here.forgetting, here["mean"], color=color, label=name, **style)
     row[0].set(ylabel="mean accuracy")
-    trade.plot(own.own_forgetting, own.own_mean, "*", ms=12, color="black")
-    trade.lines[-1].set_label("presynaptic")
+    trade.plot(own.own_forgetting, own.own_mean, "*k", ms=12, label="presynaptic")
     trade.set(xlabel="forgetting (accuracy)", ylabel="mean accuracy", ylim=(0.4, 1.0))
     trade.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), **LEGEND)
     return figure
@@ -189,14 +185,10 @@ TUNING = Experiment(
     shows="the networks compared with at their best settings",
     config=Config,
     run=swept,
-    claims=tuning_claims,
+    claims=(best_is_in_use, forgets_less, adam_forgets_little),
     figure=draw_tuning,
-    control=still,
-    dims={
-        "mean": ("learner", "candidate"),
-        "forgetting": ("learner", "candidate"),
-        "stable": ("learner", "candidate"),
-    },
-    predict=named,
+    control=changed(up=0.0),
+    axes=dict.fromkeys(("mean", "forgetting", "stable"), AXES),
+    predict=candidates,
     data=images_of,
 )
