@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from xarray import DataArray, Dataset
 
 from .... import Scalar, simulate, State, System
-from ....curvature import fisher_diagonal, hvp, quadratic_form
+from ....curvature import Fisher, hvp, quadratic_form
 from ....experiment import (
     changed,
     claim,
@@ -146,9 +146,8 @@ def curved(data: Source, config: Config, key: Key[Array, ""]) -> dict[str, Array
     p, unravel = ravel_pytree(synapses.probability)
     strength = ravel_pytree(synapses.strength)[0]
     outcomes = jnp.arange(2, dtype=jnp.int32)
-    information = fisher_diagonal(
-        probe.log_prob, probe.weights, images, outcomes=outcomes
-    )
+    fisher = Fisher(probe.log_prob, probe.weights, images, outcomes=outcomes)
+    information = fisher.diagonal()
     moved = unravel(jr.permutation(for_shuffle, p))
     plain = dataclasses.replace(config, modulated=False, freeze=jnp.asarray(2.0))
     free, _, _ = build(plain, stream.tasks[0], pixels, for_build)

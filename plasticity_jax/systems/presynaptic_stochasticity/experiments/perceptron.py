@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import jax.numpy as jnp
@@ -15,10 +14,8 @@ from xarray import DataArray, Dataset
 
 from ....experiment import (
     changed,
-    Claim,
     claim,
     Experiment,
-    Judged,
     over_seeds,
     panels,
     SHADES,
@@ -246,16 +243,12 @@ def advantage(data: Dataset) -> DataArray:
     return own - plain
 
 
-class AtFewPatterns(Claim):
-    """A claim about loads of at most `FEW` patterns per task."""
-
-    def judge(self, data: Dataset, control: Dataset) -> Iterator[Judged]:
-        few = data["load"].values <= FEW
-        return super().judge(data.isel(load=few), control)
-
-
-@AtFewPatterns._make
-@claim("Fig. 5, text; specification: positive", low=0.0, each="load")
+@claim(
+    "Fig. 5, text; specification: positive",
+    low=0.0,
+    each="load",
+    when=lambda data, load: load <= FEW,
+)
 def helps_with_room_left(data: Dataset, load: Any) -> tuple[DataArray, DataArray]:
     """{load} patterns per task: presynaptic over deterministic, mean accuracy; control:
     release stays.

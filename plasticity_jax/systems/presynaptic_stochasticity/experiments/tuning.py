@@ -27,7 +27,7 @@ from ....experiment import (
 from ....measure import forgetting, mean_accuracy
 from ..config import Config, images_of, Source
 from ..training import learn
-from .lifelong import finite, images, LEGEND, only_on, REMOVED, SETTINGS, with_method
+from .lifelong import finite, images, LEGEND, REMOVED, SETTINGS, with_method
 
 
 SWEPT = {  # the field of each method, and its values
@@ -149,11 +149,11 @@ def forgets_less(data: Dataset) -> DataArray:
 
 # Adam at its best rate, below the specification's, has nearly the accuracy and the
 # forgetting of consolidation.
-@only_on("digits")
 @claim(
     "specification's limit, which holds for its faster rate only (control)",
     low=0.7,
     control=lambda data, control: forgotten(data, "Adam", in_use(data, "Adam")),
+    when=lambda data: images(data) == "digits",
 )
 def adam_forgets_little(data: Dataset) -> DataArray:
     """Forgetting over that of Adam at its best rate: not below 0.7."""
