@@ -13,6 +13,7 @@ import xarray
 
 import plasticity_jax
 from plasticity_jax import simulate
+from plasticity_jax.experiment._experiment import _labels
 from plasticity_jax.experiment._plan import load_plan, Plan
 from plasticity_jax.systems.stable_memory.config import build, Config, embed
 from plasticity_jax.systems.stable_memory.experiments import (
@@ -177,9 +178,9 @@ def test_turnover_correlates_synapses_without_self_connections():
 def test_claims_fail_on_data_that_hold_no_number(experiment):
     plan = load_plan(experiment.config, CONFIGS / f"{experiment.name}.toml", "smoke")
     shapes = eqx.filter_eval_shape(experiment.run, plan.config, jr.key(0))
-    assert set(experiment.dims) <= set(shapes)
+    assert set(experiment.axes) <= set(shapes)
     outer = {**{k: len(v) for k, v in plan.grid.items()}, "seed": plan.seeds}
-    names = {k: experiment.dims.get(k, ()) for k in shapes}
+    names = {k: tuple(experiment.axes.get(k, ())) for k in shapes}
     data = xarray.Dataset(
         {
             k: ((*outer, *names[k]), np.full((*outer.values(), *x.shape), np.nan))
@@ -187,7 +188,11 @@ def test_claims_fail_on_data_that_hold_no_number(experiment):
         },
         {**plan.grid, "seed": np.arange(plan.seeds)},
     )
-    data = data.merge(experiment.predict(plan, jr.split(jr.key(0), plan.seeds)))
-    claims = experiment.claims(data, data)
+    data = data.assign_coords(_labels(experiment, plan.config, data.sizes))
+    if experiment.predict is not None:
+        keys = jr.split(jr.key(0), plan.seeds)
+        data = data.merge(experiment.predict(plan, keys), join="exact")
+    claims = [row for claim in experiment.claims for row in claim.judge(data, data)]
     assert claims
     assert not [claim.says for claim in claims if claim.holds]
+    assert not [claim.says for claim in claims if "needs the axes" in claim.says]

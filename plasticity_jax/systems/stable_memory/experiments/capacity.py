@@ -9,13 +9,23 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-import xarray
 from jaxtyping import Array, Key
 from matplotlib.figure import Figure
+from xarray import DataArray, Dataset
 
 from .... import AbstractConfig, Scalar
 from ...._arguments import real, require
-from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
+from ....experiment import (
+    changed,
+    claim,
+    Experiment,
+    over_seeds,
+    panels,
+    Plan,
+    SHADES,
+    standard_error,
+    THEORY,
+)
 from ..capacity import (
     first_step_error,
     half_load,
@@ -31,7 +41,6 @@ from ..capacity import (
 from ..retrieval import plane_network, recall
 
 
-CODINGS = ("planes", "patterns")
 RECALLED = 0.7  # overlap above which a memory counts as recalled
 
 
@@ -157,88 +166,63 @@ def capacity(config: Capacity, key: Key[Array, ""]) -> dict[str, Array]:
     return {**together, "lasting": continuous(config, for_time)}
 
 
-# --- what must come out of it -------------------------------------------------------
-
-
-def labels(plan: Plan, keys: Any) -> xarray.Dataset:
-    """Names of the axes, and the predicted share of wrong signs after one step."""
+def predict(plan: Plan, keys: Any) -> Dataset:
+    """The share of wrong signs after one step."""
     del keys
-    loads = np.asarray(plan.grid["load"], float)
+    loads = np.asarray(plan.grid["load"])
     law = np.asarray(first_step_error(loads))
-    coords = {"coding": list(CODINGS), "neurons": list(plan.config.sizes)}
-    return xarray.Dataset({"predicted_wrong": ("load", law)}, coords)
+    return Dataset({"predicted_wrong": ("load", law)}, {"load": loads})
 
 
-def critical(success: xarray.DataArray, coding: str) -> float:
+# --- planes beat patterns in the synchronous map, and lose in continuous time ---------
+
+
+def critical(success: DataArray, coding: str) -> float:
     """The load at which half of the probes are recalled."""
-    mean = success.sel(coding=coding).mean("seed", skipna=False)
+    mean = over_seeds(success.sel(coding=coding))
     return float(half_load(jnp.asarray(mean["load"].values), jnp.asarray(mean.values)))
 
 
-def claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """Planes beat patterns in the synchronous map, and lose in continuous time."""
-    small, large = data.neurons.values
-
-    def ratio(success: xarray.DataArray) -> float:
-        return critical(success, "planes") / critical(success, "patterns")
-
-    def doubled(coding: str) -> float:
-        first, second = (
-            critical(data.success.sel(neurons=n), coding) for n in (small, large)
-        )
-        return 2 * second / first
-
-    def wrong(coding: str) -> tuple[float, float]:
-        """Pooled over loads, over the law, and its standard error."""
-        seen = data.wrong.sel(neurons=large, coding=coding).mean("load", skipna=False)
-        over = seen / float(data.predicted_wrong.mean())
-        spread = float(over.std("seed", ddof=1)) / math.sqrt(over.sizes["seed"])
-        return float(over.mean(skipna=False)), spread
-
-    found = [
-        Claim(
-            f"synchronous map, {n} neurons: half-success load of planes over patterns",
-            "Supp. Fig. 4, Note 2",
-            ratio(data.success.sel(neurons=n)),
-            1.3,
-            1.8,
-            control=ratio(control.success.sel(neurons=n)),
-        )
-        for n in (small, large)
-    ]
-    found.append(
-        Claim(
-            "synchronous map: critical number of planes, twice the neurons over once",
-            "Supp. Fig. 4: proportional to the number of neurons",
-            doubled("planes"),
-            1.6,
-            2.2,
-        )
-    )
-    found.append(
-        Claim(
-            "not as in the paper: in continuous time planes hold less than patterns "
-            "(half-success load, ratio)",
-            "independent evaluation: fail above 0.08 and 0.14",
-            ratio(data.lasting),
-            0.0,
-            0.9,
-            control=ratio(control.lasting),
-        )
-    )
-    for coding in CODINGS:
-        value, error = wrong(coding)
-        says = f"wrong signs after one step over theory, {coding}, all loads"
-        found.append(Claim(says, "first-step error", value, 0.95, 1.05, error))
-    return found
+def over_patterns(success: DataArray) -> float:
+    """Critical load of planes over that of patterns."""
+    return critical(success, "planes") / critical(success, "patterns")
 
 
-def as_patterns(plan: Plan) -> Plan:
-    """Negative control: the vectors of the planes are stored without rotation."""
-    return plan._replace(config=dataclasses.replace(plan.config, rotates=False))
+@claim("Supp. Fig. 4, Note 2", low=1.3, high=1.8, each="neurons")
+def planes_beat_patterns(data: Dataset, neurons: int) -> float:
+    """Synchronous map, {neurons} neurons: half-success load of planes over patterns."""
+    return over_patterns(data.success.sel(neurons=neurons))
 
 
-def draw_capacity(data: xarray.Dataset) -> Figure:
+@claim(
+    "Supp. Fig. 4: proportional to the number of neurons",
+    low=1.6,
+    high=2.2,
+    control=None,
+)
+def proportional_to_size(data: Dataset) -> float:
+    """Synchronous map: critical number of planes, twice the neurons over once."""
+    once, twice = (critical(data.success.isel(neurons=k), "planes") for k in (0, 1))
+    return 2 * twice / once
+
+
+@claim("independent evaluation: fail above 0.08 and 0.14", low=0.0, high=0.9)
+def planes_fail_in_time(data: Dataset) -> float:
+    """Not as in the paper: in continuous time planes hold less than patterns
+    (half-success load, ratio).
+    """
+    return over_patterns(data.lasting)
+
+
+@claim("first-step error", low=0.95, high=1.05, control=None, each="coding")
+def wrong_signs(data: Dataset, coding: str) -> tuple[float, float]:
+    """Wrong signs after one step over theory, {coding}, all loads."""
+    seen = data.wrong.isel(neurons=-1).sel(coding=coding).mean("load", skipna=False)
+    over = seen / float(data.predicted_wrong.mean())
+    return float(over_seeds(over)), float(standard_error(over))
+
+
+def draw_capacity(data: Dataset) -> Figure:
     """Recall against load, by map and in continuous time; errors of the first step."""
     figure, axes = panels(1, 3, 3.8, 3.0)
     mapped, lasting, errors = axes[0]
@@ -250,14 +234,13 @@ def draw_capacity(data: xarray.Dataset) -> Figure:
         lasting.plot(data["load"], here.lasting, "o-", ms=3, color=color, label=coding)
         wrong = here.wrong.isel(neurons=-1)
         errors.semilogy(data["load"], wrong, "o", ms=4, color=color, label=coding)
-    errors.semilogy(
-        data["load"], data.predicted_wrong, "--", color=THEORY, label="theory"
-    )
+    law = data.predicted_wrong
+    errors.semilogy(data["load"], law, "--", color=THEORY, label="theory")
     mapped.set(title="Synchronous map", ylabel="share recalled")
     lasting.set(title="Continuous time", ylabel="share recalled")
     errors.set(title="First step", ylabel="share of wrong signs", ylim=(1e-4, None))
-    for panel in (mapped, lasting):
-        panel.axhline(0.5, color=THEORY, lw=0.6)
+    mapped.axhline(0.5, color=THEORY, lw=0.6)
+    lasting.axhline(0.5, color=THEORY, lw=0.6)
     for panel in axes[0]:
         panel.set(xlabel="stored vectors per neuron")
     mapped.legend(frameon=False, fontsize="x-small", loc="lower left")
@@ -266,19 +249,22 @@ def draw_capacity(data: xarray.Dataset) -> Figure:
     return figure
 
 
+CODING = {"coding": ("planes", "patterns")}
+MAPPED = {"neurons": lambda config: config.sizes} | CODING
 SUPP4 = Experiment(
     name="supp4",
     source="Supp. Fig. 4, Note 2",
     shows="capacity of planes and of single patterns, by map and in continuous time",
     config=Capacity,
     run=capacity,
-    claims=claims,
+    claims=(
+        planes_beat_patterns,
+        proportional_to_size,
+        planes_fail_in_time,
+        wrong_signs,
+    ),
     figure=draw_capacity,
-    control=as_patterns,
-    dims={
-        "success": ("neurons", "coding"),
-        "wrong": ("neurons", "coding"),
-        "lasting": ("coding",),
-    },
-    predict=labels,
+    control=changed(rotates=False),  # the vectors of planes are stored as patterns
+    axes={"success": MAPPED, "wrong": MAPPED, "lasting": CODING},
+    predict=predict,
 )

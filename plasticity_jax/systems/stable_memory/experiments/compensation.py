@@ -5,7 +5,6 @@ O'Leary 2021) on the recall error of a network that holds memories in imaginary
 eigenvalues.
 """
 
-import dataclasses
 import math
 from typing import Any
 
@@ -14,15 +13,24 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-import xarray
 from jaxtyping import Array, Float, Key
 from matplotlib.figure import Figure
+from xarray import Dataset
 
 from .... import AbstractConfig, Scalar, simulate, State, sweep, System
 from ...._arguments import real, require
 from ....circuits import LossCircuit, RateNetwork, Rates
 from ....curvature import best_ratio, hessian, steady_state
-from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
+from ....experiment import (
+    changed,
+    claim,
+    Experiment,
+    over_seeds,
+    panels,
+    Plan,
+    SHADES,
+    THEORY,
+)
 from ....measure import drift, vertex_of_mean
 from ....numerics import eigvalsh
 from ....rules import NoisyGradient, Normalised, Wiener
@@ -157,14 +165,13 @@ def curvature_at_memory(config: Config, key: Key[Array, ""]) -> dict[str, Array]
     return {"eigenvalue": eigvalsh(hessian(loss, weights))}
 
 
-def predict(plan: Plan, keys: Key[Array, " seed"]) -> xarray.Dataset:
+def predict(plan: Plan, keys: Key[Array, " seed"]) -> Dataset:
     """The mean-field law on the grid, from the Hessian at the intact weights.
 
     `predicted_loss` (corruption, ratio, seed) and, per corruption, the best fixed
     ratio `predicted_ratio`.
     """
-    dims = {"eigenvalue": ("mode",)}
-    run = curvature_at_memory
+    run, dims = curvature_at_memory, {"eigenvalue": ("mode",)}
     spectra = sweep(run, plan.config, {}, keys, dims=dims, progress=False).eigenvalue
     axes = {name: np.asarray(plan.grid[name]) for name in ("corruption", "ratio")}
     length = plan.config.fluctuation * plan.config.size
@@ -178,108 +185,92 @@ def predict(plan: Plan, keys: Key[Array, " seed"]) -> xarray.Dataset:
         best = jax.vmap(lambda rho: best_ratio(spectrum, rho))
         return every(corruptions, ratios), best(corruptions)
 
-    loss, best = laws(jnp.maximum(jnp.asarray(spectra.values), 0.0))
-    return xarray.Dataset(
+    loss, best = map(np.asarray, laws(jnp.maximum(jnp.asarray(spectra.values), 0.0)))
+    return Dataset(
         {
             "eigenvalue": spectra,
-            "predicted_loss": (("seed", "corruption", "ratio"), np.asarray(loss)),
-            "predicted_ratio": (("seed", "corruption"), np.asarray(best)),
+            "predicted_loss": (("seed", "corruption", "ratio"), loss),
+            "predicted_ratio": (("seed", "corruption"), best),
         },
         {**axes, "seed": spectra.seed},
     )
 
 
-# --- what claims measure --------------------------------------------------------------
+# --- the best ratio stays at or below one, and the exact Hessian predicts it ----------
 
 
-def optimum(data: xarray.Dataset, corruption: float) -> tuple[float, float]:
+def optimum(data: Dataset, corruption: float) -> tuple[float, float]:
     """Ratio of least error and its standard error over seeds."""
     curves = data.loss.sel(corruption=corruption).transpose("seed", "ratio").values
     return vertex_of_mean(data.ratio.values, curves)
 
 
-def compensation_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """The best ratio stays at or below one, and the exact Hessian predicts it."""
-    claims, best = [], []
-    for rho in data.corruption.values:
-        ratio, error = optimum(data, rho)
-        law = float(data.predicted_ratio.sel(corruption=rho).mean())
-        blind, _ = optimum(control, control.corruption.values[0])
-        best.append(ratio)
-        claims += [
-            Claim(
-                f"best repair is at most the noise (best ratio, corruption {rho:g})",
-                "Raman & O'Leary 2021, Eq. 9: at most 1; a step of the grid above",
-                ratio,
-                float(data.ratio[1]),
-                1.15,
-                error,
-                blind,
-            ),
-            Claim(
-                f"the memory's Hessian predicts it (law / run, corruption {rho:g})",
-                "mean-field law, 20 %",
-                law / ratio,
-                0.8,
-                1.2,
-                control=law / blind,
-            ),
-        ]
-    small = {"corruption": data.corruption.values[0]}
-    misfit = lambda d: float(
-        np.abs(
-            d.loss.mean("seed", skipna=False)
-            / data.predicted_loss.sel(small).mean("seed")
-            - 1
-        )
-        .sel(ratio=slice(0.25, 1.05))
-        .max(skipna=False)
-    )
-    claims += [
-        Claim(
-            "and the error (largest relative distance, 0.25 <= ratio <= 1.05)",
-            "mean-field law, 25 %",
-            misfit(data.sel(small)),
-            0.0,
-            0.25,
-            control=misfit(control.sel(small)),
-        ),
-        Claim(
-            "a corrupted gradient asks for more repair (least step of best ratios)",
-            "Raman & O'Leary 2021, Fig. 5",
-            float(np.min(np.diff(best))) if len(best) > 1 else math.nan,
-            0.0,
-        ),
-    ]
-    return claims
+def blind_optimum(control: Dataset) -> float:
+    """The best ratio of repair that does not see the error: at one corruption only."""
+    return optimum(control, control.corruption.values[0])[0]
+
+
+def law(data: Dataset, corruption: float) -> float:
+    """The best ratio of the mean-field law."""
+    return float(data.predicted_ratio.sel(corruption=corruption).mean())
+
+
+@claim(
+    "Raman & O'Leary 2021, Eq. 9: at most 1; a step of the grid above",
+    low=lambda data, control, rho: data.ratio[1],
+    high=1.15,
+    control=lambda data, control, rho: blind_optimum(control),
+    each="corruption",
+)
+def at_most_the_noise(data: Dataset, corruption: float) -> tuple[float, float]:
+    """Best repair is at most the noise (best ratio, corruption {corruption:g})."""
+    return optimum(data, corruption)
+
+
+@claim(
+    "mean-field law, 20 %",
+    low=0.8,
+    high=1.2,
+    control=lambda data, control, rho: law(data, rho) / blind_optimum(control),
+    each="corruption",
+)
+def hessian_predicts_ratio(data: Dataset, corruption: float) -> float:
+    """The memory's Hessian predicts it (law / run, corruption {corruption:g})."""
+    return law(data, corruption) / optimum(data, corruption)[0]
+
+
+@claim("mean-field law, 25 %", low=0.0, high=0.25)
+def hessian_predicts_error(data: Dataset) -> float:
+    """And the error (largest relative distance, 0.25 <= ratio <= 1.05)."""
+    clean = data.isel(corruption=0).sel(ratio=slice(0.25, 1.05))
+    over = over_seeds(clean.loss) / clean.predicted_loss.mean("seed")
+    return float(abs(over - 1).max(skipna=False))
+
+
+@claim("Raman & O'Leary 2021, Fig. 5", low=0.0, control=None)
+def worse_gradient_more_repair(data: Dataset) -> float:
+    """A corrupted gradient asks for more repair (least step of best ratios)."""
+    best = [optimum(data, rho)[0] for rho in data.corruption.values]
+    return float(np.min(np.diff(best)))
 
 
 def without_gradient(plan: Plan) -> Plan:
     """Negative control: repair of the same length in a random direction."""
     grid = {**plan.grid, "corruption": plan.grid["corruption"][:1]}
-    config = dataclasses.replace(plan.config, repairs=False)
-    return plan._replace(config=config, grid=grid)
+    return changed(repairs=False)(plan)._replace(grid=grid)
 
 
-def draw_compensation(data: xarray.Dataset) -> Figure:
+def draw_compensation(data: Dataset) -> Figure:
     """Recall error against the ratio of repair to noise; the law of the Hessian."""
     figure, axes = panels(1, 2, 4.2, 3.2)
     left, right = axes[0]
     for rho, colour in zip(data.corruption.values, SHADES, strict=False):
         here = data.sel(corruption=rho)
         mean, spread = here.loss.mean("seed"), here.loss.std("seed")
-        left.errorbar(
-            data.ratio,
-            mean,
-            spread,
-            fmt="o-",
-            color=colour,
-            ms=4,
-            capsize=2,
-            label=f"corruption {rho:g}",
-        )
-        law = here.predicted_loss.mean("seed")
-        left.plot(data.ratio, law, "--", color=colour, lw=1)
+        style = {"fmt": "o-", "ms": 4, "capsize": 2, "label": f"corruption {rho:g}"}
+        left.errorbar(data.ratio, mean, spread, color=colour, **style)
+        theory = here.predicted_loss.mean("seed")
+        left.plot(data.ratio, theory, "--", color=colour, lw=1)
     left.plot([], [], "--", color=THEORY, lw=1, label="law of the Hessian")
     left.axvline(1.0, color=THEORY, lw=0.7, ls=":")
     left.set(xscale="log", yscale="log")
@@ -301,9 +292,13 @@ COMPENSATION = Experiment(
     shows="repair of a recall error is best when no larger than the noise",
     config=Config,
     run=repaired,
-    claims=compensation_claims,
+    claims=(
+        at_most_the_noise,
+        hessian_predicts_ratio,
+        hessian_predicts_error,
+        worse_gradient_more_repair,
+    ),
     figure=draw_compensation,
     control=without_gradient,
-    dims={},
     predict=predict,
 )

@@ -7,21 +7,31 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import jax.random as jr
-import xarray
 from jaxtyping import Array, Key
 from matplotlib.figure import Figure
+from xarray import Dataset
 
 from .... import Scalar, simulate, State
-from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
+from ....experiment import (
+    changed,
+    claim,
+    Experiment,
+    over_seeds,
+    panels,
+    Plan,
+    SHADES,
+    standard_error,
+    THEORY,
+)
 from ..config import Config, embed
 from .erosion import (
     AFTER,
     coefficients,
+    ENDS,
     memories,
     record_coefficients,
     spun_up,
     thinned_times,
-    without_homeostasis,
 )
 
 
@@ -71,97 +81,77 @@ def filtered(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     return {"coefficient": course, "edge": edge}
 
 
-def predict_filters(plan: Plan, keys: Any) -> xarray.Dataset:
+def predict_filters(plan: Plan, keys: Any) -> Dataset:
     r"""Escape of the low-pass: $\eta\kappa_HBt$ since the start of the run."""
     del keys
     config, times = plan.config, thinned_times(plan.config)
     rate = float(config.plasticity * config.homeostasis_gain * config.correlation)
-    return xarray.Dataset(
-        {"escape": ("time", rate * (config.spin_up + times))},
-        {"filter": list(FILTERS), "time": times},
-    )
+    escape = rate * (config.spin_up + times)
+    return Dataset({"escape": ("time", escape)}, {"time": times})
 
 
-def filters_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """The postsynaptic gain sets how long memories live; a low-pass does not restrain.
+# --- the postsynaptic gain sets how long memories live; a low-pass does not restrain --
 
-    Controls are other filters of the same data, and no homeostasis.
+LEFT = {  # interval, and the filter at which the share lies outside
+    "c = 1.0": (0.99, 1.01, "c = 0.5"),
+    "c = 0.9": (0.93, 0.98, "c = 0.5"),
+    "c = 0.5": (0.5, 0.7, "c = 1.0"),
+}
+
+
+@claim(
+    "theory: noise alone moves it at c = 1; independent evaluation: 0.955, 3.03 / 5.02",
+    low=lambda data, control, name: LEFT[name][0],
+    high=lambda data, control, name: LEFT[name][1],
+    control=lambda data, control, name: share_left(data, LEFT[name][2]),
+    each={"filter": tuple(LEFT)},
+)
+def share_left(data: Dataset, name: str) -> tuple[float, float]:
+    """{filter}: share of the imaginary memory left at the end; control: 1 or 0.5."""
+    course = data.coefficient.sel(filter=name)
+    kept = course.isel(time=-1) / course.isel(time=0)
+    return float(over_seeds(kept)), float(standard_error(kept))
+
+
+@claim(
+    "theory: its fixed point; the delay costs at most exp(-eta dt B t / 9)",
+    low=0.87,
+    high=1.0,
+    control=lambda data, control: published_filter(data, "c = 0.5"),
+)
+def published_filter(data: Dataset, name: str = "published") -> float:
+    """The published filter: a gain of 0.9, one step late (ratio of shares left);
+    control: 0.5.
     """
-    kept = (data.coefficient / data.coefficient.isel(time=0)).isel(time=-1)
-
-    def left(name: str) -> float:
-        return float(kept.sel(filter=name).mean("seed", skipna=False))
-
-    def error(name: str) -> float:
-        spread = kept.sel(filter=name).std("seed", ddof=1)
-        return float(spread) / math.sqrt(data.sizes["seed"])
-
-    def edge(data: xarray.Dataset, name: str) -> float:
-        here = data.edge.sel(filter=name).mean("seed", skipna=False)
-        law = float(data.escape[-1] - data.escape[0])
-        return float(here.isel(end=1) - here.isel(end=0)) / law
-
-    return [
-        Claim(
-            "c = 1: share of the imaginary memory left at the end; control: c = 0.5",
-            "theory: noise alone moves it",
-            left("c = 1.0"),
-            0.99,
-            1.01,
-            error("c = 1.0"),
-            left("c = 0.5"),
-        ),
-        Claim(
-            "c = 0.9: share left at the end; control: c = 0.5",
-            "independent evaluation: 0.955",
-            left("c = 0.9"),
-            0.93,
-            0.98,
-            error("c = 0.9"),
-            left("c = 0.5"),
-        ),
-        Claim(
-            "c = 0.5: share left at the end; control: c = 1",
-            "independent evaluation: 3.03 of 5.02",
-            left("c = 0.5"),
-            0.5,
-            0.7,
-            error("c = 0.5"),
-            left("c = 1.0"),
-        ),
-        Claim(
-            "the published filter: a gain of 0.9, one step late (ratio of shares "
-            "left); control: 0.5",
-            "theory: its fixed point; the delay costs at most exp(-eta dt B t / 9)",
-            left("published") / left("c = 0.9"),
-            0.87,
-            1.0,
-            control=left("c = 0.5") / left("c = 0.9"),
-        ),
-        Claim(
-            "low-pass: the edge of the spectrum escapes (slope over eta B); control: "
-            "memoryless",
-            "independent evaluation: 12.4 / 12.5 and 49.5 / 49.5",
-            edge(data, "low-pass"),
-            0.9,
-            1.1,
-            control=edge(data, "c = 0.9"),
-        ),
-    ]
+    return share_left(data, name)[0] / share_left(data, "c = 0.9")[0]
 
 
-def draw_filters(data: xarray.Dataset) -> Figure:
+@claim(
+    "independent evaluation: 12.4 / 12.5 and 49.5 / 49.5",
+    low=0.9,
+    high=1.1,
+    control=lambda data, control: low_pass_escapes(data, "c = 0.9"),
+)
+def low_pass_escapes(data: Dataset, name: str = "low-pass") -> float:
+    """Low-pass: the edge of the spectrum escapes (slope over eta B); control:
+    memoryless.
+    """
+    edge = over_seeds(data.edge.sel(filter=name))
+    law = float(data.escape[-1] - data.escape[0])
+    return float(edge.sel(end="end") - edge.sel(end="embedded")) / law
+
+
+def draw_filters(data: Dataset) -> Figure:
     """Imaginary memories under each filter, and the edge of the spectrum."""
     figure, axes = panels(1, 2, 3.8, 2.8)
     memory, edge = axes[0]
+    ends = data.time.values[[0, -1]]
     names = ("c = 1.0", "c = 0.9", "c = 0.5", "published", "low-pass")
-    ends = [float(data.time[0]), float(data.time[-1])]
     for name, color in zip(names, SHADES, strict=False):
         here = data.sel(filter=name).mean("seed")
         memory.plot(data.time, here.coefficient, color=color, label=name)
         edge.plot(ends, here.edge, "o-", ms=4, color=color)
-    law = {"color": "black", "lw": 1, "label": "eta B t"}
-    edge.plot(data.time, data.escape, "--", **law)
+    edge.plot(data.time, data.escape, "--", color="black", lw=1, label="eta B t")
     memory.set(xlabel=AFTER, ylabel="strength of the imaginary memory", ylim=(0, 6))
     edge.set(xlabel=AFTER, ylabel="largest real part of the spectrum")
     memory.legend(frameon=False, fontsize="x-small", loc="lower left")
@@ -169,22 +159,20 @@ def draw_filters(data: xarray.Dataset) -> Figure:
     return figure
 
 
-def draw_integrators(data: xarray.Dataset) -> Figure:
+def draw_integrators(data: Dataset) -> Figure:
     """Imaginary memories under Euler steps and RK4, every seed."""
-    gains = data.initial_gain.values
-    figure, axes = panels(1, len(gains), 3.8, 2.8)
+    figure, axes = panels(1, data.sizes["initial_gain"], 3.8, 2.8)
     names = {"rk4": ("fourth order", SHADES[0]), "euler": ("Euler", SHADES[2])}
-    for panel, gain in zip(axes[0], gains, strict=True):
+    for panel, gain in zip(axes[0], data.initial_gain.values, strict=True):
         for name, (label, color) in names.items():
             courses = data.coefficient.sel(integrator=name, initial_gain=gain)
             for k, course in enumerate(courses.transpose("seed", "time").values):
                 first = label if k == 0 else None
                 panel.plot(data.time, course, color=color, lw=1, label=first)
-        limit = float(data.limit)
-        panel.axhline(limit, ls="--", color=THEORY, lw=1, label="Euler's limit")
-        panel.set(title=f"Initial gain {gain:g}", xlabel=AFTER, ylim=(3.0, 5.5))
+        panel.axhline(data.limit, ls="--", color=THEORY, lw=1, label="Euler's limit")
         panel.set_xscale("symlog", linthresh=100.0)
-        panel.set_xlim(0.0, float(data.time[-1]))
+        panel.set(xlim=(0.0, float(data.time[-1])), ylim=(3.0, 5.5))
+        panel.set(title=f"Initial gain {gain:g}", xlabel=AFTER)
     axes[0, 0].set(ylabel="strength of the imaginary memory")
     axes[0, 0].legend(frameon=False, fontsize="x-small")
     return figure
@@ -193,16 +181,16 @@ def draw_integrators(data: xarray.Dataset) -> Figure:
 FILTERED = Experiment(
     name="filters",
     source="Eq. 4, published code",
-    shows=(
-        "the postsynaptic gain sets the life time of memories; a low-pass lets weights "
-        "escape"
-    ),
+    shows="postsynaptic gains set memories' life time; a low-pass lets weights escape",
     config=Config,
     run=filtered,
-    claims=filters_claims,
+    claims=(share_left, published_filter, low_pass_escapes),
     figure=draw_filters,
-    control=without_homeostasis,
-    dims={"coefficient": ("filter", "time"), "edge": ("filter", "end")},
+    control=changed(homeostasis_gain=0.0),
+    axes={
+        "coefficient": {"filter": FILTERS, "time": thinned_times},
+        "edge": {"filter": FILTERS, "end": ENDS},
+    },
     predict=predict_filters,
 )
 
@@ -235,75 +223,71 @@ def integrated(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     return {"coefficient": jnp.stack([with_(name) for name in INTEGRATORS])}
 
 
-def predict_limit(plan: Plan, keys: Any) -> xarray.Dataset:
+def predict_limit(plan: Plan, keys: Any) -> Dataset:
     r"""Strength above which Euler steps excite a memory, $\sqrt{2/\Delta t - 1}$."""
     del keys
-    limit = math.sqrt(2 / plan.config.step - 1)
-    return xarray.Dataset(
-        {"limit": limit},
-        {"integrator": list(INTEGRATORS), "time": thinned_times(plan.config)},
-    )
+    return Dataset({"limit": math.sqrt(2 / plan.config.step - 1)})
 
 
-def euler_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """Euler steps erode a memory that the equation keeps."""
+# --- Euler steps erode a memory that the equation keeps -------------------------------
 
-    def over_limit(data: xarray.Dataset, integrator: str, time: float) -> float:
-        here = data.coefficient.sel(integrator=integrator, initial_gain=0.0)
-        at = here.sel(time=time, method="nearest").mean("seed", skipna=False)
-        return float(at / data.limit)
 
-    def last(integrator: str, gain: float, data: xarray.Dataset = data) -> float:
-        here = data.coefficient.sel(integrator=integrator, initial_gain=gain)
-        kept = here.isel(time=-1) / here.isel(time=0)
-        return float(kept.mean("seed", skipna=False))
+@claim(
+    "theory: active, and eroded, above sqrt(2/dt - 1)",
+    low=0.85,
+    high=1.01,
+    control=lambda data, control: euler_erodes(data, "rk4"),
+)
+def euler_erodes(data: Dataset, integrator: str = "euler") -> float:
+    """Euler, W(0) = 0: strength 100 after embedding 5 over Euler's limit; control:
+    fourth order.
+    """
+    here = data.coefficient.sel(integrator=integrator, initial_gain=0.0)
+    return float(over_seeds(here.sel(time=100.0, method="nearest")) / data.limit)
 
-    return [
-        Claim(
-            "Euler, W(0) = 0: strength 100 after embedding 5 over Euler's limit; "
-            "control: fourth order",
-            "theory: active, and eroded, above sqrt(2/dt - 1)",
-            over_limit(data, "euler", 100.0),
-            0.85,
-            1.01,
-            control=over_limit(data, "rk4", 100.0),
-        ),
-        Claim(
-            "the same; control: without homeostasis",
-            "theory; independent evaluation: 3.97 / 4.36",
-            over_limit(data, "euler", 100.0),
-            0.85,
-            1.01,
-            control=over_limit(control, "euler", 100.0),
-        ),
-        Claim(
-            "fourth order, W(0) = 0: share of the memory left at the end; control: "
-            "Euler",
-            "theory: noise alone moves it; independent evaluation: 5.01 of 5.00",
-            last("rk4", 0.0),
-            0.99,
-            1.01,
-            control=last("euler", 0.0),
-        ),
-        Claim(
-            "Euler, g = 2, as published: share of the memory left at the end; control: "
-            "without homeostasis",
-            "independent evaluation: 4.50 of 4.84",
-            last("euler", 2.0),
-            0.85,
-            0.99,
-            control=last("euler", 2.0, control),
-        ),
-        Claim(
-            "g = 2: live activity, not Euler, takes that share (Euler over fourth "
-            "order); control: W(0) = 0",
-            "the equation at the published start",
-            last("euler", 2.0) / last("rk4", 2.0),
-            0.95,
-            1.05,
-            control=last("euler", 0.0) / last("rk4", 0.0),
-        ),
-    ]
+
+@claim("theory; independent evaluation: 3.97 / 4.36", low=0.85, high=1.01)
+def homeostasis_erodes(data: Dataset) -> float:
+    """The same; control: without homeostasis."""
+    return euler_erodes(data)
+
+
+def left(data: Dataset, integrator: str, gain: float) -> float:
+    """Share of the memory left at the end."""
+    here = data.coefficient.sel(integrator=integrator, initial_gain=gain)
+    return float(over_seeds(here.isel(time=-1) / here.isel(time=0)))
+
+
+@claim(
+    "theory: noise alone moves it; independent evaluation: 5.01 of 5.00",
+    low=0.99,
+    high=1.01,
+    control=lambda data, control: left(data, "euler", 0.0),
+)
+def fourth_order_keeps(data: Dataset) -> float:
+    """Fourth order, W(0) = 0: share of the memory left at the end; control: Euler."""
+    return left(data, "rk4", 0.0)
+
+
+@claim("independent evaluation: 4.50 of 4.84", low=0.85, high=0.99)
+def published_start_erodes(data: Dataset) -> float:
+    """Euler, g = 2, as published: share of the memory left at the end; control:
+    without homeostasis.
+    """
+    return left(data, "euler", 2.0)
+
+
+@claim(
+    "the equation at the published start",
+    low=0.95,
+    high=1.05,
+    control=lambda data, control: activity_erodes(data, 0.0),
+)
+def activity_erodes(data: Dataset, gain: float = 2.0) -> float:
+    """g = 2: live activity, not Euler, takes that share (Euler over fourth order);
+    control: W(0) = 0.
+    """
+    return left(data, "euler", gain) / left(data, "rk4", gain)
 
 
 EULER = Experiment(
@@ -312,9 +296,15 @@ EULER = Experiment(
     shows="Euler steps of 0.1 erode imaginary memories that the equation keeps",
     config=Config,
     run=integrated,
-    claims=euler_claims,
+    claims=(
+        euler_erodes,
+        homeostasis_erodes,
+        fourth_order_keeps,
+        published_start_erodes,
+        activity_erodes,
+    ),
     figure=draw_integrators,
-    control=without_homeostasis,
-    dims={"coefficient": ("integrator", "time")},
+    control=changed(homeostasis_gain=0.0),
+    axes={"coefficient": {"integrator": INTEGRATORS, "time": thinned_times}},
     predict=predict_limit,
 )

@@ -1,37 +1,35 @@
 """Where memories survive: sparse synapses (Supp. Fig. 1) and a phase diagram."""
 
 import dataclasses
-import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-import xarray
 from jaxtyping import Array, Float, Key
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from xarray import DataArray, Dataset
 
 from .... import simulate
-from ....experiment import Claim, Experiment, panels, Plan, THEORY
+from ....experiment import changed, claim, Experiment, over_seeds, panels, Plan, THEORY
 from ....measure import memory_eigenvalue
 from ..config import Config, embed
 from .erosion import (
-    _name,
+    ACTIVE,
     coefficients,
     COLORS,
-    MEMORIES,
+    ENDS,
     memories,
+    MEMORY,
     spun_up,
-    without_homeostasis,
+    title,
 )
 
 
 Matrix = Float[Array, "n n"]
-ACTIVE = ("rate_control", "decorrelation")
-ENDS = ("embedded", "end")
 CLEAR = 1.5  # amplitude over radius of the bulk (at least 1) where memories stand out
 
 
@@ -85,153 +83,147 @@ def fates(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     return jax.tree.map(lambda *x: jnp.stack(x), *each)
 
 
-def label_fates(plan: Plan, keys: Any) -> xarray.Dataset:
-    """Coordinates, and the amplitude $pa$ that a mask leaves of a memory."""
+def predict(plan: Plan, keys: Any) -> Dataset:
+    """The amplitude $pa$ that a mask leaves of a memory."""
     del keys
     density = np.asarray(plan.grid["density"])
     law = float(plan.config.strength) * density
-    return xarray.Dataset(
-        {"predicted": ("density", law)},
-        {
-            "density": density,
-            "rule": list(ACTIVE),
-            "memory": list(MEMORIES),
-            "end": list(ENDS),
-        },
-    )
+    return Dataset({"predicted": ("density", law)}, {"density": density})
 
 
-def sparse_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """Sparse synapses hold weaker memories, the imaginary ones still for longer."""
-    mean = data.mean("seed", skipna=False)
-    clear = data.predicted > CLEAR * np.maximum(mean.radius, 1.0)
-
-    def off(law: xarray.DataArray) -> float:
-        return float(abs(mean.amplitude / law - 1).where(clear).max())
-
-    embedded = mean.outlier.sel(memory="imaginary", end="embedded", rule=ACTIVE[0])
-    steps = embedded.sortby("density").diff("density")
-
-    def gap(data: xarray.Dataset, rule: str) -> float:
-        here = data.sel(rule=rule).mean("seed", skipna=False)
-        left = here.left.sel(memory="imaginary") - here.left.sel(memory="real")
-        return float(left.where(clear.sel(rule=rule)).min())
-
-    def edge(data: xarray.Dataset) -> float:
-        here = data.edge.sel(rule="decorrelation", memory="real", end="end")
-        ratios = here.mean("seed", skipna=False).values
-        return float(ratios[np.argmax(np.abs(ratios - 1))])
-
-    where = f"p a above {CLEAR} radii of the bulk and {CLEAR}"
-    claims = [
-        Claim(
-            f"a mask of density p leaves p a of a memory (largest relative error, "
-            f"{where}); control: against a",
-            "Supp. Fig. 1; theory, within 3 %",
-            off(data.predicted),
-            0.0,
-            0.03,
-            control=off(data.predicted.max()),
-        ),
-        Claim(
-            "the imaginary outlier falls with every step of sparsity (least drop)",
-            "Supp. Fig. 1",
-            float(steps.min(skipna=False)),
-            0.0,
-            math.inf,
-        ),
-        Claim(
-            "decorrelation: 900 after a real memory the edge of the spectrum is that "
-            "before (ratio furthest from 1, all densities)",
-            "Supp. Fig. 1; independent evaluation",
-            edge(data),
-            0.85,
-            1.15,
-            control=edge(control),
-        ),
-    ]
-    for rule in ACTIVE:
-        claims.append(
-            Claim(
-                f"{rule.replace('_', ' ')}: imaginary minus real memory, shares left "
-                f"(least, {where})",
-                "Supp. Fig. 1; theory: below 1 a real memory drives nothing",
-                gap(data, rule),
-                0.1,
-                math.inf,
-                control=gap(control, rule),
-            )
-        )
-    return claims
+# --- sparse synapses hold weaker memories, the imaginary ones still for longer --------
 
 
-def draw_sparse(data: xarray.Dataset) -> Figure:
+def clear(data: Dataset, strength: DataArray) -> DataArray:
+    """Where memories of a strength stand out from the bulk."""
+    return strength > CLEAR * np.maximum(over_seeds(data.radius), 1.0)
+
+
+def off(data: Dataset, law: DataArray) -> float:
+    """Largest relative distance of clear memories from a law."""
+    distance = abs(over_seeds(data.amplitude) / law - 1)
+    return float(distance.where(clear(data, data.predicted)).max())
+
+
+@claim(
+    "Supp. Fig. 1; theory, within 3 %",
+    low=0.0,
+    high=0.03,
+    control=lambda data, control: off(data, data.predicted.max()),
+)
+def mask_leaves_its_density(data: Dataset) -> float:
+    """A mask of density p leaves p a of a memory (largest relative error, p a above
+    1.5 radii of the bulk and 1.5); control: against a.
+    """
+    return off(data, data.predicted)
+
+
+@claim("Supp. Fig. 1", low=0.0, control=None)
+def sparser_is_weaker(data: Dataset) -> float:
+    """The imaginary outlier falls with every step of sparsity (least drop)."""
+    here = data.outlier.sel(memory="imaginary", end="embedded", rule="rate_control")
+    return float(over_seeds(here).sortby("density").diff("density").min(skipna=False))
+
+
+@claim("Supp. Fig. 1; independent evaluation", low=0.85, high=1.15)
+def edge_returns(data: Dataset) -> float:
+    """Decorrelation: 900 after a real memory the edge of the spectrum is that before
+    (ratio furthest from 1, all densities).
+    """
+    here = data.edge.sel(rule="decorrelation", memory="real", end="end")
+    ratios = over_seeds(here).values
+    return float(ratios[np.argmax(np.abs(ratios - 1))])
+
+
+def gap(data: Dataset) -> DataArray:
+    """Imaginary minus real memory, shares left."""
+    left = over_seeds(data.left)
+    return left.sel(memory="imaginary") - left.sel(memory="real")
+
+
+@claim(
+    "Supp. Fig. 1; theory: below 1 a real memory drives nothing",
+    low=0.1,
+    control=lambda data, control, rule: imaginary_outlasts(
+        data.assign(left=control.left),
+        rule,  # where its memories stand out
+    ),
+    each="rule",
+)
+def imaginary_outlasts(data: Dataset, rule: str) -> float:
+    """{rule}: imaginary minus real memory, shares left (least, p a above 1.5 radii of
+    the bulk and 1.5).
+    """
+    return float(gap(data).where(clear(data, data.predicted)).sel(rule=rule).min())
+
+
+def draw_sparse(data: Dataset) -> Figure:
     """Supplementary Fig. 1: outliers and shares left against density, either rule."""
     figure, axes = panels(2, data.sizes["rule"], 3.8, 2.6)
     mean = data.mean("seed")
-    for column, rule in enumerate(("rate_control", "decorrelation")):
-        top, bottom = axes[:, column]
+    for (top, bottom), rule in zip(axes.T, data.rule.values, strict=True):
         for memory, color in COLORS.items():
             here = mean.sel(rule=rule, memory=memory)
-            for end, style in {"embedded": "o-", "end": "s:"}.items():
-                label = f"{memory}, {'at embedding' if end == 'embedded' else end}"
-                values = here.outlier.sel(end=end)
+            for end, name, style in (
+                ("embedded", "at embedding", "o-"),
+                ("end", "end", "s:"),
+            ):
+                values, label = here.outlier.sel(end=end), f"{memory}, {name}"
                 top.plot(data.density, values, style, ms=4, color=color, label=label)
             bottom.plot(data.density, here.left, "o-", ms=4, color=color)
         top.plot(data.density, data.predicted, "--", color=THEORY, lw=1, label="p a")
         radius = mean.radius.sel(rule=rule)
         top.plot(data.density, radius, color="black", lw=1, label="radius of the bulk")
-        top.set(title=_name(rule), ylabel="outlier")
+        top.set(title=title(rule), ylabel="outlier")
         bottom.set(xlabel="density p", ylabel="share left at the end")
         bottom.set(ylim=(-0.1, 1.15))
     axes[0, 0].legend(frameon=False, fontsize="x-small")
     return figure
 
 
-def draw_phase(data: xarray.Dataset) -> Figure:
+def draw_phase(data: Dataset) -> Figure:
     """Share left of imaginary and real memories over noise, homeostasis, density."""
-    densities = data.density.values
-    figure, axes = panels(2, len(densities), 2.9, 2.6)
-    left = data.left.mean("seed").transpose("memory", "density", ...)
+    figure, axes = panels(2, data.sizes["density"], 2.9, 2.6)
+    left = data.left.mean("seed").transpose(..., "homeostasis_gain", "noise")
+    noise, gain = data.noise.values, data.homeostasis_gain.values
     shades = Normalize(0.0, 1.0)
-    for row, memory in zip(axes, ("imaginary", "real"), strict=True):
-        for panel, density in zip(row, densities, strict=True):
-            here = left.sel(memory=memory, density=density)
-            values = here.transpose("homeostasis_gain", "noise").values
+    for row, memory in zip(axes, COLORS, strict=True):
+        row[0].set(ylabel="strength of homeostasis")
+        for panel, density in zip(row, data.density.values, strict=True):
+            values = left.sel(memory=memory, density=density).values
             panel.imshow(values, origin="lower", norm=shades, aspect="auto")
-            noise, gain = data.noise.values, data.homeostasis_gain.values
             panel.set_xticks(np.arange(len(noise)), [f"{x:g}" for x in noise])
             panel.set_yticks(np.arange(len(gain)), [f"{x:g}" for x in gain])
             panel.set(title=f"{memory.capitalize()}, density {density:g}")
     for panel in axes[-1]:
         panel.set(xlabel="scale of the noise")
-    for panel in axes[:, 0]:
-        panel.set(ylabel="strength of homeostasis")
     figure.colorbar(
         ScalarMappable(shades), ax=axes, label="share of the memory left", shrink=0.8
     )
     return figure
 
 
+RULE = {"rule": ACTIVE}
 SUPP1 = Experiment(
     name="supp1",
     source="Supp. Fig. 1",
-    shows=(
-        "sparse synapses hold weaker memories; imaginary ones still outlive real ones"
-    ),
+    shows="sparse synapses hold weaker memories; imaginary ones outlive real ones",
     config=Config,
     run=fates,
-    claims=sparse_claims,
+    claims=(
+        mask_leaves_its_density,
+        sparser_is_weaker,
+        edge_returns,
+        imaginary_outlasts,
+    ),
     figure=draw_sparse,
-    control=without_homeostasis,
-    dims={
-        "amplitude": ("rule", "memory"),
-        "left": ("rule", "memory"),
-        "radius": ("rule",),
-        "outlier": ("rule", "memory", "end"),
-        "edge": ("rule", "memory", "end"),
+    control=changed(homeostasis_gain=0.0),
+    axes={
+        "radius": RULE,
+        **dict.fromkeys(("amplitude", "left"), RULE | MEMORY),
+        **dict.fromkeys(("outlier", "edge"), RULE | MEMORY | {"end": ENDS}),
     },
-    predict=label_fates,
+    predict=predict,
 )
 
 
@@ -243,80 +235,53 @@ def survival(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     return fate(config, key, spectra=False)
 
 
-def label_phases(plan: Plan, keys: Any) -> xarray.Dataset:
-    """Coordinates; no theory."""
-    del plan, keys
-    return xarray.Dataset(coords={"memory": list(MEMORIES)})
+# --- where the asymmetry holds, and what homeostasis cannot touch ---------------------
 
 
-def phase_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """Where the asymmetry holds, and what homeostasis cannot touch.
-
-    The control of the conservation law is c = 0.5; that of the asymmetry is the row of
-    the same data without homeostasis.
+@claim(
+    "theory: activity erases what drives it",
+    low=1.0,
+    high=1.0,
+    control=lambda data, control: activity_erases_real(data, False),
+)
+def activity_erases_real(data: Dataset, active: bool = True) -> float:
+    """With homeostasis imaginary memories above 1.5 radii of the bulk outlast real ones
+    by 0.2 (share of the grid); control: without it.
     """
-    mean = data.mean("seed", skipna=False)
-    gap = mean.left.sel(memory="imaginary") - mean.left.sel(memory="real")
-    strength = mean.amplitude.sel(memory="imaginary")
-    clear = strength > CLEAR * np.maximum(mean.radius, 1.0)
-    active = data.homeostasis_gain > 0
-
-    def share(where: xarray.DataArray) -> float:
-        return float((gap > 0.2).where(where).mean())
-
-    def spread(data: xarray.Dataset, density: float) -> float:
-        """Largest effect of homeostasis on an imaginary memory, share of it."""
-        left = data.left.sel(memory="imaginary", density=density)
-        free = left.sel(homeostasis_gain=0.0)
-        return float(abs(left - free).max(skipna=False))
-
-    return [
-        Claim(
-            f"with homeostasis imaginary memories above {CLEAR} radii of the bulk "
-            "outlast real ones by 0.2 (share of the grid); control: without it",
-            "theory: activity erases what drives it",
-            share(clear & active),
-            1.0,
-            1.0,
-            control=share(clear & ~active),
-        ),
-        Claim(
-            "c = 1, all synapses: the strength of homeostasis does not touch imaginary "
-            "memories (largest effect); control: c = 0.5",
-            "theory: the rule is symmetric; rounding",
-            spread(data, 1.0),
-            0.0,
-            1e-3,
-            control=spread(control, 1.0),
-        ),
-        Claim(
-            "sparse synapses break that law (largest effect at the least density); "
-            "control: all synapses",
-            "theory: a mask is not symmetric",
-            spread(data, float(data.density.min())),
-            0.1,
-            math.inf,
-            control=spread(data, 1.0),
-        ),
-    ]
+    stands_out = clear(data, over_seeds(data.amplitude).sel(memory="imaginary"))
+    here = stands_out & ((data.homeostasis_gain > 0) == active)
+    return float((gap(data) > 0.2).where(here).mean())
 
 
-def half_gain(plan: Plan) -> Plan:
-    """Negative control: c = 0.5, where the rule has an anti-symmetric part."""
-    return plan._replace(config=dataclasses.replace(plan.config, gain=0.5))
+@claim("theory: the rule is symmetric; rounding", low=0.0, high=1e-3)
+def imaginary_is_untouched(data: Dataset, density: float = 1.0) -> float:
+    """c = 1, all synapses: the strength of homeostasis does not touch imaginary
+    memories (largest effect); control: c = 0.5.
+    """
+    left = data.left.sel(memory="imaginary", density=density)
+    return float(abs(left - left.sel(homeostasis_gain=0.0)).max(skipna=False))
+
+
+@claim(
+    "theory: a mask is not symmetric",
+    low=0.1,
+    control=lambda data, control: imaginary_is_untouched(data),
+)
+def sparse_is_touched(data: Dataset) -> float:
+    """Sparse synapses break that law (largest effect at the least density); control:
+    all synapses.
+    """
+    return imaginary_is_untouched(data, float(data.density.min()))
 
 
 PHASE = Experiment(
     name="phase",
     source="beyond the paper",
-    shows=(
-        "where memories survive: noise, strength of homeostasis and density of synapses"
-    ),
+    shows="where memories survive: noise, strength of homeostasis, density of synapses",
     config=Config,
     run=survival,
-    claims=phase_claims,
+    claims=(activity_erases_real, imaginary_is_untouched, sparse_is_touched),
     figure=draw_phase,
-    control=half_gain,
-    dims={"amplitude": ("memory",), "left": ("memory",)},
-    predict=label_phases,
+    control=changed(gain=0.5),  # the rule then has an anti-symmetric part
+    axes=dict.fromkeys(("amplitude", "left"), MEMORY),
 )
