@@ -179,4 +179,4 @@ def over_seeds(x: Any) -> Any:
 
 def standard_error(x: "xarray.DataArray") -> "xarray.DataArray":
     """Standard error of the mean over seeds; NaN of a single one."""
-    return x.std("seed", ddof=1) / math.sqrt(x.sizes["seed"])
+    return x.std("seed", ddof=1).astype(float) / math.sqrt(x.sizes["seed"])

@@ -19,7 +19,6 @@ from ....experiment import (
     over_seeds,
     panels,
     SHADES,
-    standard_error,
     THEORY,
 )
 from ....measure import mean_accuracy
@@ -87,7 +86,8 @@ def ablated(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
 
 def stated(values: DataArray) -> tuple[DataArray, DataArray]:
     """Mean over seeds and its standard error."""
-    return over_seeds(values), standard_error(values)
+    error = values.std("seed", ddof=1) / values.sizes["seed"] ** 0.5
+    return over_seeds(values), error
 
 
 # --- Figure 5b,c: the accuracies of the specification, and what one rate explains -----
@@ -101,7 +101,7 @@ def final(data: Dataset, variant: str) -> DataArray:
 
 def reach(data: Dataset, variant: str) -> float:
     """How far a mean may lie from the one that the specification measured."""
-    error = float(standard_error(final(data, variant)))
+    error = float(stated(final(data, variant))[1])
     return WIDTH * math.hypot(MEASURED[variant][1], error)
 
 
