@@ -197,7 +197,7 @@ class _Reader:
     def _array(self, value: Any, where: str) -> str:
         if isinstance(value, Tracer):
             raise unseen(value, where, "it is traced")
-        if jnp.issubdtype(getattr(value, "dtype", None), jax.dtypes.prng_key):
+        if jnp.issubdtype(getattr(value, "dtype", bool), jax.dtypes.prng_key):
             return f"{jr.key_impl(value)}:{self._array(jr.key_data(value), where)}"
         array = np.asarray(value)
         if array.dtype.hasobject:

@@ -53,8 +53,7 @@ def sweep(
     to arrays of equal length, under a name of the axis: `{"rates": {"low": [5, 10],
     "high": [20, 20]}}`. All points see the same `keys`, so differences between points
     are paired. Result: dims are the axes, `seed`, then the observable's own, named
-    through `dims`; a boolean `diverged` marks runs that hold a NaN or an infinity;
-    attributes say how to repeat it.
+    through `dims`; a boolean `diverged` marks runs that hold a NaN or an infinity.
 
     `batch_size` runs (points x seeds) are computed at once by one compiled program,
     which serves all batches, the last one padded; on a CPU as many batches are in
@@ -66,48 +65,33 @@ def sweep(
 
     A batch is split over `devices`, by default all local ones. An `executor`, any
     `concurrent.futures.Executor` (processes, Dask's `Client.get_executor()`, MPI),
-    computes batches elsewhere; each of its workers compiles once. Workers that share a
-    machine want one core each (`NPROC=1` in their environment), or XLA's threads get in
-    each other's way, at half the speed. With a `store`, a folder, every finished batch
-    is written, and a sweep that was stopped, however it was, goes on where it stood and
-    ends with the same bits.
+    computes batches elsewhere; each worker compiles once. Workers that share a machine
+    want one core each (`NPROC=1` in their environment), else they run at half the
+    speed. With a `store`, a folder, every finished batch is written, and a sweep that
+    was stopped, however it was, goes on where it stood, to the same bits.
 
     Raises `ValueError` for a config that is not an Equinox module or of another
-    precision, keys that are not threefry's (what others draw depends on the batch),
-    unknown or structural fields, fields that hold arrays, axes that are empty, not
-    one-dimensional, not finite, of unequal length or outside the config's ranges,
-    workers that are forked, what a run returns besides arrays by name, and for a store
-    that is damaged, in use, or of another sweep, naming what differs: config, grid,
-    keys, precision, device, batch size, versions, or code that the run reaches (its
-    functions, what they read and what is bound to them, as far as the user's files and
-    this package go). What a store cannot look into it refuses.
+    precision, keys that are not threefry's (what others draw depends on the batch), a
+    grid that does not fit the config, workers that are forked, what a run returns
+    besides arrays by name, and for a store that is damaged, in use, or of another
+    sweep, naming what differs: config, grid, keys, precision, device, batch size,
+    versions, or code that the run reaches (its functions, what they read and what is
+    bound to them, in the user's files and this package). What a store cannot look into
+    it refuses.
     """
     started = time.perf_counter()
     config = _checked(config)
     check_takes("run", run, "config", "key")
     asked = None if batch_size is None else whole("batch_size", batch_size, 1)
-    if executor is not None and not isinstance(executor, Executor):
-        raise ValueError(
-            "`executor` must be a concurrent.futures.Executor, such as Dask's "
-            f"client.get_executor(); got {type(executor).__name__}."
-        )
+    _check_executor(executor)
     axes = checked_grid("grid", config, grid)
-    shape = tuple(len(axis.values[0]) for axis in axes)
     several = _several(devices)
     lanes = Lanes.of(run, config, axes, keys, several)
-    identity: dict[str, str] = {}
-    try:  # before tracing: a run may leave traces in its module
-        reads = reads_of(run, config)
-        lanes.reads = json.dumps(reads)
-        if store is not None:
-            identity = reads | values_of({"run": run, "config": config})
-    except ValueError:  # without a store JAX alone decides what compiles anew
-        if store is not None:
-            raise
-    one = lanes.batch(np.zeros(1, int), whole=False)
-    structure = eqx.filter_eval_shape(map_lanes, *one)
-    labels = _labels(structure, axes, dims or {})
     attributes = _attributes(config, keys)
+    identity = _read(lanes, run, config, store is not None)  # before it is traced
+    identity |= _settings(axes, attributes, asked, len(several))
+    structure = eqx.filter_eval_shape(map_lanes, *lanes.batch(np.zeros(1, int), False))
+    labels = _labels(structure, axes, dims or {})
     workers = 1 if several else batches_in_flight()
 
     def size_of_batches() -> int:
@@ -118,20 +102,57 @@ def sweep(
 
     with contextlib.ExitStack() as stack:
         kept = None
-        if store is None:
-            size = size_of_batches()
-        else:
-            identity |= _settings(axes, attributes, asked, len(several))
-            kept = stack.enter_context(
-                open_store(folder(store), identity, size_of_batches)
-            )
-            size = kept.batch_size
+        if store is not None:
+            opened = open_store(folder(store), identity, size_of_batches)
+            kept = stack.enter_context(opened)
+        size = size_of_batches() if kept is None else kept.batch_size
         bar = stack.enter_context(Progress(lanes.total, shown=progress))
         results = compute(
             lanes, structure, size, workers, bar, store=kept, executor=executor
         )
+    attributes["batch_size"] = size
+    attributes["compile_seconds"] = lanes.compile_seconds
+    attributes["wall_seconds"] = time.perf_counter() - started
+    return _dataset(results, labels, axes, len(keys), attributes)
+
+
+def _check_executor(executor: Any) -> None:
+    if executor is not None and not isinstance(executor, Executor):
+        raise ValueError(
+            "`executor` must be a concurrent.futures.Executor, such as Dask's "
+            f"client.get_executor(); got {type(executor).__name__}."
+        )
+
+
+def _read(lanes: Lanes, run: Run, config: eqx.Module, stored: bool) -> dict[str, str]:
+    """What the run reads, for the lanes, and the identity of a store.
+
+    Raises `ValueError` for what a store cannot look into. Without one JAX alone decides
+    what compiles anew.
+    """
+    try:
+        reads = reads_of(run, config)
+        lanes.reads = json.dumps(reads)
+        return reads | values_of({"run": run, "config": config}) if stored else {}
+    except ValueError:
+        if stored:
+            raise
+        return {}
+
+
+def _dataset(
+    results: Mapping[str, np.ndarray],
+    labels: Mapping[str, tuple[str, ...]],
+    axes: list[Axis],
+    seeds: int,
+    attributes: dict[str, Any],
+) -> "xarray.Dataset":
+    """Results of all lanes, unfolded along the axes and seeds."""
+    import xarray
+
+    shape = (*(len(axis.values[0]) for axis in axes), seeds)
     shaped = {
-        name: (labels[name], x.reshape(*shape, len(keys), *x.shape[1:]))
+        name: (labels[name], x.reshape(*shape, *x.shape[1:]))
         for name, x in results.items()
     }
     coords: dict[str, Any] = {
@@ -139,14 +160,7 @@ def sweep(
         for axis in axes
         for field, values in zip(axis.fields, axis.values, strict=True)
     }
-    coords["seed"] = np.arange(len(keys))
-    attributes["batch_size"] = size
-    attributes["compile_seconds"] = lanes.compile_seconds
-    attributes["wall_seconds"] = time.perf_counter() - started
-
-    import xarray
-
-    return xarray.Dataset(shaped, coords, attributes)
+    return xarray.Dataset(shaped, coords | {"seed": np.arange(seeds)}, attributes)
 
 
 def _checked(config: Any) -> eqx.Module:
