@@ -121,8 +121,8 @@ def errors_at(config: ShotNoise, size: int, key: Key[Array, ""]) -> dict[str, Ar
 
 def typical(data: Dataset, low: float, high: float) -> Dataset:
     """Means over draws at one pair of rates."""
-    (here,) = np.flatnonzero((data.low_rate == low) & (data.high_rate == high))
-    return over_seeds(data.isel(low_rate_high_rate=here))
+    here = (data.low_rate == low) & (data.high_rate == high)
+    return over_seeds(data.isel({here.dims[0]: np.flatnonzero(here)[0]}))
 
 
 def narrow(data: Dataset) -> Dataset:

@@ -189,10 +189,11 @@ def printed(data: Dataset) -> tuple[Dataset, np.ndarray]:
     """The conditions of Fig. 5C, unreliable inputs last, and what is printed there."""
     pairs = zip(data.rate.values, 1e3 * data.synaptic_time.values, strict=True)
     keys = [(round(rate), round(time)) for rate, time in pairs]
-    data = data.isel(rate_synaptic_time=[key in PRINTED_VARIANCE for key in keys])
+    (axis,) = data.rate.dims
+    data = data.isel({axis: [key in PRINTED_VARIANCE for key in keys]})
     values = [PRINTED_VARIANCE[key] for key in keys if key in PRINTED_VARIANCE]
     order = np.argsort(data.variance.values)
-    return data.isel(rate_synaptic_time=order), np.asarray(values)[order]
+    return data.isel({axis: order}), np.asarray(values)[order]
 
 
 @claim("Fig. 5", low=0.0, high=0.97)  # half way from the law's 0.941 to no dependence
@@ -282,7 +283,7 @@ def draw_reliability(data: Dataset) -> Figure:
     traces, course, summary = axes[0]
     for i, ((rate, time), color) in enumerate(zip(EXAMPLES, SHADES, strict=False)):
         here = np.isclose(data.rate, rate) & np.isclose(data.synaptic_time, time / 1e3)
-        example = data.isel(rate_synaptic_time=int(np.flatnonzero(here)[0]))
+        example = data.isel({data.rate.dims[0]: int(np.flatnonzero(here)[0])})
         shift = 9.0 * (len(EXAMPLES) - 1 - i)
         traces.plot(data.time, example.published_potential + shift, lw=0.5, color=color)
         label = f"{rate} Hz, {time} ms, variance {float(example.variance):.2f}"
