@@ -23,7 +23,7 @@ from plasticity_jax.systems.natural_gradient import theory
 from plasticity_jax.systems.natural_gradient.experiments import (
     angles,
     coefficients,
-    geometry,
+    coordinates,
     scale,
     two_afferents,
 )
@@ -248,8 +248,8 @@ def test_students_without_metric_are_the_same():
 def test_attenuations_are_undone_by_their_inverses():
     weights = jnp.asarray(two_afferents.START)
     for attenuation in (
-        geometry.Attenuated(jnp.array([1.0, 0.3])),
-        geometry.Saturating(0.4),
+        coordinates.Attenuated(jnp.array([1.0, 0.3])),
+        coordinates.Saturating(0.4),
     ):
         back = attenuation(attenuation.inverse(weights))
         assert jnp.allclose(back, weights, rtol=1e-14)
@@ -257,18 +257,18 @@ def test_attenuations_are_undone_by_their_inverses():
 
 @pytest.mark.parametrize("metric", [True, False])
 def test_somatic_effect_of_a_dendritic_step(metric):
-    config = geometry.Coordinates(metric=metric)
-    ratios = eqx.filter_jit(geometry.somatic_effects)(config)
-    squares = 1 / jnp.asarray(geometry.INVERSE_ATTENUATIONS) ** 2
+    config = coordinates.Coordinates(metric=metric)
+    ratios = eqx.filter_jit(coordinates.somatic_effects)(config)
+    squares = 1 / jnp.asarray(coordinates.INVERSE_ATTENUATIONS) ** 2
     assert jnp.allclose(ratios[0], squares, rtol=1e-12)
     assert jnp.allclose(ratios[1], 1.0 if metric else squares, rtol=1e-12)
 
 
 def test_learning_from_spikes_in_two_coordinates():
     """T8: the same to rounding if linear, apart by the squared rate if not."""
-    config = geometry.Coordinates(steps=60)
+    config = coordinates.Coordinates(steps=60)
     learn = eqx.filter_jit(
-        lambda name, rate: geometry.learned(config, name, rate, jr.key(3))
+        lambda name, rate: coordinates.learned(config, name, rate, jr.key(3))
     )
     rates = scalar([8e-3, 4e-3])
 
@@ -285,15 +285,15 @@ def test_learning_from_spikes_in_two_coordinates():
 
 
 def test_terms_of_a_step_are_silent_uniform_and_proportional():
-    terms_of = eqx.filter_jit(geometry.terms_of_a_step)
-    terms = terms_of(geometry.Coordinates(samples=50), jr.key(0))
+    terms_of = eqx.filter_jit(coordinates.terms_of_a_step)
+    terms = terms_of(coordinates.Coordinates(samples=50), jr.key(0))
     own, uniform, proportional = jnp.moveaxis(terms, 1, 0)
     assert jnp.all(own[:, 2:] == 0)
     assert jnp.all((uniform[:, :2] < 0) | (own[:, :2] == 0))
     assert jnp.allclose(uniform, uniform[:, :1], rtol=1e-12)
-    per_weight = proportional / jnp.asarray(geometry.BAR_WEIGHTS)[None]
+    per_weight = proportional / jnp.asarray(coordinates.BAR_WEIGHTS)[None]
     assert jnp.allclose(per_weight, per_weight[:, :1], rtol=1e-12)
-    without = terms_of(geometry.Coordinates(samples=50, metric=False), jr.key(0))
+    without = terms_of(coordinates.Coordinates(samples=50, metric=False), jr.key(0))
     assert jnp.all(without[:, 1:] == 0)
 
 
@@ -368,9 +368,9 @@ def test_pooled_statistics_of_known_arrays():
 @pytest.mark.parametrize(
     ("make", "names"),
     [
-        (lambda: geometry.Coordinates(attenuation=0.0), "attenuation"),
-        (lambda: geometry.Coordinates(ceiling=0.2), "ceiling"),
-        (lambda: geometry.Coordinates(steps=1), "steps"),
+        (lambda: coordinates.Coordinates(attenuation=0.0), "attenuation"),
+        (lambda: coordinates.Coordinates(ceiling=0.2), "ceiling"),
+        (lambda: coordinates.Coordinates(steps=1), "steps"),
         (lambda: two_afferents.TwoAfferents(record_seconds=7), "record_seconds"),
         (lambda: two_afferents.TwoAfferents(samples=1), "samples"),
         (lambda: angles.Angles(low_rate=0.0), "low_rate"),

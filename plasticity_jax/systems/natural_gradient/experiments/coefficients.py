@@ -1,6 +1,5 @@
 """Figure 11: coefficients of the inverse Fisher matrix, and their limits."""
 
-import dataclasses
 import math
 from typing import Any
 
@@ -9,15 +8,15 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-import xarray
 from jaxtyping import Array, Float, Key
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from xarray import broadcast, DataArray, Dataset
 
 from .... import AbstractConfig, Scalar
 from ...._arguments import check_bins, real, require, whole
 from ....circuits import SpikingNeuron
-from ....experiment import Claim, Experiment, panels, Plan, THEORY
+from ....experiment import changed, claim, Experiment, over_seeds, panels, THEORY
 from ....rules import natural_terms, proportional_limit
 from ..potentials import BIN, stationary_potentials
 from ..theory import mixed_limit, uniform_limit
@@ -113,224 +112,168 @@ def inverse_coefficients(config: Population, key: Key[Array, ""]) -> dict[str, A
     return {**jax.tree.map(lambda *x: jnp.stack(x), *by_size), **steps}
 
 
-DIMS = {
-    **dict.fromkeys(("g1", "g2", "g4", "q"), ("size", "rate")),
-    **dict.fromkeys(("limit1", "limit2", "limit4"), ("size", "rate")),
-    **dict.fromkeys(("uniform", "uniform_limit"), ("rate", "potential")),
-    **dict.fromkeys(("proportional", "voltage"), ("rate", "potential")),
-}
-
-
-def labels(plan: Plan, keys: Any) -> xarray.Dataset:
-    """Numbers of inputs and their rates (Hz) along the axes."""
-    del keys
-    config: Population = plan.config
-    coords = {"size": list(config.sizes), "rate": list(config.input_rates)}
-    return xarray.Dataset({"shown": config.shown}, coords)
-
-
-def correlation(a: xarray.DataArray, b: xarray.DataArray) -> float:
+def correlation(a: DataArray, b: DataArray) -> float:
     """Of all entries."""
-    a, b = xarray.broadcast(a, b)
+    a, b = broadcast(a, b)
     return float(np.corrcoef(a.values.ravel(), b.values.ravel())[0, 1])
 
 
-def proportion(a: xarray.DataArray, b: xarray.DataArray) -> float:
+def proportion(a: DataArray, b: DataArray) -> float:
     """The number by which `b` comes closest to `a` (least squares, no offset)."""
     return float((a * b).sum(skipna=False) / (b**2).sum(skipna=False))
 
 
-def many(data: xarray.Dataset) -> xarray.Dataset:
-    """The largest number of inputs that is shown against the rate."""
+def many(data: Dataset) -> Dataset:
+    """The number of inputs that is shown against the rate."""
     return data.sel(size=int(data.shown))
 
 
-def inverse_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """Few numbers are left of the metric when there are many inputs."""
-    return [
-        *uniform_claims(data),
-        *proportional_claims(data, control),
-        *approximation_claims(data, control),
-    ]
+# --- few numbers are left of the metric when there are many inputs --------------------
+
+BULK = {5.0: 0.888, 15.0: 0.950, 55.0: 0.990}  # -g1 q by rate (Hz)
+BULK_BY_SIZE = {10: 0.67, 50: 0.91, 200: 0.98}
 
 
-def uniform_claims(data: xarray.Dataset) -> list[Claim]:
-    """g1 and g2 against rate and number of inputs."""
+@claim(
+    "Fig. 11A, I, Eq. 111; independent evaluation: 0.888, 0.950, 0.990",
+    low=lambda data, control, rate: BULK[rate] - 0.01,
+    high=lambda data, control, rate: BULK[rate] + 0.01,
+    control=None,
+    each={"rate": tuple(BULK)},
+)
+def bulk(data: Dataset, rate: float) -> float:
+    """-g1 q at {rate:g} Hz: near 1 for many inputs."""
     here = many(data)
-    bulk = (-here.g1 * here.q).mean("seed", skipna=False)
-    mixed = (here.g2 * here.q).mean("seed", skipna=False)
-    by_size = (-data.g1 * data.q).sel(rate=20.0).median("seed", skipna=False)
-    mixed_by_size = (data.g2 * data["size"]).sel(rate=20.0).median("seed", skipna=False)
-    return [
-        *(
-            Claim(
-                f"-g1 q at {rate:g} Hz: near 1 for many inputs",
-                f"Fig. 11A, I, Eq. 111; independent evaluation: {value}",
-                float(bulk.sel(rate=rate)),
-                value - 0.01,
-                value + 0.01,
-            )
-            for rate, value in {5.0: 0.888, 15.0: 0.950, 55.0: 0.990}.items()
-        ),
-        *(
-            Claim(
-                f"-g1 q at 20 Hz, {size} inputs (median)",
-                f"Fig. 11E, I; independent evaluation: {value}",
-                float(by_size.sel(size=size)),
-                value - 0.015,
-                value + 0.015,
-            )
-            for size, value in {10: 0.67, 50: 0.91, 200: 0.98}.items()
-        ),
-        Claim(
-            "g2 falls as one over the rate (g2 q in mV^-1, mean from 15 Hz)",
-            "Fig. 11B, C; independent evaluation: -0.26",
-            float(mixed.where(mixed.rate > 10, drop=True).mean(skipna=False)),
-            -0.28,
-            -0.24,
-        ),
-        Claim(
-            "and as one over the number of inputs (g2 n at 50 over 200 inputs)",
-            "Fig. 11F, G; independent evaluation: 0.47 / 0.49",
-            float(abs(mixed_by_size).sel(size=50) / abs(mixed_by_size).sel(size=200)),
-            0.9,
-            1.05,
-        ),
-    ]
+    return float(over_seeds(-here.g1 * here.q).sel(rate=rate))
 
 
-def proportional_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """g4 and its limit for many inputs."""
-
-    def g4(data: xarray.Dataset) -> float:
-        fast = many(data).g4.where(data.rate > 10, drop=True)
-        return float(fast.mean(skipna=False))
-
-    here = many(data)
-    spread = here.g4.std("seed", ddof=1)
-    off = abs(here.g4 - here.limit4).max("seed", skipna=False)
-    return [
-        Claim(
-            "g4 does not: its mean from 15 Hz (mV^-2)",
-            "Fig. 11D, H; independent evaluation: 0.033-0.037",
-            g4(data),
-            0.031,
-            0.039,
-            control=g4(control),
-        ),
-        Claim(
-            "though it scatters more (standard deviation at 55 over 5 Hz)",
-            "Fig. 11D",
-            float(spread.sel(rate=55.0) / spread.sel(rate=5.0)),
-            1.2,
-        ),
-        *(
-            Claim(
-                f"g4 at {rate:g} Hz is near its limit for many inputs (largest error)",
-                "theory T4",
-                float(off.sel(rate=rate)),
-                0.0,
-                bound,
-            )
-            for rate, bound in {15.0: 0.00345, 55.0: 0.00095}.items()
-        ),
-    ]
+@claim(
+    "Fig. 11E, I; independent evaluation: 0.67, 0.91, 0.98",
+    low=lambda data, control, size: BULK_BY_SIZE[size] - 0.015,
+    high=lambda data, control, size: BULK_BY_SIZE[size] + 0.015,
+    control=None,
+    each={"size": tuple(BULK_BY_SIZE)},
+)
+def bulk_by_size(data: Dataset, size: int) -> float:
+    """-g1 q at 20 Hz, {size} inputs (median)."""
+    slow = data.sel(rate=20.0)
+    return float((-slow.g1 * slow.q).median("seed", skipna=False).sel(size=size))
 
 
-def approximation_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """The two heterosynaptic factors beside what the approximate rule puts there."""
-
-    def rule(data: xarray.Dataset) -> dict[str, float]:
-        """Of the factor of the weight term with its two approximations."""
-        voltage, weighted = data.voltage, many(data).g4 * data.voltage
-        return {
-            "K": correlation(data.proportional, weighted),
-            "slope": proportion(data.proportional, weighted),
-            "L": correlation(data.proportional, voltage),
-            "constant": proportion(data.proportional, voltage),
-        }
-
-    found, narrow = rule(data), rule(control)
-    return [
-        Claim(
-            "gamma_u follows the summed input (correlation)",
-            "Fig. 11J, Eq. 111; independent evaluation: 0.93",
-            correlation(data.uniform, data.uniform_limit),
-            0.9,
-        ),
-        Claim(
-            "and is hardly smaller (proportion)",
-            "Fig. 11J; independent evaluation: 0.956",
-            proportion(data.uniform, data.uniform_limit),
-            0.93,
-            1.0,
-        ),
-        Claim(
-            "gamma_w follows g4 V (correlation)",
-            "Fig. 11K, Eq. 110; independent evaluation: 0.993, narrow weights 0.71",
-            found["K"],
-            0.98,
-            control=narrow["K"],
-        ),
-        Claim(
-            "and is a little smaller (proportion)",
-            "Fig. 11K; independent evaluation: 0.90",
-            found["slope"],
-            0.8,
-            1.0,
-            control=narrow["slope"],
-        ),
-        Claim(
-            "even V alone (correlation)",
-            "Fig. 11L, Eq. 113; independent evaluation: 0.975, narrow weights 0.67",
-            found["L"],
-            0.94,
-            control=narrow["L"],
-        ),
-        Claim(
-            "with the constant c_w, in mV^-2 (the paper takes 0.05)",
-            "Fig. 11L; independent evaluation: 0.0345",
-            found["constant"],
-            0.030,
-            0.039,
-            control=narrow["constant"],
-        ),
-    ]
+@claim(
+    "Fig. 11B, C; independent evaluation: -0.26", low=-0.28, high=-0.24, control=None
+)
+def one_over_rate(data: Dataset) -> float:
+    """g2 falls as one over the rate (g2 q in mV^-1, mean from 15 Hz)."""
+    fast = many(data).sel(rate=slice(15.0, None))
+    return float(over_seeds(fast.g2 * fast.q).mean(skipna=False))
 
 
-def narrow_weights(plan: Plan) -> Plan:
-    """Negative control: weights of Fig. 3, of which V is too small to matter."""
-    config = dataclasses.replace(plan.config, weight_scale=1.0)
-    return plan._replace(config=config)
+@claim(
+    "Fig. 11F, G; independent evaluation: 0.47 / 0.49", low=0.9, high=1.05, control=None
+)
+def one_over_number(data: Dataset) -> float:
+    """And as one over the number of inputs (g2 n at 50 over 200 inputs)."""
+    mixed = (data.g2 * data["size"]).sel(rate=20.0).median("seed", skipna=False)
+    return float(abs(mixed).sel(size=50) / abs(mixed).sel(size=200))
 
 
-def draw_inverse_coefficients(data: xarray.Dataset) -> Figure:
+# --- g4 and its limit for many inputs -------------------------------------------------
+
+
+@claim("Fig. 11D, H; independent evaluation: 0.033-0.037", low=0.031, high=0.039)
+def g4_stays(data: Dataset) -> float:
+    """g4 does not: its mean from 15 Hz (mV^-2)."""
+    return float(many(data).g4.sel(rate=slice(15.0, None)).mean(skipna=False))
+
+
+@claim("Fig. 11D", low=1.2, control=None)
+def g4_scatters(data: Dataset) -> float:
+    """Though it scatters more (standard deviation at 55 over 5 Hz)."""
+    spread = many(data).g4.std("seed", ddof=1)
+    return float(spread.sel(rate=55.0) / spread.sel(rate=5.0))
+
+
+@claim(
+    "theory T4",
+    low=0.0,
+    high=lambda data, control, rate: {15.0: 0.00345, 55.0: 0.00095}[rate],
+    control=None,
+    each={"rate": (15.0, 55.0)},
+)
+def g4_near_its_limit(data: Dataset, rate: float) -> float:
+    """g4 at {rate:g} Hz is near its limit for many inputs (largest error)."""
+    here = many(data).sel(rate=rate)
+    return float(abs(here.g4 - here.limit4).max("seed", skipna=False))
+
+
+# --- the two heterosynaptic factors beside what the approximate rule puts there -------
+
+
+@claim("Fig. 11J, Eq. 111; independent evaluation: 0.93", low=0.9, control=None)
+def uniform_follows_input(data: Dataset) -> float:
+    """gamma_u follows the summed input (correlation)."""
+    return correlation(data.uniform, data.uniform_limit)
+
+
+@claim("Fig. 11J; independent evaluation: 0.956", low=0.93, high=1.0, control=None)
+def uniform_is_hardly_smaller(data: Dataset) -> float:
+    """And is hardly smaller (proportion)."""
+    return proportion(data.uniform, data.uniform_limit)
+
+
+@claim(
+    "Fig. 11K, Eq. 110; independent evaluation: 0.993, narrow weights 0.71", low=0.98
+)
+def proportional_follows_g4(data: Dataset) -> float:
+    """gamma_w follows g4 V (correlation)."""
+    return correlation(data.proportional, many(data).g4 * data.voltage)
+
+
+@claim("Fig. 11K; independent evaluation: 0.90", low=0.8, high=1.0)
+def proportional_is_smaller(data: Dataset) -> float:
+    """And is a little smaller (proportion)."""
+    return proportion(data.proportional, many(data).g4 * data.voltage)
+
+
+@claim(
+    "Fig. 11L, Eq. 113; independent evaluation: 0.975, narrow weights 0.67", low=0.94
+)
+def proportional_follows_voltage(data: Dataset) -> float:
+    """Even V alone (correlation)."""
+    return correlation(data.proportional, data.voltage)
+
+
+@claim("Fig. 11L; independent evaluation: 0.0345", low=0.030, high=0.039)
+def constant_of_the_weights(data: Dataset) -> float:
+    """With the constant c_w, in mV^-2 (the paper takes 0.05)."""
+    return proportion(data.proportional, data.voltage)
+
+
+def draw_inverse_coefficients(data: Dataset) -> Figure:
     """Figure 11: coefficients by rate and by number of inputs; their limits."""
     figure, axes = panels(2, 5, 2.9, 2.6)
-    many = data.sel(size=int(data.shown))
-    slow = data.sel(rate=20.0)
+    here, slow = many(data), data.sel(rate=20.0)
     names = {"g1": "$g_1$", "g2": "$g_2$ (1/mV)", "g4": "$g_4$ (1/mV$^2$)"}
     for k, (name, label) in enumerate(names.items()):
         limit = f"limit{name[1]}"
-        _scatter(axes[0, k], many.rate.values, many[name], many[limit])
+        _scatter(axes[0, k], here.rate.values, here[name], here[limit])
         axes[0, k].set(xlabel=f"input rate (Hz), n = {int(data.shown)}", ylabel=label)
         _scatter(axes[1, k], slow["size"].values, slow[name], slow[limit])
         axes[1, k].set(xlabel="number of inputs n, 20 Hz", ylabel=label, xscale="log")
     axes[0, 0].legend(frameon=False, fontsize="small", loc="lower right")
-    weighted = (many.g4 * data.voltage).transpose(*data.voltage.dims)
     _against(axes[0, 3], 1 / data.q, -data.g1, "1 / q", "$-g_1$")
     axes[0, 3].set(xscale="log", yscale="log")
     uniform = "$\\gamma_u$ (1/mV)"
     _against(axes[0, 4], data.uniform_limit, data.uniform, "its limit (1/mV)", uniform)
     factor = "$\\gamma_w$ (1/mV)"
+    weighted = (here.g4 * data.voltage).transpose(*data.voltage.dims)
     _against(axes[1, 3], weighted, data.proportional, "$g_4 V$ (1/mV)", factor)
     _against(axes[1, 4], data.voltage, data.proportional, "$V$ (mV)", factor, 0.05)
     return figure
 
 
-def _scatter(
-    panel: Axes, at: np.ndarray, values: xarray.DataArray, limit: xarray.DataArray
-) -> None:
+def _scatter(panel: Axes, at: np.ndarray, values: DataArray, limit: DataArray) -> None:
     """All weights, their mean, and the mean of the limit for many inputs."""
     rows = values.transpose("seed", ...).values
     panel.plot(at, rows.T, ".", color=NATURAL, ms=2, alpha=0.3)
@@ -349,17 +292,36 @@ def _against(
     panel.set(xlabel=across, ylabel=up)
 
 
+SIZE = {"size": lambda config: config.sizes}
+RATE = {"rate": lambda config: config.input_rates}
+BY_SIZE = ("g1", "g2", "g4", "q", "limit1", "limit2", "limit4")
+OF_STEPS = ("uniform", "uniform_limit", "proportional", "voltage")
 FIG11 = Experiment(
     name="fig11",
     source="Fig. 11",
-    shows=(
-        "coefficients of the inverse Fisher matrix against rates and number of inputs"
-    ),
+    shows="coefficients of the inverse Fisher matrix against rate and number of inputs",
     config=Population,
     run=inverse_coefficients,
-    claims=inverse_claims,
+    claims=(
+        bulk,
+        bulk_by_size,
+        one_over_rate,
+        one_over_number,
+        g4_stays,
+        g4_scatters,
+        g4_near_its_limit,
+        uniform_follows_input,
+        uniform_is_hardly_smaller,
+        proportional_follows_g4,
+        proportional_is_smaller,
+        proportional_follows_voltage,
+        constant_of_the_weights,
+    ),
     figure=draw_inverse_coefficients,
-    control=narrow_weights,
-    dims=DIMS,
-    predict=labels,
+    control=changed(weight_scale=1.0),  # of Fig. 3, of which V is too small to matter
+    axes={
+        **dict.fromkeys(BY_SIZE, SIZE | RATE),
+        **dict.fromkeys(OF_STEPS, RATE | {"potential": None}),
+    },
+    predict=lambda plan, keys: Dataset({"shown": plan.config.shown}),
 )

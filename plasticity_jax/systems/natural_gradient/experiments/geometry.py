@@ -1,452 +1,196 @@
 """Figures 1 and 8: one step of learning in different coordinates, and its terms."""
 
 import math
-from typing import Any
 
-import equinox as eqx
-import jax
-import jax.numpy as jnp
-import jax.random as jr
 import numpy as np
-import xarray
-from jaxtyping import Array, Float, Key
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from xarray import DataArray, Dataset
 
-from .... import (
-    AbstractConfig,
-    AbstractRule,
-    Scalar,
-    simulate,
-    State,
-    System,
+from ....experiment import (
+    changed,
+    claim,
+    Experiment,
+    over_seeds,
+    panels,
+    SHADES,
+    THEORY,
 )
-from ...._arguments import real, require, whole
-from ....circuits import SpikingNeuron, SynapticKernel
-from ....experiment import Claim, Experiment, panels, SHADES, THEORY
-from ....rules import (
-    EuclideanGradient,
-    natural_terms,
-    NaturalGradient,
-    NaturalTerms,
-    Reparametrised,
+from ....rules import NaturalTerms
+from .coordinates import (
+    BAR_WEIGHTS,
+    Coordinates,
+    INVERSE_ATTENUATIONS,
+    PARAMETRISATIONS,
+    steps_in_coordinates,
 )
-from ....tasks import SpikeTrains
-from ..potentials import stationary_potentials
-from .learning import EUCLIDEAN, NATURAL
-from .two_afferents import (
-    _contours,
-    _ends,
-    BIN,
-    change_at,
-    divergence_map,
-    drift,
-    neuron_of,
-    RATES,
-    START,
-    TEACHER,
-    without_metric,
-)
+from .learning import COLOURS, NATURAL
+from .two_afferents import contours, ends, GRID, START, SYNAPSES, TEACHER
 
 
-Vector = Float[Array, " n"]
-PARAMETRISATIONS = ("somatic", "attenuated", "saturating")
-INVERSE_ATTENUATIONS = tuple(float(k) for k in range(1, 11))
-BAR_RATES, BAR_WEIGHTS = (10.0, 10.0, 0.0, 0.0), (0.1, 0.3, 0.1, 0.3)
-
-
-class Attenuated(eqx.Module):
-    """Somatic amplitudes `scale` times the dendritic ones (Eq. 1)."""
-
-    scale: Float[Array, "*#n"] = eqx.field(converter=real)
-
-    def __call__(self, synapses: Vector) -> Vector:
-        return self.scale * synapses
-
-    def inverse(self, weights: Vector) -> Vector:
-        """The synapses that make these somatic amplitudes."""
-        return weights / self.scale
-
-
-class Saturating(eqx.Module):
-    r"""Somatic amplitudes that cannot exceed `ceiling`: $w = A\tanh(u/A)$."""
-
-    ceiling: Scalar = eqx.field(converter=real)
-
-    def __call__(self, synapses: Vector) -> Vector:
-        return self.ceiling * jnp.tanh(synapses / self.ceiling)
-
-    def inverse(self, weights: Vector) -> Vector:
-        """The synapses that make these somatic amplitudes."""
-        return self.ceiling * jnp.arctanh(weights / self.ceiling)
-
-
-Attenuation = Attenuated | Saturating | None
-
-
-class Coordinates(AbstractConfig):
-    r"""Two afferents at 10 and 50 Hz learn in somatic or dendritic coordinates.
-
-    The distal one is attenuated by `attenuation`, or both saturate at `ceiling`. A step
-    of mean descent takes `euclidean_rate` or `natural_rate` (s); `online_rate` is that
-    of learning from spikes in steps of 5 ms.
-    """
-
-    attenuation: Scalar = eqx.field(default=0.4, converter=real)
-    ceiling: Scalar = eqx.field(default=0.4, converter=real)
-    euclidean_rate: Scalar = eqx.field(default=1e-4, converter=real)
-    natural_rate: Scalar = eqx.field(default=0.02, converter=real)
-    online_rate: Scalar = eqx.field(default=4e-3, converter=real)
-    halvings: int = eqx.field(default=3, static=True)
-    steps: int = eqx.field(default=300, static=True)
-    samples: int = eqx.field(default=2000, static=True)
-    metric: bool = eqx.field(default=True, static=True)  # control: all Euclidean
-
-    def __check_init__(self) -> None:
-        require(self, attenuation=(1e-6, 1.0), ceiling=(0.26, math.inf))
-        require(self, euclidean_rate=(0.0, math.inf), natural_rate=(0.0, math.inf))
-        require(self, online_rate=(0.0, math.inf))
-        for name in ("halvings", "steps", "samples"):
-            whole(name, getattr(self, name), 2)
-
-
-def rule_of(
-    config: Coordinates, name: str, rate: Scalar | float, attenuation: Attenuation
-) -> AbstractRule:
-    """A rule in its coordinates; Euclidean without metric."""
-    euclidean = name == "euclidean" or not config.metric
-    rule = EuclideanGradient(rate) if euclidean else NaturalGradient(rate)
-    if attenuation is None:
-        return rule
-    return Reparametrised(rule, attenuation, euclidean)
-
-
-def attenuation_of(config: Coordinates, parametrisation: str) -> Attenuation:
-    """What maps the synapses to somatic amplitudes."""
-    if parametrisation == "attenuated":
-        one = jnp.ones_like(config.attenuation)
-        return Attenuated(jnp.stack([one, config.attenuation]))
-    return Saturating(config.ceiling) if parametrisation == "saturating" else None
-
-
-def start_of(attenuation: Attenuation) -> Vector:
-    """The synapses whose somatic amplitudes are `START`."""
-    weights = jnp.asarray(START)
-    return weights if attenuation is None else attenuation.inverse(weights)
-
-
-def somatic_effects(config: Coordinates) -> Float[Array, "rule attenuation"]:
-    """Effect at the soma of one dendritic step over that of one somatic step.
-
-    Of the Euclidean and the natural gradient, on one synapse of somatic weight 0.05.
-    """
-    weight, teacher = jnp.asarray([0.05]), jnp.asarray([0.1])
-    rate, potential = jnp.asarray([5.0]), jnp.asarray([20.0])
-
-    def effect(name: str, attenuation: Attenuated) -> Scalar:
-        neuron = SpikingNeuron(rate, BIN, teacher, attenuation=attenuation)
-        rule = rule_of(config, name, 1.0, attenuation)
-        synapse = attenuation.inverse(weight)
-        return attenuation(change_at(neuron, rule, synapse, potential))[0]
-
-    def ratios(name: str) -> Array:
-        scales = 1 / jnp.asarray(INVERSE_ATTENUATIONS)
-        effects = jax.vmap(lambda scale: effect(name, Attenuated(scale)))(scales)
-        plain = SpikingNeuron(rate, BIN, teacher)
-        rule = rule_of(config, name, 1.0, None)
-        return effects / change_at(plain, rule, weight, potential)
-
-    return jnp.stack([ratios(name) for name in ("euclidean", "natural")])
-
-
-def descent(
-    config: Coordinates,
-    name: str,
-    parametrisation: str,
-    potentials: Float[Array, "sample 2"],
-) -> Float[Array, "place 2"]:
-    """Path of the somatic amplitudes under steps of the mean change."""
-    attenuation = attenuation_of(config, parametrisation)
-    neuron = neuron_of(BIN, attenuation=attenuation)
-    natural = name == "natural" and config.metric
-    rate = config.natural_rate if natural else config.euclidean_rate
-    rule = rule_of(config, name, rate, attenuation)
-
-    def step(synapses: Vector, _: None) -> tuple[Vector, Vector]:
-        moved = synapses + drift(neuron, rule, synapses, potentials)
-        return moved, neuron.at_soma(moved)
-
-    path = jax.lax.scan(step, start_of(attenuation), length=config.steps)[1]
-    return jnp.concatenate([jnp.asarray(START)[None], path])
-
-
-def somatic_of(state: State, signals: Any, changes: Any) -> Array:
-    """Record the somatic amplitudes before the step."""
-    del state, changes
-    return signals.weights
-
-
-def learned(
-    config: Coordinates, parametrisation: str, rate: Scalar, key: Key[Array, ""]
-) -> Float[Array, "place 2"]:
-    """Natural learning from spikes: the same spikes in all coordinates for one key."""
-    attenuation = attenuation_of(config, parametrisation)
-    neuron = neuron_of(5e-3, attenuation=attenuation, law="poisson")
-    trains = SpikeTrains(jnp.asarray(RATES), 5e-3, substeps=10)
-    rules = {"learning": rule_of(config, "natural", rate, attenuation)}
-    system = System(trains, neuron, rules)
-    synapses = start_of(attenuation)
-    state = State(neuron.start(synapses), synapses)
-    return simulate(system, state, key, steps=config.steps, record=somatic_of)[1]
-
-
-def terms_of_a_step(
-    config: Coordinates, key: Key[Array, ""]
-) -> Float[Array, "draw term synapse"]:
-    r"""The three terms over $A\gamma_s$: two stimulated synapses, two silent ones.
-
-    Positive error, one draw of the potentials each; without metric the Euclidean step,
-    which has one term.
-    """
-    neuron = SpikingNeuron(jnp.asarray(BAR_RATES), BIN, nodes=151)
-    weights = jnp.asarray(BAR_WEIGHTS)
-    coefficients = neuron.coefficients(weights)
-    draws = stationary_potentials(neuron.rates, neuron.kernel, config.samples, key)
-
-    def terms(potential: Vector) -> Array:
-        if not config.metric:
-            zero = jnp.zeros_like(potential)
-            return jnp.stack(NaturalTerms(potential, zero, zero))
-        target = jnp.ones_like(potential[0])
-        signals = neuron.signals(weights, potential, target, coefficients)
-        return jnp.stack(natural_terms(signals))
-
-    return jax.vmap(terms)(draws)
-
-
-def steps_in_coordinates(config: Coordinates, key: Key[Array, ""]) -> dict[str, Array]:
-    r"""Everything of Figs. 1 and 8.
-
-    `ratio` (rule, attenuation) of somatic effects. `path` (rule, parametrisation,
-    place, synapse) of mean descent, over the `divergence` of pairs of weights. Natural
-    learning from the same spikes in somatic and in other coordinates: largest distance,
-    `linear_gap` (of the attenuated) and `gap` (saturating), at `online_rate` halved
-    again and again. `terms` (draw, term, synapse) of Fig. 8.
-    """
-    for_potentials, for_spikes, for_terms = jr.split(key, 3)
-    rates = jnp.asarray(RATES)
-    potentials = stationary_potentials(
-        rates, SynapticKernel(), config.samples, for_potentials
-    )
-    paths = [
-        jnp.stack([descent(config, rule, p, potentials) for p in PARAMETRISATIONS])
-        for rule in ("euclidean", "natural")
-    ]
-    speeds = config.online_rate / 2 ** jnp.arange(config.halvings).astype(rates.dtype)
-    somatic, attenuated, saturating = (
-        jax.vmap(lambda rate, p=p: learned(config, p, rate, for_spikes))(speeds)
-        for p in PARAMETRISATIONS
-    )
-    distance = lambda path: jnp.max(jnp.linalg.norm(path - somatic, axis=2), axis=1)
-    return {
-        "ratio": somatic_effects(config),
-        "path": jnp.stack(paths),
-        "divergence": divergence_map(potentials),
-        "linear_gap": distance(attenuated),
-        "gap": distance(saturating),
-        "terms": terms_of_a_step(config, for_terms),
-    }
-
-
-DIMS = {
-    "ratio": ("rule", "attenuation"),
-    "path": ("rule", "parametrisation", "place", "synapse"),
-    "divergence": ("high", "low"),
-    "linear_gap": ("halving",),
-    "gap": ("halving",),
-    "terms": ("draw", "term", "bar"),
+BARS = ("stimulated weak", "stimulated strong", "silent weak", "silent strong")
+RULE = {"rule": ("euclidean", "natural")}
+PATH = {"place": lambda config: np.arange(config.steps + 1), "synapse": SYNAPSES}
+HALVINGS = {"halving": lambda config: np.arange(config.halvings)}
+AXES = {
+    "ratio": RULE | {"attenuation": 1 / np.asarray(INVERSE_ATTENUATIONS)},
+    "path": RULE | {"parametrisation": PARAMETRISATIONS} | PATH,
+    "divergence": {"high": GRID, "low": GRID},
+    "linear_gap": HALVINGS,
+    "gap": HALVINGS,
+    "terms": {"draw": None, "term": NaturalTerms._fields, "bar": BARS},
 }
 
 
-def parametrisation_claims(
-    data: xarray.Dataset, control: xarray.Dataset
-) -> list[Claim]:
-    """Natural steps do not depend on the coordinates, Euclidean ones do; Fig. 8."""
-    scales = 1 / np.asarray(INVERSE_ATTENUATIONS)
-    euclidean = data.ratio.isel(rule=0) / xarray.DataArray(
-        scales**2, dims="attenuation"
-    )
-
-    def natural_ratio(data: xarray.Dataset) -> float:
-        return float(abs(data.ratio.isel(rule=1) - 1).max(skipna=False))
-
-    def spread(data: xarray.Dataset, rule: int) -> float:
-        path = data.path.isel(rule=rule)
-        apart = path.isel(parametrisation=1) - path.isel(parametrisation=0)
-        length = math.dist(START, TEACHER)
-        distance = (apart**2).sum("synapse", skipna=False) ** 0.5
-        return float(distance.max("place", skipna=False).mean(skipna=False)) / length
-
-    def shrinking(data: xarray.Dataset) -> float:
-        gap = data.gap.mean("seed", skipna=False).values
-        return float((gap[0] / gap[-1]) ** (1 / (len(gap) - 1)))
-
-    return [
-        Claim(
-            "somatic effect of a dendritic Euclidean step is the attenuation squared "
-            "(largest relative error)",
-            "Fig. 1, Eqs. 3, 44",
-            float(abs(euclidean - 1).max(skipna=False)),
-            0.0,
-            1e-12,
-        ),
-        Claim(
-            "that of a dendritic natural step does not depend on the attenuation "
-            "(largest relative error)",
-            "Fig. 1, Eqs. 14, 17",
-            natural_ratio(data),
-            0.0,
-            1e-12,
-            control=natural_ratio(control),
-        ),
-        Claim(
-            "Euclidean paths differ between coordinates (distance / length)",
-            "Fig. 1",
-            spread(data, 0),
-            0.05,
-        ),
-        Claim(
-            "natural paths do not (distance / length, linear attenuation)",
-            "Fig. 1, theory T8",
-            spread(data, 1),
-            0.0,
-            1e-12,
-            control=spread(control, 1),
-        ),
-        Claim(
-            "nor does natural learning from spikes (largest distance of weights)",
-            "theory T8",
-            float(data.linear_gap.max(skipna=False)),
-            0.0,
-            1e-14,
-            control=float(control.linear_gap.max(skipna=False)),
-        ),
-        Claim(
-            "with saturating synapses they part by the square of the learning rate "
-            "(distance ratio when the rate doubles)",
-            "theory T8: 4 to first order",
-            shrinking(data),
-            3.8,
-            4.2,
-            control=shrinking(control),
-        ),
-        *term_claims(data, control),
-    ]
+# --- Figure 1: natural steps do not depend on the coordinates, Euclidean ones do ------
 
 
-def term_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """Signs and shapes of the three terms (Fig. 8)."""
-
-    def opposed(data: xarray.Dataset) -> float:
-        own, uniform = (data.terms.isel(term=k) for k in (0, 1))
-        return float((uniform < 0).where(own > 0).mean())
-
-    def uneven(term: int, shape: np.ndarray) -> float:
-        values = data.terms.isel(term=term) / xarray.DataArray(shape, dims="bar")
-        apart = abs(values - values.isel(bar=0)).max(skipna=False)
-        return float(apart / abs(values).max(skipna=False))
-
-    return [
-        Claim(
-            "for a positive error the homosynaptic term is zero at silent synapses "
-            "(largest)",
-            "Fig. 8, Eqs. 20-23",
-            float(abs(data.terms.isel(term=0, bar=slice(2, 4))).max(skipna=False)),
-            0.0,
-            0.0,
-        ),
-        Claim(
-            "the uniform term is opposite in sign to it (share of stimulated synapses)",
-            "Fig. 8, Eqs. 20-23",
-            opposed(data),
-            1.0,
-            1.0,
-            control=opposed(control),
-        ),
-        Claim(
-            "and the same at all synapses (largest difference / largest)",
-            "Fig. 8, Eqs. 20-23",
-            uneven(1, np.ones(len(BAR_WEIGHTS))),
-            0.0,
-            1e-12,
-        ),
-        Claim(
-            "the third term is proportional to the weight (the same, over the weight)",
-            "Fig. 8, Eqs. 20-23",
-            uneven(2, np.asarray(BAR_WEIGHTS)),
-            0.0,
-            1e-12,
-        ),
-    ]
+@claim("Fig. 1, Eqs. 3, 44", low=0.0, high=1e-12, control=None)
+def attenuation_squared(data: Dataset) -> float:
+    """Somatic effect of a dendritic Euclidean step is the attenuation squared (largest
+    relative error).
+    """
+    ratio = data.ratio.sel(rule="euclidean") / data.attenuation**2
+    return float(abs(ratio - 1).max(skipna=False))
 
 
-def draw_coordinates(data: xarray.Dataset) -> Figure:
+@claim("Fig. 1, Eqs. 14, 17", low=0.0, high=1e-12)
+def same_at_any_attenuation(data: Dataset) -> float:
+    """That of a dendritic natural step does not depend on the attenuation (largest
+    relative error).
+    """
+    return float(abs(data.ratio.sel(rule="natural") - 1).max(skipna=False))
+
+
+def apart(data: Dataset, rule: str) -> float:
+    """Distance of the paths in attenuated and somatic coordinates over their length."""
+    path = data.path.sel(rule=rule)
+    way = path.sel(parametrisation="attenuated") - path.sel(parametrisation="somatic")
+    distance = (way**2).sum("synapse", skipna=False) ** 0.5
+    largest = float(distance.max("place", skipna=False).mean(skipna=False))
+    return largest / math.dist(START, TEACHER)
+
+
+@claim("Fig. 1", low=0.05, control=None)
+def euclidean_paths_differ(data: Dataset) -> float:
+    """Euclidean paths differ between coordinates (distance / length)."""
+    return apart(data, "euclidean")
+
+
+@claim("Fig. 1, theory T8", low=0.0, high=1e-12)
+def natural_paths_do_not(data: Dataset) -> float:
+    """Natural paths do not (distance / length, linear attenuation)."""
+    return apart(data, "natural")
+
+
+@claim("theory T8", low=0.0, high=1e-14)
+def nor_from_spikes(data: Dataset) -> float:
+    """Nor does natural learning from spikes (largest distance of weights)."""
+    return float(data.linear_gap.max(skipna=False))
+
+
+@claim("theory T8: 4 to first order", low=3.8, high=4.2)
+def saturating_part(data: Dataset) -> float:
+    """With saturating synapses they part by the square of the learning rate (distance
+    ratio when the rate doubles).
+    """
+    gap = over_seeds(data.gap).values
+    return float((gap[0] / gap[-1]) ** (1 / (len(gap) - 1)))
+
+
+# --- Figure 8: signs and shapes of the three terms ------------------------------------
+
+
+@claim("Fig. 8, Eqs. 20-23", low=0.0, high=0.0, control=None)
+def zero_at_silent_synapses(data: Dataset) -> float:
+    """For a positive error the homosynaptic term is zero at silent synapses
+    (largest).
+    """
+    own = data.terms.sel(term="homosynaptic", bar=["silent weak", "silent strong"])
+    return float(abs(own).max(skipna=False))
+
+
+@claim("Fig. 8, Eqs. 20-23", low=1.0, high=1.0)
+def opposite_in_sign(data: Dataset) -> float:
+    """The uniform term is opposite in sign to it (share of stimulated synapses)."""
+    own, uniform = (data.terms.sel(term=k) for k in ("homosynaptic", "uniform"))
+    return float((uniform < 0).where(own > 0).mean())
+
+
+def uneven(terms: DataArray) -> float:
+    """Largest difference between synapses over the largest entry."""
+    difference = abs(terms - terms.isel(bar=0)).max(skipna=False)
+    return float(difference / abs(terms).max(skipna=False))
+
+
+@claim("Fig. 8, Eqs. 20-23", low=0.0, high=1e-12, control=None)
+def uniform(data: Dataset) -> float:
+    """And the same at all synapses (largest difference / largest)."""
+    return uneven(data.terms.sel(term="uniform"))
+
+
+@claim("Fig. 8, Eqs. 20-23", low=0.0, high=1e-12, control=None)
+def proportional(data: Dataset) -> float:
+    """The third term is proportional to the weight (the same, over the weight)."""
+    weights = DataArray(np.asarray(BAR_WEIGHTS), dims="bar")
+    return uneven(data.terms.sel(term="proportional") / weights)
+
+
+STYLES = {
+    "somatic": ("in somatic coordinates", "-"),
+    "attenuated": ("one synapse attenuated", "--"),
+    "saturating": ("saturating synapses", ":"),
+}
+
+
+def draw_coordinates(data: Dataset) -> Figure:
     """Somatic effects, paths in three parametrisations, their gap, terms of a step."""
-    from ..experiments.geometry import INVERSE_ATTENUATIONS
-
     figure, axes = panels(1, 5, 3.1, 2.9)
     effects, *paths, gaps, bars = axes[0]
-    ratio = data.ratio.isel(seed=0)
-    inverse = np.asarray(INVERSE_ATTENUATIONS)
-    effects.loglog(
-        inverse, inverse**-2, "--", color=THEORY, label="attenuation squared"
-    )
-    for k, (name, color) in enumerate(
-        {"Euclidean": EUCLIDEAN, "natural": NATURAL}.items()
-    ):
-        effects.loglog(inverse, ratio.isel(rule=k), "o", ms=4, color=color, label=name)
-        _paths(paths[k], data.isel(seed=0), k, f"{name.capitalize()} descent")
+    inverse = 1 / data.attenuation.values
+    law = inverse**-2
+    effects.loglog(inverse, law, "--", color=THEORY, label="attenuation squared")
+    for panel, rule in zip(paths, data.rule.values, strict=True):
+        here, color = data.isel(seed=0).sel(rule=rule), COLOURS[rule]
+        label = "Euclidean" if rule == "euclidean" else rule
+        effects.loglog(inverse, here.ratio, "o", ms=4, color=color, label=label)
+        _paths(panel, here)
+        ends(panel, f"{rule.capitalize()} descent")
     effects.set(
         xlabel="1 / attenuation",
         ylabel="effect of a dendritic step\n/ effect of a somatic one",
     )
     effects.legend(frameon=False, fontsize="small", loc="lower left")
     paths[0].legend(frameon=False, fontsize="small", loc="lower left")
-    halved = 2.0 ** -np.arange(data.sizes["halving"])
-    gap = data.gap.mean("seed").values
-    linear = data.linear_gap.mean("seed").values
+    halved = 2.0**-data.halving.values
+    gap, linear = data.gap.mean("seed").values, data.linear_gap.mean("seed").values
     gaps.semilogy(halved, gap, "o", ms=4, color=NATURAL, label="saturating")
     gaps.plot(halved, gap[0] * halved**2, "--", color=THEORY, label="square law")
     gaps.plot(halved, linear, "s", ms=4, color=SHADES[1], label="one attenuated")
     gaps.set(xlabel="learning rate / largest", ylabel="distance to somatic learning")
     gaps.set(title="Natural learning", xlim=(0.0, 1.1))
     gaps.legend(frameon=False, fontsize="small", loc="center right")
-    _bars(bars, data.terms.mean(("seed", "draw")).values)
+    _bars(bars, data.terms.mean(("seed", "draw")))
     return figure
 
 
-def _paths(panel: Axes, data: xarray.Dataset, rule: int, title: str) -> None:
+def _paths(panel: Axes, data: Dataset) -> None:
     """Paths of the somatic amplitudes over contours of the divergence."""
-    from ..experiments.two_afferents import START, TEACHER
-
-    _contours(panel, data["divergence"].values)
-    names = ("in somatic coordinates", "one synapse attenuated", "saturating synapses")
-    styles = ("-", "--", ":")
-    for k, (label, style) in enumerate(zip(names, styles, strict=True)):
-        path = 2 * data.path.isel(rule=rule, parametrisation=k).values
+    contours(panel, data["divergence"])
+    for k, name in enumerate(data.parametrisation.values):
+        label, style = STYLES[name]
+        path = 2 * data.path.sel(parametrisation=name).values
         panel.plot(*path.T, style, color=SHADES[k], lw=2.4 - 0.5 * k, label=label)
-    _ends(panel, START, TEACHER)
-    panel.set(title=title, xlabel="n w, 10 Hz input", ylabel="n w, 50 Hz input")
 
 
-def _bars(panel: Axes, terms: np.ndarray) -> None:
-    """The three terms (term, synapse) side by side at each of four synapses."""
-    names = ("homosynaptic", "uniform", "proportional")
-    places = np.arange(terms.shape[1])
-    for k, (row, name) in enumerate(zip(terms, names, strict=True)):
+def _bars(panel: Axes, terms: DataArray) -> None:
+    """The three terms side by side at each of four synapses."""
+    places = np.arange(terms.sizes["bar"])
+    for k, name in enumerate(terms.term.values):
+        row = terms.sel(term=name)
         panel.bar(places + 0.27 * (k - 1), row, 0.25, color=SHADES[k], label=name)
     panel.axhline(0.0, color="black", lw=0.8)
-    panel.set_xticks(places, ["strong" if k % 2 else "weak" for k in places])
+    panel.set_xticks(places, [bar.split()[1] for bar in terms.bar.values])
     panel.set(xlabel="two stimulated, two silent", ylabel="change (1/mV)")
     panel.legend(frameon=False, fontsize="small", loc="upper right")
 
@@ -454,15 +198,23 @@ def _bars(panel: Axes, terms: np.ndarray) -> None:
 FIG1 = Experiment(
     name="fig1",
     source="Figs. 1, 8",
-    shows=(
-        "a natural step is the same in somatic and dendritic coordinates; its three "
-        "terms"
-    ),
+    shows="a natural step is the same in somatic and dendritic coordinates; its terms",
     config=Coordinates,
     run=steps_in_coordinates,
-    claims=parametrisation_claims,
+    claims=(
+        attenuation_squared,
+        same_at_any_attenuation,
+        euclidean_paths_differ,
+        natural_paths_do_not,
+        nor_from_spikes,
+        saturating_part,
+        zero_at_silent_synapses,
+        opposite_in_sign,
+        uniform,
+        proportional,
+    ),
     figure=draw_coordinates,
-    control=without_metric,
-    dims=DIMS,
+    control=changed(metric=False),
+    axes=AXES,
     float64=True,
 )

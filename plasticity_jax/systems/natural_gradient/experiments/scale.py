@@ -1,21 +1,20 @@
 """Figure 10: the global scale of natural changes, and where it is least."""
 
-import dataclasses
 import math
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import xarray
 from jaxtyping import Array, Key
 from matplotlib.figure import Figure
+from xarray import DataArray, Dataset
 
 from .... import AbstractConfig, Scalar
 from ...._arguments import real, require, whole
 from ....circuits import RectifiedQuadratic, Sigmoid
 from ....curvature import mean_density
-from ....experiment import Claim, Experiment, panels, Plan, SHADES
+from ....experiment import changed, claim, Experiment, over_seeds, panels, SHADES
 from ..theory import least_scale
 
 
@@ -57,129 +56,91 @@ def global_scale(config: Voltage, key: Key[Array, ""]) -> dict[str, Array]:
     return {"scale": scale, "place": place, "least": least}
 
 
-def rows(data: xarray.Dataset) -> dict[float, np.ndarray]:
-    """The scale against the mean voltage, by variance."""
-    scale = data.scale.mean("seed", skipna=False).values
-    return dict(zip(VARIANCES, scale, strict=True))
+def curve(data: Dataset, variance: float) -> DataArray:
+    """The scale (mV^2/Hz) against the mean voltage."""
+    return over_seeds(data.scale).sel(variance=variance)
 
 
-def u_shaped(data: xarray.Dataset) -> float:
-    """Share of variances at which the scale falls to one minimum, then rises."""
+# --- changes are large where a spike tells little of the voltage ----------------------
+
+LEAST = {1.0: 0.77, 10.0: 0.94, 60.0: 1.53}  # by variance; independent evaluation
+
+
+@claim("Fig. 10", low=1.0, high=1.0)
+def one_minimum(data: Dataset) -> float:
+    """Against the mean voltage the scale falls to one minimum and rises (share of
+    variances).
+    """
 
     def shape(row: np.ndarray) -> bool:
         least = int(row.argmin())
         falls, rises = np.diff(row[: least + 1]), np.diff(row[least:])
         return 0 < least < len(row) - 1 and bool((falls < 0).all() & (rises > 0).all())
 
-    return float(np.mean([shape(row) for row in rows(data).values()]))
+    return float(np.mean([shape(row) for row in over_seeds(data.scale).values]))
 
 
-def place(data: xarray.Dataset, variance: float) -> float:
-    """Mean voltage (mV) at which the scale is least."""
-    return float(np.asarray(MEANS)[rows(data)[variance].argmin()])
+@claim(
+    "Fig. 10; independent evaluation",
+    low=6.95,
+    high=7.8,
+    each={"variance": tuple(LEAST)},
+)
+def place_of_the_minimum(data: Dataset, variance: float) -> float:
+    """Least at a mean of 7-7.75 mV, variance {variance:g} mV^2."""
+    return float(curve(data, variance).idxmin("mean", skipna=False))
 
 
-def value(data: xarray.Dataset, variance: float) -> float:
-    """The least scale (mV^2/Hz)."""
-    return float(rows(data)[variance].min())
+@claim(
+    "Fig. 10; independent evaluation: 0.77, 0.94, 1.53",
+    low=lambda data, control, variance: LEAST[variance] - 0.005,
+    high=lambda data, control, variance: LEAST[variance] + 0.005,
+    each={"variance": tuple(LEAST)},
+)
+def value_of_the_minimum(data: Dataset, variance: float) -> float:
+    """Its least value in mV^2/Hz, variance {variance:g} mV^2."""
+    return float(curve(data, variance).min(skipna=False))
 
 
-def at(data: xarray.Dataset, mean: float) -> float:
-    """The scale (mV^2/Hz) at a mean voltage, variance 1."""
-    return float(rows(data)[1.0][abs(np.asarray(MEANS) - mean).argmin()])
+@claim(
+    "theory: F is largest where the rate is a third of the maximum", low=0.0, high=0.05
+)
+def place_in_theory(data: Dataset) -> float:
+    """Without variance it is least at threshold - log 2 / slope (distance, mV)."""
+    return abs(place_of_the_minimum(data, 0.0) - float(data.place.mean()))
 
 
-def scale_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """Changes are large where a spike tells little of the voltage."""
-    known = {1.0: 0.77, 10.0: 0.94, 60.0: 1.53}
-    return [
-        Claim(
-            "against the mean voltage the scale falls to one minimum and rises (share "
-            "of variances)",
-            "Fig. 10",
-            u_shaped(data),
-            1.0,
-            1.0,
-            control=u_shaped(control),
-        ),
-        *(
-            Claim(
-                f"least at a mean of 7-7.75 mV, variance {v:g} mV^2",
-                "Fig. 10; independent evaluation",
-                place(data, v),
-                6.95,
-                7.8,
-                control=place(control, v),
-            )
-            for v in known
-        ),
-        *(
-            Claim(
-                f"its least value in mV^2/Hz, variance {v:g} mV^2",
-                f"Fig. 10; independent evaluation: {known[v]}",
-                value(data, v),
-                known[v] - 0.005,
-                known[v] + 0.005,
-                control=value(control, v),
-            )
-            for v in known
-        ),
-        Claim(
-            "without variance it is least at threshold - log 2 / slope (distance, mV)",
-            "theory: F is largest where the rate is a third of the maximum",
-            abs(place(data, 0.0) - float(data.place.mean())),
-            0.0,
-            0.05,
-            control=abs(place(control, 0.0) - float(control.place.mean())),
-        ),
-        Claim(
-            "and is 27 / (4 maximum slope^2) there (ratio)",
-            "theory",
-            value(data, 0.0) / float(data.least.mean()),
-            0.9999,
-            1.0001,
-            control=value(control, 0.0) / float(control.least.mean()),
-        ),
-        Claim(
-            "it amplifies changes near saturation (at 20 mV over its least value)",
-            "Fig. 10; independent evaluation: 45 / 0.77",
-            at(data, 20.0) / value(data, 1.0),
-            55.0,
-            62.0,
-            control=at(control, 20.0) / value(control, 1.0),
-        ),
-    ]
+@claim("theory", low=0.9999, high=1.0001)
+def value_in_theory(data: Dataset) -> float:
+    """And is 27 / (4 maximum slope^2) there (ratio)."""
+    return value_of_the_minimum(data, 0.0) / float(data.least.mean())
 
 
-def flat_density(plan: Plan) -> Plan:
-    """Negative control: a neuron whose Fisher density does not depend on voltage."""
-    return plan._replace(config=dataclasses.replace(plan.config, curved=False))
+@claim("Fig. 10; independent evaluation: 45 / 0.77", low=55.0, high=62.0)
+def near_saturation(data: Dataset) -> float:
+    """It amplifies changes near saturation (at 20 mV over its least value)."""
+    saturated = curve(data, 1.0).sel(mean=20.0, method="nearest")
+    return float(saturated) / value_of_the_minimum(data, 1.0)
 
 
-SHOWN_MEANS = (-5.0, 0.0, 5.0, 10.0, 15.0)  # mV
-
-
-def draw_global_scale(data: xarray.Dataset) -> Figure:
+def draw_global_scale(data: Dataset) -> Figure:
     """Figure 10: the scale of changes against mean and variance of the voltage."""
-    from ..experiments.scale import MEANS, VARIANCES
-
     figure, axes = panels(1, 2, 3.6, 2.9)
     by_mean, by_variance = axes[0]
-    means, scale = np.asarray(MEANS), data.scale.mean("seed").values
-    shown = [VARIANCES.index(v) for v in (0.0, 1.0, 10.0, 60.0)]
-    for k, color in zip(shown, SHADES, strict=False):
-        row, label = scale[k], f"variance {VARIANCES[k]:g} mV$^2$"
-        by_mean.semilogy(means, row, color=color, lw=1.3, label=label)
-        by_mean.plot(means[row.argmin()], row.min(), "o", ms=4, color=color)
+    scale = data.scale.mean("seed")
+    for variance, color in zip((0.0, 1.0, 10.0, 60.0), SHADES, strict=False):
+        row, label = scale.sel(variance=variance), f"variance {variance:g} mV$^2$"
+        by_mean.semilogy(row["mean"], row, color=color, lw=1.3, label=label)
+        by_mean.plot(row.idxmin(), row.min(), "o", ms=4, color=color)
     by_mean.plot(data.place.mean(), data.least.mean(), "+", ms=10, color="black")
     by_mean.set(xlabel="mean voltage (mV)", ylabel="$\\gamma_s$ (mV$^2$/Hz)")
     by_mean.legend(frameon=False, fontsize="small")
-    for mean, color in zip(SHOWN_MEANS, SHADES, strict=False):
-        column = scale[:, abs(means - mean).argmin()]
-        label = f"mean {mean:g} mV"
-        by_variance.semilogy(VARIANCES, column, "o-", ms=3, color=color, label=label)
+    for mean, color in zip((-5.0, 0.0, 5.0, 10.0, 15.0), SHADES, strict=False):
+        row, label = scale.sel(mean=mean, method="nearest"), f"mean {mean:g} mV"
+        by_variance.semilogy(row.variance, row, "o-", ms=3, color=color, label=label)
     by_variance.set(xlabel="variance (mV$^2$)", ylabel="$\\gamma_s$ (mV$^2$/Hz)")
-    by_variance.set_ylim(top=6 * scale[0, abs(means + 5).argmin()])
+    top = scale.sel(variance=0.0).sel(mean=-5.0, method="nearest")
+    by_variance.set_ylim(top=6 * float(top))
     by_variance.legend(frameon=False, fontsize="small", ncols=2, loc="upper right")
     return figure
 
@@ -187,14 +148,19 @@ def draw_global_scale(data: xarray.Dataset) -> Figure:
 FIG10 = Experiment(
     name="fig10",
     source="Fig. 10",
-    shows=(
-        "the global scale of natural changes against mean and variance of the voltage"
-    ),
+    shows="the global scale of natural changes against mean and variance of voltage",
     config=Voltage,
     run=global_scale,
-    claims=scale_claims,
+    claims=(
+        one_minimum,
+        place_of_the_minimum,
+        value_of_the_minimum,
+        place_in_theory,
+        value_in_theory,
+        near_saturation,
+    ),
     figure=draw_global_scale,
-    control=flat_density,
-    dims={"scale": ("variance", "mean")},
+    control=changed(curved=False),  # a Fisher density that knows no voltage
+    axes={"scale": {"variance": VARIANCES, "mean": MEANS}},
     float64=True,
 )

@@ -1,6 +1,5 @@
 """Few or large synaptic potentials: the error of the closed forms of the metric."""
 
-import dataclasses
 import math
 from typing import Any
 
@@ -8,10 +7,10 @@ import equinox as eqx
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-import xarray
 from jaxtyping import Array, Float, Key
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from xarray import Dataset
 
 from .... import AbstractConfig, Scalar
 from ...._arguments import real, require, whole
@@ -22,14 +21,14 @@ from ....curvature import (
     skewed_glm_fisher,
     voltage_moments,
 )
-from ....experiment import Claim, Experiment, panels, Plan, SHADES
+from ....experiment import changed, claim, Experiment, over_seeds, panels, SHADES
 from ....measure import log_slope
 from ..shot_noise import fisher_error, shot_noise_fisher, update_angle
 
 
 Vector = Float[Array, " n"]
 Matrix = Float[Array, "n n"]
-PATTERN = "low_rate_high_rate"
+SIZE = {"size": lambda config: config.sizes}
 
 
 def metrics(
@@ -59,12 +58,6 @@ def check_sizes(sizes: tuple[int, ...]) -> None:
         whole("sizes", size, 1)
     if not sizes or list(sizes) != sorted(set(sizes)):
         raise ValueError(f"`sizes` must ascend from at least 1; got {sizes}.")
-
-
-def of_sizes(plan: Plan, keys: Any) -> xarray.Dataset:
-    """Labels of the axis `size`."""
-    del keys
-    return xarray.Dataset(coords={"size": list(plan.config.sizes)})
 
 
 class ShotNoise(AbstractConfig):
@@ -123,91 +116,78 @@ def errors_at(config: ShotNoise, size: int, key: Key[Array, ""]) -> dict[str, Ar
     }
 
 
-def shot_noise_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """Table of T6, and T7; means over draws of the weights."""
-    spec = "specification, T6"
+# --- table of T6, and T7; means over draws of the weights -----------------------------
 
-    def typical(data: xarray.Dataset, rate: tuple[float, float]) -> xarray.Dataset:
-        """Means over draws at one pair of rates."""
-        here = (data.low_rate == rate[0]) & (data.high_rate == rate[1])
-        chosen = data.isel({PATTERN: np.flatnonzero(here.values)[0]})
-        return chosen.mean("seed", skipna=False)
 
-    def narrow(data: xarray.Dataset) -> xarray.Dataset:
-        return typical(data, (10.0, 50.0)).sel(weight_scale=1.0)
+def typical(data: Dataset, low: float, high: float) -> Dataset:
+    """Means over draws at one pair of rates."""
+    here = (data.low_rate == low) & (data.high_rate == high)
+    return over_seeds(data.isel({here.dims[0]: np.flatnonzero(here)[0]}))
 
-    def slope(data: xarray.Dataset, name: str) -> float:
-        rows = narrow(data).isel(size=slice(-3, None))
-        return log_slope(rows["size"].values.astype(float), rows[name].values)
 
-    def gain(data: xarray.Dataset, size: int) -> float:
-        row = narrow(data).sel(size=size, method="nearest")
-        return float(row.skewed_error / row.gaussian_error)
+def narrow(data: Dataset) -> Dataset:
+    """Means over draws of narrow weights at 10 and 50 Hz."""
+    return typical(data, 10.0, 50.0).sel(weight_scale=1.0)
 
-    many = data.mean("seed", skipna=False).isel(size=slice(-2, None))
+
+def slope(data: Dataset, name: str) -> float:
+    """Exponent of an error in the number of inputs, last three sizes."""
+    rows = narrow(data).isel(size=slice(-3, None))
+    return log_slope(rows["size"].values.astype(float), rows[name].values)
+
+
+def fall(data: Dataset, scale: float) -> float:
+    """The Gaussian form's error at 50 Hz over that at 5 Hz, last two sizes."""
+    ratio = typical(data, 50.0, 50.0) / typical(data, 5.0, 5.0)
+    ratio = ratio.gaussian_error.isel(size=slice(-2, None)).mean("size", skipna=False)
+    return float(ratio.sel(weight_scale=scale))
+
+
+@claim("specification, T6", low=-1.3, high=-0.7, control=None)
+def one_over_n(data: Dataset) -> float:
+    """The Gaussian form's error falls as 1/n (exponent, last three sizes)."""
+    return slope(data, "gaussian_error")
+
+
+@claim("specification, T6", low=0.0, high=0.25, control=None)
+def leading_part(data: Dataset) -> float:
+    """It is |a w| kappa_3 c_eps of the largest weight at all rates and scales (largest
+    relative departure, last two sizes).
+    """
+    many = over_seeds(data).isel(size=slice(-2, None))
     departure = abs(many.gaussian_error / many.leading - 1)
-    falls = typical(data, (50.0, 50.0)) / typical(data, (5.0, 5.0))
-    falls = falls.gaussian_error.isel(size=slice(-2, None)).mean("size", skipna=False)
-    hundred = narrow(data).sel(size=100, method="nearest")
-    return [
-        Claim(
-            "the Gaussian form's error falls as 1/n (exponent, last three sizes)",
-            spec,
-            slope(data, "gaussian_error"),
-            -1.3,
-            -0.7,
-        ),
-        Claim(
-            "it is |a w| kappa_3 c_eps of the largest weight at all rates and scales "
-            "(largest relative departure, last two sizes)",
-            spec,
-            float(departure.max(skipna=False)),
-            0.0,
-            0.25,
-        ),
-        Claim(
-            "it falls with the rate for wide weights (50 Hz over 5 Hz)",
-            spec,
-            float(falls.sel(weight_scale=5.0)),
-            0.0,
-            0.8,
-        ),
-        Claim(
-            "more than for narrow ones (wide over narrow of that ratio)",
-            spec,
-            float(falls.sel(weight_scale=5.0) / falls.sel(weight_scale=1.0)),
-            0.0,
-            0.95,
-        ),
-        Claim(
-            "it turns the mean update by degrees (n = 100)",
-            spec,
-            float(hundred.angle),
-            2.0,
-            6.0,
-        ),
-        Claim(
-            "with the third cumulant the error is ten times smaller (n = 100, ratio)",
-            "specification, T7",
-            gain(data, 100),
-            0.0,
-            0.1,
-            control=gain(control, 100),
-        ),
-        Claim(
-            "and falls as its square, 1/n^2 (exponent, last three sizes)",
-            "second order in T7",
-            slope(data, "skewed_error"),
-            -2.6,
-            -1.4,
-            control=slope(control, "skewed_error"),
-        ),
-    ]
+    return float(departure.max(skipna=False))
 
 
-def without_skewness(plan: Plan) -> Plan:
-    """Negative control: the corrected form does not know the third cumulant."""
-    return plan._replace(config=dataclasses.replace(plan.config, skewness=0.0))
+@claim("specification, T6", low=0.0, high=0.8, control=None)
+def falls_with_the_rate(data: Dataset) -> float:
+    """It falls with the rate for wide weights (50 Hz over 5 Hz)."""
+    return fall(data, 5.0)
+
+
+@claim("specification, T6", low=0.0, high=0.95, control=None)
+def more_for_wide_weights(data: Dataset) -> float:
+    """More than for narrow ones (wide over narrow of that ratio)."""
+    return fall(data, 5.0) / fall(data, 1.0)
+
+
+@claim("specification, T6", low=2.0, high=6.0, control=None)
+def turns_the_update(data: Dataset) -> float:
+    """It turns the mean update by degrees (n = 100)."""
+    return float(narrow(data).sel(size=100, method="nearest").angle)
+
+
+@claim("specification, T7", low=0.0, high=0.1)
+def ten_times_smaller(data: Dataset) -> float:
+    """With the third cumulant the error is ten times smaller (n = 100, ratio)."""
+    row = narrow(data).sel(size=100, method="nearest")
+    return float(row.skewed_error / row.gaussian_error)
+
+
+@claim("second order in T7", low=-2.6, high=-1.4)
+def one_over_n_squared(data: Dataset) -> float:
+    """And falls as its square, 1/n^2 (exponent, last three sizes)."""
+    return slope(data, "skewed_error")
 
 
 ERRORS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -217,7 +197,7 @@ ERRORS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def draw_errors(data: xarray.Dataset) -> Figure:
+def draw_errors(data: Dataset) -> Figure:
     """Error against the number of inputs: a panel per scale of the weights; angles."""
     scales = data.weight_scale.values
     figure, axes = panels(1, len(scales) + 1, 3.5, 3.0)
@@ -230,31 +210,26 @@ def draw_errors(data: xarray.Dataset) -> Figure:
     for label, style in ERRORS.values():
         axes[0, 0].plot([], [], color="k", label=label, **style)
     axes[0, 0].legend(frameon=False, fontsize="small", loc="lower left")
-    last = axes[0, -1]
-    _by_size(
-        last, data.sel(weight_scale=scales[0]), "angle", ERRORS["gaussian_error"][1]
-    )
-    last.set(ylabel="update off the way (degrees)")
+    last, here = axes[0, -1], data.sel(weight_scale=scales[0])
+    _by_size(last, here, "angle", ERRORS["gaussian_error"][1])
+    last.set(ylabel="update off the way (degrees)", ylim=(0, None))
     last.set_title(f"Gaussian form, ±{scales[0]:g}/n")
-    last.set_ylim(bottom=0)
     last.legend(frameon=False, fontsize="small", title="input rates (Hz)")
     return figure
 
 
-def _by_size(
-    panel: Axes, data: xarray.Dataset, name: str, style: dict[str, Any]
-) -> None:
+def _by_size(panel: Axes, data: Dataset, name: str, style: dict[str, Any]) -> None:
     """Mean over draws of the weights with its standard error, a line per rates."""
     mean = data[name].mean("seed")
     error = data[name].std("seed") / np.sqrt(data.sizes["seed"])
     (pattern,) = (dim for dim in mean.dims if dim != "size")
     sizes = data["size"].values
     for i, colour in zip(range(data.sizes[pattern]), SHADES, strict=False):
+        here = {pattern: i}
         low, high = (float(data[rate][i]) for rate in ("low_rate", "high_rate"))
         label = f"{low:g} / {high:g}" if name == "angle" else None
-        bar = None if name == "leading" else error.isel({pattern: i})
-        line = mean.isel({pattern: i})
-        panel.errorbar(sizes, line, bar, color=colour, label=label, **style)
+        bar = None if name == "leading" else error.isel(here)
+        panel.errorbar(sizes, mean.isel(here), bar, color=colour, label=label, **style)
     panel.set(xscale="log", xlabel="inputs n")
     panel.set_xticks(sizes, [f"{n:g}" for n in sizes])
     panel.minorticks_off()
@@ -266,12 +241,17 @@ SHOT_NOISE = Experiment(
     shows="error of the Gaussian Fisher matrix, and of the one corrected for skewness",
     config=ShotNoise,
     run=fisher_errors,
-    claims=shot_noise_claims,
-    figure=draw_errors,
-    control=without_skewness,
-    dims=dict.fromkeys(
-        ("gaussian_error", "skewed_error", "angle", "leading"), ("size",)
+    claims=(
+        one_over_n,
+        leading_part,
+        falls_with_the_rate,
+        more_for_wide_weights,
+        turns_the_update,
+        ten_times_smaller,
+        one_over_n_squared,
     ),
-    predict=of_sizes,
+    figure=draw_errors,
+    control=changed(skewness=0.0),  # the corrected form knows no third cumulant
+    axes=dict.fromkeys(("gaussian_error", "skewed_error", "angle", "leading"), SIZE),
     float64=True,  # matrices that agree to a thousandth, of condition 1e4
 )

@@ -1,6 +1,5 @@
 """Figures 3D-E: where Euclidean and natural learning lead two synapses."""
 
-import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
@@ -10,34 +9,27 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-import xarray
 from jaxtyping import Array, Float, Key
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from xarray import DataArray, Dataset
 
-from .... import (
-    AbstractConfig,
-    AbstractRule,
-    Scalar,
-    simulate,
-    State,
-    System,
-)
+from .... import AbstractConfig, AbstractRule, Scalar, simulate, State, System
 from ...._arguments import real, require, whole
 from ....circuits import SharedInput, Sigmoid, SpikingNeuron, SynapticKernel
-from ....experiment import Claim, Experiment, panels, Plan
+from ....experiment import changed, claim, Experiment, over_seeds, panels, Plan
 from ....rules import EuclideanGradient, NaturalGradient, Separate
 from ....tasks import SpikeTrains
 from ..potentials import stationary_potentials
 from ..theory import divergence
-from .learning import EUCLIDEAN, NATURAL
+from .learning import COLOURS
 
 
 Vector = Float[Array, " n"]
 BIN = 5e-4  # s
 RATES = (10.0, 50.0)  # Hz
 START, TEACHER = (-0.15, 0.25), (0.075, 0.075)  # (-0.3, 0.5) and (0.15, 0.15) over n
-STUDENTS = ("euclidean", "natural")
+STUDENTS, SYNAPSES = ("euclidean", "natural"), ("10 Hz", "50 Hz")
 GRID = tuple(0.5 * (-0.4 + 0.025 * k) for k in range(41))  # of the divergence
 LOW, HIGH = (-0.28, -0.1, 0.08, 0.26, 0.44), (-0.22, 0.02, 0.26, 0.5)  # vectors, x n
 
@@ -144,7 +136,12 @@ def learning_paths(config: TwoAfferents, key: Key[Array, ""]) -> dict[str, Array
     return {"weight": jnp.swapaxes(path, 0, 1)}
 
 
-def predict(plan: Plan, keys: Any) -> xarray.Dataset:
+def times_of(config: TwoAfferents) -> np.ndarray:
+    """Seconds at which the weights are recorded."""
+    return np.arange(0, config.seconds + 1, config.record_seconds, dtype=float)
+
+
+def predict(plan: Plan, keys: Any) -> Dataset:
     """What needs no run: where the mean change leads, and the divergence.
 
     `predicted_weight` (student, time, synapse) follows the mean change; `field`
@@ -166,7 +163,6 @@ def predict(plan: Plan, keys: Any) -> xarray.Dataset:
     way = np.asarray(TEACHER) - np.asarray(places)
     lengths = np.linalg.norm(field, axis=2) * np.linalg.norm(way, axis=1)
     turn = np.degrees(np.arccos(np.sum(field * way, axis=2) / lengths))
-    times = np.arange(0, config.seconds + 1, config.record_seconds, dtype=float)
     paths = [mean_path(change, config) for change in changes]
     values = {
         "predicted_weight": (("student", "time", "synapse"), np.asarray(paths)),
@@ -176,12 +172,12 @@ def predict(plan: Plan, keys: Any) -> xarray.Dataset:
     }
     coords = {
         "student": list(STUDENTS),
-        "time": times,
+        "time": times_of(config),
+        "synapse": list(SYNAPSES),
         "place": (("point", "synapse"), np.asarray(places)),
-        "high": np.asarray(GRID),
-        "low": np.asarray(GRID),
+        **dict.fromkeys(("high", "low"), np.asarray(GRID)),
     }
-    return xarray.Dataset(values, coords)
+    return Dataset(values, coords)
 
 
 def mean_path(
@@ -206,10 +202,7 @@ def mean_path(
     )
 
 
-DIMS = {"weight": ("student", "time", "synapse")}
-
-
-def detour(weights: xarray.DataArray) -> float:
+def detour(weights: DataArray) -> float:
     """Largest distance of a path from the straight line to the target, times n."""
     start, way = np.asarray(START), np.subtract(TEACHER, START)
     off = weights.transpose(..., "synapse").values - start
@@ -217,179 +210,150 @@ def detour(weights: xarray.DataArray) -> float:
     return len(RATES) * float(np.max(np.abs(across)))
 
 
-def detour_error(weights: xarray.DataArray) -> float:
-    """Standard error of the `detour` of the mean path, by leaving out one trial."""
+def bend(data: Dataset, student: str) -> tuple[float, float]:
+    """The `detour` of the mean path; its standard error, by leaving out one trial."""
+    weights = data.weight.sel(student=student)
     count = weights.sizes["seed"]
-    kept = [np.delete(np.arange(count), i) for i in range(count)]
-    means = [detour(weights.isel(seed=k).mean("seed", skipna=False)) for k in kept]
-    return math.sqrt((count - 1) * np.var(means)) if count > 2 else math.nan
+    means = [detour(over_seeds(weights.drop_isel(seed=i))) for i in range(count)]
+    error = math.sqrt((count - 1) * np.var(means)) if count > 2 else math.nan
+    return detour(over_seeds(weights)), error
 
 
-def covered(weights: xarray.DataArray, seconds: float) -> np.ndarray:
+def covered(weights: DataArray, seconds: float) -> np.ndarray:
     """Fractions of the way that both mean weights have covered."""
-    here = weights.mean("seed", skipna=False).sel(time=seconds, method="nearest")
+    here = over_seeds(weights).sel(time=seconds, method="nearest")
     return (here.values - np.asarray(START)) / np.subtract(TEACHER, START)
 
 
-def paths_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """Direction only: at these rates the Euclidean student is the faster one."""
-
-    def of(data: xarray.Dataset, student: str) -> xarray.DataArray:
-        return data.weight.sel(student=student)
-
-    def bend(data: xarray.Dataset, student: str) -> float:
-        return detour(of(data, student).mean("seed", skipna=False))
-
-    def lead(data: xarray.Dataset, student: str) -> float:
-        low, high = covered(of(data, student), 400.0)
-        return float(high / low)
-
-    mean = data.weight.mean("seed", skipna=False)
-    astray = ((mean - data.predicted_weight) ** 2).sum("synapse", skipna=False) ** 0.5
-    euclidean, natural = (of(data, name) for name in STUDENTS)
-    return [
-        Claim(
-            "Euclidean learning starts with the high-rate weight (high / low fraction "
-            "of the way at 400 s)",
-            "Fig. 3D; independent simulation: 0.41 / 0.13",
-            lead(data, "euclidean"),
-            2.0,
-        ),
-        Claim(
-            "natural learning adapts both alike (the same ratio)",
-            "Fig. 3E; independent simulation: 0.31 / 0.40",
-            lead(data, "natural"),
-            0.5,
-            1.5,
-            control=lead(control, "natural"),
-        ),
-        Claim(
-            "Euclidean learning makes a detour (largest distance of the mean path from "
-            "the straight line, weights x n; length 0.570)",
-            "Fig. 3D; independent simulation: 0.123",
-            bend(data, "euclidean"),
-            0.10,
-            0.15,
-            detour_error(euclidean),
-        ),
-        Claim(
-            "natural learning hardly does (the same distance)",
-            "Fig. 3E; independent simulation: 0.032",
-            bend(data, "natural"),
-            0.015,
-            0.05,
-            detour_error(natural),
-            bend(control, "natural"),
-        ),
-        Claim(
-            "mean paths follow the mean change (largest distance, weights x n)",
-            "Eqs. 10, 38 without noise; 5 % of the way",
-            len(RATES) * float(astray.max(skipna=False)),
-            0.0,
-            0.05 * len(RATES) * math.dist(START, TEACHER),
-        ),
-        *field_claims(data, control),
-    ]
+def lead(data: Dataset, student: str) -> float:
+    """Fraction of the way at 400 s, high-rate over low-rate weight."""
+    low, high = covered(data.weight.sel(student=student), 400.0)
+    return float(high / low)
 
 
-def field_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """Directions of the gradients, and the contours that they cross."""
-
-    def angle(data: xarray.Dataset, student: str) -> float:
-        return float(data.angle.sel(student=student).mean(skipna=False))
-
-    def kl(low: float, high: float) -> float:
-        at = data["divergence"].sel(low=low / 2, high=high / 2, method="nearest")
-        return float(at)
-
-    return [
-        Claim(
-            "natural gradients point to the target (mean angle over the grid, degrees)",
-            "Fig. 3E; independent evaluation: 5.8",
-            angle(data, "natural"),
-            5.0,
-            6.6,
-            control=angle(control, "natural"),
-        ),
-        Claim(
-            "Euclidean gradients do not (mean angle over the grid, degrees)",
-            "Fig. 3D; independent evaluation: 32.9",
-            angle(data, "euclidean"),
-            31.5,
-            34.5,
-        ),
-        Claim(
-            "contours are elongated along the low-rate weight (divergence of equal "
-            "errors, high / low)",
-            "Fig. 3D-E; independent evaluation: 3.3e-3 / 5.1e-4",
-            kl(0.15, 0.3) / kl(0.3, 0.15),
-            5.8,
-            7.2,
-        ),
-        Claim(
-            "divergence per bin of 0.5 ms at the start",
-            "Fig. 3D-E; independent evaluation: 9.3e-3",
-            kl(-0.3, 0.5),
-            8.8e-3,
-            9.8e-3,
-        ),
-    ]
+# --- paths: direction only, at these rates the Euclidean student is the faster one ----
 
 
-def without_metric(plan: Plan) -> Plan:
-    """Negative control: both students descend the Euclidean gradient."""
-    return plan._replace(config=dataclasses.replace(plan.config, metric=False))
+@claim("Fig. 3D; independent simulation: 0.41 / 0.13", low=2.0, control=None)
+def high_rate_first(data: Dataset) -> float:
+    """Euclidean learning starts with the high-rate weight (high / low fraction of the
+    way at 400 s).
+    """
+    return lead(data, "euclidean")
 
 
-LEVELS = (0.001, 0.003, 0.005, 0.009, 0.015, 0.02, 0.03, 0.04)
+@claim("Fig. 3E; independent simulation: 0.31 / 0.40", low=0.5, high=1.5)
+def both_alike(data: Dataset) -> float:
+    """Natural learning adapts both alike (the same ratio)."""
+    return lead(data, "natural")
 
 
-def _contours(panel: Axes, divergence: np.ndarray) -> None:
-    from ..experiments.two_afferents import GRID
+@claim("Fig. 3D; independent simulation: 0.123", low=0.10, high=0.15, control=None)
+def euclidean_detour(data: Dataset) -> tuple[float, float]:
+    """Euclidean learning makes a detour (largest distance of the mean path from the
+    straight line, weights x n; length 0.570).
+    """
+    return bend(data, "euclidean")
 
-    grid = 2 * np.asarray(GRID)
-    panel.contour(grid, grid, divergence, LEVELS, colors="0.75", linewidths=0.7)
+
+@claim("Fig. 3E; independent simulation: 0.032", low=0.015, high=0.05)
+def natural_detour(data: Dataset) -> tuple[float, float]:
+    """Natural learning hardly does (the same distance)."""
+    return bend(data, "natural")
 
 
-def _ends(panel: Axes, start: tuple[float, ...], target: tuple[float, ...]) -> None:
-    panel.plot(*(2 * np.asarray(start)), "o", color="black", ms=5)
-    panel.plot(*(2 * np.asarray(target)), "*", color="#b3262e", ms=12)
+@claim(
+    "Eqs. 10, 38 without noise; 5 % of the way",
+    low=0.0,
+    high=0.05 * len(RATES) * math.dist(START, TEACHER),
+    control=None,
+)
+def follows_the_mean_change(data: Dataset) -> float:
+    """Mean paths follow the mean change (largest distance, weights x n)."""
+    apart = over_seeds(data.weight) - data.predicted_weight
+    astray = (apart**2).sum("synapse", skipna=False) ** 0.5
+    return len(RATES) * float(astray.max(skipna=False))
+
+
+# --- directions of the gradients, and the contours that they cross --------------------
+
+
+@claim("Fig. 3E; independent evaluation: 5.8", low=5.0, high=6.6)
+def natural_angle(data: Dataset) -> float:
+    """Natural gradients point to the target (mean angle over the grid, degrees)."""
+    return float(data.angle.sel(student="natural").mean(skipna=False))
+
+
+@claim("Fig. 3D; independent evaluation: 32.9", low=31.5, high=34.5, control=None)
+def euclidean_angle(data: Dataset) -> float:
+    """Euclidean gradients do not (mean angle over the grid, degrees)."""
+    return float(data.angle.sel(student="euclidean").mean(skipna=False))
+
+
+def kl(data: Dataset, low: float, high: float) -> float:
+    """Divergence at two weights, times n."""
+    at = {"low": low / 2, "high": high / 2}
+    return float(data["divergence"].sel(at, method="nearest"))
+
+
+@claim(
+    "Fig. 3D-E; independent evaluation: 3.3e-3 / 5.1e-4",
+    low=5.8,
+    high=7.2,
+    control=None,
+)
+def elongated(data: Dataset) -> float:
+    """Contours are elongated along the low-rate weight (divergence of equal errors,
+    high / low).
+    """
+    return kl(data, 0.15, 0.3) / kl(data, 0.3, 0.15)
+
+
+@claim(
+    "Fig. 3D-E; independent evaluation: 9.3e-3", low=8.8e-3, high=9.8e-3, control=None
+)
+def divergence_at_the_start(data: Dataset) -> float:
+    """Divergence per bin of 0.5 ms at the start."""
+    return kl(data, -0.3, 0.5)
+
+
+def contours(panel: Axes, divergence: DataArray) -> None:
+    """Contours of the divergence against both weights, times n."""
+    levels = (0.001, 0.003, 0.005, 0.009, 0.015, 0.02, 0.03, 0.04)
+    low, high = 2 * divergence.low.values, 2 * divergence.high.values
+    panel.contour(low, high, divergence.values, levels, colors="0.75", linewidths=0.7)
+
+
+def ends(panel: Axes, title: str) -> None:
+    """Start and target of the paths."""
+    panel.plot(*(2 * np.asarray(START)), "o", color="black", ms=5)
+    panel.plot(*(2 * np.asarray(TEACHER)), "*", color="#b3262e", ms=12)
+    panel.set(title=title, xlabel="n w, 10 Hz input", ylabel="n w, 50 Hz input")
     panel.set(aspect="equal", xlim=(-0.4, 0.6), ylim=(-0.4, 0.6))
 
 
-def draw_two_afferents(data: xarray.Dataset) -> Figure:
+def draw_two_afferents(data: Dataset) -> Figure:
     """Figures 3D-E: mean paths, single trials, directions of the mean change."""
-    from ..experiments.two_afferents import START, TEACHER
-
     figure, axes = panels(1, 3, 3.4, 3.2)
-    colors = {"euclidean": EUCLIDEAN, "natural": NATURAL}
-    places = 2 * data.place.values
-    for panel, (student, color) in zip(axes[0], colors.items(), strict=False):
-        here = data.sel(student=student)
-        _contours(panel, data["divergence"].values)
-        for trial in range(min(12, data.sizes["seed"])):
-            single = 2 * here.weight.isel(seed=trial).values
-            panel.plot(*single.T, color=color, lw=0.4, alpha=0.4)
-        mean = 2 * here.weight.mean("seed").values
-        panel.plot(*mean.T, color=color, lw=2.5, label="mean of the trials")
-        theory = 2 * here.predicted_weight.values
-        panel.plot(*theory.T, "--", color="black", lw=1, label="mean change")
-        arrows = here.field.values
-        arrows = arrows / np.linalg.norm(arrows, axis=1, keepdims=True)
-        panel.quiver(*places.T, *arrows.T, color="0.35", width=0.005, scale=14)
-        _ends(panel, START, TEACHER)
-        panel.set(
-            title=student.capitalize(),
-            xlabel="n w, 10 Hz input",
-            ylabel="n w, 50 Hz input",
-        )
-    axes[0, 0].legend(frameon=False, fontsize="small", loc="lower left")
     turns = axes[0, 2]
     order = np.argsort(data.angle.sel(student="euclidean").values)
-    for student, color in colors.items():
-        angle = data.angle.sel(student=student).values[order]
+    for panel, student in zip(axes[0], data.student.values, strict=False):
+        here, color = data.sel(student=student), COLOURS[student]
+        contours(panel, data["divergence"])
+        for trial in here.weight.values[:12]:
+            panel.plot(*(2 * trial.T), color=color, lw=0.4, alpha=0.4)
+        mean, theory = 2 * here.weight.mean("seed"), 2 * here.predicted_weight
+        panel.plot(*mean.values.T, color=color, lw=2.5, label="mean of the trials")
+        panel.plot(*theory.values.T, "--", color="black", lw=1, label="mean change")
+        arrows = here.field.values
+        arrows = arrows / np.linalg.norm(arrows, axis=1, keepdims=True)
+        places = 2 * data.place.values
+        panel.quiver(*places.T, *arrows.T, color="0.35", width=0.005, scale=14)
+        ends(panel, student.capitalize())
+        angle = here.angle.values[order]
         turns.plot(angle, "o", color=color, ms=4, label=student)
         turns.axhline(angle.mean(), color=color, lw=1)
+    axes[0, 0].legend(frameon=False, fontsize="small", loc="lower left")
     turns.set(xlabel="point of the grid", ylabel="angle to the target (degrees)")
     turns.legend(frameon=False, fontsize="small")
     return figure
@@ -401,9 +365,19 @@ FIG3DE = Experiment(
     shows="two synapses: Euclidean learning bends, natural learning goes straight",
     config=TwoAfferents,
     run=learning_paths,
-    claims=paths_claims,
+    claims=(
+        high_rate_first,
+        both_alike,
+        euclidean_detour,
+        natural_detour,
+        follows_the_mean_change,
+        natural_angle,
+        euclidean_angle,
+        elongated,
+        divergence_at_the_start,
+    ),
     figure=draw_two_afferents,
-    control=without_metric,
-    dims=DIMS,
+    control=changed(metric=False),
+    axes={"weight": {"student": STUDENTS, "time": times_of, "synapse": SYNAPSES}},
     predict=predict,
 )
