@@ -49,6 +49,11 @@ def over_rows(values: DataArray, valid: DataArray) -> DataArray:
     return total / valid.sum("row")
 
 
+def averages(rows: Dataset, valid: DataArray) -> Dataset:
+    """Means over the neurons that are not degenerate, and over seeds."""
+    return over_seeds(rows.map(over_rows, args=(valid,)))
+
+
 def oracle(config: Config, key: Key[Array, ""]) -> dict[str, np.ndarray]:
     """Exact optima of the instance that `build` makes of this config and key.
 
@@ -92,19 +97,15 @@ def over_positive(above: DataArray, below: DataArray) -> DataArray:
 
 
 def summary(data: Dataset) -> Dataset:
-    """Means over the neurons that are not degenerate, and over seeds.
-
-    Beside what was measured: `reached` (order, load, norm), the ratios relative to the
-    exact optimum of every neuron, and their `course` (time).
+    """`averages` of what was measured, of the ratios relative to the exact optimum of
+    every neuron, `reached` (order, load, norm), and of their `course` (time).
     """
     best = xarray.concat([data.best_1, data.best_2], data.norm)
     share = data.ratio.sel(exponent=[1.0, 2.0]).rename(exponent="norm")
     share = share.assign_coords(norm=data.norm)
-    plain = ("ratio", "neural", "synaptic", "density", "best_density", "stationary")
-    rows = {name: data[name] for name in plain}
-    rows.update(reached=share / best, course=data.course / best)
-    means = {name: over_seeds(over_rows(x, data.valid)) for name, x in rows.items()}
-    return data[["neural_law", "density_law"]].assign(means)
+    plain = ["ratio", "neural", "synaptic", "density", "best_density", "stationary"]
+    rows = data[plain].assign(reached=share / best, course=data.course / best)
+    return data[["neural_law", "density_law"]].assign(averages(rows, data.valid))
 
 
 # --- the rule against the exact optimum of the same instances -------------------------

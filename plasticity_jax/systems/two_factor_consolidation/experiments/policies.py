@@ -17,22 +17,13 @@ from xarray import Dataset, where
 
 from .... import simulate, State
 from ....circuits import Memories
-from ....experiment import (
-    changed,
-    claim,
-    Experiment,
-    over_seeds,
-    panels,
-    Plan,
-    SHADES,
-    THEORY,
-)
+from ....experiment import changed, claim, Experiment, panels, Plan, SHADES, THEORY
 from ....measure import degenerate, largest_l1_margin, margins, noise_ratio
 from ....numerics import ratio
 from ....signals import ReplaySignals
 from .. import theory
 from ..config import build, Config, memories, sleep
-from .oracle import CHECKPOINTS, over_rows, TIME
+from .oracle import averages, CHECKPOINTS, TIME
 
 
 LEARNING = 500  # cycles of plain replay that store the patterns at first
@@ -145,7 +136,7 @@ def summary(data: Dataset) -> Dataset:
         reached=last / data.best,
         stored=(last > 0).astype(float).where(data.late.notnull()),
     )
-    return over_seeds(rows.map(over_rows, args=(data.valid,)))
+    return averages(rows, data.valid)
 
 
 @claim("linear programme", low=0.95, high=1 + 1e-3)

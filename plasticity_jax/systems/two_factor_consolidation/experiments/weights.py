@@ -11,21 +11,12 @@ from matplotlib.figure import Figure
 from xarray import Dataset
 
 from .... import simulate
-from ....experiment import (
-    changed,
-    claim,
-    Experiment,
-    over_seeds,
-    panels,
-    Plan,
-    SHADES,
-    THEORY,
-)
+from ....experiment import changed, claim, Experiment, panels, Plan, SHADES, THEORY
 from ....measure import degenerate
 from .. import capacity
 from ..config import build, Config, fields_and_weights
 from ..domains import living, living_share
-from .oracle import ORDERS, over_rows, suited
+from .oracle import averages, ORDERS, suited
 from .robustness import SMALL
 
 
@@ -98,11 +89,10 @@ def truncated(plan: Plan, keys: Any) -> Dataset:
     )
 
 
-def averages(data: Dataset) -> Dataset:
-    """Histograms over neurons that are not degenerate and seeds; the `variation`."""
+def histograms(data: Dataset) -> Dataset:
+    """Over neurons that are not degenerate and seeds; the `variation` of weights."""
     rows = data[["decades", "multiples", "mean", "variance"]]
-    rows = rows.assign(square=data["mean"] ** 2)
-    means = over_seeds(rows.map(over_rows, args=(data.valid,)))
+    means = averages(rows.assign(square=data["mean"] ** 2), data.valid)
     return means.assign(variation=(means.variance / means.square) ** 0.5)
 
 
@@ -118,20 +108,20 @@ def averages(data: Dataset) -> Dataset:
 def variation(data: Dataset, order: int) -> float:
     """z = {order}: survivors' coefficient of variation over a truncated Gaussian's."""
     law = data.variation_law.sel(solved=order)
-    return float(averages(data).variation.sel(order=order) / law)
+    return float(histograms(data).variation.sel(order=order) / law)
 
 
 @claim("Fig. 2; specification: a gap of many decades", low=0.0, high=0.02)
 def nothing_between(data: Dataset) -> float:
     """z = 2: share of synapses between 1e-8 and 1e-3 of the largest."""
-    row = averages(data).decades.sel(order=2)
+    row = histograms(data).decades.sel(order=2)
     inside = (row.decade > GAP[0]) & (row.decade < GAP[1])
     return float(row.where(inside, 0.0).sum(skipna=False))
 
 
 def draw_weights(data: Dataset) -> Figure:
     """Figure 2: distributions of all weights in decades, and of the survivors."""
-    seen = averages(data)
+    seen = histograms(data)
     figure, (row,) = panels(1, 3, 3.7, 2.9)
     decades, *survivors = row
     for k, order in enumerate(data.order.values):
