@@ -221,7 +221,7 @@ def neural_ratio(data: Dataset, order: int) -> float:
 
 @claim("Fig. 2", low=1.0, each={"axis": ("load", "order")})
 def neural_ratio_falls(data: Dataset, axis: str) -> float:
-    """The ratio to neural noise falls with every step of the {axis} (least factor)."""
+    """The ratio to neural noise falls with every step of the {axis} (least ratio)."""
     return least_fall(summary(data).neural, axis)
 
 

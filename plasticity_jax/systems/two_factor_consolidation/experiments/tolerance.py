@@ -90,7 +90,7 @@ def first_over_second(levels: DataArray) -> DataArray:
 
 @claim("Fig. 2", low=1.0, each={"axis": ("load", "order")})
 def tolerance_falls(data: Dataset, axis: str) -> float:
-    """Tolerated neural noise falls with every step of the {axis} (least factor)."""
+    """Tolerated neural noise falls with every step of the {axis} (least ratio)."""
     return least_fall(over_seeds(data.neural_level), axis)
 
 
