@@ -7,18 +7,25 @@ by automatic differentiation, vanishes there.
 """
 
 import dataclasses
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-import xarray
 from jaxtyping import Array, Key
 from matplotlib.figure import Figure
+from xarray import DataArray, Dataset
 
 from .... import Scalar, simulate
-from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
+from ....experiment import (
+    changed,
+    claim,
+    Experiment,
+    over_seeds,
+    panels,
+    SHADES,
+    THEORY,
+)
 from ....measure import degenerate, density, margins, noise_ratio
 from ..config import build, Config, fields_and_weights, sleep
 
@@ -67,20 +74,11 @@ def real_order(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     return {"ratio": ratio, "slope": slope, "density": share}
 
 
-def label(plan: Plan, keys: Any) -> xarray.Dataset:
-    """Coordinates, and the best number of factors for each norm, 2/q."""
-    del plan, keys
-    best = 2 / np.asarray(NORMS)
-    return xarray.Dataset({"predicted": ("norm", best)}, {"norm": list(NORMS)})
-
-
-def root(z: xarray.DataArray, slope: xarray.DataArray) -> float:
+def root(z: DataArray, slope: DataArray) -> float:
     """Where a slope first falls through zero; the first z if it is never positive."""
     values, at = np.asarray(slope), np.asarray(z)
-    if not np.all(np.isfinite(values)):
-        return float("nan")
     below = np.flatnonzero(values <= 0)
-    if not len(below):
+    if not np.all(np.isfinite(values)) or not len(below):
         return float("nan")
     right = int(below[0])
     if right == 0:
@@ -89,70 +87,56 @@ def root(z: xarray.DataArray, slope: xarray.DataArray) -> float:
     return float(at[right - 1] + share * (at[right] - at[right - 1]))
 
 
-def continuous_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """Where robustness to the noise of each norm is largest, by value and by slope."""
-    mean = data.mean("seed", skipna=False)
-    none = control.mean("seed", skipna=False)
-    claims = []
-    for q in NORMS[1:CONVEX]:
-        claims.append(
-            Claim(
-                f"the slope of SNR_{q:.3g} in the number of factors, through the whole "
-                f"night, vanishes at z = {2 / q:.2f}; control: all memories alike",
-                "theory: z factors maximise SNR_(2/z); half a step of the sweep",
-                root(mean.exponent, mean.slope.sel(norm=q)),
-                2 / q - 1 / 16,
-                2 / q + 1 / 16,
-                control=root(none.exponent, none.slope.sel(norm=q)),
-            )
-        )
-    ratio = mean.ratio / mean.ratio.max("exponent", skipna=False)
-    for q in NORMS:
-        near = abs(mean.exponent - 2 / q) < 0.13
-        claims.append(
-            Claim(
-                f"SNR_{q:.3g} within a step of z = {2 / q:.2f}, over its largest value",
-                "theory; sampled best of neighbours, 1 %",
-                float(ratio.sel(norm=q).where(near).max()),
-                0.99,
-                1.0,
-            )
-        )
-    inner = slice(1.05, 1.8)
-    taken = mean.slope.sel(exponent=inner)
+@claim(
+    "theory: z factors maximise SNR_(2/z); half a step of the sweep",
+    low=lambda data, control, norm: 2 / norm - 1 / 16,
+    high=lambda data, control, norm: 2 / norm + 1 / 16,
+    each={"norm": NORMS[1:CONVEX]},
+)
+def slope_vanishes(data: Dataset, norm: float) -> float:
+    """The slope of SNR_q, q = {norm:.3g}, in the number of factors, through the whole
+    night, vanishes at z = 2/q.
+    """
+    return root(data.exponent, over_seeds(data.slope).sel(norm=norm))
+
+
+@claim(
+    "theory; sampled best of neighbours, 1 %",
+    low=0.99,
+    high=1.0,
+    control=None,
+    each="norm",
+)
+def largest_near_the_law(data: Dataset, norm: float) -> float:
+    """SNR_q, q = {norm:.3g}, within a step of z = 2/q, over its largest value."""
+    mean = over_seeds(data.ratio)
+    ratio = mean / mean.max("exponent", skipna=False)
+    near = abs(data.exponent - 2 / norm) < 0.13
+    return float(ratio.sel(norm=norm).where(near).max())
+
+
+@claim("numerics: second order in steps of 1/8", low=0.0, high=0.1, control=None)
+def derivative(data: Dataset) -> float:
+    """1 < z < 1.8: automatic derivative less the sweep's central difference (largest,
+    over the largest slope).
+    """
+    mean, inner = over_seeds(data), slice(1.05, 1.8)
     step = mean.ratio.differentiate("exponent").sel(exponent=inner)
-    scale = float(abs(step).max(skipna=False))
-    claims.append(
-        Claim(
-            "1 < z < 1.8: automatic derivative less the sweep's central difference "
-            "(largest, over the largest slope)",
-            "numerics: second order in steps of 1/8",
-            float(abs(taken - step).max(skipna=False)) / scale,
-            0.0,
-            0.1,
-        )
-    )
-    return claims
+    off = abs(mean.slope.sel(exponent=inner) - step).max(skipna=False)
+    return float(off) / float(abs(step).max(skipna=False))
 
 
-def alike(plan: Plan) -> Plan:
-    """Negative control: soft replay that does not care how weak a memory is."""
-    return plan._replace(config=dataclasses.replace(plan.config, sharpness=1e-3))
-
-
-def draw_continuous(data: xarray.Dataset) -> Figure:
+def draw_continuous(data: Dataset) -> Figure:
     """Robustness, its derivative and the density against a real number of factors."""
     figure, axes = panels(1, 3, 3.6, 3.2)
     left, middle, right = axes[0]
     mean = data.mean("seed")
     for q, colour in zip(data.norm.values, SHADES, strict=False):
         ratio, slope = mean.ratio.sel(norm=q), mean.slope.sel(norm=q)
-        top = float(ratio.max())
-        left.plot(data.exponent, ratio / top, "o-", ms=3, color=colour)
+        top, style = float(ratio.max()), {"ms": 3, "color": colour}
+        left.plot(data.exponent, ratio / top, "o-", **style)
         left.axvline(2 / q, color=colour, lw=0.7, ls=":")
-        middle.plot(
-            data.exponent, slope / top, "o-", ms=3, color=colour, label=f"q = {q:.3g}"
-        )
+        middle.plot(data.exponent, slope / top, "o-", label=f"q = {q:.3g}", **style)
         step = ratio.differentiate("exponent") / top
         middle.plot(data.exponent[1:-1], step[1:-1], "--", lw=0.8, color=THEORY)
     middle.plot([], [], "--", lw=0.8, color=THEORY, label="sweep's differences")
@@ -169,16 +153,16 @@ def draw_continuous(data: xarray.Dataset) -> Figure:
     return figure
 
 
+NORM = {"norm": NORMS}
 CONTINUOUS = Experiment(
     name="continuous",
     source="beyond the paper",
     shows="any real number of factors: the best one for each noise, found by gradient",
     config=Config,
     run=real_order,
-    claims=continuous_claims,
+    claims=(slope_vanishes, largest_near_the_law, derivative),
     figure=draw_continuous,
-    control=alike,
-    dims={"ratio": ("norm",), "slope": ("norm",)},
-    predict=label,
+    control=changed(sharpness=1e-3),  # replay does not care how weak a memory is
+    axes={"ratio": NORM, "slope": NORM},
     float64=True,
 )

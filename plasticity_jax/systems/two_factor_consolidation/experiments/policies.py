@@ -5,31 +5,29 @@ replay of a sharpness near 0 is the replay of all patterns alike.
 """
 
 import dataclasses
-import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-import xarray
 from jaxtyping import Array, Float, Key
 from matplotlib.figure import Figure
+from xarray import Dataset, where
 
 from .... import simulate, State
 from ....circuits import Memories
-from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
+from ....experiment import changed, claim, Experiment, panels, Plan, SHADES, THEORY
 from ....measure import degenerate, largest_l1_margin, margins, noise_ratio
 from ....numerics import ratio
 from ....signals import ReplaySignals
 from .. import theory
 from ..config import build, Config, memories, sleep
-from .oracle import over_rows
+from .oracle import averages, CHECKPOINTS, TIME
 
 
 LEARNING = 500  # cycles of plain replay that store the patterns at first
 EARLY = 50  # cycles after which early gains are measured
-CHECKPOINTS = 30
 WEAK = (20.0, 150.0)  # sharpness between which the law of soft replay is of first order
 
 
@@ -99,7 +97,7 @@ def replayed(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     }
 
 
-def optima(plan: Plan, keys: Any) -> xarray.Dataset:
+def optima(plan: Plan, keys: Any) -> Dataset:
     """Exact optima `best` (seed, row), and what soft replay loses by theory.
 
     `law` (sharpness, seed, row), relative and at the optimum's duals, is there for
@@ -117,20 +115,15 @@ def optima(plan: Plan, keys: Any) -> xarray.Dataset:
             replay = jnp.asarray(np.maximum(found.replay, 0.0))
             bias = theory.soft_bias(replay, jnp.asarray(average), 1.0)
             best[s, i], loss[s, i] = found.margin, float(bias) / found.margin
-    every = config.cycles // CHECKPOINTS
-    law = xarray.Dataset(
-        {"best": (("seed", "row"), best)},
-        {"time": every * np.arange(1, CHECKPOINTS + 1)},
-    )
-    if config.policy == "taught":
-        sharpness = np.asarray(plan.grid["sharpness"])
-        values = loss / sharpness[:, None, None]
-        law = law.assign(law=(("sharpness", "seed", "row"), values))
-        law = law.assign_coords(sharpness=sharpness)
-    return law
+    found = Dataset({"best": (("seed", "row"), best)})
+    if config.policy != "taught":
+        return found
+    sharpness = np.asarray(plan.grid["sharpness"])
+    law = (("sharpness", "seed", "row"), loss / sharpness[:, None, None])
+    return found.assign(law=law).assign_coords(sharpness=sharpness)
 
 
-def summary(data: xarray.Dataset) -> xarray.Dataset:
+def summary(data: Dataset) -> Dataset:
     """Means over neurons that are not degenerate and over seeds.
 
     `course` and `reached`, its last value, relative to the exact optimum; `stored`, the
@@ -138,142 +131,84 @@ def summary(data: xarray.Dataset) -> xarray.Dataset:
     run, which has no slope either, is NaN); slopes, and the `law` where there is one.
     """
     last = data.course.isel(time=-1)
-    rows = {
-        "course": data.course / data.best,
-        "reached": last / data.best,
-        "stored": (last > 0).astype(float).where(data.late.notnull()),
-        "early": data.early,
-        "late": data.late,
-    }
-    if "law" in data:
-        rows["law"] = data.law
-    return xarray.Dataset(
-        {
-            name: over_rows(x, data.valid).mean("seed", skipna=False)
-            for name, x in rows.items()
-        }
+    rows = data[["early", "late", *(["law"] if "law" in data else [])]].assign(
+        course=data.course / data.best,
+        reached=last / data.best,
+        stored=(last > 0).astype(float).where(data.late.notnull()),
     )
+    return averages(rows, data.valid)
 
 
-def highest(data: xarray.Dataset, control: xarray.Dataset) -> Claim:
-    """No neuron, at no time, is above its exact optimum."""
-
-    def share(data: xarray.Dataset) -> float:
-        shares = xarray.where(data.valid, data.course / data.best, -np.inf)
-        return float(shares.max(skipna=False))
-
-    return Claim(
-        "no policy is above the exact optimum (largest share, any neuron)",
-        "linear programme; control: no replay",
-        share(data),
-        0.95,
-        1 + 1e-3,
-        control=share(control),
-    )
+@claim("linear programme", low=0.95, high=1 + 1e-3)
+def no_policy_is_above(data: Dataset) -> float:
+    """No policy is above the exact optimum (largest share, any neuron)."""
+    shares = where(data.valid, data.course / data.best, -np.inf)
+    return float(shares.max(skipna=False))
 
 
-def noisy_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """Errors about which memory is weakest cost margin, and help the weak less."""
-    seen, removed = summary(data), summary(control)
-
-    def sharp(means: xarray.Dataset) -> float:
-        return float(means.reached.isel(replay_noise=0))
-
-    def gain(means: xarray.Dataset) -> float:
-        return float(means.early.isel(replay_noise=0) - means.early[-1])
-
-    source = "beyond the paper; control: no replay"
-    return [
-        highest(data, control),
-        Claim(
-            "the weakest pattern reaches the optimum (mean share)",
-            f"linear programme; {source}",
-            sharp(seen),
-            0.985,
-            1 + 1e-3,
-            control=sharp(removed),
-        ),
-        Claim(
-            "errors about which is weakest gain nothing (largest rise of the share "
-            "with any step of noise)",
-            "beyond the paper; theory: the weakest is the gradient",
-            float(seen.reached.diff("replay_noise").max(skipna=False)),
-            -math.inf,
-            0.005,
-        ),
-        Claim(
-            "random replay: neurons that store all patterns (share); control: the "
-            "weakest",
-            "beyond the paper",
-            float(seen.stored[-1]),
-            0.0,
-            0.1,
-            control=float(seen.stored[0]),
-        ),
-        Claim(
-            f"gains after {EARLY} cycles against initial strength: the slope under "
-            "replay of the weakest less that under random replay, which favours the "
-            "strong",
-            f"prediction, not the paper's; {source}",
-            gain(seen),
-            -math.inf,
-            -0.05,
-            control=gain(removed),
-        ),
-    ]
+# --- errors about which memory is weakest cost margin, and help the weak less ---------
 
 
-def soft_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """Softness costs the margin that theory says."""
-
-    def loss(data: xarray.Dataset) -> float:
-        means = summary(data)
-        inside = (means.sharpness > WEAK[0]) & (means.sharpness < WEAK[1])
-        gap = (1 - means.reached) / means.law
-        return float(gap.where(inside, drop=True).mean(skipna=False))
-
-    return [
-        highest(data, control),
-        Claim(
-            "soft replay: what it loses over theory (mean of sharpness "
-            f"{WEAK[0]:g} to {WEAK[1]:g})",
-            "theory T6, at the duals of the optimum; control: no replay",
-            loss(data),
-            0.7,
-            1.3,
-            control=loss(control),
-        ),
-    ]
+@claim("linear programme; beyond the paper", low=0.985, high=1 + 1e-3)
+def weakest_reaches_the_optimum(data: Dataset) -> float:
+    """The weakest pattern reaches the optimum (mean share)."""
+    return float(summary(data).reached.isel(replay_noise=0))
 
 
-def no_replay(plan: Plan) -> Plan:
-    """Negative control: nothing is learned."""
-    still = dataclasses.replace(plan.config, rate=0.0, threshold_rate=0.0)
-    return plan._replace(config=still)
+@claim(
+    "beyond the paper; theory: the weakest is the gradient", high=0.005, control=None
+)
+def errors_gain_nothing(data: Dataset) -> float:
+    """Errors about which is weakest gain nothing (largest rise of the share with any
+    step of noise).
+    """
+    return float(summary(data).reached.diff("replay_noise").max(skipna=False))
 
 
-DIMS = {
-    "course": ("time", "row"),
-    "early": ("row",),
-    "late": ("row",),
-    "valid": ("row",),
-}
+@claim(
+    "beyond the paper; control: the weakest",
+    low=0.0,
+    high=0.1,
+    control=lambda data, control: summary(data).stored[0],
+)
+def random_replay_stores_little(data: Dataset) -> float:
+    """Random replay: neurons that store all patterns (share)."""
+    return float(summary(data).stored[-1])
 
 
-def draw_noisy(data: xarray.Dataset) -> Figure:
+@claim("prediction, not the paper's; beyond the paper", high=-0.05)
+def random_replay_favours_the_strong(data: Dataset) -> float:
+    """Gains after 50 cycles against initial strength: the slope under replay of the
+    weakest less that under random replay, which favours the strong.
+    """
+    early = summary(data).early
+    return float(early.isel(replay_noise=0) - early[-1])
+
+
+# --- softness costs the margin that theory says ---------------------------------------
+
+
+@claim("theory T6, at the duals of the optimum", low=0.7, high=1.3)
+def soft_replay_loses(data: Dataset) -> float:
+    """Soft replay: what it loses over theory (mean of sharpness 20 to 150)."""
+    means = summary(data)
+    inside = (means.sharpness > WEAK[0]) & (means.sharpness < WEAK[1])
+    gap = (1 - means.reached) / means.law
+    return float(gap.where(inside, drop=True).mean(skipna=False))
+
+
+def draw_noisy(data: Dataset) -> Figure:
     """The gap to the optimum and the slope of gains, by errors about the weakest."""
     return _policy(data, "replay_noise", "error / mean field")
 
 
-def draw_soft(data: xarray.Dataset) -> Figure:
+def draw_soft(data: Dataset) -> Figure:
     """The gap to the optimum, its theory and the slope of gains, by sharpness."""
     return _policy(data, "sharpness", "sharpness")
 
 
-def _policy(data: xarray.Dataset, axis: str, words: str) -> Figure:
+def _policy(data: Dataset, axis: str, words: str) -> Figure:
     """Gaps in time and at the end, slopes of gains, along one axis of the sweep."""
-    from ..experiments.policies import summary
-
     seen = summary(data)
     figure, ((courses, gaps, slopes),) = panels(1, 3, 3.8, 3.0)
     values, legend = seen[axis].values, {"frameon": False, "fontsize": "small"}
@@ -299,28 +234,29 @@ def _policy(data: xarray.Dataset, axis: str, words: str) -> Figure:
     return figure
 
 
+ROW = {"row": None}
 POLICIES = Experiment(
     name="policies",
     source="beyond the paper",
     shows="replaying the weakest memory is best: errors about which it is cost margin",
     config=Config,
     run=replayed,
-    claims=noisy_claims,
+    claims=(
+        no_policy_is_above,
+        weakest_reaches_the_optimum,
+        errors_gain_nothing,
+        random_replay_stores_little,
+        random_replay_favours_the_strong,
+    ),
     figure=draw_noisy,
-    control=no_replay,
-    dims=DIMS,
+    control=changed(rate=0.0, threshold_rate=0.0),  # no replay
+    axes={"course": TIME | ROW, **dict.fromkeys(("early", "late", "valid"), ROW)},
     predict=optima,
 )
-
-SOFT = Experiment(
+SOFT = POLICIES._replace(
     name="soft",
     source="beyond the paper",
     shows="replaying the weak memories together costs a margin that theory predicts",
-    config=Config,
-    run=replayed,
-    claims=soft_claims,
+    claims=(no_policy_is_above, soft_replay_loses),
     figure=draw_soft,
-    control=no_replay,
-    dims=DIMS,
-    predict=optima,
 )

@@ -8,18 +8,26 @@ single factor.
 """
 
 import dataclasses
-import math
 from typing import Any
 
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-import xarray
 from jaxtyping import Array, Float, Key
 from matplotlib.figure import Figure
+from xarray import DataArray, Dataset
 
 from .... import simulate, State
-from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
+from ....experiment import (
+    changed,
+    claim,
+    Experiment,
+    over_seeds,
+    panels,
+    Plan,
+    SHADES,
+    THEORY,
+)
 from ....measure import (
     degenerate,
     density,
@@ -88,7 +96,7 @@ def limited_release(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     }
 
 
-def optima(plan: Plan, keys: Any) -> xarray.Dataset:
+def optima(plan: Plan, keys: Any) -> Dataset:
     r"""The largest $\mathrm{SNR}_1$ and $\mathrm{SNR}_2$ of the same neurons."""
     found = []
     for key in keys:
@@ -100,115 +108,89 @@ def optima(plan: Plan, keys: Any) -> xarray.Dataset:
             for i in np.flatnonzero(~np.asarray(degenerate(stored.targets)))
         ]
         each = np.array([(x.margin, np.mean(x.weights > 1e-6)) for x in rows])
-        found.append(each.reshape(2, -1, 2).mean(1))
-    best = np.array(found)
-    return xarray.Dataset(
-        {
-            "best_first": ("seed", best[:, 0, 0]),
-            "best_second": ("seed", best[:, 1, 0]),
-            "sparse": ("seed", best[:, 0, 1]),
-            "dense": ("seed", best[:, 1, 1]),
-        }
-    )
+        found.append(each.reshape(2, -1, 2).mean(1).ravel())
+    names = ("best_first", "sparse", "best_second", "dense")
+    best = dict(zip(names, np.array(found).T, strict=True))
+    return Dataset({name: ("seed", x) for name, x in best.items()})
 
 
-def release_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """From the sparse optimum to the dense one, as the ceiling begins to bind."""
-    first = (data["first"] / data.best_first).mean("seed", skipna=False)
-    second = (data.second / data.best_second).mean("seed", skipna=False)
-    targets = data.target_per_input.values
-    weak, strong = float(targets.min()), float(targets.max())
-    here = data.mean("seed", skipna=False)
-    free = control.mean("seed", skipna=False)
-
-    def at(values: xarray.DataArray, target: float) -> float:
-        return float(values.sel(target_per_input=target))
-
-    def step(values: xarray.DataArray) -> float:
-        return float(values.diff("target_per_input").min(skipna=False))
-
-    return [
-        Claim(
-            "weak synapses, no ceiling in reach: SNR_1 over the linear programme's "
-            "optimum; control: strong synapses",
-            "theory; rates of the fast preset, 1.5 %",
-            at(first, weak),
-            0.985,
-            1.0 + 1e-3,
-            control=at(first, strong),
-        ),
-        Claim(
-            "SNR_2 over the quadratic programme's optimum gains with every step of the "
-            "target (least gain); control: no ceiling",
-            "theory: the L_2 part of the cost grows",
-            step(second),
-            1e-3,
-            math.inf,
-            control=step(
-                (control.second / data.best_second).mean("seed", skipna=False)
-            ),
-        ),
-        Claim(
-            "strong synapses: density less that of weak ones; control: no ceiling",
-            "theory: at least half way from the sparse optimum to the dense one",
-            at(here.density, strong) - at(here.density, weak),
-            float((data.dense - data.sparse).mean(skipna=False)) / 2,
-            math.inf,
-            control=at(free.density, strong) - at(free.density, weak),
-        ),
-        Claim(
-            "strong synapses: variance of the replayed drive that the cost h' of a "
-            "synapse explains; control: no ceiling",
-            "theory: stationarity of the margin under sum h(w)",
-            at(here.explained, strong),
-            0.9,
-            1.0,
-            control=at(free.explained, strong),
-        ),
-    ]
+# --- from the sparse optimum to the dense one, as the ceiling begins to bind ----------
 
 
-def unlimited(plan: Plan) -> Plan:
-    """Negative control: the first factor may grow as it likes."""
-    return plan._replace(config=dataclasses.replace(plan.config, ceiling=1e9))
+def ends(values: DataArray) -> tuple[float, float]:
+    """Mean over seeds at the smallest and at the largest target."""
+    mean = over_seeds(values)
+    return float(mean[0]), float(mean[-1])
 
 
-def draw_release(data: xarray.Dataset) -> Figure:
+@claim(
+    "theory; rates of the fast preset, 1.5 %; control: strong synapses",
+    low=0.985,
+    high=1.0 + 1e-3,
+    control=lambda data, control: ends(data["first"] / data.best_first)[1],
+)
+def sparse_optimum(data: Dataset) -> float:
+    """Weak synapses, no ceiling in reach: SNR_1 over the linear programme's optimum."""
+    return ends(data["first"] / data.best_first)[0]
+
+
+@claim("theory: the L_2 part of the cost grows", low=1e-3)
+def dense_optimum_nears(data: Dataset) -> float:
+    """SNR_2 over the quadratic programme's optimum gains with every step of the target
+    (least gain).
+    """
+    second = over_seeds(data.second / data.best_second)
+    return float(second.diff("target_per_input").min(skipna=False))
+
+
+@claim(
+    "theory: at least half way from the sparse optimum to the dense one",
+    low=lambda data, control: (data.dense - data.sparse).mean(skipna=False) / 2,
+)
+def denser(data: Dataset) -> float:
+    """Strong synapses: density less that of weak ones."""
+    weak, strong = ends(data.density)
+    return strong - weak
+
+
+@claim("theory: stationarity of the margin under sum h(w)", low=0.9, high=1.0)
+def explained(data: Dataset) -> float:
+    """Strong synapses: variance of the replayed drive that the cost h' of a synapse
+    explains.
+    """
+    return ends(data.explained)[1]
+
+
+def draw_release(data: Dataset) -> Figure:
     """Robustness, density and saturation against the homeostatic target."""
-    figure, axes = panels(1, 3, 3.6, 3.2)
-    left, middle, right = axes[0]
-    target = data.target_per_input
+    figure, ((left, middle, right),) = panels(1, 3, 3.6, 3.2)
     first, second = data["first"] / data.best_first, data.second / data.best_second
-    for ratio, colour, label in (
-        (first, SHADES[0], "SNR$_1$ / linear programme"),
-        (second, SHADES[2], "SNR$_2$ / quadratic programme"),
+    for panel, values, style in (
+        (left, first, {"color": SHADES[0], "label": "SNR$_1$ / linear programme"}),
+        (left, second, {"color": SHADES[2], "label": "SNR$_2$ / quadratic programme"}),
+        (middle, data.density, {"color": SHADES[0]}),
+        (right, data.saturated, {"color": SHADES[1]}),
     ):
-        left.plot(target, ratio.mean("seed"), "o-", ms=4, color=colour, label=label)
+        panel.plot(data.target_per_input, values.mean("seed"), "o-", ms=4, **style)
+        panel.set(xscale="log", xlabel="homeostatic target $L/N$")
     left.axhline(1.0, color=THEORY, lw=0.7)
     left.legend(frameon=False, fontsize=7)
     left.set_ylabel("robustness over its optimum")
-    middle.plot(target, data.density.mean("seed"), "o-", ms=4, color=SHADES[0])
     for law in (data.sparse, data.dense):
         middle.axhline(float(law.mean()), color=THEORY, lw=0.8, ls="--")
     middle.set_ylabel("connection density")
-    right.plot(target, data.saturated.mean("seed"), "o-", ms=4, color=SHADES[1])
     right.set_ylabel("living synapses that always release")
-    for axis in axes[0]:
-        axis.set(xscale="log", xlabel="homeostatic target $L/N$")
     return figure
 
 
 RELEASE = Experiment(
     name="release",
     source="beyond the paper",
-    shows=(
-        "a factor that is a release probability turns the sparse optimum into a dense "
-        "one"
-    ),
+    shows="a factor that is a release probability makes the sparse optimum a dense one",
     config=Config,
     run=limited_release,
-    claims=release_claims,
+    claims=(sparse_optimum, dense_optimum_nears, denser, explained),
     figure=draw_release,
-    control=unlimited,
+    control=changed(ceiling=1e9),
     predict=optima,
 )

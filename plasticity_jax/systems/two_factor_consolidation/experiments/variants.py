@@ -1,7 +1,5 @@
 """Controls and variants of consolidation on the same patterns, at equal budget."""
 
-import dataclasses
-import math
 from typing import Any
 
 import jax.numpy as jnp
@@ -10,16 +8,25 @@ import numpy as np
 import xarray
 from jaxtyping import Array, Key
 from matplotlib.figure import Figure
+from xarray import Dataset
 
 from .... import simulate
-from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
+from ....experiment import (
+    changed,
+    claim,
+    Experiment,
+    over_seeds,
+    panels,
+    Plan,
+    SHADES,
+    THEORY,
+)
 from ....measure import degenerate, density, margins, noise_ratio
-from .. import theory
 from ..config import build, Config, FAST, fields_and_weights, of_order
-from .oracle import oracle, over_positive, over_rows
+from .oracle import oracles, over_positive, over_rows
 
 
-ENOUGH = 0.25  # of the perceptron with a margin
+ENOUGH = 0.25  # robustness at which the perceptron with a margin stops
 VARIANTS: dict[str, dict[str, Any]] = {
     "z = 1": {"order": 1},
     "z = 2": {},
@@ -39,6 +46,17 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "threshold of Eq. 3": {"threshold": "random_pattern"},
     "margin perceptron": {"order": 1, "scaling": "none", "enough": ENOUGH},
 }
+OPTIMAL = {  # least share of the exact optimum: of q = 2 with one factor, else q = 1
+    "z = 1": 0.99,
+    "z = 2": 0.985,
+    "scaling of each factor": 0.985,
+    "scaling of weights": 0.985,
+    "one squared factor": 0.985,
+    "signed squares": 0.97,
+    "taught, then soft": 0.985,
+    "taught together": 0.985,
+}
+OTHER = {1: 0.79, 2: 0.76}  # share of the exact optimum of q = z
 
 
 def variant(config: Config, name: str) -> Config:
@@ -81,30 +99,15 @@ def judged(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     }
 
 
-def optima(plan: Plan, keys: Any) -> xarray.Dataset:
-    r"""Exact optima of the instances (`oracle`), and what theory says of them.
-
-    `stationary` (seed, row) is $\mathrm{SNR}_1$ of two factors at constant rates over
-    its optimum.
-    """
+def optima(plan: Plan, keys: Any) -> Dataset:
+    """Exact optima of the instances, and what theory says of them: `oracles`."""
     config = of_order(plan.config, 2, rate=plan.config.rate)
-    each = [oracle(config, jr.split(key)[0]) for key in keys]
-    found = {name: np.stack([one[name] for one in each]) for name in each[0]}
-    gap = theory.stationary_gap(
-        config.rate,
-        config.threshold_rate,
-        config.target,
-        jnp.asarray(found["best_1"]),
-        jnp.asarray(found["threshold"]),
-    )
-    found["stationary"] = 1 - np.asarray(gap) / found["best_1"]
-    return xarray.Dataset(
-        {name: (("seed", "row"), x) for name, x in found.items()},
-        {"variant": list(VARIANTS), "norm": [1, 2], "inputs": config.size},
-    )
+    found = oracles(config, keys, config)
+    rows = {name: (("seed", "row"), x) for name, x in found.items()}
+    return Dataset(rows, {"inputs": config.size})
 
 
-def summary(data: xarray.Dataset) -> xarray.Dataset:
+def summary(data: Dataset) -> Dataset:
     """By seed: `reached` (norm), shares of the exact optimum; `stored`, neurons right.
 
     Means over neurons that are not degenerate; one without synapses stores nothing, one
@@ -114,145 +117,118 @@ def summary(data: xarray.Dataset) -> xarray.Dataset:
     best = xarray.concat([data.best_1, data.best_2], data.norm)
     right = (data.ratio.sel(norm=1) > 0).astype(float)
     wide = data.ratio.sel(norm=1) * float(data.inputs) ** 0.5 >= ENOUGH
-    rows = {
-        "reached": data.ratio / best,
-        "stored": right.where(known),
-        "enough": wide.astype(float).where(known),
-        "density": data.density,
-        "best_density": data.best_density,
-        "stationary": data.stationary,
-    }
-    return xarray.Dataset({name: over_rows(x, data.valid) for name, x in rows.items()})
+    rows = data[["density", "best_density", "stationary"]].assign(
+        reached=data.ratio / best,
+        stored=right.where(known),
+        enough=wide.astype(float).where(known),
+    )
+    return rows.map(over_rows, args=(data.valid,))
 
 
-def variant_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """What variants of the specification do to the distance from the optimum."""
-    seen, removed = (summary(x).mean("seed", skipna=False) for x in (data, control))
-
-    def share(means: xarray.Dataset, name: str, norm: int = 1) -> float:
-        return float(means.reached.sel(variant=name, norm=norm))
-
-    def lead(means: xarray.Dataset) -> float:
-        rows = means.reached.sel(norm=1)
-        others = rows.sel(variant=["z = 1", "z = 3", "z = 4"]).max(skipna=False)
-        return float(over_positive(rows.sel(variant="z = 2"), others))
-
-    source = "specification; control: no replay"
-    claims = [
-        Claim(
-            "SNR_1: z = 2 over the best other number of factors",
-            f"Fig. 2, {source}",
-            lead(seen),
-            1.02,
-            math.inf,
-            control=lead(removed),
-        ),
-        *(
-            Claim(
-                f"{name} reaches the exact optimum of q = {norm} (mean share)",
-                source,
-                share(seen, name, norm),
-                low,
-                1 + 1e-3,
-                control=share(removed, name, norm),
-            )
-            for name, norm, low in (
-                ("z = 1", 2, 0.99),
-                ("z = 2", 1, 0.985),
-                ("scaling of each factor", 1, 0.985),
-                ("scaling of weights", 1, 0.985),
-                ("one squared factor", 1, 0.985),
-                ("signed squares", 1, 0.97),
-                ("taught, then soft", 1, 0.985),
-                ("taught together", 1, 0.985),
-            )
-        ),
-        *(
-            Claim(
-                f"{name}: share of the exact optimum of q = {norm}, not its own",
-                f"{source}; {law} measured on one instance",
-                share(seen, name, norm),
-                law - 0.06,
-                law + 0.06,
-                control=share(removed, name, norm),
-            )
-            for name, norm, law in (("z = 1", 1, 0.79), ("z = 2", 2, 0.76))
-        ),
-    ]
-    return [*claims, *ablation_claims(seen, removed)]
+def share(data: Dataset, name: str, **at: Any) -> float:
+    """Mean over seeds of a part of the summary."""
+    return float(over_seeds(summary(data)[name]).sel(at))
 
 
-def ablation_claims(seen: xarray.Dataset, removed: xarray.Dataset) -> list[Claim]:
-    """What is lost with each mechanism."""
-    reached = seen.reached.sel(norm=1)
-    whole = float(reached.sel(variant="z = 2"))
-
-    def gap(means: xarray.Dataset) -> float:
-        constant = means.reached.sel(norm=1, variant="constant rates")
-        return float((1 - constant) / (1 - seen.stationary))
-
-    return [
-        *(
-            Claim(
-                f"{name}: neurons that store all patterns (share); control: z = 2",
-                "specification; theory T11: nobody repairs an error"
-                if name.startswith("soft")
-                else "specification",
-                float(seen.stored.sel(variant=name)),
-                0.0,
-                0.1,
-                control=float(seen.stored.sel(variant="z = 2")),
-            )
-            for name in ("random pattern", "soft, not taught")
-        ),
-        Claim(
-            "no scaling: share of the optimum that is lost; control: scaling of each "
-            "factor",
-            "specification",
-            whole - float(reached.sel(variant="no scaling")),
-            0.005,
-            math.inf,
-            control=whole - float(reached.sel(variant="scaling of each factor")),
-        ),
-        Claim(
-            "constant rates: the gap below the optimum over that of theory",
-            "theory T6, single cycles; control: no replay",
-            gap(seen),
-            0.75,
-            1.25,
-            control=gap(removed),
-        ),
-        Claim(
-            f"margin perceptron: neurons with a robustness of {ENOUGH} (share)",
-            "specification; control: no replay",
-            float(seen.enough.sel(variant="margin perceptron")),
-            0.99,
-            1.0,
-            control=float(removed.enough.sel(variant="margin perceptron")),
-        ),
-        Claim(
-            "margin perceptron: share of the exact optimum of q = 1; control: z = 1",
-            "specification: it stops once it is robust enough",
-            float(reached.sel(variant="margin perceptron")),
-            0.0,
-            0.5,
-            control=float(reached.sel(variant="z = 1")),
-        ),
-    ]
+# --- what variants of the specification do to the distance from the optimum -----------
 
 
-def no_replay(plan: Plan) -> Plan:
-    """Negative control: nothing is learned."""
-    still = dataclasses.replace(plan.config, rate=0.0, threshold_rate=0.0)
-    return plan._replace(config=still)
+@claim("Fig. 2, specification", low=1.02)
+def two_factors_lead(data: Dataset) -> float:
+    """SNR_1: z = 2 over the best other number of factors."""
+    rows = over_seeds(summary(data).reached).sel(norm=1)
+    others = rows.sel(variant=["z = 1", "z = 3", "z = 4"]).max(skipna=False)
+    return float(over_positive(rows.sel(variant="z = 2"), others))
 
 
-def draw_variants(data: xarray.Dataset) -> Figure:
+@claim(
+    "specification",
+    low=lambda data, control, variant: OPTIMAL[variant],
+    high=1 + 1e-3,
+    each={"variant": tuple(OPTIMAL)},
+)
+def optimal(data: Dataset, variant: str) -> float:
+    """{variant} reaches the exact optimum of q = 1 (z = 1: of q = 2; mean share)."""
+    norm = 2 if variant == "z = 1" else 1
+    return share(data, "reached", variant=variant, norm=norm)
+
+
+@claim(
+    "specification; measured on one instance: 0.79 (z = 1), 0.76 (z = 2)",
+    low=lambda data, control, order: OTHER[order] - 0.06,
+    high=lambda data, control, order: OTHER[order] + 0.06,
+    each={"order": tuple(OTHER)},
+)
+def short_of_the_other_optimum(data: Dataset, order: int) -> float:
+    """z = {order}: share of the exact optimum of q = {order}, not its own."""
+    return share(data, "reached", variant=f"z = {order}", norm=order)
+
+
+# --- what is lost with each mechanism -------------------------------------------------
+
+
+@claim(
+    "specification; soft replay: theory T11, nobody repairs an error",
+    low=0.0,
+    high=0.1,
+    control=lambda data, control, variant: share(data, "stored", variant="z = 2"),
+    each={"variant": ("random pattern", "soft, not taught")},
+)
+def stores_little(data: Dataset, variant: str) -> float:
+    """{variant}: neurons that store all patterns (share); control: z = 2."""
+    return share(data, "stored", variant=variant)
+
+
+def lost(data: Dataset, variant: str) -> float:
+    """Share of the optimum that two factors reach and a variant does not."""
+    whole = share(data, "reached", variant="z = 2", norm=1)
+    return whole - share(data, "reached", variant=variant, norm=1)
+
+
+@claim(
+    "specification; control: scaling of each factor",
+    low=0.005,
+    control=lambda data, control: lost(data, "scaling of each factor"),
+)
+def scaling_counts(data: Dataset) -> float:
+    """No scaling: share of the optimum that is lost."""
+    return lost(data, "no scaling")
+
+
+def gap(data: Dataset, law: Dataset) -> float:
+    """Of constant rates, below the optimum, over that of theory."""
+    constant = share(data, "reached", variant="constant rates", norm=1)
+    return (1 - constant) / (1 - share(law, "stationary"))
+
+
+@claim(
+    "theory T6", low=0.75, high=1.25, control=lambda data, control: gap(control, data)
+)
+def gap_of_constant_rates(data: Dataset) -> float:
+    """Constant rates: the gap below the optimum over that of theory, single cycles."""
+    return gap(data, data)
+
+
+@claim("specification", low=0.99, high=1.0)
+def robust_enough(data: Dataset) -> float:
+    """Margin perceptron: neurons with a robustness of 0.25 (share)."""
+    return share(data, "enough", variant="margin perceptron")
+
+
+@claim(
+    "specification: it stops once it is robust enough; control: z = 1",
+    low=0.0,
+    high=0.5,
+    control=lambda data, control: share(data, "reached", variant="z = 1", norm=1),
+)
+def stops_early(data: Dataset) -> float:
+    """Margin perceptron: share of the exact optimum of q = 1."""
+    return share(data, "reached", variant="margin perceptron", norm=1)
+
+
+def draw_variants(data: Dataset) -> Figure:
     """Every variant: its share of either optimum, and its density of synapses."""
-    from ..experiments.variants import summary, VARIANTS
-
-    names = list(VARIANTS)
-    seen = summary(data).sel(variant=names)
+    seen, names = summary(data), data.variant.values
     place = np.arange(len(names))[::-1]
     figure, ((first, second, third),) = panels(1, 3, 3.7, 4.2)
     for panel, norm in ((first, 1), (second, 2)):
@@ -268,34 +244,42 @@ def draw_variants(data: xarray.Dataset) -> Figure:
     best = float(seen.best_density.mean())
     third.axvline(best, color=THEORY, ls="--", label="optimum of q = 1")
     third.set(xlabel="density of synapses", xlim=(0, 1.3))
-    third.legend(frameon=False, fontsize="small", loc="upper right")
+    third.legend(loc="upper right", frameon=False, fontsize="small")
     first.set_yticks(place, names)
     for panel in (second, third):
         panel.set_yticks(place, [])
-    for row in np.flatnonzero(seen.stored.mean("seed").values < 0.5):
-        first.text(0.02, place[row], "errors remain", va="center", fontsize="small")
-    lost = seen.reached.sel(norm=1).mean("seed", skipna=False).isnull()
-    for row in np.flatnonzero(lost.values):
-        words = "some neurons lose all synapses"
-        first.text(0.02, place[row], words, va="center", fontsize="small")
+    wrong = seen.stored.mean("seed").values < 0.5
+    gone = over_seeds(seen.reached.sel(norm=1)).isnull().values
+    words = {"errors remain": wrong, "some neurons lose all synapses": gone}
+    for text, rows in words.items():
+        for y in place[rows]:
+            first.text(0.02, y, text, va="center", fontsize="small")
     return figure
 
 
+BY_VARIANT, ROW = {"variant": tuple(VARIANTS)}, {"row": None}
 VARIANTS_OF_SLEEP = Experiment(
     name="variants",
     source="controls and variants",
-    shows=(
-        "scalings, parametrisations and schedules share one optimum, random replay none"
-    ),
+    shows="scalings, parametrisations, schedules share one optimum, random replay none",
     config=Config,
     run=judged,
-    claims=variant_claims,
+    claims=(
+        two_factors_lead,
+        optimal,
+        short_of_the_other_optimum,
+        stores_little,
+        scaling_counts,
+        gap_of_constant_rates,
+        robust_enough,
+        stops_early,
+    ),
     figure=draw_variants,
-    control=no_replay,
-    dims={
-        "ratio": ("variant", "norm", "row"),
-        "density": ("variant", "row"),
-        "valid": ("row",),
+    control=changed(rate=0.0, threshold_rate=0.0),  # no replay
+    axes={
+        "ratio": BY_VARIANT | {"norm": (1, 2)} | ROW,
+        "density": BY_VARIANT | ROW,
+        "valid": ROW,
     },
     predict=optima,
 )

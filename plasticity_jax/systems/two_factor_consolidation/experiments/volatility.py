@@ -10,7 +10,6 @@ loss by up to a half, while its best ratio holds. The same rules on the quadrati
 exact Hessian tell how much of the loss curvature explains.
 """
 
-import dataclasses
 import math
 from typing import Any
 
@@ -20,10 +19,10 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import optax
-import xarray
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Key
 from matplotlib.figure import Figure
+from xarray import Dataset
 
 from .... import (
     AbstractConfig,
@@ -37,7 +36,16 @@ from .... import (
 from ...._arguments import counted, fill_array_fields, real, require
 from ....circuits import LossCircuit
 from ....curvature import best_ratio, hessian, steady_state
-from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
+from ....experiment import (
+    changed,
+    claim,
+    Experiment,
+    over_seeds,
+    panels,
+    Plan,
+    SHADES,
+    THEORY,
+)
 from ....measure import drift, vertex_of_mean
 from ....numerics import eigvalsh
 from ....rules import NoisyGradient, Normalised, Wiener
@@ -195,7 +203,7 @@ def curvature_at_optimum(config: Config, key: Key[Array, ""]) -> dict[str, Array
     return {"eigenvalue": eigvalsh(hessian(loss, synapses))}
 
 
-def predict(plan: Plan, keys: Key[Array, " seed"]) -> xarray.Dataset:
+def predict(plan: Plan, keys: Key[Array, " seed"]) -> Dataset:
     """The mean-field law on the grid, from the Hessian at the optimum.
 
     `predicted_loss` (sharpness, ratio, seed) and the best fixed ratio,
@@ -218,7 +226,7 @@ def predict(plan: Plan, keys: Key[Array, " seed"]) -> xarray.Dataset:
         return jax.vmap(loss)(ratios), best_ratio(spectrum, rho)
 
     loss, best = laws(jnp.maximum(jnp.asarray(spectra.values), 0.0))
-    return xarray.Dataset(
+    return Dataset(
         {
             "eigenvalue": spectra,
             "predicted_loss": (("seed", "sharpness", "ratio"), np.asarray(loss)),
@@ -228,84 +236,61 @@ def predict(plan: Plan, keys: Key[Array, " seed"]) -> xarray.Dataset:
     )
 
 
-def optimum(data: xarray.Dataset, sharpness: float) -> tuple[float, float]:
-    """Ratio of least loss and its standard error over seeds."""
+# --- the best replay is smaller than the noise, as the Hessian predicts ---------------
+
+
+@claim(
+    "Raman & O'Leary 2021, Eq. 9: at most 1; a step of the grid above",
+    low=lambda data, control, sharpness: data.ratio[1],
+    high=1.15,
+    each="sharpness",
+)
+def at_most_the_noise(data: Dataset, sharpness: float) -> tuple[float, float]:
+    """Best replay is at most the noise (best ratio, sharpness {sharpness:g})."""
     curves = data.loss.sel(sharpness=sharpness).transpose("seed", "ratio").values
     return vertex_of_mean(data.ratio.values, curves)
 
 
-def volatility_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """The best replay is smaller than the noise, as the Hessian predicts."""
-    claims = []
-    for beta in data.sharpness.values:
-        ratio, error = optimum(data, beta)
-        law = float(data.predicted_ratio.sel(sharpness=beta).mean(skipna=False))
-        blind, _ = optimum(control, beta)
-        claims += [
-            Claim(
-                f"best replay is at most the noise (best ratio, sharpness {beta:g})",
-                "Raman & O'Leary 2021, Eq. 9: at most 1; a step of the grid above",
-                ratio,
-                float(data.ratio[1]),
-                1.15,
-                error,
-                blind,
-            ),
-            Claim(
-                f"the optimum's Hessian predicts it (law / run, sharpness {beta:g})",
-                "mean-field law, 20 %",
-                law / ratio,
-                0.8,
-                1.2,
-                control=law / blind,
-            ),
-        ]
-
-    def misfit(data: xarray.Dataset, law: xarray.DataArray) -> float:
-        seen, law = (x.mean("seed", skipna=False) for x in (data.loss, law))
-        return float(abs(seen / law - 1).max(skipna=False))
-
-    claims.append(
-        Claim(
-            "the quadratic of the exact Hessian loses as much (largest relative "
-            "distance, all ratios); control: no replay, against replay's quadratic",
-            "second-order expansion, small noise: 10 %",
-            misfit(data, data.quadratic),
-            0.0,
-            0.1,
-            control=misfit(control, data.quadratic),
-        )
-    )
-    return claims
+@claim("mean-field law, 20 %", low=0.8, high=1.2, each="sharpness")
+def predicted(data: Dataset, sharpness: float) -> float:
+    """The optimum's Hessian predicts it (law / run, sharpness {sharpness:g})."""
+    law = over_seeds(data.predicted_ratio.sel(sharpness=sharpness))
+    return float(law) / at_most_the_noise(data, sharpness)[0]
 
 
-def without_replay(plan: Plan) -> Plan:
-    """Negative control: changes as long as replay's, in random directions."""
-    return plan._replace(config=dataclasses.replace(plan.config, replays=False))
+def off_quadratic(law: Dataset, data: Dataset) -> float:
+    """Largest relative distance of the loss from the quadratic of the law."""
+    seen, law = over_seeds(data.loss), over_seeds(law.quadratic)
+    return float(abs(seen / law - 1).max(skipna=False))
 
 
-def draw_volatility(data: xarray.Dataset) -> Figure:
+@claim(
+    "second-order expansion, small noise: 10 %",
+    low=0.0,
+    high=0.1,
+    control=off_quadratic,
+)
+def quadratic_loses_as_much(data: Dataset) -> float:
+    """The quadratic of the exact Hessian loses as much (largest relative distance, all
+    ratios); control: no replay, against replay's quadratic.
+    """
+    return off_quadratic(data, data)
+
+
+def draw_volatility(data: Dataset) -> Figure:
     """Margin lost against the ratio of replay to noise; curvature at the optimum."""
-    figure, axes = panels(1, 2, 4.2, 3.2)
-    left, right = axes[0]
+    figure, ((left, right),) = panels(1, 2, 4.2, 3.2)
+    modes = range(1, data.sizes["mode"] + 1)
     for beta, colour in zip(data.sharpness.values, SHADES, strict=False):
         here = data.sel(sharpness=beta)
         scale = float(here.margin.mean())
-        left.errorbar(
-            data.ratio,
-            here.loss.mean("seed") / scale,
-            here.loss.std("seed") / scale,
-            fmt="o-",
-            color=colour,
-            ms=4,
-            capsize=2,
-            label=f"sharpness {beta:g}",
-        )
-        for law, style in ((here.predicted_loss, "--"), (here.quadratic, ":")):
-            left.plot(data.ratio, law.mean("seed") / scale, style, color=colour, lw=1)
-        modes = range(1, data.sizes["mode"] + 1)
-        for spectrum in here.eigenvalue.transpose("seed", "mode").values:
-            right.plot(modes, spectrum[::-1], color=colour, lw=0.8)
+        share, spread = here.loss.mean("seed") / scale, here.loss.std("seed") / scale
+        style = {"fmt": "o-", "ms": 4, "capsize": 2, "label": f"sharpness {beta:g}"}
+        left.errorbar(data.ratio, share, spread, color=colour, **style)
+        for law, line in ((here.predicted_loss, "--"), (here.quadratic, ":")):
+            left.plot(data.ratio, law.mean("seed") / scale, line, color=colour, lw=1)
+        spectra = here.eigenvalue.transpose("mode", "seed")[::-1]
+        right.plot(modes, spectra, color=colour, lw=0.8)
     left.plot([], [], "--", color=THEORY, lw=1, label="law of the Hessian")
     left.plot([], [], ":", color=THEORY, lw=1, label="its quadratic, run")
     left.axvline(1.0, color=THEORY, lw=0.7)
@@ -323,15 +308,12 @@ def draw_volatility(data: xarray.Dataset) -> Figure:
 VOLATILITY = Experiment(
     name="volatility",
     source="beyond the paper",
-    shows=(
-        "memories under lasting fluctuations: the best replay is smaller than the noise"
-    ),
+    shows="memories under lasting fluctuations: the best replay is less than the noise",
     config=Config,
     run=replayed,
-    claims=volatility_claims,
+    claims=(at_most_the_noise, predicted, quadratic_loses_as_much),
     figure=draw_volatility,
-    control=without_replay,
-    dims={},
+    control=changed(replays=False),  # noise as long as replay, in random directions
     predict=predict,
     float64=True,
 )

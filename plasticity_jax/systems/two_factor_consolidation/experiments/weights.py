@@ -1,23 +1,22 @@
 """Figure 2, weights: what consolidation leaves of a distribution of synapses."""
 
-import dataclasses
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-import xarray
 from jaxtyping import Array, Key
 from matplotlib.figure import Figure
+from xarray import Dataset
 
 from .... import simulate
-from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
+from ....experiment import changed, claim, Experiment, panels, Plan, SHADES, THEORY
 from ....measure import degenerate
 from .. import capacity
 from ..config import build, Config, fields_and_weights
 from ..domains import living, living_share
-from .oracle import ORDERS, over_rows, suited
+from .oracle import averages, ORDERS, suited
 from .robustness import SMALL
 
 
@@ -70,95 +69,59 @@ def spectra(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     return jax.tree.map(lambda *x: jnp.stack(x), *each)
 
 
-def label(plan: Plan, keys: Any) -> xarray.Dataset:
-    """Coordinates, and the truncated Gaussian of theory for one and two factors.
+def truncated(plan: Plan, keys: Any) -> Dataset:
+    """The truncated Gaussian of theory for one and two factors.
 
-    `variation_law` (order,) its coefficient of variation, `multiples_law` (order, fine)
-    its density over multiples of the mean.
+    `variation_law` (solved,) its coefficient of variation, `multiples_law` (solved,
+    fine) its density over multiples of the mean.
     """
     del keys
     load, level = float(plan.config.load), float(plan.config.coding_level)
     fine = np.linspace(0.0, 4.0, 201)
     laws = [capacity.weight_density(fine, load, level, q) for q in (2, 1)]
     spread = [float(capacity.weight_variation(load, level, q)) for q in (2, 1)]
-    return xarray.Dataset(
+    return Dataset(
         {
             "multiples_law": (("solved", "fine"), np.stack(laws)),
             "variation_law": ("solved", spread),
         },
-        {
-            "order": list(ORDERS),
-            "solved": [1, 2],
-            "fine": fine,
-            "decade": (DECADES[1:] + DECADES[:-1]) / 2,
-            "multiple": (MULTIPLES[1:] + MULTIPLES[:-1]) / 2,
-        },
+        {"solved": [1, 2], "fine": fine},
     )
 
 
-def averages(data: xarray.Dataset) -> xarray.Dataset:
-    """Histograms over neurons that are not degenerate and seeds; the `variation`."""
-    means = xarray.Dataset(
-        {
-            name: over_rows(x, data.valid).mean("seed", skipna=False)
-            for name, x in {
-                "decades": data.decades,
-                "multiples": data.multiples,
-                "mean": data["mean"],
-                "square": data["mean"] ** 2,
-                "variance": data.variance,
-            }.items()
-        }
-    )
+def histograms(data: Dataset) -> Dataset:
+    """Over neurons that are not degenerate and seeds; the `variation` of weights."""
+    rows = data[["decades", "multiples", "mean", "variance"]]
+    means = averages(rows.assign(square=data["mean"] ** 2), data.valid)
     return means.assign(variation=(means.variance / means.square) ** 0.5)
 
 
-def weight_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """Truncated Gaussians, and nothing between survivors and the pruned."""
-    seen, removed = averages(data), averages(control)
-
-    def between(means: xarray.Dataset, order: int) -> float:
-        row = means.decades.sel(order=order)
-        inside = (row.decade > GAP[0]) & (row.decade < GAP[1])
-        return float(row.where(inside, 0.0).sum(skipna=False))
-
-    claims = [
-        Claim(
-            f"z = {order}: coefficient of variation of surviving weights over that of "
-            "a truncated Gaussian; control: hardly any replay",
-            f"Fig. 2; theory T7, {float(law):.3f}, finite size",
-            float(seen.variation.sel(order=order) / law),
-            0.9,
-            1.1,
-            control=float(removed.variation.sel(order=order) / law),
-        )
-        for order, law in zip((1, 2), data.variation_law.values, strict=True)
-    ]
-    claims.append(
-        Claim(
-            f"z = 2: share of synapses between 1e{GAP[0]} and 1e{GAP[1]} of the "
-            "largest; control: hardly any replay",
-            "Fig. 2; specification: a gap of many decades",
-            between(seen, 2),
-            0.0,
-            0.02,
-            control=between(removed, 2),
-        )
-    )
-    return claims
+# --- truncated Gaussians, and nothing between survivors and the pruned ----------------
 
 
-def short(plan: Plan) -> Plan:
-    """Negative control: a hundredth of the cycles."""
-    cycles = max(6, plan.config.cycles // 100)
-    return plan._replace(config=dataclasses.replace(plan.config, cycles=cycles))
+@claim(
+    "Fig. 2; theory T7, .756 (z = 1) and .825 (z = 2), finite size",
+    low=0.9,
+    high=1.1,
+    each={"order": (1, 2)},
+)
+def variation(data: Dataset, order: int) -> float:
+    """z = {order}: survivors' coefficient of variation over a truncated Gaussian's."""
+    law = data.variation_law.sel(solved=order)
+    return float(histograms(data).variation.sel(order=order) / law)
 
 
-def draw_weights(data: xarray.Dataset) -> Figure:
+@claim("Fig. 2; specification: a gap of many decades", low=0.0, high=0.02)
+def nothing_between(data: Dataset) -> float:
+    """z = 2: share of synapses between 1e-8 and 1e-3 of the largest."""
+    row = histograms(data).decades.sel(order=2)
+    inside = (row.decade > GAP[0]) & (row.decade < GAP[1])
+    return float(row.where(inside, 0.0).sum(skipna=False))
+
+
+def draw_weights(data: Dataset) -> Figure:
     """Figure 2: distributions of all weights in decades, and of the survivors."""
-    from ..experiments.weights import averages
-
-    seen = averages(data)
+    seen = histograms(data)
     figure, (row,) = panels(1, 3, 3.7, 2.9)
     decades, *survivors = row
     for k, order in enumerate(data.order.values):
@@ -180,21 +143,20 @@ def draw_weights(data: xarray.Dataset) -> Figure:
     return figure
 
 
+BY_ORDER = {"order": ORDERS, "row": None}
 FIG2_WEIGHTS = Experiment(
     name="fig2_weights",
     source="Figure 2",
     shows="weights that survive are a truncated Gaussian; all others are gone",
     config=Config,
     run=spectra,
-    claims=weight_claims,
+    claims=(variation, nothing_between),
     figure=draw_weights,
-    control=short,
-    dims={
-        "decades": ("order", "row", "decade"),
-        "multiples": ("order", "row", "multiple"),
-        "mean": ("order", "row"),
-        "variance": ("order", "row"),
-        "valid": ("order", "row"),
+    control=changed(cycles=lambda config: max(6, config.cycles // 100)),
+    axes={
+        "decades": BY_ORDER | {"decade": (DECADES[1:] + DECADES[:-1]) / 2},
+        "multiples": BY_ORDER | {"multiple": (MULTIPLES[1:] + MULTIPLES[:-1]) / 2},
+        **dict.fromkeys(("mean", "variance", "valid"), BY_ORDER),
     },
-    predict=label,
+    predict=truncated,
 )
