@@ -529,14 +529,13 @@ def test_claims_do_not_skip_a_lost_run():
     whole = np.array([[1.0, 2.0], [3.0, 2.0]])
     holed = np.array([[1.0, 2.0], [3.0, np.nan]])
     for values in (whole, holed):
+        slope = np.stack([*4 * (values[0],), values[1]])[None]
+        cycles = [0, 2, 6, 15, 40]
         one = xarray.Dataset(
-            {
-                "slope": (("cycle", "load"), np.stack([*4 * (values[0],), values[1]])),
-                "gain": (("cycle", "load"), np.ones((5, 2))),
-            },
-            {"cycle": [0, 2, 6, 15, 40], "load": [0.1, 0.2]},
+            {"slope": (("seed", "cycle", "load"), slope)},
+            {"cycle": cycles, "snapshot": cycles, "load": [0.1, 0.2]},
         )
-        found = sleep.memory_claims(one, one)[0].value
+        found = sleep.weak_gain_most(one)
         assert np.isnan(found) == np.isnan(values).any()
     dims = ("variant", "norm", "seed", "row")
     ratio = np.full((1, 2, 1, 2), np.nan)  # lost, or without synapses

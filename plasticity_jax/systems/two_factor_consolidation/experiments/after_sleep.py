@@ -1,34 +1,32 @@
 """Figure 3, after sleep: recall through noise, connectivity and selectivity."""
 
-import dataclasses
 import itertools
-import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-import xarray
 from jaxtyping import Array, Bool, Float, Int, Key
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from xarray import DataArray, Dataset
 
 from .... import Scalar, simulate
 from ....circuits import Memories, retrieve
-from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
+from ....experiment import (
+    changed,
+    claim,
+    Experiment,
+    over_seeds,
+    panels,
+    SHADES,
+    THEORY,
+)
 from ....measure import lifetime_sparseness
 from ....synapses import Factored, Product
 from ..config import Config
 from ..domains import living, unless_lost
-from ..recall import (
-    flip_balanced,
-    jitter,
-    OBSERVED,
-    observed,
-    recall_rate,
-    tolerance,
-)
+from ..recall import flip_balanced, jitter, OBSERVED, observed, recall_rate, tolerance
 from .night import evening, shares, some_of
 
 
@@ -218,210 +216,145 @@ def morning(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     }
 
 
-def label(plan: Plan, keys: Any) -> xarray.Dataset:
-    """Coordinates; no theory."""
-    del plan, keys
-    edges = np.asarray(EDGES)
-    return xarray.Dataset(
-        coords={
-            "when": ["before", "after"],
-            "flips": list(NEURAL),
-            "shake": list(SYNAPTIC),
-            "step": np.arange(HOLD * CUES),
-            "alike": (edges[1:] + edges[:-1]) / 2,
-            "response": list(RESPONSES),
-            "novelty": ["familiar", "novel"],
-        }
-    )
+# --- recall through noise (E9), and while synapses shake (E10) ------------------------
+
+NOISE = {"neural": "flips", "synaptic": "shake"}
+LEAST = {"neural": 1.8, "synaptic": 2.0}
 
 
-def without_sleep(plan: Plan) -> Plan:
-    """Negative control: a night without replay; nothing happens in it."""
-    config = dataclasses.replace(plan.config, rate=0.0, threshold_rate=0.0, cycles=1)
-    return plan._replace(config=config, seeds=1)
+def tolerances(data: Dataset, noise: str) -> DataArray:
+    """Level of a noise at which recall falls to a half."""
+    curves = over_seeds(data[noise]).transpose(..., NOISE[noise])
+    both = (jnp.asarray(x.values, jnp.float32) for x in (data[NOISE[noise]], curves))
+    at_half = np.asarray(tolerance(*both))
+    return curves.isel({NOISE[noise]: 0}, drop=True).copy(data=at_half)
 
 
-def claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """Sleep makes recall robust, connections specific and responses selective."""
-    return [
-        *recall_claims(data, control),
-        *raster_claims(data),
-        *structure_claims(data, control),
-    ]
+@claim(
+    "Fig. 3 (neural: x 2.4, synaptic: x 2.3 to 3.9)",
+    low=lambda data, control, noise: LEAST[noise],
+    each={"noise": tuple(NOISE)},
+)
+def sleep_makes_tolerant(data: Dataset, noise: str) -> float:
+    """After over before sleep: {noise} noise that recall tolerates (least)."""
+    levels = tolerances(data, noise)
+    ratio = levels.sel(when="after") / levels.sel(when="before")
+    return float(ratio.min(skipna=False))
 
 
-def tolerances(data: xarray.Dataset, name: str) -> xarray.DataArray:
-    """Noise level of `neural` or `synaptic` noise at which recall falls to a half."""
-    level = {"neural": "flips", "synaptic": "shake"}[name]
-    curves = data[name].mean("seed", skipna=False).transpose(..., level)
-    levels = jnp.asarray(curves[level].values, jnp.float32)
-    values = tolerance(levels, jnp.asarray(curves.values, jnp.float32))
-    return xarray.DataArray(
-        np.asarray(values), curves.isel({level: 0}, drop=True).coords
-    )
+@claim("Fig. 3 (.12 and .20)", low=1e-3, each={"noise": tuple(NOISE)})
+def load_costs_tolerance(data: Dataset, noise: str) -> float:
+    """Low minus high load: {noise} noise tolerated after sleep."""
+    after = tolerances(data, noise).sel(when="after")
+    return float(after.isel(load=0) - after.isel(load=-1))
 
 
-def recall_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """Tolerance of noise (E9)."""
-    panel = {"neural": (1.8, "x 2.4"), "synaptic": (2.0, "x 2.3 to 3.9")}
-    result = []
-    for name, (bound, published) in panel.items():
-
-        def ratio(data: xarray.Dataset, name: str = name) -> float:
-            levels = tolerances(data, name)
-            grown = levels.sel(when="after") / levels.sel(when="before")
-            return float(grown.min(skipna=False))
-
-        def gap(data: xarray.Dataset, name: str = name) -> float:
-            after = tolerances(data, name).sel(when="after").sortby("load")
-            return float(after.isel(load=0) - after.isel(load=-1))
-
-        result += [
-            Claim(
-                f"{name} noise that recall tolerates, after over before sleep (least); "
-                "control: no replay",
-                f"Fig. 3 ({published})",
-                ratio(data),
-                bound,
-                math.inf,
-                control=ratio(control),
-            ),
-            Claim(
-                f"{name} noise tolerated after sleep, low minus high load; control: no "
-                "replay",
-                "Fig. 3 (.12 and .20)",
-                gap(data),
-                1e-3,
-                math.inf,
-                control=gap(control),
-            ),
-        ]
-    return result
+def shaken(data: Dataset, when: str) -> DataArray:
+    """Overlap at the end of the cues while synapses shake."""
+    ends = data.overlap.sel(step=slice(QUIET + HOLD - 1, None, HOLD), when=when)
+    return ends.mean(["seed", "step"], skipna=False)
 
 
-def raster_claims(data: xarray.Dataset) -> list[Claim]:
-    """Recall while synapses shake (E10)."""
-    shaken = data.step.where((data.step >= QUIET) & (data.step % HOLD == HOLD - 1))
-    ends = data.overlap.sel(step=shaken.dropna("step").step)
-    mean = ends.mean(["seed", "step"], skipna=False)
-    before = float(mean.sel(when="before").max(skipna=False))
-    after = float(mean.sel(when="after").min(skipna=False))
-    return [
-        Claim(
-            "synapses shake: overlap with the cued pattern after sleep (least); "
-            "control: before",
-            "Fig. 3; spec. E10: recalled",
-            after,
-            0.9,
-            1.0,
-            control=before,
-        ),
-        Claim(
-            "synapses shake: overlap with the cued pattern before sleep (largest); "
-            "control: after",
-            "Fig. 3; spec. E10: activity collapses or saturates",
-            before,
-            -1.0,
-            0.3,
-            control=after,
-        ),
-    ]
+@claim(
+    "Fig. 3; spec. E10: recalled",
+    low=0.9,
+    high=1.0,
+    control=lambda data, control: shaken(data, "before").max(skipna=False),
+)
+def recalled_after_sleep(data: Dataset) -> float:
+    """Synapses shake: overlap with the cued pattern after sleep (least)."""
+    return float(shaken(data, "after").min(skipna=False))
 
 
-def structure_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """Connections (E13) and selectivity (E14)."""
-    mean = data.mean("seed", skipna=False)
-
-    def rise(data: xarray.Dataset) -> float:
-        connected = data.connected.mean("seed", skipna=False)
-        gained = connected.isel(alike=-1) - connected.isel(alike=0)
-        return float(gained.min(skipna=False))
-
-    def selective(data: xarray.Dataset) -> float:
-        scores = data.sparseness.mean("seed", skipna=False)
-        gain = scores.sel(novelty="familiar") - scores.sel(novelty="novel")
-        published = xarray.DataArray(list(RESPONSES.values()), dims="response")
-        return float((gain / published).min(skipna=False))
-
-    return [
-        Claim(
-            "neurons whose currents are alike are connected: rise of the probability "
-            "from the first bin to the last (least); control: no replay",
-            "Fig. 3 (.98)",
-            rise(data),
-            0.5,
-            1.0,
-            control=rise(control),
-        ),
-        Claim(
-            "connection probability rises with every bin of correlation (least step)",
-            "Fig. 3; spec. E13",
-            float(mean.connected.diff("alike").min(skipna=False)),
-            1e-9,
-            1.0,
-        ),
-        Claim(
-            "mean living weight rises with every bin of correlation (least step)",
-            "Fig. 3; spec. E13",
-            float(mean.strength.diff("alike").min(skipna=False)),
-            1e-9,
-            math.inf,
-        ),
-        Claim(
-            "lifetime sparseness, familiar minus novel patterns, over that published "
-            f"({', '.join(map(str, RESPONSES.values()))}; least); control: no replay",
-            "Fig. 3: at least half of it",
-            selective(data),
-            0.5,
-            math.inf,
-            control=selective(control),
-        ),
-    ]
+@claim(
+    "Fig. 3; spec. E10: activity collapses or saturates",
+    low=-1.0,
+    high=0.3,
+    control=lambda data, control: shaken(data, "after").min(skipna=False),
+)
+def lost_before_sleep(data: Dataset) -> float:
+    """Synapses shake: overlap with the cued pattern before sleep (largest)."""
+    return float(shaken(data, "before").max(skipna=False))
 
 
-def draw_after_sleep(data: xarray.Dataset) -> Figure:
+# --- connections (E13) and selectivity (E14) ------------------------------------------
+
+
+@claim("Fig. 3 (.98)", low=0.5, high=1.0)
+def alike_are_connected(data: Dataset) -> float:
+    """Neurons whose currents are alike are connected: rise of the probability from the
+    first bin to the last (least).
+    """
+    connected = over_seeds(data.connected)
+    rise = connected.isel(alike=-1) - connected.isel(alike=0)
+    return float(rise.min(skipna=False))
+
+
+@claim("Fig. 3; spec. E13", low=1e-9, high=1.0, control=None)
+def connections_rise(data: Dataset) -> float:
+    """Connection probability rises with every bin of correlation (least step)."""
+    return float(over_seeds(data.connected).diff("alike").min(skipna=False))
+
+
+@claim("Fig. 3; spec. E13", low=1e-9, control=None)
+def weights_rise(data: Dataset) -> float:
+    """Mean living weight rises with every bin of correlation (least step)."""
+    return float(over_seeds(data.strength).diff("alike").min(skipna=False))
+
+
+@claim("Fig. 3: at least half of it", low=0.5)
+def responses_are_selective(data: Dataset) -> float:
+    """Lifetime sparseness, familiar minus novel patterns, over that published (0.04,
+    0.11, 0.14; least).
+    """
+    scores = over_seeds(data.sparseness)
+    gain = scores.sel(novelty="familiar") - scores.sel(novelty="novel")
+    published = DataArray(list(RESPONSES.values()), dims="response")
+    return float((gain / published).min(skipna=False))
+
+
+def draw_after_sleep(data: Dataset) -> Figure:
     """Recall through noise, cued activity, connections and selectivity."""
     figure, axes = panels(2, 4, 3.4, 2.8)
-    (neural, synaptic, rasters, rested), (overlap, connected, selective, rank) = axes
-    mean = data.mean("seed")
-    loads = data["load"].values
-    styles = {"before": ":", "after": "-"}
+    (neural, synaptic, *rasters), (overlap, connected, selective, rank) = axes
+    mean, loads = data.mean("seed"), data["load"].values
+    places = np.arange(data.sizes["response"])
     for load, color in zip(loads, SHADES, strict=False):
-        here = mean.sel(load=load)
-        label = f"load {load:g}"
-        for when, style in styles.items():
-            curves, name = here.sel(when=when), f"{when}, {label}"
-            neural.plot(data.flips, curves.neural, style, color=color, label=name)
-            synaptic.plot(data.shake, curves.synaptic, style, color=color, label=name)
-            ends = curves.overlap.isel(step=slice(9, None, 10))
-            overlap.plot(ends.step, ends, "o" + style, ms=3, color=color, label=name)
+        here, label = mean.sel(load=load), f"load {load:g}"
+        for when, style in {"before": ":", "after": "-"}.items():
+            curves, look = here.sel(when=when), {"color": color}
+            look["label"] = f"{when}, {label}"
+            neural.plot(data.flips, curves.neural, style, **look)
+            synaptic.plot(data.shake, curves.synaptic, style, **look)
+            ends = curves.overlap[HOLD - 1 :: HOLD]
+            overlap.plot(ends.step, ends, "o" + style, ms=3, **look)
         connected.plot(data.alike, here.connected, "o-", color=color, label=label)
         connected.plot(data.alike, here.strength, "s--", ms=4, color=color)
+        last = int(data.memories.sel(load=load).min())
+        for novelty, marker, style in (("familiar", "o-", "-"), ("novel", "s:", ":")):
+            seen = here.sel(novelty=novelty)
+            look = {"color": color, "label": f"{novelty}, {label}"}
+            selective.plot(places, seen.sparseness, marker, ms=4, **look)
+            rank.plot(np.arange(1, last + 1), seen.ranked[:last], style, **look)
     connected.plot([], [], "s--", ms=4, color=THEORY, label="mean living weight")
-    for panel, title in ((neural, "Flipped cues"), (synaptic, "Shaken synapses")):
+    neural.set(title="Flipped cues", xlabel="flipped bits over $fN$")
+    synaptic.set(title="Shaken synapses", xlabel="s.d. of the factor over its mean")
+    for panel in (neural, synaptic):
         panel.axhline(0.5, color=THEORY, lw=0.7)
-        panel.set(title=title, ylabel="recall rate", ylim=(-0.03, 1.03))
-    neural.set_xlabel("flipped bits over $fN$")
-    synaptic.set_xlabel(r"s.d. of the factor over its mean")
+        panel.set(ylabel="recall rate", ylim=(-0.03, 1.03))
     overlap.set(title="End of every cue", ylabel="overlap with the cue", xlabel="step")
     overlap.set_ylim(-0.1, 1.7)
-    overlap.axvline(50, color=THEORY, lw=0.7, ls="--")
     connected.set(title="Connections", ylabel="probability, mean living weight")
     connected.set_xlabel("correlation of input currents")
-    one = data.sel(load=loads[-1]).isel(seed=0)
-    for panel, when in ((rasters, "before"), (rested, "after")):
-        active = one.raster.sel(when=when).transpose("cell", "step").values
-        panel.imshow(active, cmap="Blues", aspect="auto", origin="lower")
-        panel.axvline(50, color=THEORY, lw=0.7, ls="--")
+    one = data.sel(load=loads[-1]).isel(seed=0).raster.transpose("when", "cell", "step")
+    for panel, when in zip(rasters, data.when.values, strict=True):
+        panel.imshow(one.sel(when=when), cmap="Blues", aspect="auto", origin="lower")
         panel.set(title=f"Cued activity {when} sleep", xlabel="step", ylabel="neuron")
-    _selectivity(selective, mean)
-    for load, color in zip(loads, SHADES, strict=False):
-        here = mean.sel(load=load)
-        last = int(data.memories.sel(load=load).min())
-        for novelty, style in {"familiar": "-", "novel": ":"}.items():
-            line = here.ranked.sel(novelty=novelty).values[:last]
-            label = f"{novelty}, load {load:g}"
-            rank.plot(np.arange(1, last + 1), line, style, color=color, label=label)
+    for panel in (overlap, *rasters):
+        panel.axvline(QUIET, color=THEORY, lw=0.7, ls="--")
+    selective.set(title="Selectivity", ylabel="lifetime sparseness", ylim=(0, 1.3))
+    selective.set_xticks(places, data.response.values)
+    selective.set_xlim(-0.3, len(places) - 0.7)
     rank.set(title="Ranked responses", xlabel="rank of the pattern", xscale="log")
     rank.set_ylabel("z-score of the current")
     for panel in (neural, synaptic, overlap, connected, selective, rank):
@@ -429,38 +362,34 @@ def draw_after_sleep(data: xarray.Dataset) -> Figure:
     return figure
 
 
-def _selectivity(panel: Axes, data: xarray.Dataset) -> None:
-    """Lifetime sparseness of three responses, familiar and novel patterns."""
-    places = np.arange(data.sizes["response"])
-    for load, color in zip(data["load"].values, SHADES, strict=False):
-        for novelty, marker in {"familiar": "o-", "novel": "s:"}.items():
-            scores = data.sparseness.sel(load=load, novelty=novelty)
-            label = f"{novelty}, load {load:g}"
-            panel.plot(places, scores, marker, ms=4, color=color, label=label)
-    panel.set_xticks(places, [str(name) for name in data.response.values])
-    panel.set(title="Selectivity", ylabel="lifetime sparseness", ylim=(0, 1.3))
-    panel.set_xlim(-0.3, len(places) - 0.7)
-
-
+WHEN, NOVELTY = {"when": ("before", "after")}, {"novelty": ("familiar", "novel")}
+CUED_STEPS = WHEN | {"step": np.arange(HOLD * CUES)}
+ALIKE = {"alike": [(low + high) / 2 for low, high in itertools.pairwise(EDGES)]}
 FIG3_AFTER = Experiment(
     name="fig3_after",
     source="Fig. 3, after sleep",
     shows="sleep makes recall robust to both kinds of noise, and responses selective",
     config=Config,
     run=morning,
-    claims=claims,
+    claims=(
+        sleep_makes_tolerant,
+        load_costs_tolerance,
+        recalled_after_sleep,
+        lost_before_sleep,
+        alike_are_connected,
+        connections_rise,
+        weights_rise,
+        responses_are_selective,
+    ),
     figure=draw_after_sleep,
-    control=without_sleep,
-    dims={
-        "neural": ("when", "flips"),
-        "synaptic": ("when", "shake"),
-        "overlap": ("when", "step"),
-        "raster": ("when", "step", "cell"),
-        "connected": ("alike",),
-        "strength": ("alike",),
-        "pairs": ("alike",),
-        "sparseness": ("response", "novelty"),
-        "ranked": ("novelty", "pattern"),
+    control=changed(rate=0.0, threshold_rate=0.0, cycles=1, seeds=1),  # no replay
+    axes={
+        "neural": WHEN | {"flips": NEURAL},
+        "synaptic": WHEN | {"shake": SYNAPTIC},
+        "overlap": CUED_STEPS,
+        "raster": CUED_STEPS | {"cell": None},
+        **dict.fromkeys(("connected", "strength", "pairs"), ALIKE),
+        "sparseness": {"response": tuple(RESPONSES)} | NOVELTY,
+        "ranked": NOVELTY | {"pattern": None},
     },
-    predict=label,
 )

@@ -1,6 +1,5 @@
 """Figures 5 and 6: synapses that fluctuate by themselves."""
 
-import dataclasses
 import math
 from typing import Any
 
@@ -9,15 +8,24 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-import xarray
 from jaxtyping import Array, Float, Key
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from xarray import DataArray, Dataset
 
 from .... import AbstractConfig, Scalar, simulate, State, System
 from ...._arguments import counted, real, require
 from ....circuits import Resting
-from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
+from ....experiment import (
+    changed,
+    claim,
+    Experiment,
+    over_seeds,
+    panels,
+    Plan,
+    SHADES,
+    standard_error,
+    THEORY,
+)
 from ....numerics import power
 from ....rules import VolatileFactor
 from ....tasks import Constant
@@ -35,7 +43,7 @@ from ..fluctuations import (
     variations,
     Weights,
 )
-from .imaging import imaged_weights, SIDES
+from .imaging import imaged_weights
 
 
 class Config(AbstractConfig):
@@ -125,142 +133,82 @@ def scaled(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     return {"slope": slope, "weight": weight, "size": size, "alive": alive}
 
 
-def label_signs(plan: Plan, keys: Any) -> xarray.Dataset:
-    """Coordinates; no theory."""
-    del plan, keys
-    return xarray.Dataset(coords={"sign": list(SIGNS)})
-
-
 def coupled(plan: Plan) -> Plan:
-    """Negative control: half of the noise is multiplied by the slow factors."""
-    config = dataclasses.replace(plan.config, coupling=0.5, coupled=True)
-    return Plan(config, {"order": np.array([2.0])}, 1)
+    """Negative control: z = 2, half of the noise passes through the slow factor."""
+    plan = changed(coupling=0.5, coupled=True, seeds=1)(plan)
+    return plan._replace(grid={"order": np.array([2.0])})
 
 
-def increment_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """Both slopes' mean is 1 - 1/z."""
-    others = ["sign", "seed"]
-    mean = data.slope.mean(others, skipna=False)
-    half = 1 - 1 / float(control.order.item())
-    off, same = abs(mean - (1 - 1 / data.order)), abs(mean - half)
-    seeds = data.slope.mean("sign", skipna=False)
-    error = seeds.std("seed", ddof=1) / math.sqrt(max(data.sizes["seed"], 1))
-    two = {"order": 2.0}
-    return [
-        Claim(
-            "changes grow as w^(1 - 1/z): largest error of the exponent, all z; "
-            "control: against 1/2 for all",
-            "Fig. 5; specification: within .07",
-            float(off.max(skipna=False)),
-            0.0,
-            0.07,
-            float(error.max()),
-            float(same.max(skipna=False)),
-        ),
-        Claim(
-            "z = 2: changes grow as the square root of the weight (exponent); control: "
-            "noise that passes through the slow factors, k = 0.5",
-            "Fig. 5; specification: within .07",
-            float(mean.sel(two)),
-            half - 0.07,
-            half + 0.07,
-            float(error.sel(two)),
-            float(control.slope.mean(skipna=False)),
-        ),
-        Claim(
-            "every further factor makes the exponent larger (least step)",
-            "Fig. 5",
-            float(mean.diff("order").min(skipna=False)),
-            0.01,
-            math.inf,
-            float(error.max()),
-        ),
-    ]
+def exponent(data: Dataset) -> DataArray:
+    """Of changes, whatever their sign: 1 - 1/z by theory."""
+    return data.slope.mean(["sign", "seed"], skipna=False)
 
 
-def _averages(panel: Axes, data: xarray.Dataset, color: str, label: str) -> None:
-    """Mean change against weight, either sign; data without seeds."""
-    for sign, (marker, style) in SIDES.items():
-        here = data.sel(sign=sign)
-        name = label if sign == "growing" else None
-        panel.loglog(
-            here.weight,
-            here["size"],
-            marker + style,
-            ms=3,
-            lw=1,
-            color=color,
-            label=name,
-        )
+def error(data: Dataset) -> DataArray:
+    """Standard error of `exponent`."""
+    return standard_error(data.slope.mean("sign", skipna=False))
 
 
-def draw_increments(data: xarray.Dataset) -> Figure:
+@claim(
+    "Fig. 5; specification: within .07",
+    low=0.0,
+    high=0.07,
+    control=lambda x, _: abs(exponent(x) - 1 / 2).max(skipna=False),  # 1/2 for all
+)
+def exponent_of_all(data: Dataset) -> tuple[float, float]:
+    """Changes grow as w^(1 - 1/z): largest error of the exponent, all z."""
+    off = abs(exponent(data) - (1 - 1 / data.order))
+    return float(off.max(skipna=False)), float(error(data).max())
+
+
+@claim("Fig. 5; specification: within .07", low=1 / 2 - 0.07, high=1 / 2 + 0.07)
+def square_root(data: Dataset) -> tuple[float, float]:
+    """z = 2: changes grow as the square root of the weight (exponent)."""
+    return float(exponent(data).sel(order=2.0)), float(error(data).sel(order=2.0))
+
+
+@claim("Fig. 5", low=0.01, control=None)
+def rises_with_factors(data: Dataset) -> tuple[float, float]:
+    """Every further factor makes the exponent larger (least step)."""
+    step = exponent(data).diff("order").min(skipna=False)
+    return float(step), float(error(data).max())
+
+
+def draw_increments(data: Dataset) -> Figure:
     """Figure 5: changes against weights, and their exponents against 1 - 1/z."""
     figure, axes = panels(1, 2, 3.9, 2.9)
     changes, slope = axes[0]
+    signs = list(zip(data.sign.values, ("o", "s"), ("-", ":"), strict=True))
     for order, color in zip(data.order.values, SHADES, strict=False):
-        here = data.sel(order=order).isel(seed=0)
-        _averages(changes, here, color, f"z = {order:g}")
+        for sign, marker, style in signs:
+            here = data.sel(order=order, sign=sign).isel(seed=0)
+            label = f"z = {order:g}" if sign == "growing" else None
+            look = {"ms": 3, "lw": 1, "color": color, "label": label}
+            changes.loglog(here.weight, here["size"], marker + style, **look)
     changes.set(xlabel="weight", ylabel="mean change in 20 min", title="Simulation")
-    changes.legend(frameon=False, fontsize="x-small")
     orders = np.linspace(1, float(data.order.max()), 100)
     slope.plot(orders, 1 - 1 / orders, "--", color=THEORY, lw=1, label="1 - 1/z")
-    for sign, color in zip(SIDES, SHADES, strict=False):
+    for (sign, marker, _), color in zip(signs, SHADES, strict=False):
         values = data.slope.sel(sign=sign)
-        mean, error = values.mean("seed"), values.std("seed")
-        marker = SIDES[sign][0]
-        slope.errorbar(
-            data.order, mean, error, fmt=marker, ms=4, color=color, label=sign
-        )
+        look = {"fmt": marker, "ms": 4, "color": color, "label": sign}
+        slope.errorbar(data.order, values.mean("seed"), values.std("seed"), **look)
     slope.set(xlabel="number of factors z", ylabel="exponent of changes")
-    slope.legend(frameon=False, fontsize="x-small")
+    for panel in axes[0]:
+        panel.legend(frameon=False, fontsize="x-small")
     return figure
 
 
-def draw_norms(data: xarray.Dataset) -> Figure:
-    """Figure 6: variation of norms over their exponent; what imaging says."""
-    from ..experiments.fluctuating import explained_share
-
-    figure, axes = panels(1, 3, 3.5, 2.9)
-    raw, resampled, share = axes[0]
-    for order, color in zip(data.order.values, SHADES, strict=False):
-        here = data.sel(order=order)
-        curve = here.variation.sel(population="per synapse").mean("seed")
-        raw.semilogy(data.exponent, curve, color=color, label=f"z = {order:g}")
-        raw.plot(2 / order, float(curve.min()), "v", ms=5, color=color)
-        resampled.plot(data.exponent, here.resampled.mean("seed"), color=color)
-    imaged = data.imaged.mean("imaged_draw")
-    resampled.plot(data.exponent, imaged, color="black", lw=2, label="imaged")
-    raw.set(xlabel="exponent q", ylabel="variation of the norm over time")
-    raw.set_title("Norm per living synapse")
-    raw.legend(frameon=False, fontsize="x-small", title="triangles: 2/z")
-    raw.get_legend().get_title().set_fontsize("x-small")
-    resampled.set(xlabel="exponent q", ylabel="variation (least 0, most 1)")
-    resampled.set_title("Synapses drawn anew")
-    resampled.legend(frameon=False, fontsize="x-small")
-    values = explained_share(data)
-    mean, error = values.mean("seed"), values.std("seed")
-    share.errorbar(data.order, mean, error, fmt="o-", ms=4, color=SHADES[0])
-    share.axhline(0.0, color=THEORY, lw=1, ls="--")
-    share.set(xlabel="number of factors z", ylabel="explained share of imaged curves")
-    return figure
-
-
+SIGN, POINT = {"sign": SIGNS}, {"point": None}
 FIG5_INCREMENTS = Experiment(
     name="fig5_increments",
     source="Fig. 5",
     shows="one volatile factor of z makes changes grow as the weight to the 1 - 1/z",
     config=Config,
     run=scaled,
-    claims=increment_claims,
+    claims=(exponent_of_all, square_root, rises_with_factors),
     figure=draw_increments,
     control=coupled,
-    dims={
-        "slope": ("sign",),
-        "weight": ("sign", "point"),
-        "size": ("sign", "point"),
-    },
-    predict=label_signs,
+    axes={"slope": SIGN, "weight": SIGN | POINT, "size": SIGN | POINT},
 )
 
 
@@ -282,106 +230,116 @@ def normed(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     }
 
 
-def imaged_norms(plan: Plan, keys: Any) -> xarray.Dataset:
+EXPONENT = {"exponent": np.arange(1, 45) / 10}
+POPULATION = {"population": list(POPULATIONS)}
+
+
+def imaged_norms(plan: Plan, keys: Any) -> Dataset:
     """The same bootstrap of imaged synapses: `imaged` (imaged_draw, exponent)."""
     del keys
-    q = exponents()
+    weights, q = imaged_weights(), exponents()
     draw = eqx.filter_jit(resampled_variations)
-    curves = shape(draw(imaged_weights(), q, plan.config.draws, jr.key(0)))
-    return xarray.Dataset(
+    curves = shape(draw(weights, q, plan.config.draws, jr.key(0)))
+    raw = variations(weights, q)
+    return Dataset(
         {
             "imaged": (("imaged_draw", "exponent"), np.asarray(curves)),
-            "imaged_variation": (
-                ("population", "exponent"),
-                np.asarray(variations(imaged_weights(), q)),
-            ),
+            "imaged_variation": (("population", "exponent"), np.asarray(raw)),
         },
-        {"exponent": np.arange(1, 45) / 10, "population": list(POPULATIONS)},
+        EXPONENT | POPULATION,
     )
 
 
-def unrestrained(plan: Plan) -> Plan:
-    """Negative control: no homeostasis, so no norm is held."""
-    config = dataclasses.replace(plan.config, homeostasis=0.0)
-    return plan._replace(config=config, seeds=1)
+@claim("Fig. 6; specification: 2/z rounded", low=0.0, high=0.1)
+def held_norm(data: Dataset) -> float:
+    """The norm per living synapse varies least at q = 2/z (largest error, steps .1)."""
+    curves = data.variation.sel(population="per synapse")
+    held = curves.idxmin("exponent", skipna=False)
+    held = over_seeds(held.where(curves.notnull().all("exponent")))
+    return float(abs(held - 2 / data.order).max(skipna=False))
 
 
-def explained_share(data: xarray.Dataset) -> xarray.DataArray:
+@claim("Fig. 6 (panel)", low=0.0, control=None)
+def falls_with_factors(data: Dataset) -> float:
+    """Synapses drawn anew each time: further factors lower that q (least drop)."""
+    q = data.resampled_least.mean(["draw", "seed"], skipna=False)
+    return float(-q.diff("order").max(skipna=False))
+
+
+def explained_share(data: Dataset) -> DataArray:
     """Share of the variance of imaged curves that the simulated mean explains."""
     curves = data.resampled.transpose(..., "exponent")
     share = explained(jnp.asarray(curves.values), jnp.asarray(data.imaged.values))
-    return xarray.DataArray(np.asarray(share), dims=curves.dims[:-1]).assign_coords(
-        order=data.order
-    )
+    return curves.isel(exponent=0, drop=True).copy(data=np.asarray(share))
 
 
-def norm_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """The norm of exponent 2/z is the one that homeostasis holds."""
+def known_share(data: Dataset) -> DataArray:
+    """Mean of `explained_share`; of all orders NaN where one of them is."""
+    share = over_seeds(explained_share(data))
+    return share.where(share.notnull().all())
 
-    def off(data: xarray.Dataset) -> float:
-        curves = data.variation.sel(population="per synapse")
-        held = data.exponent[curves.argmin("exponent", skipna=False)]
-        held = held.where(curves.notnull().all("exponent"))
-        held = held.mean("seed", skipna=False)
-        return float(abs(held - 2 / data.order).max(skipna=False))
 
-    resampled = data.resampled_least.mean(["draw", "seed"], skipna=False)
-    share = explained_share(data).mean("seed", skipna=False)
-    known = bool(share.notnull().all())
-    at = lambda index: float(data.order[int(index)]) if known else math.nan
-    return [
-        Claim(
-            "the norm per living synapse varies least at q = 2/z (largest error, q in "
-            "steps of .1); control: no homeostasis",
-            "Fig. 6; specification: 2/z rounded",
-            off(data),
-            0.0,
-            0.1,
-            control=off(control),
-        ),
-        Claim(
-            "synapses drawn anew at every sample: every further factor lowers that q "
-            "(least drop)",
-            "Fig. 6 (panel)",
-            float(-resampled.diff("order").max(skipna=False)),
-            0.0,
-            math.inf,
-        ),
-        Claim(
-            "the number of factors whose curve explains the imaged ones best",
-            "Fig. 6 (panel); specification: 2 or 3",
-            at(share.argmax("order", skipna=False)),
-            2.0,
-            3.0,
-            control=at(share.argmin("order", skipna=False)),
-        ),
-        Claim(
-            "one factor explains less than nothing of the imaged curves (share of "
-            "variance); control: the best number",
-            "Fig. 6 (panel: -.93)",
-            float(share.sel(order=1.0)),
-            -math.inf,
-            0.0,
-            control=float(share.max(skipna=False)),
-        ),
-    ]
+@claim(
+    "Fig. 6 (panel); specification: 2 or 3",
+    low=2.0,
+    high=3.0,
+    control=lambda x, _: known_share(x).idxmin("order"),  # the worst
+)
+def explains_imaging_best(data: Dataset) -> float:
+    """The number of factors whose curve explains the imaged ones best."""
+    return float(known_share(data).idxmax("order"))
+
+
+@claim(
+    "Fig. 6 (panel: -.93)",
+    high=0.0,
+    control=lambda x, _: known_share(x).max(),  # the best number of factors
+)
+def not_one_factor(data: Dataset) -> float:
+    """One factor explains less than no variance of the imaged curves (share)."""
+    return float(over_seeds(explained_share(data)).sel(order=1.0))
+
+
+def draw_norms(data: Dataset) -> Figure:
+    """Figure 6: variation of norms over their exponent; what imaging says."""
+    figure, axes = panels(1, 3, 3.5, 2.9)
+    raw, resampled, share = axes[0]
+    for order, color in zip(data.order.values, SHADES, strict=False):
+        here = data.sel(order=order).mean("seed")
+        curve = here.variation.sel(population="per synapse")
+        raw.semilogy(data.exponent, curve, color=color, label=f"z = {order:g}")
+        raw.plot(2 / order, float(curve.min()), "v", ms=5, color=color)
+        resampled.plot(data.exponent, here.resampled, color=color)
+    imaged = data.imaged.mean("imaged_draw")
+    resampled.plot(data.exponent, imaged, color="black", lw=2, label="imaged")
+    raw.set(xlabel="exponent q", ylabel="variation of the norm over time")
+    raw.set_title("Norm per living synapse")
+    raw.legend(frameon=False, fontsize="x-small", title="triangles: 2/z")
+    raw.get_legend().get_title().set_fontsize("x-small")
+    resampled.set(xlabel="exponent q", ylabel="variation (least 0, most 1)")
+    resampled.set_title("Synapses drawn anew")
+    resampled.legend(frameon=False, fontsize="x-small")
+    values = explained_share(data)
+    mean, error = values.mean("seed"), values.std("seed")
+    share.errorbar(data.order, mean, error, fmt="o-", ms=4, color=SHADES[0])
+    share.axhline(0.0, color=THEORY, lw=1, ls="--")
+    share.set(xlabel="number of factors z", ylabel="explained share of imaged curves")
+    return figure
 
 
 FIG6_NORMS = Experiment(
     name="fig6_norms",
     source="Fig. 6",
-    shows=(
-        "homeostasis of z factors holds the norm of exponent 2/z; imaging fits 2 or 3"
-    ),
+    shows="homeostasis of z factors holds the norm of exponent 2/z; imaging: 2 or 3",
     config=Config,
     run=normed,
-    claims=norm_claims,
+    claims=(held_norm, falls_with_factors, explains_imaging_best, not_one_factor),
     figure=draw_norms,
-    control=unrestrained,
-    dims={
-        "variation": ("population", "exponent"),
-        "resampled": ("exponent",),
-        "resampled_least": ("draw",),
+    control=changed(homeostasis=0.0, seeds=1),  # so no norm is held
+    axes={
+        "variation": POPULATION | EXPONENT,
+        "resampled": EXPONENT,
+        "resampled_least": {"draw": None},
     },
     predict=imaged_norms,
 )

@@ -1,29 +1,27 @@
 """Figure 5: how changes of imaged synapses grow with the weight."""
 
-import dataclasses
-from typing import Any
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-import xarray
 from jaxtyping import Array, Key
 from matplotlib.figure import Figure
+from xarray import DataArray, Dataset
 
 from .... import AbstractConfig
 from ...._arguments import counted
 from ....data import kaufman_2012
-from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
-from ..fluctuations import (
-    in_random_order,
-    increments,
-    scaling,
-    SIGNS,
-    slopes,
-    Weights,
+from ....experiment import (
+    changed,
+    claim,
+    Experiment,
+    over_seeds,
+    panels,
+    SHADES,
+    THEORY,
 )
+from ..fluctuations import in_random_order, increments, scaling, SIGNS, slopes, Weights
 
 
 LAGS = (1, 2, 4, 8, 16)
@@ -71,121 +69,96 @@ def imaged(config: Imaging, key: Key[Array, ""]) -> dict[str, Array]:
     }
 
 
-def label_lags(plan: Plan, keys: Any) -> xarray.Dataset:
-    """Coordinates: `lag` in hours."""
-    del plan, keys
-    lags = 0.5 * np.array(LAGS)
-    return xarray.Dataset(coords={"sign": list(SIGNS), "lag": lags})
+PUBLISHED = {"growing": 0.57, "shrinking": 0.72}  # exponents
 
 
-def shuffled(plan: Plan) -> Plan:
-    """Negative control: the samples of every synapse in a random order."""
-    return plan._replace(config=dataclasses.replace(plan.config, shuffled=True))
+def first(data: Dataset) -> DataArray:
+    """Exponents of changes between images half an hour apart."""
+    return over_seeds(data.slope.sel(lag=0.5))
 
 
-def imaging_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """Changes of imaged synapses grow with the weight, less than in proportion."""
-
-    def first(data: xarray.Dataset) -> xarray.DataArray:
-        return data.slope.isel(lag=0).mean("seed", skipna=False)
-
-    slope, free = first(data), first(control)
-    spread = lambda x: x.std("draw", skipna=False).mean("seed", skipna=False)
-    error = spread(data.resampled)
-    published = {"growing": 0.57, "shrinking": 0.72}
-    claims = [
-        Claim(
-            f"{sign} synapses, half an hour apart: exponent of changes; control: "
-            "samples in random order",
-            "Fig. 5 (panel)",
-            float(slope.sel(sign=sign)),
-            value - 0.01,
-            value + 0.01,
-            float(error.sel(sign=sign)),
-            float(free.sel(sign=sign)),
-        )
-        for sign, value in published.items()
-    ]
-    gap = lambda slope: float(slope.sel(sign="shrinking") - slope.sel(sign="growing"))
-    mean = float(slope.mean(skipna=False))
-    of_mean = float(spread(data.resampled.mean("sign", skipna=False)))
-    return [
-        *claims,
-        Claim(
-            "shrinking minus growing synapses: the exponents differ by no more than in "
-            "the process itself; control: samples in random order",
-            "Fig. 5 (panel: -.08 and .08 at z = 1)",
-            gap(slope),
-            -0.16,
-            0.16,
-            control=gap(free),
-        ),
-        Claim(
-            "not the square root: the mean exponent is that of three factors, 2/3 "
-            "(distance); control: that of two, 1/2",
-            "Fig. 5; specification: within .07",
-            abs(mean - 2 / 3),
-            0.0,
-            0.07,
-            of_mean,
-            abs(mean - 1 / 2),
-        ),
-    ]
+def spread(resampled: DataArray) -> DataArray:
+    """Standard deviation over a bootstrap."""
+    return over_seeds(resampled.std("draw", skipna=False))
 
 
-SIDES = {"growing": ("o", "-"), "shrinking": ("s", ":")}
+@claim(
+    "Fig. 5 (panel)",
+    low=lambda data, control, sign: PUBLISHED[sign] - 0.01,
+    high=lambda data, control, sign: PUBLISHED[sign] + 0.01,
+    each="sign",
+)
+def exponent(data: Dataset, sign: str) -> tuple[float, float]:
+    """Half an hour apart, {sign} synapses: exponent of changes."""
+    value, error = first(data), spread(data.resampled)
+    return float(value.sel(sign=sign)), float(error.sel(sign=sign))
 
 
-def draw_imaging(data: xarray.Dataset) -> Figure:
+@claim("Fig. 5 (panel: -.08 and .08 at z = 1)", low=-0.16, high=0.16)
+def signs_are_alike(data: Dataset) -> float:
+    """Shrinking minus growing synapses: the exponents differ by no more than in the
+    process itself.
+    """
+    slope = first(data)
+    return float(slope.sel(sign="shrinking") - slope.sel(sign="growing"))
+
+
+@claim(
+    "Fig. 5; specification: within .07",
+    low=0.0,
+    high=0.07,
+    control=lambda data, control: abs(float(first(data).mean(skipna=False)) - 1 / 2),
+)
+def three_factors(data: Dataset) -> tuple[float, float]:
+    """Not the square root: the mean exponent is that of three factors, 2/3 (distance);
+    control: that of two, 1/2.
+    """
+    error = spread(data.resampled.mean("sign", skipna=False))
+    return abs(float(first(data).mean(skipna=False)) - 2 / 3), float(error)
+
+
+def draw_imaging(data: Dataset) -> Figure:
     """Figure 5: changes of imaged synapses, and their exponents over the lag."""
     figure, axes = panels(1, 2, 3.9, 2.9)
     changes, slope = axes[0]
-    here = data.isel(seed=0)
-    for sign, color in zip(SIDES, SHADES, strict=False):
-        marker = SIDES[sign][0]
-        part = here.sel(sign=sign)
-        exponent = float(part.slope.isel(lag=0))
-        name = f"{sign}, exponent {exponent:.2f}"
-        changes.loglog(part.weight, part["size"], marker, ms=4, color=color, label=name)
-        slope.semilogx(
-            part.lag, part.slope, marker + "-", ms=4, color=color, label=sign
-        )
+    here, lags = data.isel(seed=0), data.lag.values
+    for sign, marker, color in zip(data.sign.values, ("o", "s"), SHADES, strict=False):
+        part, look = here.sel(sign=sign), {"ms": 4, "color": color}
+        name = f"{sign}, exponent {float(part.slope[0]):.2f}"
+        changes.loglog(part.weight, part["size"], marker, label=name, **look)
+        slope.semilogx(lags, part.slope, marker + "-", label=sign, **look)
         error = float(part.resampled.std("draw"))
-        slope.errorbar(part.lag[:1], part.slope[:1], error, color=color, capsize=3)
+        slope.errorbar(lags[:1], part.slope[:1], error, color=color, capsize=3)
     for order in (2, 3):
-        slope.axhline(1 - 1 / order, ls="--", lw=1, color=THEORY)
-        height = 1 - 1 / order + 0.01
-        slope.text(
-            float(data.lag[-1]), height, f"z = {order}", ha="right", color=THEORY
-        )
+        height, look = 1 - 1 / order, {"color": THEORY}
+        slope.axhline(height, ls="--", lw=1, **look)
+        slope.text(lags[-1], height + 0.01, f"z = {order}", ha="right", **look)
     changes.set_xticks([0.3, 0.5, 1, 2], ["0.3", "0.5", "1", "2"])
     changes.set_yticks([0.01, 0.02, 0.04], ["0.01", "0.02", "0.04"])
-    changes.minorticks_off()
     changes.set(xlabel="fluorescence (mean 1)", ylabel="mean change in 0.5 h")
     changes.set_title("1087 imaged synapses")
-    changes.legend(frameon=False, fontsize="x-small")
-    ticks = data.lag.values
-    slope.set_xticks(ticks, [f"{x:g}" for x in ticks])
-    slope.minorticks_off()
+    slope.set_xticks(lags, [f"{x:g}" for x in lags])
     slope.set(xlabel="time between images (h)", ylabel="exponent of changes")
-    slope.legend(frameon=False, fontsize="x-small")
+    for panel in axes[0]:
+        panel.minorticks_off()
+        panel.legend(frameon=False, fontsize="x-small")
     return figure
 
 
+SIGN, POINT = {"sign": SIGNS}, {"point": None}
 FIG5_IMAGING = Experiment(
     name="fig5_imaging",
     source="Fig. 5",
     shows="changes of imaged synapses grow with the weight, less than in proportion",
     config=Imaging,
     run=imaged,
-    claims=imaging_claims,
+    claims=(exponent, signs_are_alike, three_factors),
     figure=draw_imaging,
-    control=shuffled,
-    dims={
-        "slope": ("lag", "sign"),
-        "resampled": ("draw", "sign"),
-        "weight": ("sign", "point"),
-        "size": ("sign", "point"),
+    control=changed(shuffled=True),  # the samples of every synapse in a random order
+    axes={
+        "slope": {"lag": 0.5 * np.array(LAGS)} | SIGN,  # in hours
+        "resampled": {"draw": None} | SIGN,
+        "weight": SIGN | POINT,
+        "size": SIGN | POINT,
     },
-    predict=label_lags,
 )

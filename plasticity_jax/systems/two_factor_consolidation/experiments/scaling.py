@@ -1,20 +1,28 @@
 """Figure 4: homeostasis of factors scales the weights of a neuron by one number."""
 
 import dataclasses
-import math
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-import xarray
 from jaxtyping import Array, Bool, Float, Key
 from matplotlib.figure import Figure
+from xarray import Dataset
 
 from .... import Scalar, simulate, State
 from ....circuits import Memories
-from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
+from ....experiment import (
+    changed,
+    claim,
+    Experiment,
+    over_seeds,
+    panels,
+    Plan,
+    SHADES,
+    THEORY,
+)
 from ....measure import degenerate
 from ....numerics import power
 from ....synapses import Factored, HomeostaticScaling, Product
@@ -154,143 +162,123 @@ def rescaled(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     return {**jax.tree.map(lambda *x: jnp.stack(x), *seen), "replay_slope": replay}
 
 
-def predict(plan: Plan, keys: Any) -> xarray.Dataset:
-    r"""The slope $(L'/L)^{z/2}$, exact, and the coordinates."""
+def predict(plan: Plan, keys: Any) -> Dataset:
+    r"""The slope $(L'/L)^{z/2}$, exact."""
     del plan, keys
-    orders, ratios = np.array(ORDERS), np.array(RATIOS)
-    return xarray.Dataset(
-        {"predicted": (("order", "ratio"), ratios[None] ** (orders[:, None] / 2))},
-        {"order": orders, "ratio": ratios, "moment": ["before", "after"]},
-    )
+    axes = {"order": np.array(ORDERS), "ratio": np.array(RATIOS)}
+    slopes = axes["ratio"] ** (axes["order"][:, None] / 2)
+    return Dataset({"predicted": (tuple(axes), slopes)}, axes)
 
 
-def unscaled(plan: Plan) -> Plan:
-    """Negative control: a short sleep without homeostasis, before weights explode."""
-    cycles = min(plan.config.cycles, 100)
-    return plan._replace(
-        config=dataclasses.replace(plan.config, scaling="none", cycles=cycles)
-    )
+# --- weights scale by one number (control: they are shifted), their norm is held ------
 
 
-def scaling_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """All weights of a neuron scale by one number, and their norm is held."""
-    mean = data.mean("seed", skipna=False)
-    largest = lambda values: float(abs(values).max(skipna=False))
-    law = mean.predicted.sel(order=REPLAYED)
-    spread = lambda data: float(data.variation.sel(moment="after").max(skipna=False))
-    return [
-        Claim(
-            "ranked weights before and after a new target L': slope (L'/L)^(z/2) "
-            "(largest relative error, all z); control: all weights shifted",
-            "Fig. 4; theory, to rounding",
-            largest(mean.slope / mean.predicted - 1),
-            0.0,
-            1e-3,
-            control=largest(mean.shift_slope / mean.predicted - 1),
-        ),
-        Claim(
-            "that line goes through the origin (largest intercept, mean weights); "
-            "control: all weights shifted",
-            "Fig. 4; theory, to rounding",
-            largest(mean.intercept),
-            0.0,
-            1e-3,
-            control=largest(mean.shift_intercept),
-        ),
-        Claim(
-            "z = 2, replay goes on under the new target: the same slope (largest "
-            "relative error); control: all weights shifted",
-            "Fig. 4; theory: the optimum has no scale; within 5 %",
-            largest(mean.replay_slope / law - 1),
-            0.0,
-            0.05,
-            control=largest(mean.shift_slope.sel(order=REPLAYED) / law - 1),
-        ),
-        Claim(
-            "after sleep all neurons have the same norm of exponent 2/z (largest "
-            "variation of sum w^(2/z)); control: no homeostasis",
-            "specification: below .001",
-            spread(data),
-            0.0,
-            1e-3,
-            control=spread(control),
-        ),
-        Claim(
-            "z = 2: sleep makes that norm alike (variation before over after)",
-            "specification: larger before",
-            float(
-                mean.variation.sel(order=2, moment="before")
-                / mean.variation.sel(order=2, moment="after")
-            ),
-            1.0,
-            math.inf,
-        ),
-    ]
+def off(data: Dataset, name: str) -> float:
+    """Largest error of a slope of ranked weights, relative, or of an intercept."""
+    mean = over_seeds(data[name])
+    error = mean if "intercept" in name else mean / data.predicted - 1
+    return float(abs(error).max(skipna=False))
 
 
-def draw_scaling(data: xarray.Dataset) -> Figure:
+@claim(
+    "Fig. 4; theory, to rounding",
+    low=0.0,
+    high=1e-3,
+    control=lambda data, control, name: off(data, f"shift_{name}"),
+    each={"name": ("slope", "intercept")},
+)
+def scaled_by_one_number(data: Dataset, name: str) -> float:
+    """Ranked weights before and after a new target L' lie on a line of slope
+    (L'/L)^(z/2) through the origin: {name} (largest error, all z; relative, or in mean
+    weights).
+    """
+    return off(data, name)
+
+
+@claim(
+    "Fig. 4; theory: the optimum has no scale; within 5 %",
+    low=0.0,
+    high=0.05,
+    control=lambda data, control: off(data.sel(order=REPLAYED), "shift_slope"),
+)
+def replay_keeps_the_slope(data: Dataset) -> float:
+    """z = 2, replay goes on at the new target: same slope (largest relative error)."""
+    return off(data.sel(order=REPLAYED), "replay_slope")
+
+
+@claim("specification: below .001", low=0.0, high=1e-3)
+def norms_are_alike(data: Dataset) -> float:
+    """After sleep all neurons have the same norm of exponent 2/z (largest variation of
+    sum w^(2/z)).
+    """
+    return float(over_seeds(data.variation).sel(moment="after").max(skipna=False))
+
+
+@claim("specification: larger before", low=1.0, control=None)
+def sleep_makes_them_alike(data: Dataset) -> float:
+    """z = 2: sleep makes that norm alike (variation before over after)."""
+    variation = over_seeds(data.variation).sel(order=2)
+    return float(variation.sel(moment="before") / variation.sel(moment="after"))
+
+
+def draw_scaling(data: Dataset) -> Figure:
     """Figure 4: ranked weights before and after a new target, and their slopes."""
     figure, axes = panels(1, 3, 3.5, 2.9)
     ranks, slope, norm = axes[0]
-    here = data.isel(seed=0).sel(order=2)
+    here, ratios, mean = data.isel(seed=0).sel(order=2), data.ratio, data.mean("seed")
     unit = float(here["first"].where(here["first"] > 0).mean())
-    for ratio, color in zip(data.ratio.values, SHADES, strict=False):
-        style = {"ms": 3, "color": color, "label": f"L'/L = {ratio:g}"}
-        ranks.plot(
-            here["first"] / unit, here.then.sel(ratio=ratio) / unit, "o", **style
-        )
-        ends = np.array([0.0, float(here["first"].max()) / unit])
-        ranks.plot(
-            ends, float(here.predicted.sel(ratio=ratio)) * ends, color=color, lw=1
-        )
+    first = here["first"] / unit
+    ends = np.array([0.0, float(here["first"].max()) / unit])
+    for ratio, color in zip(ratios.values, SHADES, strict=False):
+        at, label = here.sel(ratio=ratio), f"L'/L = {ratio:g}"
+        ranks.plot(first, at.then / unit, "o", ms=3, color=color, label=label)
+        ranks.plot(ends, float(at.predicted) * ends, color=color, lw=1)
     ranks.set(xlabel="weight before (mean)", ylabel="weight after (mean)")
     ranks.set_title("One neuron, z = 2, by rank")
-    ranks.legend(frameon=False, fontsize="x-small")
     for order, color in zip(data.order.values, SHADES, strict=False):
-        mean = data.sel(order=order).mean("seed")
-        slope.loglog(
-            data.ratio, mean.slope, "o", ms=4, color=color, label=f"z = {order}"
-        )
-        slope.plot(data.ratio, mean.predicted, color=color, lw=1)
-        spread = mean.variation.sel(moment=["before", "after"])
-        norm.semilogy([0, 1], spread, "o-", ms=4, color=color, label=f"z = {order}")
-    again = data.replay_slope.mean("seed")
-    slope.plot(
-        data.ratio, again, "x", ms=7, color="black", label="z = 2, replay goes on"
-    )
+        of, look = mean.sel(order=order), {"color": color, "label": f"z = {order}"}
+        slope.loglog(ratios, of.slope, "o", ms=4, **look)
+        slope.plot(ratios, of.predicted, color=color, lw=1)
+        norm.semilogy([0, 1], of.variation, "o-", ms=4, **look)
+    look = {"ms": 7, "color": "black", "label": "z = 2, replay goes on"}
+    slope.plot(ratios, mean.replay_slope, "x", **look)
     moved = data.shift_slope.mean(["seed", "order"])
-    slope.plot(data.ratio, moved, ":", color=THEORY, label="if all were shifted")
-    ratios = data.ratio.values
-    slope.set_xticks(ratios, [f"{x:g}" for x in ratios])
+    slope.plot(ratios, moved, ":", color=THEORY, label="if all were shifted")
+    slope.set_xticks(ratios.values, [f"{x:g}" for x in ratios.values])
     slope.set_yticks([0.125, 0.5, 1, 2, 8], ["0.125", "0.5", "1", "2", "8"])
     slope.minorticks_off()
     slope.set(xlabel="new over old target L'/L", ylabel="slope of ranked weights")
     slope.set_title("Lines: (L'/L)^(z/2)")
-    slope.legend(frameon=False, fontsize="x-small")
-    norm.set_xticks([0, 1], ["before sleep", "after sleep"])
+    norm.set_xticks([0, 1], [f"{moment} sleep" for moment in data.moment.values])
     norm.set(ylabel="variation of sum w^(2/z)", xlim=(-0.3, 1.3), title="Over neurons")
-    norm.legend(frameon=False, fontsize="x-small")
+    for panel in axes[0]:
+        panel.legend(frameon=False, fontsize="x-small")
     return figure
 
 
+ORDER, RATIO, INPUT = {"order": ORDERS}, {"ratio": RATIOS}, {"input": None}
+SLOPES = ("slope", "intercept", "shift_slope", "shift_intercept")
 FIG4_SCALING = Experiment(
     name="fig4_scaling",
     source="Fig. 4",
     shows="homeostasis of factors scales all weights of a neuron by one number",
     config=Config,
     run=rescaled,
-    claims=scaling_claims,
+    claims=(
+        scaled_by_one_number,
+        replay_keeps_the_slope,
+        norms_are_alike,
+        sleep_makes_them_alike,
+    ),
     figure=draw_scaling,
-    control=unscaled,
-    dims={
-        "slope": ("order", "ratio"),
-        "intercept": ("order", "ratio"),
-        "shift_slope": ("order", "ratio"),
-        "shift_intercept": ("order", "ratio"),
-        "replay_slope": ("ratio",),
-        "variation": ("order", "moment"),
-        "first": ("order", "input"),
-        "then": ("order", "ratio", "input"),
+    # no homeostasis, for a short sleep: weights explode in a longer one
+    control=changed(scaling="none", cycles=lambda config: min(config.cycles, 100)),
+    axes={
+        **dict.fromkeys(SLOPES, ORDER | RATIO),
+        "replay_slope": RATIO,
+        "variation": ORDER | {"moment": ("before", "after")},
+        "first": ORDER | INPUT,
+        "then": ORDER | RATIO | INPUT,
     },
     predict=predict,
 )

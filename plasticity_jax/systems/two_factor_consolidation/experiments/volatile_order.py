@@ -1,6 +1,5 @@
 """Beyond the paper: how many factors, any real number, fit imaged synapses."""
 
-import dataclasses
 import math
 from typing import Any
 
@@ -9,12 +8,20 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-import xarray
 from jaxtyping import Array, Key
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from xarray import Dataset
 
-from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
+from ....experiment import (
+    claim,
+    Experiment,
+    panels,
+    Plan,
+    SHADES,
+    standard_error,
+    THEORY,
+)
 from ..fluctuations import (
     exponents,
     Fit,
@@ -26,13 +33,14 @@ from ..fluctuations import (
     slopes,
     Weights,
 )
-from .fluctuating import Config, recorded
-from .imaging import imaged_weights, SIDES
+from .fluctuating import Config, coupled, recorded
+from .imaging import imaged_weights
 
 
 THINNED = 3  # samples of 10 min to one image every half hour
 RESAMPLES = 40  # of the imaged synapses
 ARRANGEMENTS = ("recorded", "shuffled")
+SLOPE = {"arrangement": list(ARRANGEMENTS), "sign": list(SIGNS)}
 
 
 def seen(weights: Weights, draws: int, key: Key[Array, ""]) -> dict[str, Array]:
@@ -72,16 +80,16 @@ def _resampled(weights: Weights, draws: int, key: Key[Array, ""]) -> dict[str, A
     )
 
 
-def imaged_statistics(plan: Plan, keys: Any) -> xarray.Dataset:
+def imaged_statistics(plan: Plan, keys: Any) -> Dataset:
     """The same of imaged synapses; first of all of them, then of a bootstrap."""
     del keys
     got = _resampled(imaged_weights(), plan.config.draws, jr.key(0))
-    return xarray.Dataset(
+    return Dataset(
         {
-            "imaged_slope": (("draw", "arrangement", "sign"), np.asarray(got["slope"])),
+            "imaged_slope": (("draw", *SLOPE), np.asarray(got["slope"])),
             "imaged_least": ("draw", np.asarray(got["least"])),
         },
-        {"arrangement": list(ARRANGEMENTS), "sign": list(SIGNS)},
+        SLOPE,
     )
 
 
@@ -95,61 +103,54 @@ def _covariance(values: np.ndarray) -> np.ndarray:
     return away.T @ away / max(orders * (seeds - 1), 1)
 
 
-def _fitted(
-    observed: np.ndarray, covariance: np.ndarray, orders: np.ndarray, law: np.ndarray
-) -> Fit:
-    """`fit_order`, compiled once."""
+@eqx.filter_jit
+def _fitted(observed: Any, covariance: Any, orders: Any, law: Any) -> Fit:
+    """`fit_order` in the precision of the run, compiled once."""
     real = lambda x: jnp.asarray(x, jnp.result_type(float))
-    return _fit(real(observed), real(covariance), real(orders), real(law))
+    return fit_order(real(observed), real(covariance), real(orders), real(law))
 
 
-_fit = eqx.filter_jit(fit_order)
+def _changes(data: Dataset, arrangement: str = "recorded") -> np.ndarray:
+    """Exponents (order, seed, sign) of simulated changes."""
+    slope = data.slope.sel(arrangement=arrangement)
+    return slope.transpose("order", "seed", "sign").values
 
 
-def recovered(data: xarray.Dataset, arrangement: str) -> xarray.Dataset:
+def recovered(data: Dataset, arrangement: str) -> Dataset:
     """The order found in every simulated recording, from those of all other seeds.
 
     `mean` and `misfit` over order and seed, from the slopes of the `recorded` samples
     or of `shuffled` ones.
     """
-    law = _values(data.slope.sel(arrangement="recorded"))
-    runs = _values(data.slope.sel(arrangement=arrangement))
+    law, runs = _changes(data), _changes(data, arrangement)
     seeds, orders = law.shape[1], data.order.values
     covariance = _covariance(law) * seeds / max(seeds - 1, 1)
-    fits = [
-        [
-            _fitted(
-                runs[i, j], covariance, orders, np.delete(law, j, axis=1).mean(axis=1)
-            )
-            for j in range(seeds)
-        ]
-        for i in range(len(orders))
-    ]
-    pick = lambda name: np.array(
-        [[float(getattr(f, name)) for f in row] for row in fits]
-    )
+    found = np.zeros((2, len(orders), seeds))
+    for i, j in np.ndindex(len(orders), seeds):
+        others = np.delete(law, j, axis=1).mean(axis=1)
+        fit = _fitted(runs[i, j], covariance, orders, others)
+        found[:, i, j] = fit.mean, fit.misfit
     dims = ("order", "seed")
-    return xarray.Dataset(
-        {name: (dims, pick(name)) for name in ("mean", "misfit")}, {"order": orders}
-    )
+    both = {"mean": (dims, found[0]), "misfit": (dims, found[1])}
+    return Dataset(both, {"order": orders})
 
 
-def imaged_fits(data: xarray.Dataset) -> dict[str, Fit]:
-    """The order that imaged synapses have: from `increments`, and from `norms`."""
-    slope = data.imaged_slope.sel(arrangement="recorded")
-    law = _values(data.slope.sel(arrangement="recorded"))
-    norms = _values(data.least.expand_dims(statistic=1))
-    return {
-        "increments": _imaged_fit(data, slope.values, law),
-        "norms": _imaged_fit(data, data.imaged_least.values[:, None], norms),
-    }
+def imaged_fits(data: Dataset) -> dict[str, Fit]:
+    """The order that imaged synapses have: from `increments`, and from `norms`.
 
-
-def _imaged_fit(data: xarray.Dataset, draws: np.ndarray, runs: np.ndarray) -> Fit:
-    """From the first of `draws` (draw, statistic), the others its bootstrap."""
-    noise = np.cov(draws[1:].T, ddof=1).reshape(draws.shape[1], -1)
-    covariance = noise + _covariance(runs) / runs.shape[1]
-    return _fitted(draws[0], covariance, data.order.values, runs.mean(axis=1))
+    The first draw of imaged synapses is observed, the others are its bootstrap.
+    """
+    slope = data.imaged_slope.sel(arrangement="recorded").values
+    norms = data.least.transpose("order", "seed").values[..., None]
+    fits = {}
+    for name, draws, runs in (
+        ("increments", slope, _changes(data)),
+        ("norms", data.imaged_least.values[:, None], norms),
+    ):
+        noise = np.cov(draws[1:].T, ddof=1).reshape(draws.shape[1], -1)
+        covariance = noise + _covariance(runs) / runs.shape[1]
+        fits[name] = _fitted(draws[0], covariance, data.order.values, runs.mean(axis=1))
+    return fits
 
 
 def widened(fit: Fit, freedom: int) -> float:
@@ -157,135 +158,112 @@ def widened(fit: Fit, freedom: int) -> float:
     return float(fit.deviation) * math.sqrt(max(float(fit.misfit) / freedom, 1.0))
 
 
-def _values(values: xarray.DataArray) -> np.ndarray:
-    return values.transpose("order", "seed", ...).values
+# --- claims: changes and norms, apart, tell how many factors imaged synapses have -----
+
+RIGHT = "beyond the paper: the nearest whole number is right"
+NEAREST = "Fig. 6: the nearest whole number is 2 or 3"
 
 
-# --- claims ---------------------------------------------------------------------------
+def missed(data: Dataset, arrangement: str) -> float:
+    """Root mean square error of the number of factors found."""
+    found = recovered(data, arrangement)["mean"]
+    return float(np.sqrt(((found - found.order) ** 2).mean(skipna=False)))
 
 
-def coupled(plan: Plan) -> Plan:
-    """Negative control: z = 2, half of the noise multiplied by the slow factor."""
-    config = dataclasses.replace(plan.config, coupling=0.5, coupled=True)
-    return Plan(config, {"order": np.array([2.0])}, 1)
+@claim(RIGHT, low=0.0, high=0.5, control=lambda x, _: missed(x, "shuffled"))
+def order_in_changes(data: Dataset) -> float:
+    """Simulated images: r.m.s. error of the number of factors found in changes."""
+    return missed(data, "recorded")
 
 
-def order_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """Changes and norms, apart, tell how many factors imaged synapses have."""
-    fits = imaged_fits(data)
-    found = {name: recovered(data, name) for name in ARRANGEMENTS}
-    wrong = {
-        name: float(np.sqrt(((x["mean"] - x.order) ** 2).mean(skipna=False)))
-        for name, x in found.items()
-    }
-    law = _values(data.slope.sel(arrangement="recorded"))
-    noise = _covariance(law)
-    other = control.slope.sel(arrangement="recorded").isel(order=0, seed=0).values
-    mistaken = _fitted(other, noise, data.order.values, law.mean(axis=1))
-    two = found["recorded"]["mean"].sel(order=2.0)
-    by_changes, by_norms = fits["increments"], fits["norms"]
-    apart = abs(float(by_changes.mean - by_norms.mean))
-    error = widened(by_changes, freedom=1)
-    within = math.hypot(error, float(by_norms.deviation))
-    return [
-        Claim(
-            "simulated images: root mean square error of the number of factors found "
-            "in their changes; control: images in random order",
-            "beyond the paper: the nearest whole number is right",
-            wrong["recorded"],
-            0.0,
-            0.5,
-            control=wrong["shuffled"],
-        ),
-        Claim(
-            "simulated images, z = 2: number of factors found; control: noise that "
-            "passes through the slow factor, k = 0.5",
-            "beyond the paper: the nearest whole number is right",
-            float(two.mean(skipna=False)),
-            1.5,
-            2.5,
-            float(two.std(ddof=1)) / math.sqrt(max(data.sizes["seed"], 1)),
-            float(mistaken.mean),
-        ),
-        Claim(
-            "imaged synapses: number of factors in their changes (error widened by the "
-            "misfit)",
-            "Fig. 6: the nearest whole number is 2 or 3",
-            float(by_changes.mean),
-            1.5,
-            3.5,
-            error,
-        ),
-        Claim(
-            "imaged synapses: number of factors in their norms",
-            "Fig. 6: the nearest whole number is 2 or 3",
-            float(by_norms.mean),
-            1.5,
-            3.5,
-            float(by_norms.deviation),
-        ),
-        Claim(
-            "changes and norms of imaged synapses tell the same number of factors "
-            "(difference, standard errors)",
-            "beyond the paper",
-            apart / within,
-            0.0,
-            2.0,
-        ),
-        Claim(
-            "yet no number of factors makes changes that grow and shrink as unequally "
-            "(chi-squared of the best fit); control: simulated images, mean",
-            "beyond the paper: above the 99 % point of two degrees of freedom",
-            float(by_changes.misfit),
-            9.21,
-            math.inf,
-            control=float(found["recorded"]["misfit"].mean(skipna=False)),
-        ),
-    ]
+def mistaken(data: Dataset, control: Dataset) -> float:
+    """The number found where half of the noise passes through the slow factor."""
+    law, orders = _changes(data), data.order.values
+    fit = _fitted(_changes(control)[0, 0], _covariance(law), orders, law.mean(axis=1))
+    return float(fit.mean)
 
 
-def draw_volatile_order(data: xarray.Dataset) -> Figure:
+@claim(RIGHT, low=1.5, high=2.5, control=mistaken)
+def two_factors(data: Dataset) -> tuple[float, float]:
+    """Simulated images, z = 2: number of factors found."""
+    found = recovered(data, "recorded")["mean"].sel(order=2.0)
+    return float(found.mean(skipna=False)), float(standard_error(found))
+
+
+@claim(NEAREST, low=1.5, high=3.5, control=None)
+def changes_of_imaged(data: Dataset) -> tuple[float, float]:
+    """Imaged synapses: number of factors in their changes (error widened by misfit)."""
+    fit = imaged_fits(data)["increments"]
+    return float(fit.mean), widened(fit, freedom=1)
+
+
+@claim(NEAREST, low=1.5, high=3.5, control=None)
+def norms_of_imaged(data: Dataset) -> tuple[float, float]:
+    """Imaged synapses: number of factors in their norms."""
+    fit = imaged_fits(data)["norms"]
+    return float(fit.mean), float(fit.deviation)
+
+
+@claim("beyond the paper", low=0.0, high=2.0, control=None)
+def they_agree(data: Dataset) -> float:
+    """Changes and norms of imaged synapses tell the same number of factors (difference,
+    standard errors).
+    """
+    changes, norms = imaged_fits(data).values()
+    within = math.hypot(widened(changes, freedom=1), float(norms.deviation))
+    return abs(float(changes.mean - norms.mean)) / within
+
+
+@claim(
+    "beyond the paper: above the 99 % point of two degrees of freedom",
+    low=9.21,
+    control=lambda x, _: recovered(x, "recorded").misfit.mean(skipna=False),
+)
+def signs_are_unequal(data: Dataset) -> float:
+    """Yet no number of factors makes changes that grow and shrink as unequally
+    (chi-squared of the best fit); control: simulated images, mean.
+    """
+    return float(imaged_fits(data)["increments"].misfit)
+
+
+def draw_volatile_order(data: Dataset) -> Figure:
     """Changes and norms against the number of factors, and what imaging tells."""
-    from ..experiments.volatile_order import imaged_fits, recovered, widened
-
     figure, axes = panels(1, 3, 3.6, 2.9)
     slope, least, found = axes[0]
-    for sign, color in zip(SIDES, SHADES, strict=False):
-        values = data.slope.sel(arrangement="recorded", sign=sign)
-        style = {"fmt": SIDES[sign][0], "ms": 4, "color": color, "label": sign}
-        slope.errorbar(data.order, values.mean("seed"), values.std("seed"), **style)
-        imaged = data.imaged_slope.sel(arrangement="recorded", sign=sign)
-        _band(slope, float(imaged[0]), float(imaged[1:].std()), color)
+    for sign, marker, color in zip(data.sign.values, ("o", "s"), SHADES, strict=False):
+        here, look = data.sel(arrangement="recorded", sign=sign), {"color": color}
+        mean, error = here.slope.mean("seed"), here.slope.std("seed")
+        slope.errorbar(data.order, mean, error, fmt=marker, ms=4, label=sign, **look)
+        _band(slope, here.imaged_slope[0], here.imaged_slope[1:].std(), **look)
     orders = np.linspace(1, float(data.order.max()), 100)
     slope.plot(orders, 1 - 1 / orders, "--", color=THEORY, lw=1, label="1 - 1/z")
     slope.set(ylabel="exponent of changes", title="Changes (bands: imaged)")
-    slope.legend(frameon=False, fontsize="x-small")
     mean, error = data.least.mean("seed"), data.least.std("seed")
     least.errorbar(data.order, mean, error, fmt="o", ms=4, color=SHADES[0])
-    imaged = data.imaged_least
-    _band(least, float(imaged[0]), float(imaged[1:].std()), SHADES[0])
+    _band(least, data.imaged_least[0], data.imaged_least[1:].std(), SHADES[0])
     least.set(ylabel="exponent of the steadiest norm", title="Norms (band: imaged)")
-    for name, color in {"recorded": SHADES[0], "shuffled": SHADES[5]}.items():
-        values = recovered(data, name)["mean"]
-        label = "in order" if name == "recorded" else "shuffled"
-        style = {"fmt": "o", "ms": 4, "color": color, "label": label}
-        found.errorbar(data.order, values.mean("seed"), values.std("seed"), **style)
+    names = {"recorded": "in order", "shuffled": "shuffled"}
+    for (name, label), color in zip(names.items(), SHADES[::5], strict=True):
+        values, look = recovered(data, name)["mean"], {"color": color, "label": label}
+        mean, error = values.mean("seed"), values.std("seed")
+        found.errorbar(data.order, mean, error, fmt="o", ms=4, **look)
     found.plot(orders, orders, "--", color=THEORY, lw=1)
     for (name, fit), color in zip(imaged_fits(data).items(), SHADES[1:], strict=False):
-        _band(found, float(fit.mean), widened(fit, 1), color, f"imaged, {name}")
+        _band(found, fit.mean, widened(fit, 1), color, f"imaged, {name}")
     found.set(ylabel="number of factors found", title="Fits to simulation and imaging")
-    found.legend(frameon=False, fontsize="x-small")
+    for panel in (slope, found):
+        panel.legend(frameon=False, fontsize="x-small")
     for panel in axes[0]:
-        panel.set(xlabel="number of factors z")
+        panel.set_xlabel("number of factors z")
     return figure
 
 
 def _band(
-    panel: Axes, centre: float, spread: float, color: str, label: str | None = None
+    panel: Axes, centre: Any, spread: Any, color: str, label: str | None = None
 ) -> None:
     """One standard deviation on either side."""
-    low, high = centre - spread, centre + spread
-    panel.axhspan(low, high, color=color, alpha=0.25, lw=0, label=label)
+    ends = float(centre) - float(spread), float(centre) + float(spread)
+    panel.axhspan(*ends, color=color, alpha=0.25, lw=0, label=label)
 
 
 VOLATILE_ORDER = Experiment(
@@ -294,9 +272,16 @@ VOLATILE_ORDER = Experiment(
     shows="how many factors, any real number from 1, fit imaged synapses",
     config=Config,
     run=simulated_images,
-    claims=order_claims,
+    claims=(
+        order_in_changes,
+        two_factors,
+        changes_of_imaged,
+        norms_of_imaged,
+        they_agree,
+        signs_are_unequal,
+    ),
     figure=draw_volatile_order,
     control=coupled,
-    dims={"slope": ("arrangement", "sign")},
+    axes={"slope": SLOPE},
     predict=imaged_statistics,
 )

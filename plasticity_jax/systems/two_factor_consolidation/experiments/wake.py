@@ -1,6 +1,5 @@
 """Figure 3, awake: patterns and sequences stored in one shot while they are new."""
 
-import dataclasses
 import math
 from typing import Any
 
@@ -8,13 +7,21 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-import xarray
 from jaxtyping import Array, Float, Key
 from matplotlib.figure import Figure
+from xarray import Dataset
 
 from .... import simulate, State
 from ....circuits import memories_of
-from ....experiment import Claim, Experiment, panels, Plan, SHADES
+from ....experiment import (
+    changed,
+    claim,
+    Experiment,
+    over_seeds,
+    panels,
+    SHADES,
+    standard_error,
+)
 from ....measure import density, recalled
 from ....signals import NoveltySignals
 from ..config import Config, memories, wake
@@ -72,98 +79,61 @@ def days(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     return jax.tree.map(lambda *x: jnp.stack(x), *each)
 
 
-def label(plan: Plan, keys: Any) -> xarray.Dataset:
-    """Coordinates; no theory."""
-    del keys
-    epochs = np.arange(1, plan.config.epochs + 1)
-    return xarray.Dataset(coords={"kind": list(KINDS), "epoch": epochs})
-
-
-def without_plasticity(plan: Plan) -> Plan:
-    """Negative control: no synapse learns, so two epochs, all alike, are enough."""
-    config = dataclasses.replace(plan.config, wake_rate=0.0, epochs=2)
-    return plan._replace(config=config)
-
-
-def claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """Novelty fades as patterns become familiar, and no synapse is lost awake."""
-
-    def end(data: xarray.Dataset, name: str) -> xarray.DataArray:
-        return data[name].mean("seed", skipna=False).isel(epoch=-1)
-
-    def left(data: xarray.Dataset) -> float:
-        novelty = data.novelty.mean("seed", skipna=False)
-        return float((novelty.isel(epoch=-1) / novelty.isel(epoch=0)).max(skipna=False))
-
-    novelty = data.novelty.mean("seed", skipna=False)
+@claim("Fig. 3; spec. E7", high=0.0, control=None)
+def novelty_falls(data: Dataset) -> float:
+    """Novelty falls from epoch to epoch while a tenth is left (largest rise of the
+    mean, share of the first epoch's); later few patterns make the mean.
+    """
+    novelty = over_seeds(data.novelty)
     share = novelty / novelty.isel(epoch=0)
     few = share.isel(epoch=slice(1, None)) <= TENTH
     rise = share.diff("epoch").where(~few, -math.inf)
-    low, high = (float(data["load"][k]) for k in (0, -1))
-    error = data.fixed.isel(epoch=-1).std("seed", ddof=1) / data.sizes["seed"] ** 0.5
-    if data.sizes["seed"] == 1:
-        error = xarray.full_like(error, math.nan)
-    least = lambda data, load, kind: float(
-        end(data, "fixed").sel(load=load, kind=kind).min(skipna=False)
-    )
-    result = [
-        Claim(
-            "novelty falls from epoch to epoch while a tenth is left (largest rise of "
-            "the mean, share of the first epoch's); later few patterns make the mean",
-            "Fig. 3; spec. E7",
-            float(rise.max(skipna=False)),
-            -math.inf,
-            0.0,
-        ),
-        Claim(
-            "novelty left in the last epoch, share of the first (largest)",
-            "Fig. 3; spec. E7: 0 once all is familiar",
-            left(data),
-            0.0,
-            0.05,
-            control=left(control),
-        ),
-        Claim(
-            "patterns recalled after the day (least share, patterns and sequences)",
-            "Fig. 3; spec. E7: tends to 1",
-            float(end(data, "recalled").min(skipna=False)),
-            0.95,
-            1.0,
-            control=float(end(control, "recalled").min(skipna=False)),
-        ),
-        Claim(
-            "synapses that are not pruned after the day (least share)",
-            "Fig. 3; spec. E7",
-            float(end(data, "density").min(skipna=False)),
-            0.99,
-            1.0,
-        ),
-    ]
-    for load, bound, source in (
-        (low, 1.0, "published: 200 of 200"),
-        (high, 0.8, "published: 440 of 500"),
-    ):
-        result.append(
-            Claim(
-                f"load {load:g}: share of the patterns that every neuron has right",
-                f"Fig. 3; {source}",
-                least(data, load, "patterns"),
-                bound,
-                1.0,
-                float(error.sel(load=load, kind="patterns")),
-                least(control, load, "patterns"),
-            )
-        )
-    return result
+    return float(rise.max(skipna=False))
 
 
-def draw_wake(data: xarray.Dataset) -> Figure:
+@claim("Fig. 3; spec. E7: 0 once all is familiar", low=0.0, high=0.05)
+def all_is_familiar(data: Dataset) -> float:
+    """Novelty left in the last epoch, share of the first (largest)."""
+    novelty = over_seeds(data.novelty)
+    return float((novelty.isel(epoch=-1) / novelty.isel(epoch=0)).max(skipna=False))
+
+
+@claim("Fig. 3; spec. E7: tends to 1", low=0.95, high=1.0)
+def all_is_recalled(data: Dataset) -> float:
+    """Patterns recalled after the day (least share, patterns and sequences)."""
+    return float(over_seeds(data.recalled).isel(epoch=-1).min(skipna=False))
+
+
+@claim("Fig. 3; spec. E7", low=0.99, high=1.0, control=None)
+def no_synapse_is_lost(data: Dataset) -> float:
+    """Synapses that are not pruned after the day (least share)."""
+    return float(over_seeds(data.density).isel(epoch=-1).min(skipna=False))
+
+
+def right(data: Dataset, load: int) -> tuple[float, float]:
+    """Share of patterns fixed after the day at the load of an index, and its error."""
+    fixed = data.fixed.sel(kind="patterns").isel(epoch=-1, load=load)
+    return float(over_seeds(fixed)), float(standard_error(fixed))
+
+
+@claim("Fig. 3; published: 200 of 200", low=1.0, high=1.0)
+def stored_at_low_load(data: Dataset) -> tuple[float, float]:
+    """Low load: share of the patterns that every neuron has right."""
+    return right(data, 0)
+
+
+@claim("Fig. 3; published: 440 of 500", low=0.8, high=1.0)
+def stored_at_high_load(data: Dataset) -> tuple[float, float]:
+    """High load: share of the patterns that every neuron has right."""
+    return right(data, -1)
+
+
+def draw_wake(data: Dataset) -> Figure:
     """Novelty, patterns stored and patterns recalled, epoch by epoch."""
     figure, axes = panels(1, 3, 3.6, 2.8)
-    novelty, stored, close = axes[0]
-    mean = data.mean("seed")
+    (novelty, stored, close), mean = axes[0], data.mean("seed")
     for load, color in zip(data["load"].values, SHADES, strict=False):
-        for kind, style in {"patterns": "-", "sequence": "--"}.items():
+        for kind, style in zip(data.kind.values, ("-", "--"), strict=True):
             here = mean.sel(load=load, kind=kind)
             label = f"load {load:g}, {kind}"
             novelty.plot(data.epoch, here.novelty, style, color=color, label=label)
@@ -179,18 +149,23 @@ def draw_wake(data: xarray.Dataset) -> Figure:
     return figure
 
 
+COURSE = {"kind": KINDS, "epoch": lambda config: np.arange(1, config.epochs + 1)}
 FIG3_WAKE = Experiment(
     name="fig3_wake",
     source="Fig. 3, wake",
-    shows=(
-        "patterns are stored one by one while they are new; what is familiar leaves no "
-        "trace"
-    ),
+    shows="patterns are stored one by one while new; what is familiar leaves no trace",
     config=Config,
     run=days,
-    claims=claims,
+    claims=(
+        novelty_falls,
+        all_is_familiar,
+        all_is_recalled,
+        no_synapse_is_lost,
+        stored_at_low_load,
+        stored_at_high_load,
+    ),
     figure=draw_wake,
-    control=without_plasticity,
-    dims=dict.fromkeys(("novelty", "fixed", "recalled", "density"), ("kind", "epoch")),
-    predict=label,
+    # no synapse learns, so two epochs, all alike, are enough
+    control=changed(wake_rate=0.0, epochs=2),
+    axes=dict.fromkeys(("novelty", "fixed", "recalled", "density"), COURSE),
 )
