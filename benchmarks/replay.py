@@ -20,7 +20,8 @@ from turns import cpu_ratio, in_turns, median, print_machine, Program
 
 from plasticity_jax import simulate
 from plasticity_jax._sweep import _lanes
-from plasticity_jax.systems.two_factor_consolidation.config import build, Config
+from plasticity_jax.systems.two_factor_consolidation.config import Config
+from plasticity_jax.systems.two_factor_consolidation.networks import build
 
 
 ROUNDS = 3

@@ -45,9 +45,9 @@ from plasticity_jax.synapses import (
     RandomPatternThreshold,
     SignedPower,
 )
-from plasticity_jax.systems.two_factor_consolidation.config import (
+from plasticity_jax.systems.two_factor_consolidation.config import Config
+from plasticity_jax.systems.two_factor_consolidation.networks import (
     build,
-    Config,
     fields_and_weights,
     sleep,
     start,

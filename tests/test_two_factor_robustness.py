@@ -26,14 +26,14 @@ from plasticity_jax.synapses import (
     Product,
 )
 from plasticity_jax.systems.two_factor_consolidation import build, Config
-from plasticity_jax.systems.two_factor_consolidation.config import (
+from plasticity_jax.systems.two_factor_consolidation.config import of_order
+from plasticity_jax.systems.two_factor_consolidation.experiments.oracle import oracle
+from plasticity_jax.systems.two_factor_consolidation.networks import (
     fields_and_weights,
     memories,
-    of_order,
     sleep,
     start,
 )
-from plasticity_jax.systems.two_factor_consolidation.experiments.oracle import oracle
 from plasticity_jax.systems.two_factor_consolidation.recall import (
     flip_balanced,
     flip_exactly,

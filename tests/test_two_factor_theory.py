@@ -27,8 +27,8 @@ from plasticity_jax.systems.two_factor_consolidation.checks._optimum import (
     optimum_checks,
 )
 from plasticity_jax.systems.two_factor_consolidation.checks._rule import rule_checks
-from plasticity_jax.systems.two_factor_consolidation.config import (
-    Config,
+from plasticity_jax.systems.two_factor_consolidation.config import Config
+from plasticity_jax.systems.two_factor_consolidation.networks import (
     fall_asleep,
     fields_and_weights,
     memories,

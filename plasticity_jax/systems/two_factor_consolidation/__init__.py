@@ -44,8 +44,8 @@ account (in `tests/`, or a row of `plasticity-jax verify two_factor_consolidatio
 | beyond: release probability as a factor | experiment `release` | `test_experiments` |
 """  # noqa: E501
 
-from .config import build as build
 from .config import Config as Config
-from .config import fall_asleep as fall_asleep
-from .config import sleep as sleep
-from .config import wake as wake
+from .networks import build as build
+from .networks import fall_asleep as fall_asleep
+from .networks import sleep as sleep
+from .networks import wake as wake

@@ -11,7 +11,14 @@ from jaxtyping import Array, Key
 from matplotlib.figure import Figure
 from xarray import Dataset
 
-from .... import AbstractConfig, AbstractRule, Scalar, simulate, State, System
+from .... import (
+    AbstractConfig,
+    AbstractRule,
+    Scalar,
+    simulate,
+    State,
+    System,
+)
 from ...._arguments import real, require, whole
 from ....circuits import SharedInput, SpikingNeuron
 from ....experiment import changed, claim, Experiment, panels, THEORY

@@ -20,7 +20,13 @@ from jaxtyping import Array, Key
 from matplotlib.figure import Figure
 from xarray import Dataset
 
-from .... import AbstractConfig, AbstractProjection, Scalar, simulate, System
+from .... import (
+    AbstractConfig,
+    AbstractProjection,
+    Scalar,
+    simulate,
+    System,
+)
 from ...._arguments import real, require
 from ....experiment import (
     changed,

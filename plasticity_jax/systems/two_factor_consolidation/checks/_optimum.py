@@ -29,7 +29,8 @@ from ....measure import (
 )
 from ....synapses import Factored
 from .. import theory
-from ..config import Config, fields_and_weights, of_order, sleep, start
+from ..config import Config, of_order
+from ..networks import fields_and_weights, sleep, start
 
 
 KEY = jr.key(0)

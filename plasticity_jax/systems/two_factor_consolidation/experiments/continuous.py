@@ -27,7 +27,8 @@ from ....experiment import (
     THEORY,
 )
 from ....measure import degenerate, density, margins, noise_ratio
-from ..config import build, Config, fields_and_weights, sleep
+from ..config import Config
+from ..networks import build, fields_and_weights, sleep
 
 
 NORMS = (2.0, 4 / 3, 1.0, 0.8)  # q; largest ratio at z = 1, 1.5, 2, 2.5

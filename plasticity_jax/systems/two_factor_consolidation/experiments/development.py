@@ -18,8 +18,9 @@ from ....experiment import claim, Experiment, over_seeds, panels, Plan, SHADES, 
 from ....measure import degenerate, density, margins, noise_ratio
 from ....signals import ReplaySignals
 from .. import capacity
-from ..config import build, Config, fields_and_weights, of_order
+from ..config import Config, of_order
 from ..domains import living_share
+from ..networks import build, fields_and_weights
 
 
 RECORDS = 40  # of a night

@@ -21,8 +21,9 @@ from ....measure import (
 )
 from ....numerics import ratio, root
 from ....signals import ReplaySignals
-from ..config import Config, fall_asleep, memories, require_products, wake
+from ..config import Config, require_products
 from ..domains import living_share, PRUNED, unless_lost
+from ..networks import fall_asleep, memories, wake
 
 
 Matrix = Float[Array, "n n"]

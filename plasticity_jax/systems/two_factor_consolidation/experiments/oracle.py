@@ -13,7 +13,8 @@ from xarray import DataArray, Dataset
 from ....experiment import changed, claim, over_seeds, Plan
 from ....measure import ALIVE, largest_l1_margin, largest_l2_margin
 from .. import theory
-from ..config import Config, memories, of_order, require_products
+from ..config import Config, of_order, require_products
+from ..networks import memories
 
 
 ORDERS = (1, 2, 3, 4)

@@ -22,7 +22,8 @@ from ....measure import degenerate, largest_l1_margin, margins, noise_ratio
 from ....numerics import ratio
 from ....signals import ReplaySignals
 from .. import theory
-from ..config import build, Config, memories, sleep
+from ..config import Config
+from ..networks import build, memories, sleep
 from .oracle import averages, CHECKPOINTS, TIME
 
 

@@ -37,8 +37,9 @@ from ....measure import (
     noise_ratio,
 )
 from ....signals import ReplaySignals
-from ..config import build, Config, fields_and_weights
+from ..config import Config
 from ..domains import living_share
+from ..networks import build, fields_and_weights
 
 
 REFERENCE = 0.02  # L / N for which the threshold's rate is meant

@@ -26,7 +26,8 @@ from ....measure import (
 )
 from ....signals import ReplaySignals
 from .. import capacity, theory
-from ..config import build, Config, fields_and_weights, memories
+from ..config import Config
+from ..networks import build, fields_and_weights, memories
 from ..recall import OBSERVED, observed
 from .oracle import (
     CHECKPOINTS,

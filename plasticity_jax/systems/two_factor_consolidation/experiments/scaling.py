@@ -26,9 +26,10 @@ from ....experiment import (
 from ....measure import degenerate
 from ....numerics import power
 from ....synapses import Factored, HomeostaticScaling, Product
-from ..config import build, Config, of_order, require_products, sleep
+from ..config import Config, of_order, require_products
 from ..domains import living, living_share
 from ..fluctuations import line
+from ..networks import build, sleep
 
 
 Weights = Float[Array, "row n"]

@@ -22,7 +22,8 @@ from ....experiment import (
     THEORY,
 )
 from ....measure import degenerate, density, margins, noise_ratio
-from ..config import build, Config, FAST, fields_and_weights, of_order
+from ..config import Config, FAST, of_order
+from ..networks import build, fields_and_weights
 from .oracle import oracles, over_positive, over_rows
 
 

@@ -24,8 +24,9 @@ from ....experiment import (
 )
 from ....measure import density, recalled
 from ....signals import NoveltySignals
-from ..config import Config, memories, wake
+from ..config import Config
 from ..domains import unless_lost
+from ..networks import memories, wake
 
 
 KINDS = ("patterns", "sequence")  # what a pattern calls: itself, or the next one

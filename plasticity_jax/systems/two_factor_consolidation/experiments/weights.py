@@ -14,8 +14,9 @@ from .... import simulate
 from ....experiment import changed, claim, Experiment, panels, Plan, SHADES, THEORY
 from ....measure import degenerate
 from .. import capacity
-from ..config import build, Config, fields_and_weights
+from ..config import Config
 from ..domains import living, living_share
+from ..networks import build, fields_and_weights
 from .oracle import averages, ORDERS, suited
 from .robustness import SMALL
 

@@ -1,0 +1,273 @@
+"""Networks built from a config: what they store, how they sleep, and their day awake.
+
+Iatropoulos, Gerstner & Brea 2025, PNAS, doi 10.1073/pnas.2422602122.
+"""
+
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import jax.random as jr
+from jaxtyping import Array, Float, Int, Key
+
+from ... import AbstractProjection, Scalar, State, System
+from ..._arguments import real
+from ...circuits import (
+    AbstractPolicy,
+    Memories,
+    memories_of,
+    Novelty,
+    RandomReplay,
+    Replay,
+    SoftReplay,
+    TaughtReplay,
+    WeakestReplay,
+)
+from ...numerics import ratio
+from ...rules import FactorAscent, NoveltyHebb, Pruning, Scheduled
+from ...synapses import (
+    AbstractFactors,
+    Ceiling,
+    Factored,
+    Floored,
+    HomeostaticScaling,
+    MidpointThreshold,
+    no_self_connections,
+    Ordered,
+    Power,
+    Product,
+    RandomPatternThreshold,
+    SignedPower,
+)
+from ...tasks import Constant, draw_patterns, epoch_orders, Epochs
+from .config import Config
+
+
+def parametrisation_of(config: Config) -> AbstractFactors:
+    """How weights follow from factors."""
+    if config.parametrisation == "product":
+        return Product()
+    return {"power": Power, "signed_power": SignedPower}[config.parametrisation](
+        config.exponent
+    )
+
+
+def policy_of(config: Config) -> AbstractPolicy:
+    """Which patterns are replayed."""
+    soft = SoftReplay(config.sharpness)
+    return {
+        "weakest": WeakestReplay(),
+        "noisy": WeakestReplay(config.replay_noise),
+        "random": RandomReplay(),
+        "soft": soft,
+        "taught": TaughtReplay(WeakestReplay(), soft),
+        "taught_together": TaughtReplay(WeakestReplay(), soft, together=True),
+    }[config.policy]
+
+
+class Stages(eqx.Module):
+    """Rates fall to 1/4 after a sixth of the `cycles`, to 1/10 after half of them."""
+
+    cycles: Scalar = eqx.field(converter=real)
+
+    def __call__(self, cycle: Int[Array, ""]) -> Scalar:
+        done = real(cycle) / self.cycles
+        return jnp.where(done < 1 / 6, 1.0, jnp.where(done < 1 / 2, 0.25, 0.1))
+
+
+def onset(cycle: Int[Array, ""]) -> Scalar:
+    """The rate of Figure 3 relative to its last value."""
+    return (0.01 + 0.39 * (1 - jnp.exp(-real(cycle) / 40))) / 0.4
+
+
+def memories(config: Config, key: Key[Array, ""]) -> Memories:
+    """Random patterns, and which of them are stored."""
+    n = config.size
+    patterns = draw_patterns(
+        n, config.patterns, config.coding_level, key, exact=config.exact
+    )
+    stored = jnp.arange(config.patterns) < jnp.round(config.load * n).astype(int)
+    return memories_of(patterns, config.rows or n, stored)
+
+
+def start(config: Config, key: Key[Array, ""]) -> Factored:
+    r"""Factors uniform in $u_0(1 \pm$ `initial_spread` $)$, thresholds to match.
+
+    Scaled to the homeostatic target, self-connections still present, as published.
+    """
+    parametrisation = parametrisation_of(config)
+    rows = config.rows or config.size
+    spread = config.initial_spread * jr.uniform(
+        key, (config.height, rows, config.size), minval=-1.0
+    )
+    synapses = Factored(_factors(config, 1 + spread), jnp.zeros(rows))
+    if config.scaling != "none":
+        synapses = scaling_of(config)(synapses)
+    return RandomPatternThreshold(config.coding_level, parametrisation)(synapses)
+
+
+def _factors(config: Config, sizes: Float[Array, "factor row n"]) -> Array:
+    """First factors of these `sizes`; what is subtracted in a signed power is small."""
+    factors = config.initial_factor * sizes
+    if config.parametrisation == "signed_power":
+        return factors.at[1].multiply(0.1)
+    return factors
+
+
+def scaling_of(config: Config) -> HomeostaticScaling:
+    """Homeostasis; of all factors together where it is switched off (`none`)."""
+    of = "joint" if config.scaling == "none" else config.scaling
+    return HomeostaticScaling(config.target, parametrisation_of(config), of)
+
+
+def projections_of(config: Config, stored: Memories) -> tuple[AbstractProjection, ...]:
+    """Bounds, homeostasis, and inhibition where it is not learned."""
+    parametrisation = parametrisation_of(config)
+    rows = config.rows or config.size
+    enforced: list[AbstractProjection] = [
+        Floored(no_self_connections(rows, config.size))
+    ]
+    if config.parametrisation == "signed_power":
+        enforced.append(Ordered())
+    if config.scaling != "none":
+        enforced.append(scaling_of(config))
+    if config.ceiling is not None:
+        enforced.append(Ceiling(config.ceiling))
+    if config.threshold == "midpoint":
+        enforced.append(
+            MidpointThreshold(stored.patterns, stored.stored, parametrisation)
+        )
+    elif config.threshold == "random_pattern":
+        enforced.append(RandomPatternThreshold(config.coding_level, parametrisation))
+    return tuple(enforced)
+
+
+def sleep(config: Config, stored: Memories, synapses: Factored) -> tuple[System, State]:
+    """Replay of `stored` from `synapses` on: the system and its first state.
+
+    Raises `ValueError` unless both have the rows, inputs and factors of `config`.
+    """
+    _check_fit(config, stored, synapses)
+    parametrisation = parametrisation_of(config)
+    circuit = Replay(
+        policy_of(config), parametrisation, config.pruned_below, config.enough
+    )
+    learned = config.threshold_rate if config.threshold == "additive" else 0.0
+    ascent = FactorAscent(config.rate, learned, parametrisation)
+    if config.schedule == "stages":
+        ascent = Scheduled(ascent, Stages(real(config.cycles)))
+    elif config.schedule == "onset":
+        ascent = Scheduled(ascent, onset)
+    system = System(
+        Constant(stored),
+        circuit,
+        {"replay": ascent, "pruning": Pruning()},
+        projections_of(config, stored),
+    )
+    return system, State(circuit.start(synapses, stored), synapses)
+
+
+def build(config: Config, key: Key[Array, ""]) -> tuple[System, State]:
+    """Sleep from random synapses that must still learn the patterns (Figure 2).
+
+    `system.task.stimulus` holds the `Memories`.
+    """
+    for_patterns, for_factors = jr.split(key)
+    return sleep(config, memories(config, for_patterns), start(config, for_factors))
+
+
+def wake(
+    config: Config, stored: Memories, key: Key[Array, ""], shift: int = 0
+) -> tuple[System, State]:
+    r"""One-shot storage of every pattern, `epochs` times in fresh random orders.
+
+    All factors start alike at `initial_factor`, without homeostasis; a run takes
+    `epochs` x `patterns` steps. With a `shift` of 1 each pattern calls the next one.
+    Raises `ValueError` unless all rows are simulated, and `stored` are as many patterns
+    of as many neurons as `config` says.
+    """
+    if config.rows not in (0, config.size):
+        raise ValueError(
+            f"awake all neurons matter: `rows` must be 0 (all); got {config.rows}."
+        )
+    _check_fit(config, stored)
+    if len(stored.stored) != config.patterns:
+        raise ValueError(
+            f"`stored` holds {len(stored.stored)} patterns; `patterns` of the config "
+            f"is {config.patterns}."
+        )
+    parametrisation = parametrisation_of(config)
+    n = config.size
+    level = RandomPatternThreshold(config.coding_level, parametrisation)
+    bounds = Floored(no_self_connections(n, n))
+    stack = _factors(config, jnp.ones((config.height, n, n)))
+    synapses = level(bounds(Factored(stack, jnp.zeros(n))))
+    after = jnp.roll(stored.patterns, -shift, axis=1)
+    order = epoch_orders(config.patterns, config.epochs, key, stored.stored)
+    system = System(
+        Epochs((stored.patterns, after), order),
+        Novelty(config.coding_level, parametrisation, config.pruned_below),
+        {
+            "storage": NoveltyHebb(config.wake_rate, config.coding_level),
+            "pruning": Pruning(),
+        },
+        (bounds, level),
+    )
+    return system, State(None, synapses)
+
+
+def fall_asleep(
+    config: Config, stored: Memories, synapses: Factored
+) -> tuple[System, State]:
+    r"""Sleep after a day: only what every neuron has right is replayed (Figure 3).
+
+    The factors are scaled to the homeostatic target once, and the thresholds with the
+    weights, by the factors' scale to the power of z. A neuron without synapses stays as
+    it is. Raises `ValueError` as `sleep` does.
+    """
+    _check_fit(config, stored, synapses)
+    circuit = Replay(policy_of(config), parametrisation_of(config))
+    fields = circuit.fields(synapses, stored)
+    kept = stored.stored & jnp.all(stored.targets * fields > 0, axis=0)
+    squares = circuit.parametrisation.squares(synapses.factors)
+    scale = jnp.sqrt(ratio(config.target, squares, 1.0))
+    order = circuit.parametrisation.order(synapses.factors)
+    scaled = Factored(
+        synapses.factors * scale[None, :, None], synapses.threshold * scale**order
+    )
+    return sleep(config, stored._replace(stored=kept), scaled)
+
+
+def fields_and_weights(
+    system: System, state: State
+) -> tuple[Float[Array, "row pattern"], Float[Array, "row n"]]:
+    """Fields of all patterns and weights of a sleeping system at this state."""
+    circuit: Any = system.circuit
+    memories = system.task(state.step, jr.key(0))
+    return (
+        circuit.fields(state.synapses, memories),
+        circuit.parametrisation.weights(state.synapses.factors),
+    )
+
+
+def _check_fit(
+    config: Config, stored: Memories, synapses: Factored | None = None
+) -> None:
+    """Raise `ValueError` unless memories and synapses are those of such a network."""
+    rows, n = config.rows or config.size, config.size
+    count = stored.patterns.shape[-1]
+    want = {
+        "patterns": ((n, count), stored.patterns),
+        "targets": ((rows, count), stored.targets),
+        "stored": ((count,), stored.stored),
+    }
+    if synapses is not None:
+        want["factors"] = (config.height, rows, n), synapses.factors
+        want["threshold"] = (rows,), synapses.threshold
+    for name, (shape, array) in want.items():
+        if array.shape != shape:
+            raise ValueError(
+                f"`{name}` must be shaped {shape}, for `size` = {n}, `rows` = "
+                f"{config.rows}, `order` = {config.order} and `parametrisation` = "
+                f"'{config.parametrisation}'; got {array.shape}."
+            )
