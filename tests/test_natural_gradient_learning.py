@@ -15,8 +15,8 @@ from plasticity_jax.curvature import glm_coefficients
 from plasticity_jax.experiment._plan import Plan
 from plasticity_jax.systems.natural_gradient.config import build, Config, STUDENTS
 from plasticity_jax.systems.natural_gradient.experiments.learning import (
+    AXES,
     crossing,
-    DIMS,
     learning_curves,
     predict,
     synapses_of,
@@ -129,7 +129,8 @@ def test_theory_is_evaluated_at_every_point_of_the_grid():
     grid["rate_factor"] = [0.5, 1.0]
     keys = jr.split(jr.key(0), 2)
     law = predict(Plan(TINY, grid, 2), keys)
-    data = sweep(learning_curves, TINY, grid, keys, dims=DIMS, progress=False)
+    dims = {name: tuple(own) for name, own in AXES.items()}
+    data = sweep(learning_curves, TINY, grid, keys, dims=dims, progress=False)
     both = data.merge(law, join="exact")
     point = dataclasses.replace(TINY, low_rate=20.0, high_rate=20.0, rate_factor=0.5)
     want = time_to_threshold(point, "natural")

@@ -1,6 +1,5 @@
 """Figures 12A-B: how far Euclidean and approximate steps turn from natural ones."""
 
-import dataclasses
 import math
 
 import equinox as eqx
@@ -9,27 +8,28 @@ import jax.numpy as jnp
 import jax.random as jr
 import lineax as lx
 import numpy as np
-import xarray
 from jaxtyping import Array, Float, Key
 from matplotlib.figure import Figure
+from xarray import Dataset
 
 from .... import AbstractConfig, Scalar
 from ...._arguments import real, require, whole
 from ....circuits import SpikingNeuron
 from ....curvature import glm_fisher
-from ....experiment import Claim, Experiment, panels, Plan
-from ....rules import (
-    ApproximateNaturalGradient,
-    EuclideanGradient,
-    NaturalGradient,
-)
+from ....experiment import changed, claim, Experiment, panels, standard_error
+from ....rules import ApproximateNaturalGradient, EuclideanGradient, NaturalGradient
 from ..potentials import stationary_potentials
 from .learning import APPROXIMATE, EUCLIDEAN
 
 
 Vector = Float[Array, " n"]
 NODES = 241  # of quadrature
-METRICS, RULES = ("euclidean", "fisher"), ("euclidean", "approximate")
+EVALUATED = {  # rule, metric: degrees, by an independent evaluation
+    ("euclidean", "euclidean"): 43.9,
+    ("approximate", "euclidean"): 11.5,
+    ("euclidean", "fisher"): 74.2,
+    ("approximate", "fisher"): 29.8,
+}
 
 
 class Angles(AbstractConfig):
@@ -103,72 +103,45 @@ def angles_to_natural(config: Angles, key: Key[Array, ""]) -> dict[str, Array]:
     return {"turn": jnp.mean(jax.vmap(turns)(potentials), axis=0)}
 
 
-DIMS = {"turn": ("metric", "rule")}
+# --- the approximation turns less than the Euclidean gradient, at every weight --------
 
 
-def angles_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """The approximation turns less than the Euclidean gradient, at every weight."""
-
-    def closer(data: xarray.Dataset, metric: int) -> float:
-        turn = data.turn.isel(metric=metric)
-        return float((turn.isel(rule=1) < turn.isel(rule=0)).mean())
-
-    def pooled(data: xarray.Dataset, metric: int, rule: int) -> float:
-        return float(data.turn.isel(metric=metric, rule=rule).mean(skipna=False))
-
-    def error(metric: int, rule: int) -> float:
-        turn = data.turn.isel(metric=metric, rule=rule)
-        others = [dim for dim in turn.dims if dim != "seed"]
-        weights = turn.mean(others, skipna=False)
-        return float(weights.std("seed", ddof=1)) / math.sqrt(data.sizes["seed"])
-
-    claims = [
-        Claim(
-            f"approximate natural steps are closer to natural ones than Euclidean "
-            f"steps, {name} metric (share of weights)",
-            f"Fig. 12{panel}",
-            closer(data, k),
-            1.0,
-            1.0,
-            control=closer(control, k),
-        )
-        for k, (name, panel) in enumerate(zip(METRICS, "AB", strict=True))
-    ]
-    measured = {(0, 0): 43.9, (0, 1): 11.5, (1, 0): 74.2, (1, 1): 29.8}
-    for (k, j), value in measured.items():
-        claims.append(
-            Claim(
-                f"mean angle between natural and {RULES[j]} steps, {METRICS[k]} "
-                "metric (degrees, all rates pooled)",
-                f"Fig. 12{'AB'[k]}; independent evaluation: {value}",
-                pooled(data, k, j),
-                value - 2.0,
-                value + 2.0,
-                error(k, j),
-                pooled(control, k, j) if j == 1 else None,
-            )
-        )
-    return claims
+@claim("Fig. 12A-B", low=1.0, high=1.0, each="metric")
+def approximate_is_closer(data: Dataset, metric: str) -> float:
+    """Approximate: closer to natural than Euclidean steps, {metric} metric (share)."""
+    turn = data.turn.sel(metric=metric)
+    return float((turn.sel(rule="approximate") < turn.sel(rule="euclidean")).mean())
 
 
-def homosynaptic_only(plan: Plan) -> Plan:
-    """Negative control: the approximation without its heterosynaptic terms."""
-    config = dataclasses.replace(plan.config, heterosynaptic=False)
-    return plan._replace(config=config)
+@claim(
+    "Fig. 12A-B; independent evaluation, 2 degrees",
+    low=lambda data, control, *at: EVALUATED[at] - 2.0,
+    high=lambda data, control, *at: EVALUATED[at] + 2.0,
+    control=lambda data, control, rule, metric: (
+        None  # it leaves Euclidean steps as they are
+        if rule == "euclidean"
+        else control.turn.sel(rule=rule, metric=metric).mean(skipna=False)
+    ),
+    each=("rule", "metric"),
+)
+def mean_angle(data: Dataset, rule: str, metric: str) -> tuple[float, float]:
+    """Mean angle of natural and {rule} steps, {metric} metric (degrees, all pooled)."""
+    turn = data.turn.sel(metric=metric, rule=rule)
+    others = [dim for dim in turn.dims if dim != "seed"]
+    error = standard_error(turn.mean(others, skipna=False))
+    return float(turn.mean(skipna=False)), float(error)
 
 
-def draw_angles(data: xarray.Dataset) -> Figure:
+def draw_angles(data: Dataset) -> Figure:
     """Figures 12A-B: angles to the natural step, all weights and rates."""
-    from ..experiments.angles import METRICS
-
-    figure, axes = panels(1, len(METRICS), 3.6, 2.9)
+    figure, axes = panels(1, data.sizes["metric"], 3.6, 2.9)
     bins = np.arange(0.0, 91.0, 2.0)
-    for k, (panel, metric) in enumerate(zip(axes[0], METRICS, strict=True)):
-        turn = data.turn.isel(metric=k)
-        for j, (label, color) in enumerate(
-            {"Euclidean": EUCLIDEAN, "approximate": APPROXIMATE}.items()
+    for panel, metric in zip(axes[0], data.metric.values, strict=True):
+        for rule, label, color in (
+            ("euclidean", "Euclidean", EUCLIDEAN),
+            ("approximate", "approximate", APPROXIMATE),
         ):
-            values = turn.isel(rule=j).values.ravel()
+            values = data.turn.sel(metric=metric, rule=rule).values.ravel()
             panel.hist(values, bins, color=color, alpha=0.8, label=label)
             panel.axvline(values.mean(), color=color, lw=1.2)
         panel.set(
@@ -186,8 +159,13 @@ FIG12_ANGLES = Experiment(
     shows="angles of Euclidean and approximate natural steps to natural ones",
     config=Angles,
     run=angles_to_natural,
-    claims=angles_claims,
+    claims=(approximate_is_closer, mean_angle),
     figure=draw_angles,
-    control=homosynaptic_only,
-    dims=DIMS,
+    control=changed(heterosynaptic=False),
+    axes={
+        "turn": {
+            "metric": ("euclidean", "fisher"),
+            "rule": ("euclidean", "approximate"),
+        }
+    },
 )

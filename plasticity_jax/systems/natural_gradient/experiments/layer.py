@@ -4,7 +4,6 @@ Beyond the paper: unit-wise closed forms, one closed form for the whole layer, K
 the dense Fisher matrix, as directions (`layer_angles`) and in learning (`layer`).
 """
 
-import dataclasses
 import functools
 import math
 
@@ -13,15 +12,24 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-import xarray
 from jaxtyping import Array, Float, Key
 from matplotlib.figure import Figure
+from xarray import DataArray, Dataset
 
 from .... import AbstractConfig, Scalar
 from ...._arguments import check_bins, real, require, whole
 from ....circuits import input_moments, SynapticKernel
 from ....curvature import natural_gradient
-from ....experiment import Claim, Experiment, panels, Plan, SHADES
+from ....experiment import (
+    changed,
+    Claim,
+    claim,
+    Experiment,
+    over_seeds,
+    panels,
+    SHADES,
+    standard_error,
+)
 from ....numerics import eigvalsh
 from ....signals import InputMoments
 from .. import layer as layers
@@ -32,6 +40,7 @@ Matrix = Float[Array, "m n"]
 RULES = ("euclidean", "own", "unitwise", "kfac", "whole", "exact")
 LAWS = ("gaussian", "poisson")
 CASES = ("separate outputs", "one output", "many outputs", "narrow potentials")
+SEPARATE, ONE, MANY, TIGHT = CASES
 STEEP = 4.0  # Euclidean rate x largest eigenvalue, over the rate of the others
 NARROW = 0.002  # weights of the last case over those of the others
 
@@ -180,52 +189,41 @@ def angles(config: Layers, key: Key[Array, ""]) -> dict[str, Array]:
 
 
 NEAR = "nearer than a dense Fisher matrix of another sample"
-NEARER = (  # case, rule, other rule, largest ratio of their angles, sentence, source
-    (0, "unitwise", "exact", 1.0, f"the unit-wise closed form is {NEAR}", "T2, T3"),
-    (0, "unitwise", "kfac", 0.99, "and nearer than K-FAC without c2, c3", "Eq. 34"),
-    (2, "whole", "exact", 1.0, f"the layer's closed form is {NEAR}", "derived"),
-    (2, "unitwise", "euclidean", 0.99, "unit-wise is nearer than Euclidean", "derived"),
-    (3, "kfac", "exact", 1.0, f"K-FAC is {NEAR}", "Eq. 34 as the variance vanishes"),
-    (3, "kfac", "unitwise", 0.99, "and than unit-wise, without coupling", "derived"),
+NEARER = (  # case, rule, other rule, sentence, source
+    (SEPARATE, "unitwise", "exact", f"the unit-wise closed form is {NEAR}", "T2, T3"),
+    (SEPARATE, "unitwise", "kfac", "and nearer than K-FAC without c2, c3", "Eq. 34"),
+    (MANY, "whole", "exact", f"the layer's closed form is {NEAR}", "derived"),
+    (MANY, "unitwise", "euclidean", "unit-wise is nearer than Euclidean", "derived"),
+    (TIGHT, "kfac", "exact", f"K-FAC is {NEAR}", "Eq. 34 as the variance vanishes"),
+    (TIGHT, "kfac", "unitwise", "and than unit-wise, without coupling", "derived"),
 )
 
 
-def angle_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
+def mean(data: Dataset, case: str, rule: str, law: str = "gaussian") -> float:
+    """Mean angle of a rule."""
+    return float(over_seeds(data.angle.sel(case=case, rule=rule, law=law)))
+
+
+def nearer(case: str, rule: str, other: str, says: str, source: str) -> Claim:
     """Where closed forms are exact, and what each approximation leaves out."""
-
-    def mean(data: xarray.Dataset, case: int, rule: str, law: int = 0) -> float:
-        angle = data.angle.isel(case=case, rule=RULES.index(rule), law=law)
-        return float(angle.mean("seed", skipna=False))
-
-    claims = []
-    for case, rule, other, high, says, source in NEARER:
-        value, fails = (
-            mean(d, case, rule) / mean(d, case, other) for d in (data, control)
-        )
-        says = f"{CASES[case]}: {says} (ratio of angles)"
-        claims.append(Claim(says, source, value, 0.0, high, control=fails))
-    return [
-        *claims,
-        Claim(
-            "more outputs couple units less: unit-wise is nearer (ratio of angles)",
-            "derived",
-            mean(data, 2, "unitwise") / mean(data, 1, "unitwise"),
-            0.0,
-            0.99,
-        ),
-        Claim(
-            "separate outputs: for Poisson inputs the closed form is off by more than "
-            "sampling (ratio of angles)",
-            "T6",
-            mean(data, 0, "unitwise", 1) / mean(data, 0, "exact", 1),
-            1.0,
-        ),
-    ]
+    name, says = f"{rule}_nearer_than_{other}", f"{case.capitalize()}: {says}"
+    ratio = lambda data: mean(data, case, rule) / mean(data, case, other)
+    fails = lambda data, control: ratio(control)
+    high = 1.0 if other == "exact" else 0.99
+    return Claim(name, f"{says} (ratio of angles)", source, ratio, 0.0, high, fails)
 
 
-def without_metric(plan: Plan) -> Plan:
-    """Negative control: every rule but the dense reference follows the gradient."""
-    return plan._replace(config=dataclasses.replace(plan.config, metric=False))
+@claim("derived", low=0.0, high=0.99, control=None)
+def more_outputs_couple_less(data: Dataset) -> float:
+    """More outputs couple units less: unit-wise is nearer (ratio of angles)."""
+    return mean(data, MANY, "unitwise") / mean(data, ONE, "unitwise")
+
+
+@claim("T6", low=1.0, control=None)
+def off_for_poisson_inputs(data: Dataset) -> float:
+    """Separate outputs, Poisson inputs: the form is off beyond sampling (ratio)."""
+    off, sampling = (mean(data, SEPARATE, x, "poisson") for x in ("unitwise", "exact"))
+    return off / sampling
 
 
 STYLES = {  # label, colour
@@ -238,55 +236,24 @@ STYLES = {  # label, colour
 }
 
 
-def draw_angles(data: xarray.Dataset) -> Figure:
+def draw_angles(data: Dataset) -> Figure:
     """Angle to the natural direction: a panel per case, a bar per rule and law."""
-    from ..experiments.layer import CASES, LAWS, RULES
-
-    figure, axes = panels(1, len(CASES), 2.4, 2.7)
-    places = np.arange(len(RULES))
-    mean, spread = data.angle.mean("seed"), data.angle.std("seed", ddof=1)
-    error = spread / np.sqrt(data.sizes["seed"])
-    labels = [STYLES[rule][0] for rule in RULES[:-1]] + ["dense, another sample"]
-    for i, (panel, title) in enumerate(zip(axes[0], CASES, strict=True)):
-        for k in range(len(LAWS)):
-            at = {"case": i, "law": k}
-            panel.barh(
-                places + 0.4 * (k - 0.5),
-                mean.isel(at),
-                0.38,
-                xerr=error.isel(at),
-                color=[STYLES[rule][1] for rule in RULES],
-                alpha=(1.0, 0.4)[k],
-            )
-        panel.set(title=title, xlim=(0, 70), ylim=(len(RULES) - 0.5, -0.5))
-        panel.set_yticks(places, labels if i == 0 else [""] * len(labels))
+    figure, axes = panels(1, data.sizes["case"], 2.4, 2.7)
+    places = np.arange(data.sizes["rule"])
+    means, errors = data.angle.mean("seed"), standard_error(data.angle)
+    labels, colors = zip(*(STYLES[rule] for rule in data.rule.values), strict=True)
+    labels = [*labels[:-1], "dense, another sample"]
+    for panel, case in zip(axes[0], data.case.values, strict=True):
+        for k, law in enumerate(data.law.values):
+            at = {"case": case, "law": law}
+            style = {"xerr": errors.sel(at), "color": colors, "alpha": (1.0, 0.4)[k]}
+            panel.barh(places + 0.4 * (k - 0.5), means.sel(at), 0.38, **style)
+        panel.set(title=case, xlim=(0, 70), ylim=(len(places) - 0.5, -0.5))
+        panel.set_yticks(places, [""] * len(labels))
+    axes[0, 0].set_yticks(places, labels)
     figure.supxlabel(
         "angle to the natural direction (degrees); full: Gaussian, pale: Poisson inputs"
     )
-    return figure
-
-
-def draw_learning(data: xarray.Dataset) -> Figure:
-    """Loss against steps, each rule at its best rate; final loss against the rate."""
-    from ..experiments.layer import at_best, RULES
-
-    figure, axes = panels(1, 2, 3.9, 3.0)
-    curve, rate = axes[0]
-    best, factors = at_best(data), data.rate_factor.values
-    last = np.exp(np.log(data.loss.isel(step=-1)).mean("seed"))
-    last = last.transpose("rate_factor", "rule")
-    for i, rule in enumerate(RULES):
-        label, color = STYLES[rule]
-        style = "--" if rule == "exact" else "-"
-        curve.plot(best.isel(rule=i), style, color=color, lw=1.3, label=label)
-        rate.plot(factors, last.isel(rule=i), style, color=color, marker="o", ms=3)
-    curve.set(xlabel="step, at the best rate", ylabel="KL divergence (nat/s)")
-    curve.set(yscale="log")
-    rate.set(xlabel=r"learning rate (Euclidean: $\times\ 4/\lambda_{max}$)")
-    rate.set(ylabel="KL divergence at the end (nat/s)", xscale="log", yscale="log")
-    rate.set_xticks(factors, [f"{factor:g}" for factor in factors])
-    rate.minorticks_off()
-    figure.legend(loc="outside right center", frameon=False, fontsize="small")
     return figure
 
 
@@ -296,10 +263,14 @@ LAYER_ANGLES = Experiment(
     shows="angles between natural directions of a layer, closed-form, K-FAC and dense",
     config=Layers,
     run=angles,
-    claims=angle_claims,
+    claims=(
+        *(nearer(*row) for row in NEARER),
+        more_outputs_couple_less,
+        off_for_poisson_inputs,
+    ),
     figure=draw_angles,
-    control=without_metric,
-    dims={"angle": ("case", "law", "rule")},
+    control=changed(metric=False),  # all but the dense reference follow the gradient
+    axes={"angle": {"case": CASES, "law": LAWS, "rule": RULES}},
 )
 
 
@@ -341,82 +312,89 @@ def learning(config: Layers, key: Key[Array, ""]) -> dict[str, Array]:
     return {"loss": jnp.concatenate([losses, loss(end)[None]])}
 
 
-def at_best(data: xarray.Dataset) -> xarray.DataArray:
+def at_best(data: Dataset) -> DataArray:
     """Geometric mean over seeds of the loss, at every rule's best `rate_factor`.
 
     Best is the lowest final loss; a rate at which a run diverges is the worst.
     """
-    loss = np.exp(np.log(data.loss).mean("seed", skipna=False))
-    last = loss.isel(step=-1).fillna(math.inf)
+    loss = np.exp(over_seeds(np.log(data.loss)))
+    last = loss.isel(step=-1, drop=True).fillna(math.inf)
     return loss.isel(rate_factor=last.argmin("rate_factor"))
 
 
-def learning_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """What a metric gains, each rule at the best of the same grid of rates."""
-
-    def loss(data: xarray.Dataset, rule: str, step: int = -1) -> float:
-        return float(at_best(data).isel(step=step, rule=RULES.index(rule)))
-
-    def below_euclidean(data: xarray.Dataset, step: int = -1) -> float:
-        return loss(data, "unitwise", step) / loss(data, "euclidean", step)
-
-    def whole(data: xarray.Dataset) -> float:
-        return loss(data, "whole") / loss(data, "exact")
-
-    early = min(10, data.sizes["step"] - 1)
-    approximate = min(loss(data, "unitwise"), loss(data, "kfac"))
-    rates = at_best(data).rate_factor
-    return [
-        Claim(
-            f"unit-wise is below Euclidean after {early} steps (ratio of losses)",
-            "derived",
-            below_euclidean(data, early),
-            0.0,
-            0.99,
-            control=below_euclidean(control, early),
-        ),
-        Claim(
-            "unit-wise is below Euclidean at the end (ratio of losses)",
-            "derived",
-            below_euclidean(data),
-            0.0,
-            0.99,
-            control=below_euclidean(control),
-        ),
-        Claim(
-            "the closed form of the layer ends where the dense one does (ratio)",
-            "derived: Eq. 34 for a layer",
-            whole(data),
-            0.8,
-            1.25,
-            control=whole(control),
-        ),
-        Claim(
-            "and below unit-wise, which lacks the coupling of units, and K-FAC, which "
-            "lacks c2 and c3 (ratio to the better)",
-            "derived: Eq. 34 for a layer",
-            loss(data, "whole") / approximate,
-            0.0,
-            0.99,
-        ),
-        Claim(
-            "the best Euclidean rate lies within the grid (over the largest)",
-            "a fair comparison",
-            float(rates[RULES.index("euclidean")] / data.rate_factor.max()),
-            0.0,
-            0.99,
-        ),
-    ]
+# what a metric gains, each rule at the best of the same grid of rates
 
 
-LAYER = Experiment(
+def over(data: Dataset, rule: str, other: str, step: int = -1) -> float:
+    """Loss of one rule over that of another."""
+    loss = at_best(data).isel(step=step)
+    return float(loss.sel(rule=rule)) / float(loss.sel(rule=other))
+
+
+@claim("derived", low=0.0, high=0.99)
+def early_below_euclidean(data: Dataset) -> float:
+    """Unit-wise is below Euclidean after 10 steps (ratio of losses)."""
+    return over(data, "unitwise", "euclidean", step=10)
+
+
+@claim("derived", low=0.0, high=0.99)
+def below_euclidean(data: Dataset) -> float:
+    """Unit-wise is below Euclidean at the end (ratio of losses)."""
+    return over(data, "unitwise", "euclidean")
+
+
+@claim("derived: Eq. 34 for a layer", low=0.8, high=1.25)
+def as_low_as_dense(data: Dataset) -> float:
+    """The closed form of the layer ends where the dense one does (ratio)."""
+    return over(data, "whole", "exact")
+
+
+@claim("derived: Eq. 34 for a layer", low=0.0, high=0.99, control=None)
+def below_approximations(data: Dataset) -> float:
+    """Below unit-wise, without coupling, and K-FAC, without c2, c3 (to the better)."""
+    return max(over(data, "whole", other) for other in ("unitwise", "kfac"))
+
+
+@claim("a fair comparison", low=0.0, high=0.99, control=None)
+def best_rate_inside(data: Dataset) -> float:
+    """The best Euclidean rate lies within the grid (over the largest)."""
+    best = at_best(data).rate_factor.sel(rule="euclidean")
+    return float(best / data.rate_factor.max())
+
+
+def draw_learning(data: Dataset) -> Figure:
+    """Loss against steps, each rule at its best rate; final loss against the rate."""
+    figure, axes = panels(1, 2, 3.9, 3.0)
+    curve, rate = axes[0]
+    best, factors = at_best(data), data.rate_factor.values
+    last = np.exp(np.log(data.loss.isel(step=-1)).mean("seed"))
+    for rule in data.rule.values:
+        label, color = STYLES[rule]
+        style = "--" if rule == "exact" else "-"
+        curve.plot(best.sel(rule=rule), style, color=color, lw=1.3, label=label)
+        rate.plot(factors, last.sel(rule=rule), style, color=color, marker="o", ms=3)
+    curve.set(xlabel="step, at the best rate", ylabel="KL divergence (nat/s)")
+    curve.set(yscale="log")
+    rate.set(xlabel=r"learning rate (Euclidean: $\times\ 4/\lambda_{max}$)")
+    rate.set(ylabel="KL divergence at the end (nat/s)", xscale="log", yscale="log")
+    rate.set_xticks(factors, [f"{factor:g}" for factor in factors])
+    rate.minorticks_off()
+    figure.legend(loc="outside right center", frameon=False, fontsize="small")
+    return figure
+
+
+LAYER = LAYER_ANGLES._replace(
     name="layer",
     source="beyond the paper",
     shows="a layer trained by backpropagation: closed forms, K-FAC, dense Fisher",
-    config=Layers,
     run=learning,
-    claims=learning_claims,
+    claims=(
+        early_below_euclidean,
+        below_euclidean,
+        as_low_as_dense,
+        below_approximations,
+        best_rate_inside,
+    ),
     figure=draw_learning,
-    control=without_metric,
-    dims={"loss": ("step", "rule")},
+    axes={"loss": {"step": lambda config: np.arange(config.steps + 1), "rule": RULES}},
 )

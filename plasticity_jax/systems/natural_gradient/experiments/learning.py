@@ -8,28 +8,18 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-import xarray
 from jaxtyping import Array, Float, Key
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from xarray import DataArray, Dataset
 
 from .... import simulate, State
-from ....experiment import panels, Plan, THEORY
-from ..config import build, Config
-from ..mean_field import (
-    BIN,
-    divergence_curve,
-    PREDICTED,
-    THRESHOLD,
-    time_to_threshold,
-)
+from ....experiment import changed, over_seeds, panels, Plan, THEORY
+from ..config import build, Config, STUDENTS
+from ..mean_field import BIN, divergence_curve, PREDICTED, THRESHOLD, time_to_threshold
 from ..potentials import stationary_potentials
 from ..published import segments
 from ..theory import divergence, rate_error
-
-
-CURVES = ("divergence", "rate_error", "distance")
-DIMS: dict[str, tuple[str, ...]] = dict.fromkeys(CURVES, ("student", "time"))
 
 
 def synapses_of(state: State, signals: Any, changes: Any) -> Any:
@@ -93,60 +83,51 @@ def times_of(config: Config) -> np.ndarray:
     return np.arange(0, config.seconds + 1, config.record_seconds, dtype=float)
 
 
-def predict(plan: Plan, keys: Any) -> xarray.Dataset:
+CURVE = {"student": lambda config: config.students, "time": times_of}
+AXES = {"divergence": CURVE, "rate_error": CURVE, "distance": CURVE}
+
+
+def predict(plan: Plan, keys: Any) -> Dataset:
     """The mean-field curve of every student that has one, at every point of the grid.
 
-    `predicted_divergence` and `predicted_time` (s to the threshold), with coordinates
-    for students (names) and times (s).
+    `predicted_divergence` and `predicted_time` (s to the threshold); NaN for others.
     """
     del keys
-    times = times_of(plan.config)
-    students = [s for s in plan.config.students if s in PREDICTED]
+    times, students = times_of(plan.config), plan.config.students
     curve = jax.jit(divergence_curve, static_argnums=1)
-
-    def at(point: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-        config = dataclasses.replace(plan.config, **point)
-        seconds = jnp.asarray(times, jnp.result_type(float))
-        curves = [curve(config, s, seconds) for s in students]
-        crossings = [time_to_threshold(config, s) for s in students]
-        return np.asarray(curves), np.asarray(crossings)
-
-    axes = {k if isinstance(k, tuple) else (k,): v for k, v in plan.grid.items()}
-    names = ["_".join(fields) for fields in axes]
-    columns = [
-        list(zip(*(v if len(fields) > 1 else (v,)), strict=True))
-        for fields, v in axes.items()
-    ]
-    shape = tuple(len(column) for column in columns)
-    curves = np.empty((*shape, len(students), len(times)))
-    crossings = np.empty((*shape, len(students)))
+    axes = [k if isinstance(k, tuple) else (k,) for k in plan.grid]
+    columns = [np.atleast_2d(values) for values in plan.grid.values()]
+    shape = tuple(column.shape[1] for column in columns)
+    curves = np.full((*shape, len(students), len(times)), np.nan)
+    crossings = np.full((*shape, len(students)), np.nan)
     for index in np.ndindex(shape):
-        point = {
-            field: value
-            for fields, column, i in zip(axes, columns, index, strict=True)
-            for field, value in zip(fields, column[i], strict=True)
-        }
-        curves[index], crossings[index] = at(point)
-    everyone = list(plan.config.students)
-    full = xarray.Dataset(
+        point: dict[str, Any] = {}
+        for fields, column, i in zip(axes, columns, index, strict=True):
+            point |= zip(fields, column[:, i], strict=True)
+        config = dataclasses.replace(plan.config, **point)
+        for i, student in enumerate(students):
+            if student in PREDICTED:
+                curves[*index, i] = curve(config, student, times)
+                crossings[*index, i] = time_to_threshold(config, student)
+    dims = (*map("_".join, axes), "student")
+    return Dataset(
         {
-            "predicted_divergence": ((*names, "student", "time"), curves),
-            "predicted_time": ((*names, "student"), crossings),
+            "predicted_divergence": ((*dims, "time"), curves),
+            "predicted_time": (dims, crossings),
         },
-        {"student": np.array(students, object), "time": times},
+        {"student": np.array(students), "time": times},
     )
-    return full.reindex(student=np.array(everyone, object))
 
 
 # --- what claims measure --------------------------------------------------------------
 
 
-def mean_curve(data: xarray.Dataset, student: str, name: str = "divergence") -> Any:
+def mean_curve(data: Dataset, student: str, name: str = "divergence") -> DataArray:
     """Mean over trials of a measure of one student; a diverged one makes it NaN."""
-    return data[name].sel(student=student).mean("seed", skipna=False)
+    return over_seeds(data[name].sel(student=student))
 
 
-def crossing(data: xarray.Dataset, student: str, level: float = THRESHOLD) -> float:
+def crossing(data: Dataset, student: str, level: float = THRESHOLD) -> float:
     """Seconds until the mean divergence falls below `level`, between records.
 
     Interpolated in the logarithm of the divergence; infinite if it never does.
@@ -163,70 +144,48 @@ def crossing(data: xarray.Dataset, student: str, level: float = THRESHOLD) -> fl
     return float(times[last - 1] + share * (times[last] - times[last - 1]))
 
 
-def crossing_error(data: xarray.Dataset, student: str) -> float:
+def crossing_error(data: Dataset, student: str) -> float:
     """Standard error of `crossing`, by leaving out one trial at a time (jackknife)."""
     count = data.sizes["seed"]
-    kept = [np.delete(np.arange(count), i) for i in range(count)]
-    times = [crossing(data.isel(seed=seeds), student) for seeds in kept]
+    times = [crossing(data.drop_isel(seed=i), student) for i in range(count)]
     if count < 2 or not np.all(np.isfinite(times)):
         return math.nan
-    return float(math.sqrt((count - 1) * np.var(times)))
+    return math.sqrt((count - 1) * np.var(times))
 
 
-def speed_up(data: xarray.Dataset, other: str = "natural") -> float:
+def speed_up(data: Dataset, other: str = "natural") -> float:
     """Time to the threshold of the Euclidean student over that of another."""
     return crossing(data, "euclidean") / crossing(data, other)
 
 
-def speed_up_error(data: xarray.Dataset, other: str = "natural") -> float:
+def speed_up_error(data: Dataset, other: str = "natural") -> float:
     """Standard error of `speed_up`, the two errors taken as independent."""
-    relative = [
-        crossing_error(data, name) / crossing(data, name)
-        for name in ("euclidean", other)
-    ]
+    pair = ("euclidean", other)
+    relative = [crossing_error(data, name) / crossing(data, name) for name in pair]
     return speed_up(data, other) * math.hypot(*relative)
 
 
-def floor(data: xarray.Dataset, student: str, share: float = 0.2) -> float:
+def floor(data: Dataset, student: str, share: float = 0.2) -> float:
     """Mean divergence over the last `share` of the records."""
-    curve = mean_curve(data, student)
     last = max(1, int(share * data.sizes["time"]))
-    return float(curve.isel(time=slice(-last, None)).mean(skipna=False))
+    curve = mean_curve(data, student).isel(time=slice(-last, None))
+    return float(curve.mean(skipna=False))
 
 
-def at_time(data: xarray.Dataset, student: str, seconds: float) -> float:
-    """Mean divergence at the record nearest to a time."""
-    return float(mean_curve(data, student).sel(time=seconds, method="nearest"))
-
-
-def without_metric(plan: Plan) -> Plan:
-    """Negative control: every student descends the Euclidean gradient."""
-    config = dataclasses.replace(plan.config, metric=False)
-    return plan._replace(config=config, seeds=min(plan.seeds, 4))
-
+without_metric = changed(metric=False, seeds=4)  # all descend the Euclidean gradient
 
 EUCLIDEAN, NATURAL, APPROXIMATE = "#d1731c", "#1f5fa8", "#3f9b74"
-COLOURS = {
-    "euclidean": EUCLIDEAN,
-    "natural": NATURAL,
-    "approximate": APPROXIMATE,
-    "homosynaptic": "#8a5bb0",
-    "without_proportional": "#17a2b8",
-    "without_weights": "#707070",
-    "critical": "#e0a800",
-    "unstable": "#b3262e",
-    "adaptive": "#e377c2",
-}
+OTHERS = ("#8a5bb0", "#17a2b8", "#707070", "#e0a800", "#b3262e", "#e377c2")
+COLOURS = dict(zip(STUDENTS, (EUCLIDEAN, NATURAL, APPROXIMATE, *OTHERS), strict=True))
 MINUTE = 60.0
 
 
-def _curve(panel: Axes, data: xarray.Dataset, name: str, spread: bool) -> None:
+def _curve(panel: Axes, data: Dataset, name: str, spread: bool = False) -> None:
     """Mean over trials of every student, its range, theory where there is one."""
     minutes = data.time.values / MINUTE
     for student in data.student.values:
         runs = data[name].sel(student=student).transpose("seed", "time")
-        colour = COLOURS[student]
-        label = student.replace("_", " ")
+        colour, label = COLOURS[student], student.replace("_", " ")
         panel.plot(minutes, runs.mean("seed"), color=colour, lw=1.6, label=label)
         if spread:
             low, high = runs.min("seed"), runs.max("seed")
@@ -237,25 +196,24 @@ def _curve(panel: Axes, data: xarray.Dataset, name: str, spread: bool) -> None:
     panel.set_xlabel("time (min)")
 
 
-def _divergence(panel: Axes, data: xarray.Dataset, spread: bool = False) -> None:
+def divergence_panel(panel: Axes, data: Dataset, spread: bool = False) -> None:
+    """The divergence of every student, and the threshold."""
     _curve(panel, data, "divergence", spread)
     panel.axhline(THRESHOLD, color=THEORY, lw=0.8, ls=":")
-    panel.set_yscale("log")
-    panel.set_ylabel("divergence per 0.5 ms")
+    panel.set(yscale="log", ylabel="divergence per 0.5 ms")
 
 
-def draw_learning_curves(data: xarray.Dataset) -> Figure:
+def draw_learning_curves(data: Dataset) -> Figure:
     """Divergence (shaded: range over trials; dashed: theory), distance, rate error."""
     figure, axes = panels(1, 3, 3.8, 3.0)
-    few = data.sizes["student"] <= 3
-    _divergence(axes[0, 0], data, spread=few)
+    divergence_panel(axes[0, 0], data, spread=data.sizes["student"] <= 3)
     for panel, name, says in (
         (axes[0, 1], "distance", "distance of weights from teacher"),
         (axes[0, 2], "rate_error", "rate error (Hz, root mean square)"),
     ):
-        _curve(panel, data, name, spread=False)
-        panel.set_ylabel(says)
-        panel.set_ylim(0, 1.3 * float(data[name].isel(time=0).mean()))
+        _curve(panel, data, name)
+        most = 1.3 * float(data[name].isel(time=0).mean())
+        panel.set(ylabel=says, ylim=(0, most))
     handles, labels = axes[0, 2].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right upper", frameon=False)
     return figure
