@@ -231,14 +231,14 @@ def leads(data: Dataset) -> float:
     over runs).
     """
     strong, leading = strong_leading(data)
-    return mean_where(strong, leading.isel(direction=0))
+    return mean_where(strong, leading.sel(direction=0))
 
 
 @claim("Fig. 3b", low=0.0, high=0.3, control=None)
 def leads_alone(data: Dataset) -> float:
     """Its overlap with any other plane there (largest)."""
     strong, leading = strong_leading(data)
-    return float((strong * leading.isel(direction=slice(1, None))).max(skipna=False))
+    return float((strong * leading.sel(direction=slice(1, None))).max(skipna=False))
 
 
 @claim("Fig. 3", low=0.95, high=1.05, control=None)
@@ -281,7 +281,7 @@ def draw_learned(data: Dataset) -> Figure:
     strengths.legend(title="amplitude", **titled)
     leading = data.leading.sel(protocol=ALONE[-1], moment=STOP).isel(amplitude=-1)
     leading = leading.transpose("direction", "seed")
-    overlaps.plot(leading, ".", color=SHADES[5])
+    overlaps.plot(leading.direction, leading, ".", color=SHADES[5])
     overlaps.plot(0 * leading[0], leading[0], "o", color=SHADES[0])
     overlaps.axhline(0.9, color=THEORY, ls="--", lw=1)
     overlaps.set(xlabel="plane (0: of the stimulus)", ylim=(0, 1.05))
@@ -316,6 +316,6 @@ FIG3 = Experiment(
     axes={
         **dict.fromkeys(("rotation", "expansion", "power"), PROTOCOL | TIME | PLANE),
         **dict.fromkeys(("growth", "frequency", "overlap"), ENDS | PLANE),
-        "leading": ENDS | {"direction": None},
+        "leading": ENDS | {"direction": lambda config: np.arange(config.size // 2)},
     },
 )
