@@ -1,6 +1,5 @@
 """Supplementary Figure 3: the phase plane of one stored plane, and where it cycles."""
 
-import dataclasses
 import math
 from typing import Any
 
@@ -10,14 +9,14 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-import xarray
 from jaxtyping import Array, Float, Key
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
+from xarray import Dataset
 
 from .... import AbstractConfig, Scalar
 from ...._arguments import real, require
-from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
+from ....experiment import changed, claim, Experiment, panels, Plan, SHADES, THEORY
 from ..cycles import (
     critical_rotation,
     euler_radius,
@@ -37,7 +36,8 @@ PRINTED = ((0.5, 0.7875, 0.6181, 0.6416), (1.0, 1.5751, 1.2337, 1.2850))
 NEAR = (0.9, 1.1)  # of a rotation where something changes
 EULER_STEP = 0.1  # of the published code
 SAMPLING = 0.02
-TERMS = ("real term", "no real term")
+TERMS = WITH, WITHOUT = ("real term", "no real term")
+CYCLE = {"period": 3.30713, "least radius": 1.5830, "largest radius": 1.8124}
 
 
 class PhasePlane(AbstractConfig):
@@ -164,84 +164,91 @@ def growing() -> Float[Array, " side"]:
     return jax.vmap(kept)(jnp.asarray(NEAR) * euler_threshold(EULER_STEP))
 
 
-# --- what must come out of it -------------------------------------------------------
+# --- cycle, period, bifurcation, and what is not a cycle but an artefact --------------
 
 
-def claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """Cycle, period, bifurcation, and what is not a cycle but an artefact."""
-    one = data.isel(seed=0)
-    without = control.isel(seed=0)
-    found = []
-    for k, (name, value) in enumerate(
-        {"period": 3.30713, "least radius": 1.5830, "largest radius": 1.8124}.items()
-    ):
-        found.append(
-            Claim(
-                f"{name} of the cycle, tanh",
-                "Supp. Fig. 3; independent evaluation",
-                float(one.cycle[k]),
-                value * (1 - 1e-3),
-                value * (1 + 1e-3),
-                control=float(without.cycle[k]),
-            )
-        )
-    says = (
-        "not as in the paper: without a real term no cycle is left (radius at time 10 "
-        "over the start, largest)"
-    )
-    with_term, none = (float(one.kept.sel(term=name)) for name in TERMS)
-    source = "Note 1; activity decays for every rotation"
-    found.append(Claim(says, source, none, 0.0, 1e-3, control=with_term))
-    error = np.max(np.abs(one.critical.values / np.asarray(CRITICAL) - 1))
-    says = "critical rotations, largest relative difference from tabulated ones"
-    found.append(Claim(says, "independent evaluation", float(error), 0.0, 7e-4))
-    below, above = one.turns.values
-    right = float(np.mean((below < 0.1) & (above > 1.0)))
-    says = "turns above the critical rotation, none below (share of real terms)"
-    found.append(Claim(says, "saddle-node", right, 1.0, 1.0))
+@claim(
+    "Supp. Fig. 3; independent evaluation",
+    low=lambda data, control, what: CYCLE[what] * (1 - 1e-3),
+    high=lambda data, control, what: CYCLE[what] * (1 + 1e-3),
+    each="what",
+)
+def of_the_cycle(data: Dataset, what: str) -> float:
+    """{what} of the cycle, tanh."""
+    return float(data.cycle.sel(what=what).isel(seed=0))
+
+
+@claim(
+    "Note 1; activity decays for every rotation",
+    low=0.0,
+    high=1e-3,
+    control=lambda data, control: data.kept.isel(seed=0).sel(term=WITH),
+)
+def no_cycle_without_real_term(data: Dataset) -> float:
+    """Not as in the paper: without a real term no cycle is left (radius at time 10 over
+    the start, largest).
+    """
+    return float(data.kept.isel(seed=0).sel(term=WITHOUT))
+
+
+@claim("independent evaluation", low=0.0, high=7e-4, control=None)
+def critical_rotations(data: Dataset) -> float:
+    """Critical rotations, largest relative difference from tabulated ones."""
+    found = data.critical.isel(seed=0).values
+    return float(np.max(np.abs(found / np.asarray(CRITICAL) - 1)))
+
+
+@claim("saddle-node", low=1.0, high=1.0, control=None)
+def turns_above(data: Dataset) -> float:
+    """Turns above the critical rotation, none below (share of real terms)."""
+    below, above = (data.turns.isel(seed=0).sel(side=side) for side in NEAR)
+    return float(((below < 0.1) & (above > 1.0)).mean())
+
+
+@claim("independent evaluation", low=0.0, high=1e-3, control=None)
+def printed_system(data: Dataset) -> float:
+    """Printed arctan system with a real term: period and radii, difference."""
     want = np.asarray([row[1:] for row in PRINTED])
-    error = float(np.max(np.abs(one.printed.values / want - 1)))
-    says = "printed arctan system with a real term: period and radii, difference"
-    found.append(Claim(says, "independent evaluation", error, 0.0, 1e-3))
-    says = "printed arctan system without a real term: radius after a quarter turn"
-    found.append(Claim(says, "Note 1", float(one.shrinks), 0.0, 0.999))
-    for step, over in zip(data.step.values, one.chattering.values, strict=True):
-        says = f"explicit steps of {step:g}, no real term: radius over its law"
-        found.append(Claim(says, "Euler artefact", float(over), 0.95, 1.05))
-    below, above = one.grows.values
-    says = "explicit steps of 0.1, tanh, no real term: growth below the threshold"
-    source = "unstable above sqrt(2/step - 1)"
-    found.append(Claim(says, source, float(below), 0.0, 1.0, control=float(above)))
-    return found
+    return float(np.max(np.abs(data.printed.isel(seed=0).values / want - 1)))
 
 
-def labels(plan: Plan, keys: Any) -> xarray.Dataset:
-    """Names of the axes, and the radius that explicit steps should show."""
+@claim("Note 1", low=0.0, high=0.999, control=None)
+def printed_system_shrinks(data: Dataset) -> float:
+    """Printed arctan system without a real term: radius after a quarter turn."""
+    return float(data.shrinks.isel(seed=0))
+
+
+@claim("Euler artefact", low=0.95, high=1.05, control=None, each="step")
+def chatters(data: Dataset, step: float) -> float:
+    """Explicit steps of {step:g}, no real term: radius over its law."""
+    return float(data.chattering.isel(seed=0).sel(step=step))
+
+
+@claim(
+    "unstable above sqrt(2/step - 1)",
+    low=0.0,
+    high=1.0,
+    control=lambda data, control: data.grows.isel(seed=0).sel(side=NEAR[1]),
+)
+def dies_below_the_threshold(data: Dataset) -> float:
+    """Explicit steps of 0.1, tanh, no real term: growth below the threshold."""
+    return float(data.grows.isel(seed=0).sel(side=NEAR[0]))
+
+
+def predict(plan: Plan, keys: Any) -> Dataset:
+    """The radius that explicit steps should show."""
     del keys
-    law = euler_radius(plan.config.rotation, np.asarray(plan.config.steps))
-    return xarray.Dataset(
-        {"artefact_law": ("step", np.asarray(law))},
-        {
-            "term": list(TERMS),
-            "start": list(STARTS),
-            "time": SAMPLING * np.arange(1, 2001),
-            "strength": list(EXPANSIONS),
-            "step": list(plan.config.steps),
-        },
-    )
+    config, steps = plan.config, np.asarray(plan.config.steps)
+    law = np.asarray(euler_radius(config.rotation, steps))
+    return Dataset({"artefact_law": ("step", law)}, {"step": steps})
 
 
-def without_real_term(plan: Plan) -> Plan:
-    """Negative control: purely anti-symmetric connectivity throughout."""
-    return plan._replace(config=dataclasses.replace(plan.config, expansion=0.0))
-
-
-def draw_phase_plane(data: xarray.Dataset) -> Figure:
+def draw_phase_plane(data: Dataset) -> Figure:
     """Paths with a real term and without, critical rotations, Euler artefacts."""
     figure, axes = panels(1, 4, 3.3, 3.0)
     cycling, dying, critical, artefact = axes[0]
-    one = data.isel(seed=0)
-    for panel, term in ((cycling, "real term"), (dying, "no real term")):
+    one = data.isel(seed=0).sortby("step")
+    for panel, term in zip((cycling, dying), TERMS, strict=True):
         for start, color in zip(data.start.values, SHADES, strict=False):
             path = one.path.sel(term=term, start=start, time=slice(0, 12))
             panel.plot(*path.values.T, color=color, lw=1, label=f"start at {start:g}")
@@ -249,18 +256,14 @@ def draw_phase_plane(data: xarray.Dataset) -> Figure:
         panel.set_aspect("equal", "datalim")
     cycling.set(ylabel="overlap with v")
     dying.legend(frameon=False, fontsize="small", loc="lower left")
-    critical.plot(
-        data.strength, one.critical, "o-", ms=4, color=SHADES[0], label="tanh"
-    )
+    critical.plot(one.strength, one.critical, "o-", ms=4, c=SHADES[0], label="tanh")
     critical.plot([0, 4], [0, 4], "--", color=THEORY, label="step function")
     critical.set(title="Cycle above, fixed points below", xlabel="real term")
     critical.set(ylabel="critical rotation")
     critical.legend(frameon=False, fontsize="small", loc="upper left")
-    steps = data.step.values
-    law = one.artefact_law.values
-    artefact.loglog(steps, law, "--", color=THEORY, label="theory")
-    radius = one.chattering * law
-    artefact.loglog(steps, radius, "o", color=SHADES[4], label="explicit Euler")
+    law, radius = one.artefact_law, one.chattering * one.artefact_law
+    artefact.loglog(one.step, law, "--", color=THEORY, label="theory")
+    artefact.loglog(one.step, radius, "o", color=SHADES[4], label="explicit Euler")
     artefact.set(title="Step function, no real term", ylabel="radius of the artefact")
     artefact.set(xlabel="step (neural time constants)", ylim=(0.04, 2.0))
     artefact.yaxis.set_minor_formatter(NullFormatter())
@@ -268,25 +271,36 @@ def draw_phase_plane(data: xarray.Dataset) -> Figure:
     return figure
 
 
+TERM, WHAT, SIDE = {"term": TERMS}, {"what": tuple(CYCLE)}, {"side": NEAR}
+STRENGTH, TIMES = {"strength": EXPANSIONS}, SAMPLING * np.arange(1, 2001)
 SUPP3 = Experiment(
     name="supp3",
     source="Supp. Fig. 3, Note 1",
     shows="the phase plane of one plane: cycle, bifurcation, Euler artefacts",
     config=PhasePlane,
     run=phase_plane,
-    claims=claims,
+    claims=(
+        of_the_cycle,
+        no_cycle_without_real_term,
+        critical_rotations,
+        turns_above,
+        printed_system,
+        printed_system_shrinks,
+        chatters,
+        dies_below_the_threshold,
+    ),
     figure=draw_phase_plane,
-    control=without_real_term,
-    dims={
-        "path": ("term", "start", "time", "axis"),
-        "kept": ("term",),
-        "cycle": ("what",),
-        "critical": ("strength",),
-        "turns": ("side", "strength"),
-        "printed": ("row", "what"),
-        "chattering": ("step",),
-        "grows": ("side",),
+    control=changed(expansion=0.0),  # purely anti-symmetric connectivity throughout
+    axes={
+        "path": TERM | {"start": STARTS, "time": TIMES, "axis": ("u", "v")},
+        "kept": TERM,
+        "cycle": WHAT,
+        "critical": STRENGTH,
+        "turns": SIDE | STRENGTH,
+        "printed": {"row": [row[0] for row in PRINTED]} | WHAT,
+        "chattering": {"step": lambda config: config.steps},
+        "grows": SIDE,
     },
-    predict=labels,
+    predict=predict,
     float64=True,
 )

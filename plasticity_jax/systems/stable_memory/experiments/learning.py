@@ -1,18 +1,19 @@
 """Figure 3, Supplementary Figure 2: planes that a network learns from a stimulus."""
 
 import dataclasses
+import math
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-import xarray
 from jaxtyping import Array, Float, Key
 from matplotlib.figure import Figure
+from xarray import DataArray, Dataset
 
 from .... import Record, simulate, State, System
-from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
+from ....experiment import changed, claim, Experiment, panels, SHADES, THEORY
 from ....measure import expansion, leading_overlaps, memory_eigenvalue, rotation
 from ....tasks import Drive, turning
 from ..config import build, Config
@@ -24,6 +25,8 @@ Planes = Float[Array, "plane 2 n"]
 DURATIONS = (25.0, 50.0, 100.0, 200.0)  # of the first stimulus; all end together
 LONGEST = DURATIONS[-1]
 FOLLOW = 600.0  # after its end; half-way through ends the second stimulus
+ALONE = tuple(f"{duration:g}" for duration in DURATIONS)  # one plane is stimulated
+MOMENTS = STOP, END = ("end of the stimulus", "end of the run")
 
 
 def in_planes(
@@ -152,168 +155,142 @@ def learned(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     return jax.lax.map(protocol, courses_of(config))
 
 
-DIMS = {
-    **dict.fromkeys(("rotation", "expansion", "power"), ("protocol", "time", "plane")),
-    **dict.fromkeys(
-        ("growth", "frequency", "overlap"), ("protocol", "moment", "plane")
-    ),
-    "leading": ("protocol", "moment", "direction"),
-}
+def record_times(config: Config, end: float | None = None) -> np.ndarray:
+    """Of a run until `end`; else in stages of `duration`, the first with a stimulus."""
+    if end is None:
+        end = config.duration * (1 + round(config.follow / config.duration))
+    return config.record_every * np.arange(1, round(end / config.record_every) + 1)
 
 
-def at_time(data: xarray.Dataset, time: float, total: float) -> int:
-    """The index of the record at `time` in a run of length `total`."""
-    return round(time / total * data.sizes["time"]) - 1
+PROTOCOL, PLANE = {"protocol": (*ALONE, "in turn")}, {"plane": ("first", "second")}
+TIME = {"time": lambda config: record_times(config, LONGEST + FOLLOW)}
+ENDS = PROTOCOL | {"moment": MOMENTS}
+LEARNED = {"protocol": ALONE[-1], "moment": STOP, "plane": "first"}
 
 
-def learned_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """More stimulus writes more; the plane stands out, stays, and leaves room."""
-    total = LONGEST + FOLLOW
-
-    def strength(data: xarray.Dataset, time: float) -> xarray.DataArray:
-        rows = data.rotation.isel(time=at_time(data, time, total), plane=0)
-        return abs(rows.isel(protocol=slice(len(DURATIONS))))
-
-    def rising(data: xarray.Dataset, dim: str) -> float:
-        steps = strength(data, LONGEST).diff(dim)
-        return float((steps > 0).all(dim).mean())
-
-    written = strength(data, LONGEST)
-    leading = data.leading.isel(moment=0, protocol=slice(len(DURATIONS)))
-    strong, weak = written > 3, ~(written > 1)  # products keep a NaN, masks drop it
-    kept = strength(data, LONGEST + 300) / (written + weak)
-    return [
-        Claim(
-            "|A| grows with the duration of the stimulus (share of networks and "
-            "amplitudes where it does so strictly)",
-            "Fig. 3",
-            rising(data, "protocol"),
-            1.0,
-            1.0,
-            control=rising(control, "protocol"),
-        ),
-        Claim(
-            "|A| grows with the amplitude of the stimulus (share of networks and "
-            "durations where it does so strictly)",
-            "Fig. 3",
-            rising(data, "amplitude"),
-            1.0,
-            1.0,
-            control=rising(control, "amplitude"),
-        ),
-        Claim(
-            "overlap of the learned plane with an eigenvector of a complex pair, "
-            "strongest stimulus (least over networks)",
-            "Fig. 3b",
-            standing_out(data) * complex_share(data),
-            0.9,
-            1.0,
-            control=standing_out(control) * complex_share(control),
-        ),
-        Claim(
-            "overlap of the leading eigenvector with the learned plane where |A| > 3 "
-            "(mean over runs)",
-            "Fig. 3b",
-            mean_where(strong, leading.isel(direction=0)),
-            0.9,
-            1.0,
-        ),
-        Claim(
-            "its overlap with any other plane there (largest)",
-            "Fig. 3b",
-            float((strong * leading.isel(direction=slice(1, None))).max(skipna=False)),
-            0.0,
-            0.3,
-        ),
-        Claim(
-            "share of A left 300 after the stimulus, where |A| > 1 (mean)",
-            "Fig. 3",
-            mean_where(~weak, kept),
-            0.95,
-            1.05,
-        ),
-        Claim(
-            "two planes learned in turn: overlap of either at the end, strongest "
-            "stimulus (least over networks)",
-            "Fig. 3c",
-            both(data) * complex_share(data),
-            0.9,
-            1.0,
-            control=both(control) * complex_share(control),
-        ),
-    ]
+# --- more stimulus writes more; the plane stands out, stays, and leaves room ----------
 
 
-def standing_out(data: xarray.Dataset) -> float:
-    """Least overlap of the first plane after the strongest stimulus."""
-    last = data.overlap.isel(protocol=len(DURATIONS) - 1, moment=0, plane=0)
-    return float(last.isel(amplitude=-1).min(skipna=False))
+def with_error(rows: DataArray) -> tuple[float, float]:
+    """The mean over seeds, NaN if any is, and its standard error."""
+    error = float(rows.std("seed", ddof=1)) / math.sqrt(rows.sizes["seed"])
+    return float(rows.mean(skipna=False)), error
 
 
-def both(data: xarray.Dataset) -> float:
-    """Least overlap of two planes learned in turn, at the end of the run."""
-    last = data.overlap.isel(protocol=-1, moment=-1, amplitude=-1)
-    return float(last.min(skipna=False))
+def strength(data: Dataset, time: float = LONGEST) -> DataArray:
+    """|A| of the first plane at a time, where it alone is stimulated."""
+    rows = data.rotation.sel(time=time, method="nearest")
+    return abs(rows.sel(plane="first", protocol=list(ALONE)))
 
 
-def mean_where(chosen: xarray.DataArray, rows: xarray.DataArray) -> float:
+def strong_leading(data: Dataset) -> tuple[DataArray, DataArray]:
+    """Where |A| > 3 after the stimulus; overlaps of the leading eigenvector there."""
+    leading = data.leading.sel(moment=STOP, protocol=list(ALONE))
+    return strength(data) > 3, leading
+
+
+def mean_where(chosen: DataArray, rows: DataArray) -> float:
     """The mean over chosen entries; NaN if any entry is, chosen or not."""
     return float((chosen * rows).sum(skipna=False) / chosen.sum())
 
 
-def complex_share(data: xarray.Dataset) -> float:
-    """Share of networks whose plane holds a complex pair, strongest stimulus."""
-    last = data.frequency.isel(protocol=len(DURATIONS) - 1, moment=0, plane=0)
-    return float((last.isel(amplitude=-1) > 0).mean())
+def least_of_complex(data: Dataset, overlap: DataArray) -> float:
+    """Least overlap, times the share of complex pairs, after the strongest stimulus."""
+    frequency = data.frequency.sel(LEARNED).isel(amplitude=-1)
+    least = overlap.isel(amplitude=-1).min(skipna=False)
+    return float(least) * float((frequency > 0).mean())
 
 
-def one_axis(plan: Plan) -> Plan:
-    """Negative control: the stimulus stands still on one axis of the plane."""
-    config = dataclasses.replace(plan.config, frequency=0.0)
-    return plan._replace(config=config)
+@claim("Fig. 3", low=1.0, high=1.0)
+def grows_with_duration(data: Dataset) -> float:
+    """|A| grows with the duration of the stimulus (share of networks and amplitudes
+    where it does so strictly).
+    """
+    return float((strength(data).diff("protocol") > 0).all("protocol").mean())
 
 
-def draw_learned(data: xarray.Dataset) -> Figure:
+@claim("Fig. 3", low=1.0, high=1.0)
+def grows_with_amplitude(data: Dataset) -> float:
+    """|A| grows with the amplitude of the stimulus (share of networks and durations
+    where it does so strictly).
+    """
+    return float((strength(data).diff("amplitude") > 0).all("amplitude").mean())
+
+
+@claim("Fig. 3b", low=0.9, high=1.0)
+def stands_out(data: Dataset) -> float:
+    """Overlap of the learned plane with an eigenvector of a complex pair, strongest
+    stimulus (least over networks).
+    """
+    return least_of_complex(data, data.overlap.sel(LEARNED))
+
+
+@claim("Fig. 3b", low=0.9, high=1.0, control=None)
+def leads(data: Dataset) -> float:
+    """Overlap of the leading eigenvector with the learned plane where |A| > 3 (mean
+    over runs).
+    """
+    strong, leading = strong_leading(data)
+    return mean_where(strong, leading.sel(direction=0))
+
+
+@claim("Fig. 3b", low=0.0, high=0.3, control=None)
+def leads_alone(data: Dataset) -> float:
+    """Its overlap with any other plane there (largest)."""
+    strong, leading = strong_leading(data)
+    return float((strong * leading.sel(direction=slice(1, None))).max(skipna=False))
+
+
+@claim("Fig. 3", low=0.95, high=1.05, control=None)
+def is_kept(data: Dataset) -> float:
+    """Share of A left 300 after the stimulus, where |A| > 1 (mean)."""
+    weak = ~(strength(data) > 1)  # products keep a NaN, masks drop it
+    return mean_where(~weak, strength(data, LONGEST + 300) / (strength(data) + weak))
+
+
+@claim("Fig. 3c", low=0.9, high=1.0)
+def leaves_room(data: Dataset) -> float:
+    """Two planes learned in turn: overlap of either at the end, strongest stimulus
+    (least over networks).
+    """
+    return least_of_complex(data, data.overlap.sel(protocol="in turn", moment=END))
+
+
+def draw_learned(data: Dataset) -> Figure:
     """Figure 3: strength by duration and amplitude, overlaps, two planes in turn."""
-    from ..experiments.learning import DURATIONS, FOLLOW, LONGEST
-
     figure, axes = panels(1, 4, 3.2, 2.8)
     traces, strengths, overlaps, turns = axes[0]
-    total = LONGEST + FOLLOW
-    strength = abs(data.rotation)
-    time = (1 + np.arange(data.sizes["time"])) * total / data.sizes["time"]
-    middle = strength.isel(seed=0, amplitude=data.sizes["amplitude"] // 2)
-    for k, duration in enumerate(DURATIONS):
-        rows = middle.isel(protocol=k, plane=0)
-        traces.plot(time, rows, color=SHADES[k], lw=1.3, label=f"{duration:g}")
+    legend = {"frameon": False, "fontsize": "small"}
+    titled = {"title_fontsize": "small", "ncols": 2, **legend}
+    size = abs(data.rotation)
+    middle = size.isel(seed=0, amplitude=data.sizes["amplitude"] // 2)
+    for label, color in zip(ALONE, SHADES, strict=False):
+        rows = middle.sel(protocol=label, plane="first")
+        traces.plot(data.time, rows, color=color, lw=1.3, label=label)
     traces.axvline(LONGEST, color=THEORY, ls="--", lw=1)
     traces.set(xlabel="time", ylabel="$|A|$", ylim=(0, 1.55 * float(middle.max())))
     title = f"stimulus lasts, amplitude {float(middle.amplitude):g}"
-    legend = {"frameon": False, "fontsize": "small"}
-    traces.legend(title=title, title_fontsize="small", ncols=2, **legend)
-    stop = round(LONGEST / total * data.sizes["time"]) - 1
-    written = strength.isel(time=stop, plane=0, protocol=slice(len(DURATIONS)))
-    for k, amplitude in enumerate(data.amplitude.values):
-        rows = written.sel(amplitude=amplitude).transpose("seed", "protocol").values
-        color, label = SHADES[k], f"{amplitude:g}"
-        strengths.plot(DURATIONS, rows.T, ".", color=color, ms=3, alpha=0.5)
-        strengths.plot(DURATIONS, rows.mean(0), "-", color=color, label=label)
+    traces.legend(title=title, **titled)
+    written = strength(data).transpose("amplitude", "seed", "protocol")
+    for rows, color in zip(written, SHADES, strict=False):
+        label = f"{float(rows.amplitude):g}"
+        strengths.plot(DURATIONS, rows.values.T, ".", color=color, ms=3, alpha=0.5)
+        strengths.plot(DURATIONS, rows.values.mean(0), "-", color=color, label=label)
     strengths.set(xlabel="duration of the stimulus", ylabel="$|A|$ when it ends")
     strengths.set_ylim(0, 1.4 * float(written.max()))
-    title = "amplitude"
-    strengths.legend(title=title, title_fontsize="small", ncols=2, **legend)
-    leading = data.leading.isel(moment=0, protocol=len(DURATIONS) - 1, amplitude=-1)
-    place = np.arange(leading.sizes["direction"])
-    overlaps.plot(place, leading.transpose("direction", "seed"), ".", color=SHADES[5])
-    overlaps.plot(np.zeros(data.sizes["seed"]), leading[:, 0], "o", color=SHADES[0])
+    strengths.legend(title="amplitude", **titled)
+    leading = data.leading.sel(protocol=ALONE[-1], moment=STOP).isel(amplitude=-1)
+    leading = leading.transpose("direction", "seed")
+    overlaps.plot(leading.direction, leading, ".", color=SHADES[5])
+    overlaps.plot(0 * leading[0], leading[0], "o", color=SHADES[0])
     overlaps.axhline(0.9, color=THEORY, ls="--", lw=1)
     overlaps.set(xlabel="plane (0: of the stimulus)", ylim=(0, 1.05))
     overlaps.set(ylabel="overlap, leading eigenvector")
-    both = strength.isel(protocol=-1, amplitude=-1)
-    for k, label in enumerate(("first plane", "second plane")):
-        rows = both.isel(plane=k).transpose("seed", "time").values
-        turns.plot(time, rows.T, color=SHADES[k], lw=0.6, alpha=0.5)
-        turns.plot(time, rows.mean(0), color=SHADES[k], lw=1.8, label=label)
+    both = size.sel(protocol="in turn").isel(amplitude=-1)
+    for name, color in zip(data.plane.values, SHADES, strict=False):
+        rows = both.sel(plane=name).transpose("seed", "time").values
+        turns.plot(data.time, rows.T, color=color, lw=0.6, alpha=0.5)
+        turns.plot(data.time, rows.mean(0), color=color, lw=1.8, label=f"{name} plane")
     turns.set(xlabel="time", ylabel="$|A|$", ylim=(0, 1.3 * float(both.max())))
     turns.legend(loc="upper left", **legend)
     return figure
@@ -325,8 +302,20 @@ FIG3 = Experiment(
     shows="planes learned from a rotating stimulus under decorrelation, and kept",
     config=Config,
     run=learned,
-    claims=learned_claims,
+    claims=(
+        grows_with_duration,
+        grows_with_amplitude,
+        stands_out,
+        leads,
+        leads_alone,
+        is_kept,
+        leaves_room,
+    ),
     figure=draw_learned,
-    control=one_axis,
-    dims=DIMS,
+    control=changed(frequency=0.0),  # the stimulus stands still on one axis
+    axes={
+        **dict.fromkeys(("rotation", "expansion", "power"), PROTOCOL | TIME | PLANE),
+        **dict.fromkeys(("growth", "frequency", "overlap"), ENDS | PLANE),
+        "leading": ENDS | {"direction": lambda config: np.arange(config.size // 2)},
+    },
 )

@@ -2,17 +2,18 @@
 
 import dataclasses
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-import xarray
 from jaxtyping import Array, Float, Key
 from matplotlib.figure import Figure
+from xarray import DataArray, Dataset
 
 from .... import State, System
-from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
+from ....experiment import changed, claim, Experiment, panels, SHADES, THEORY
 from ....tasks import Drive, turning, wandering
 from ..config import Config, REFERENCE_STEP
 from ..theory import controlled_state
@@ -21,16 +22,19 @@ from .learning import (
     Course,
     in_planes,
     in_stages,
+    MOMENTS,
+    record_times,
     settled,
     spectrum_of,
+    with_error,
 )
 
 
 PUBLISHED = (("decorrelation", 25.0, 50.0), ("rate_control", 10.0, 100.0))  # A_b, tau_y
 LEARNED = 1.5  # |A| above which a plane counts as learned
 STANDS_OUT = 0.9  # overlap above which the leading eigenvector is the plane's
-MEASURED = {"strong": 0.75, "leading": 0.46, "kept": 0.38}  # shares of networks
-MEASURED_NETWORKS = 24
+MEASURED = 24  # networks of the independent evaluation
+TIME, RULE = {"time": record_times}, {"rule": [rule for rule, *_ in PUBLISHED]}
 
 
 def taught(
@@ -80,79 +84,69 @@ def controlled(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     }
 
 
-CONTROLLED_DIMS = {
-    "rotation": ("time",),
-    "expansion": ("time",),
-    "eigenvalue": ("part",),
-}
+# --- rate control limits what is learned; slow stimuli write no plane -----------------
 
 
-def share_above(rows: xarray.DataArray, bound: float) -> float:
+def share_above(rows: DataArray, bound: float) -> float:
     """The share of entries above a bound; NaN if any entry is."""
     return float((rows > bound).where(rows.notnull()).mean(skipna=False))
 
 
-def controlled_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """Rate control limits what is learned; slow stimuli write no plane."""
-    fast, slow = float(data.frequency.max()), float(data.frequency.min())
-
-    def ratio(data: xarray.Dataset, gain: float) -> xarray.DataArray:
-        here = data.sel(learning_gain=gain, frequency=fast)
-        return abs(here.written / here.predicted_written)
-
-    def error(rows: xarray.DataArray) -> float:
-        return float(rows.std("seed", ddof=1)) / math.sqrt(rows.sizes["seed"])
-
-    drifting = data.overlap.sel(learning_gain=5.0, frequency=slow)
-    overlap = data.overlap.sel(learning_gain=5.0, frequency=fast)
-    return [
-        *(
-            Claim(
-                f"|A| after learning under rate control, learning gain {gain:g}, in "
-                "units of the theory of clamped activity",
-                f"Supp. Fig. 2; derived: |A| = {gain:g}",
-                float(ratio(data, gain).mean(skipna=False)),
-                0.8,
-                1.25,
-                error(ratio(data, gain)),
-                float(ratio(control, gain).mean(skipna=False)) if gain == 1 else None,
-            )
-            for gain in (1.0, 5.0)
-        ),
-        Claim(
-            "overlap of the learned plane with its eigenvector, learning gain 5",
-            "Supp. Fig. 2; independent evaluation: 0.84 to 0.89",
-            float(overlap.mean(skipna=False)),
-            0.8,
-            0.95,
-            error(overlap),
-        ),
-        Claim(
-            f"networks where an eigenvector stands out in the plane (overlap above "
-            f"{STANDS_OUT}) after a slow stimulus, learning gain 5 (share)",
-            "Supp. Fig. 2, derived: at most 3 of all networks is none, to 95 %",
-            share_above(drifting, STANDS_OUT),
-            0.0,
-            3 / data.sizes["seed"],
-        ),
-    ]
+three_of_all = lambda data, control: 3 / data.sizes["seed"]  # at most: none, to 95 %
+EVALUATED = "Supp. Fig. 2; independent evaluation: "
 
 
-def without_homeostasis(plan: Plan) -> Plan:
-    """Negative control: nothing limits what is written."""
-    return plan._replace(config=dataclasses.replace(plan.config, homeostasis="none"))
+def written(data: Dataset, gain: float) -> tuple[float, float]:
+    """|A| after a fast stimulus, in units of the theory of clamped activity."""
+    here = data.sel(learning_gain=gain, frequency=data.frequency.max())
+    return with_error(abs(here.written / here.predicted_written))
 
 
-def draw_controlled(data: xarray.Dataset) -> Figure:
+@claim(
+    "Supp. Fig. 2; derived: |A| = {gain:g}",
+    low=0.8,
+    high=1.25,
+    control=lambda data, control, gain: written(control, gain) if gain == 1 else None,
+    each={"gain": (1.0, 5.0)},
+)
+def limited(data: Dataset, gain: float) -> tuple[float, float]:
+    """|A| after learning under rate control, learning gain {gain:g}, in units of the
+    theory of clamped activity.
+    """
+    return written(data, gain)
+
+
+@claim(f"{EVALUATED}0.84 to 0.89", low=0.8, high=0.95, control=None)
+def written_plane(data: Dataset) -> tuple[float, float]:
+    """Overlap of the learned plane with its eigenvector, learning gain 5."""
+    fast = data.sel(learning_gain=5.0, frequency=data.frequency.max())
+    return with_error(fast.overlap)
+
+
+@claim(
+    "Supp. Fig. 2, derived: at most 3 of all networks is none, to 95 %",
+    low=0.0,
+    high=three_of_all,
+    control=None,
+)
+def none_after_a_slow_stimulus(data: Dataset) -> float:
+    """Networks where an eigenvector stands out in the plane (overlap above 0.9) after a
+    slow stimulus, learning gain 5 (share).
+    """
+    slow = data.sel(learning_gain=5.0, frequency=data.frequency.min())
+    return share_above(slow.overlap, STANDS_OUT)
+
+
+def draw_controlled(data: Dataset) -> Figure:
     """Supplementary Figure 2: strength against theory; which planes stand out."""
     figure, axes = panels(1, 2, 3.8, 3.0)
     strengths, plane = axes[0]
     gains = data.learning_gain.values
     fast = data.sel(frequency=data.frequency.max())
-    for k, gain in enumerate(gains):
-        row, color = fast.sel(learning_gain=gain), SHADES[k]
+    for gain, color in zip(gains, SHADES, strict=False):
+        row = fast.sel(learning_gain=gain)
         rows = abs(row.rotation).transpose("seed", "time").values
-        time = (1 + np.arange(rows.shape[1])) / rows.shape[1]
+        time = data.time / data.time.values[-1]
         strengths.plot(time, rows.T, color=color, lw=0.5, alpha=0.5)
         label = f"learning gain {gain:g}"
         strengths.plot(time, rows.mean(0), color=color, lw=1.8, label=label)
@@ -166,7 +160,7 @@ def draw_controlled(data: xarray.Dataset) -> Figure:
     for k, frequency in enumerate(data.frequency.values):
         row = strong.sel(frequency=frequency)
         label = f"$\\omega$ = {frequency:g}"
-        turn = row.eigenvalue.isel(part=1)
+        turn = row.eigenvalue.sel(part="imaginary")
         plane.plot(turn, row.overlap, "os"[k], color=SHADES[2 + k], ms=4, label=label)
     plane.set(xlabel="Im of the eigenvalue nearest to the plane", ylim=(0, 1.3))
     plane.set(ylabel="overlap of its eigenvector")
@@ -175,25 +169,23 @@ def draw_controlled(data: xarray.Dataset) -> Figure:
     return figure
 
 
-def draw_wandered(data: xarray.Dataset) -> Figure:
+def draw_wandered(data: Dataset) -> Figure:
     """The published stimulus: distributions of strength and of overlap by rule."""
-    from ..experiments.learning_limits import LEARNED, PUBLISHED, STANDS_OUT
-
     figure, axes = panels(1, 3, 3.4, 2.8)
     strengths, *moments = axes[0]
-    names = [name.replace("_", " ") for name, *_ in PUBLISHED]
+    names = [name.replace("_", " ") for name in data.rule.values]
     last = abs(data.rotation.isel(time=-1)).transpose("rule", "seed").values
     style = {"alpha": 0.7, "label": names, "color": SHADES[: len(names)]}
     strengths.hist(list(last), np.linspace(0, max(2.0, last.max()), 16), **style)
     strengths.axvline(LEARNED, color=THEORY, ls="--", lw=1)
     strengths.set(xlabel="$|A|$ at the end", ylabel="networks")
     strengths.legend(frameon=False, fontsize="small")
-    for k, title in enumerate(("end of the stimulus", "end of the run")):
-        rows = data.leading.isel(moment=k).transpose("rule", "seed").values
-        moments[k].hist(list(rows), np.linspace(0, 1, 16), **style)
-        moments[k].axvline(STANDS_OUT, color=THEORY, ls="--", lw=1)
-        moments[k].set(xlabel="overlap of the leading eigenvector", title=title)
-        moments[k].set(ylabel="networks")
+    for panel, moment in zip(moments, data.moment.values, strict=True):
+        rows = data.leading.sel(moment=moment).transpose("rule", "seed").values
+        panel.hist(list(rows), np.linspace(0, 1, 16), **style)
+        panel.axvline(STANDS_OUT, color=THEORY, ls="--", lw=1)
+        panel.set(xlabel="overlap of the leading eigenvector", title=moment)
+        panel.set(ylabel="networks")
     return figure
 
 
@@ -203,10 +195,13 @@ SUPP2 = Experiment(
     shows="planes learned under rate control: what limits them",
     config=Config,
     run=controlled,
-    claims=controlled_claims,
+    claims=(limited, written_plane, none_after_a_slow_stimulus),
     figure=draw_controlled,
-    control=without_homeostasis,
-    dims=CONTROLLED_DIMS,
+    control=changed(homeostasis="none"),
+    axes={
+        **dict.fromkeys(("rotation", "expansion"), TIME),
+        "eigenvalue": {"part": ("real", "imaginary")},
+    },
 )
 
 
@@ -245,66 +240,62 @@ def wandered(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     return jax.tree.map(lambda *rows: jnp.stack(rows), *seen)
 
 
-WANDERED_DIMS = {"rotation": ("rule", "time"), "leading": ("rule", "moment")}
+# --- published stimulus: not every network learns, and none under rate control --------
+# The paper shows one network that does.
 
 
-def wandered_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """Not every network learns: shares of networks, and none under rate control.
+def published(share: float) -> Any:
+    """A claim: a share of networks, three binomial standard errors about the given."""
 
-    The paper shows one network that does. Intervals are three binomial standard errors
-    about the shares of an independent evaluation of 24 networks.
-    """
+    def width(data: Dataset) -> float:
+        networks = 1 / MEASURED + 1 / data.sizes["seed"]
+        return 3 * math.sqrt(share * (1 - share) * networks)
 
-    def shares(data: xarray.Dataset, rule: int) -> dict[str, float]:
-        leading = data.leading.isel(rule=rule)
-        last = abs(data.rotation.isel(rule=rule, time=-1))
-        return {
-            "strong": share_above(last, LEARNED),
-            "leading": share_above(leading.isel(moment=0), STANDS_OUT),
-            "kept": share_above(leading.isel(moment=1), STANDS_OUT),
-        }
-
-    says = {
-        "strong": f"networks that end with |A| > {LEARNED} (share)",
-        "leading": "networks whose leading eigenvector is the plane's when the "
-        "stimulus ends: learning is not robust (share)",
-        "kept": "networks where it still is at the end (share)",
-    }
-    got, removed, networks = shares(data, 0), shares(control, 0), data.sizes["seed"]
-    claims = []
-    for name, share in MEASURED.items():
-        width = 3 * math.sqrt(
-            share * (1 - share) * (1 / MEASURED_NETWORKS + 1 / networks)
-        )
-        own = math.sqrt(got[name] * (1 - got[name]) / networks)
-        claims.append(
-            Claim(
-                f"published stimulus, decorrelation: {says[name]}",
-                f"Fig. 3; independent evaluation: {share:.2f} of {MEASURED_NETWORKS}",
-                got[name],
-                max(share - width, 1 / networks),
-                min(share + width, 1.0),
-                own,
-                removed[name],
-            )
-        )
-    rate = shares(data, 1)["leading"]
-    claims.append(
-        Claim(
-            "published stimulus, rate control: networks whose leading eigenvector is "
-            "the plane's: the paper's does not occur (share)",
-            "Supp. Fig. 2; independent evaluation: 0",
-            rate,
-            0.0,
-            3 / networks,
-        )
+    return claim(
+        f"Fig. 3; independent evaluation: {share:.2f} of {MEASURED}",
+        low=lambda data, control: max(share - width(data), 1 / data.sizes["seed"]),
+        high=lambda data, control: min(share + width(data), 1.0),
     )
-    return claims
 
 
-def without_learning(plan: Plan) -> Plan:
-    """Negative control: the stimulus leaves no trace but homeostasis."""
-    return plan._replace(config=dataclasses.replace(plan.config, learning_gain=0.0))
+def networks_above(rows: DataArray, bound: float) -> tuple[float, float]:
+    """The share of networks above a bound, and its binomial standard error."""
+    share = share_above(rows, bound)
+    return share, math.sqrt(share * (1 - share) / rows.sizes["seed"])
+
+
+@published(0.75)
+def ends_strong(data: Dataset) -> tuple[float, float]:
+    """Published stimulus, decorrelation: networks that end with |A| > 1.5 (share)."""
+    last = data.rotation.sel(rule="decorrelation").isel(time=-1)
+    return networks_above(abs(last), LEARNED)
+
+
+@published(0.46)
+def leads(data: Dataset) -> tuple[float, float]:
+    """Published stimulus, decorrelation: networks whose leading eigenvector is the
+    plane's when the stimulus ends: learning is not robust (share).
+    """
+    leading = data.leading.sel(rule="decorrelation", moment=MOMENTS[0])
+    return networks_above(leading, STANDS_OUT)
+
+
+@published(0.38)
+def still_leads(data: Dataset) -> tuple[float, float]:
+    """Published stimulus, decorrelation: networks where it still is at the end
+    (share).
+    """
+    leading = data.leading.sel(rule="decorrelation", moment=MOMENTS[1])
+    return networks_above(leading, STANDS_OUT)
+
+
+@claim(f"{EVALUATED}0", low=0.0, high=three_of_all, control=None)
+def none_under_rate_control(data: Dataset) -> float:
+    """Published stimulus, rate control: networks whose leading eigenvector is the
+    plane's: the paper's does not occur (share).
+    """
+    leading = data.leading.sel(rule="rate_control", moment=MOMENTS[0])
+    return share_above(leading, STANDS_OUT)
 
 
 FIG3_PUBLISHED = Experiment(
@@ -313,8 +304,8 @@ FIG3_PUBLISHED = Experiment(
     shows="the published stimulus over many networks: which of them learn",
     config=Config,
     run=wandered,
-    claims=wandered_claims,
+    claims=(ends_strong, leads, still_leads, none_under_rate_control),
     figure=draw_wandered,
-    control=without_learning,
-    dims=WANDERED_DIMS,
+    control=changed(learning_gain=0.0),
+    axes={"rotation": RULE | TIME, "leading": RULE | {"moment": MOMENTS}},
 )

@@ -1,24 +1,31 @@
 """Figure 5: the life of a memory, from its stimulus to its recall."""
 
 import dataclasses
-import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-import xarray
 from jaxtyping import Array, Float, Key
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from xarray import DataArray, Dataset
 
 from .... import simulate, State
-from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
+from ....experiment import changed, claim, Experiment, panels, SHADES, THEORY
 from ....measure import change_shares, integrated_changes, plane_activity
 from ....tasks import cue, Drive, turning
 from ..config import Config
-from .learning import all_planes, in_planes, Planes, settled, spectrum_of
+from .learning import (
+    all_planes,
+    in_planes,
+    Planes,
+    record_times,
+    settled,
+    spectrum_of,
+    with_error,
+)
 
 
 STAGE, STAGES = 100.0, 14  # windows over which changes are summed
@@ -27,6 +34,10 @@ LEARNING_TIME = 100.0  # how long they last
 CUES = (800.0, 1000.0, 1200.0)  # along one axis of each plane; the third is novel
 CUE_TIME, ECHO_TIME = 5.0, 10.0  # how long a cue lasts; how long it is listened to
 WEIGHTS = ((0, 1), (2, 3), (4, 5), (6, 7))  # synapses that are shown
+MIDDLES = STAGE * (np.arange(STAGES) + 0.5)  # of the windows
+TAUGHT = ("plane 1", "plane 2")
+CUED = (*TAUGHT, "a novel plane")
+BEFORE, AFTER = "before the cues", "after the cues"
 
 
 def course_of(config: Config) -> Float[Array, "step axis"]:
@@ -119,176 +130,131 @@ def whole_life(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     }
 
 
-DIMS = {
-    **dict.fromkeys(("rotation", "expansion", "power"), ("time", "plane")),
-    **dict.fromkeys(("spontaneous", "dependent"), ("time",)),
-    **dict.fromkeys(("growth", "ringing", "overlap"), ("moment", "plane")),
-    "weight": ("time", "synapse"),
-    "summed": ("window", "cause"),
-    "echo": ("cue", "delay", "axis"),
-}
+TIME = {"time": lambda config: record_times(config, STAGE * STAGES)}
+PLANE = {"plane": (*TAUGHT, "novel")}
+MOMENT = {"moment": (BEFORE, AFTER)}
+delays = lambda config: config.step * np.arange(round(ECHO_TIME / config.step))
 
 
-def quadrature_ratio(data: xarray.Dataset) -> xarray.DataArray:
+# --- a part of a stored plane calls up the rest; learning and recall change little ----
+
+
+def quadrature_ratio(data: Dataset) -> DataArray:
     r"""Peak $|p_v|$ over peak $|p_u|$ of a plane cued along $u$: recall of the rest."""
     peak = abs(data.echo).max("delay", skipna=False)
-    return peak.isel(axis=1) / peak.isel(axis=0)
+    return peak.sel(axis="v") / peak.sel(axis="u")
 
 
-def ringing_frequency(data: xarray.Dataset, step: float) -> xarray.DataArray:
+def ringing_frequency(data: Dataset) -> DataArray:
     """Speed (radians per unit of time) at which the echo turns once the cue is off.
 
     Over one neural time constant: what comes later is of slower eigenvectors.
     """
+    step = ECHO_TIME / data.sizes["delay"]
     first, count = round(CUE_TIME / step) + 1, round(1.0 / step) + 1
     echo = data.echo.isel(delay=slice(first, first + count))
-    phase = np.unwrap(
-        np.arctan2(echo.isel(axis=1), echo.isel(axis=0)),
-        axis=echo.isel(axis=0).get_axis_num("delay"),
-    )
-    phase = echo.isel(axis=0).copy(data=phase)
+    u, v = (echo.sel(axis=axis, drop=True) for axis in "uv")
+    phase = u.copy(data=np.unwrap(np.arctan2(v, u), axis=u.get_axis_num("delay")))
     turned = phase.isel(delay=-1) - phase.isel(delay=0)
     return abs(turned) / ((count - 1) * step)
 
 
-def phase_of(data: xarray.Dataset, start: float, stop: float) -> xarray.Dataset:
-    """The records between two times."""
-    per = data.sizes["time"] / (STAGE * STAGES)
-    return data.isel(time=slice(round(start * per), round(stop * per)))
+def first_plane(data: Dataset, time: float) -> DataArray:
+    """A of the plane that is learned first."""
+    return data.rotation.sel(plane=TAUGHT[0]).sel(time=time, method="nearest")
 
 
-def life_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """A part of a stored plane calls up the rest; learning and recall change little."""
-    stored, novel = slice(len(LEARNING)), len(LEARNING)
-    count = math.sqrt(data.sizes["seed"])
-
-    def error(rows: xarray.DataArray) -> float:
-        return float(rows.std("seed", ddof=1)) / count
-
-    def recalled(data: xarray.Dataset) -> xarray.DataArray:
-        return quadrature_ratio(data).isel(cue=stored).mean("cue", skipna=False)
-
-    def first_plane(time: float) -> xarray.DataArray:
-        return phase_of(data, 0.0, time).rotation.isel(time=-1, plane=0)
-
-    unknown = quadrature_ratio(data).isel(cue=novel)
-    step = ECHO_TIME / data.sizes["delay"]
-    ringing = data.ringing.isel(moment=0, plane=stored).values
-    tuned = ringing_frequency(data, step).isel(cue=stored) / ringing
-    moved = abs(data.ringing.isel(moment=1) / data.ringing.isel(moment=0) - 1)
-    kept = first_plane(CUES[0]) / first_plane(LEARNING[0] + LEARNING_TIME)
-    return [
-        Claim(
-            "cue along one axis of a stored plane: peak response of the other axis "
-            "over that of the cued one",
-            "Fig. 5a; independent evaluation: 1.0",
-            float(recalled(data).mean(skipna=False)),
-            0.8,
-            1.25,
-            error(recalled(data)),
-            float(recalled(control).mean(skipna=False)),
-        ),
-        Claim(
-            "the same in a plane that was never learned",
-            "Fig. 5a; independent evaluation: 0.08 to 0.12",
-            float(unknown.mean(skipna=False)),
-            0.0,
-            0.3,
-            error(unknown),
-        ),
-        Claim(
-            "frequency at which a cued plane rings, over that of its eigenvalue",
-            "Fig. 5a, derived",
-            float(tuned.mean(skipna=False)),
-            0.85,
-            1.15,
-            error(tuned.mean("cue")),
-        ),
-        Claim(
-            "share of A of the first plane left after learning the second",
-            "Fig. 5c",
-            float(kept.mean(skipna=False)),
-            0.95,
-            1.05,
-            error(kept),
-        ),
-        Claim(
-            "relative change of a learned eigenvalue's frequency by the cues (largest "
-            "over networks and planes)",
-            "Fig. 5c",
-            float(moved.isel(plane=stored).max(skipna=False)),
-            0.0,
-            0.15,
-        ),
-        *balance_claims(data),
-    ]
+@claim("Fig. 5a; independent evaluation: 1.0", low=0.8, high=1.25)
+def calls_up_the_rest(data: Dataset) -> tuple[float, float]:
+    """Cue along one axis of a stored plane: peak response of the other axis over that
+    of the cued one.
+    """
+    stored = quadrature_ratio(data).sel(cue=list(TAUGHT))
+    return with_error(stored.mean("cue", skipna=False))
 
 
-def balance_claims(data: xarray.Dataset) -> list[Claim]:
-    """Change due to activity beside change by noise, in every phase of a life."""
-
-    def balance(start: float, stop: float) -> float:
-        here = phase_of(data, start, stop)
-        activity = here.dependent.mean("time", skipna=False)
-        noise = here.spontaneous.max("time", skipna=False)
-        return float((activity / noise).mean(skipna=False))
-
-    phases = {
-        "learning": (LEARNING[0], LEARNING[0] + LEARNING_TIME),
-        "a cue": (CUES[0], CUES[0] + CUE_TIME),
-    }
-    return [
-        *(
-            Claim(
-                f"rms change due to activity over that by noise, instantaneous, "
-                f"during {name}: of similar size only loosely",
-                "Fig. 5b",
-                balance(*times),
-                0.3,
-                30.0,
-            )
-            for name, times in phases.items()
-        ),
-        Claim(
-            "the same in silence, where rate control has nothing to correct: the "
-            "paper's similar size in all phases does not hold",
-            "Fig. 5b; independent evaluation: 0",
-            balance(CUES[0] - 100.0, CUES[0]),
-            0.0,
-            0.1,
-        ),
-    ]
+@claim("Fig. 5a; independent evaluation: 0.08 to 0.12", low=0.0, high=0.3, control=None)
+def not_of_a_novel_plane(data: Dataset) -> tuple[float, float]:
+    """The same in a plane that was never learned."""
+    return with_error(quadrature_ratio(data).sel(cue="a novel plane"))
 
 
-def without_learning(plan: Plan) -> Plan:
-    """Negative control: stimuli and cues without learning."""
-    return plan._replace(config=dataclasses.replace(plan.config, learning_gain=0.0))
+@claim("Fig. 5a, derived", low=0.85, high=1.15, control=None)
+def rings_at_its_frequency(data: Dataset) -> tuple[float, float]:
+    """Frequency at which a cued plane rings, over that of its eigenvalue."""
+    own = data.ringing.sel(moment=BEFORE, plane=list(TAUGHT)).values
+    tuned = ringing_frequency(data).sel(cue=list(TAUGHT)) / own
+    return float(tuned.mean(skipna=False)), with_error(tuned.mean("cue"))[1]
+
+
+@claim("Fig. 5c", low=0.95, high=1.05, control=None)
+def survives_learning(data: Dataset) -> tuple[float, float]:
+    """Share of A of the first plane left after learning the second."""
+    learned = first_plane(data, LEARNING[0] + LEARNING_TIME)
+    return with_error(first_plane(data, CUES[0]) / learned)
+
+
+@claim("Fig. 5c", low=0.0, high=0.15, control=None)
+def survives_cues(data: Dataset) -> float:
+    """Relative change of a learned eigenvalue's frequency by the cues (largest over
+    networks and planes).
+    """
+    ringing = data.ringing.sel(plane=list(TAUGHT))
+    moved = abs(ringing.sel(moment=AFTER) / ringing.sel(moment=BEFORE) - 1)
+    return float(moved.max(skipna=False))
+
+
+# --- change due to activity beside change by noise, in every phase of a life ----------
+
+PHASES = {
+    "learning": (LEARNING[0], LEARNING[0] + LEARNING_TIME),
+    "a cue": (CUES[0], CUES[0] + CUE_TIME),
+    "silence": (CUES[0] - 100.0, CUES[0]),
+}
+
+
+@claim(
+    "Fig. 5b", low=0.3, high=30.0, control=None, each={"phase": ("learning", "a cue")}
+)
+def loosely_balanced(data: Dataset, phase: str) -> float:
+    """Rms change due to activity over that by noise, instantaneous, during {phase}: of
+    similar size only loosely.
+    """
+    start, stop = (time + float(data.time[0]) / 2 for time in PHASES[phase])
+    here = data.sel(time=slice(start, stop))
+    activity = here.dependent.mean("time", skipna=False)
+    noise = here.spontaneous.max("time", skipna=False)
+    return float((activity / noise).mean(skipna=False))
+
+
+@claim("Fig. 5b; independent evaluation: 0", low=0.0, high=0.1, control=None)
+def not_balanced_in_silence(data: Dataset) -> float:
+    """The same in silence, where rate control has nothing to correct: the paper's
+    similar size in all phases does not hold.
+    """
+    return loosely_balanced(data, "silence")
 
 
 STIMULUS, CUE = "0.9", "#f3d9b1"
 
 
-def draw_life(data: xarray.Dataset) -> Figure:
+def draw_life(data: Dataset) -> Figure:
     """Figure 5: recall, shares of change, what cues do, weights in time."""
-    from ..experiments.life_cycle import STAGE, STAGES
-
     figure, axes = panels(2, 4, 3.4, 2.8)
-    one = data.isel(seed=0)
-    total = STAGE * STAGES
-    time = (1 + np.arange(data.sizes["time"])) * total / data.sizes["time"]
+    one, time = data.isel(seed=0), data.time
     _echoes(axes[0, :3], one)
     shares, planes, weights = axes[1, :3]
     size = {"activity": one.dependent, "noise": one.spontaneous}
     for k, (label, rows) in enumerate(size.items()):
-        rows = np.where(rows > 0, rows, np.nan)
+        rows = rows.where(rows > 0)
         shares.semilogy(time, rows, color=SHADES[2 * k], lw=0.8, label=label)
     bottom, top = float(one.spontaneous.max()) / 30, float(one.dependent.max())
     shares.set(xlabel="time", ylabel="rms change of a step", ylim=(bottom, 20 * top))
     shares.legend(frameon=False, fontsize="small", ncols=2)
-    for k, label in enumerate(("plane 1", "plane 2", "novel")):
-        rows = abs(data.rotation.isel(plane=k)).transpose("seed", "time").values
-        planes.plot(time, rows.T, color=SHADES[k], lw=0.4, alpha=0.4)
-        planes.plot(time, rows.mean(0), color=SHADES[k], lw=1.6, label=label)
+    for name, color in zip(data.plane.values, SHADES, strict=False):
+        rows = abs(data.rotation.sel(plane=name)).transpose("seed", "time").values
+        planes.plot(time, rows.T, color=color, lw=0.4, alpha=0.4)
+        planes.plot(time, rows.mean(0), color=color, lw=1.6, label=name)
     top = 1.5 * float(abs(data.rotation.isel(time=-1)).max())
     planes.set(xlabel="time", ylabel="$|A|$", ylim=(0, top))
     planes.legend(frameon=False, fontsize="small", ncols=3, loc="upper center")
@@ -302,43 +268,37 @@ def draw_life(data: xarray.Dataset) -> Figure:
     return figure
 
 
-def _echoes(row: np.ndarray, data: xarray.Dataset) -> None:
+def _echoes(row: np.ndarray, data: Dataset) -> None:
     """Activity of one network in the three cued planes."""
-    from ..experiments.life_cycle import ECHO_TIME
-
-    titles = ("cue of plane 1", "cue of plane 2", "cue of a novel plane")
-    delay = np.arange(data.sizes["delay"]) * ECHO_TIME / data.sizes["delay"]
     bottom, top = float(data.echo.min()) - 0.05, 1.1 * float(data.echo.max())
-    for k, panel in enumerate(row):
-        for j, label in enumerate(("cued axis $p_u$", "other axis $p_v$")):
-            echo = data.echo.isel(cue=k, axis=j)
-            panel.plot(delay, echo, color=SHADES[2 * j], label=label)
-        panel.set(xlabel="time from the cue", ylabel="activity", title=titles[k])
-        panel.set_ylim(bottom, top)
+    for panel, echo in zip(row, data.echo, strict=True):
+        for axis, name, color in (("u", "cued", SHADES[0]), ("v", "other", SHADES[2])):
+            label = f"{name} axis $p_{axis}$"
+            panel.plot(data.delay, echo.sel(axis=axis), color=color, label=label)
+        panel.set(xlabel="time from the cue", ylabel="activity", ylim=(bottom, top))
+        panel.set_title(f"cue of {echo.cue.item()}")
     row[0].legend(frameon=False, fontsize="small")
 
 
-def _windows(panel: Axes, data: xarray.Dataset) -> None:
+def _windows(panel: Axes, data: Dataset) -> None:
     """The rms of changes summed over windows, by cause."""
-    from ..experiments.life_cycle import STAGE
-
-    middle = STAGE * (0.5 + np.arange(data.sizes["window"]))
     mean = data.summed.mean("seed", skipna=False)
-    for k, (cause, label) in enumerate(((1, "activity"), (0, "noise"))):
-        rows = np.where(mean.isel(cause=cause) > 0, mean.isel(cause=cause), np.nan)
-        panel.semilogy(middle, rows, "o", ms=4, color=SHADES[2 * k], label=label)
+    for k, cause in enumerate(("activity", "noise")):
+        rows = mean.sel(cause=cause).where(mean.sel(cause=cause) > 0)
+        panel.semilogy(data.window, rows, "o", ms=4, color=SHADES[2 * k], label=cause)
     panel.set(xlabel="time", ylabel="rms change of 100 time units")
     panel.set_ylim(1e-4, 10 * float(mean.max()))
     panel.legend(frameon=False, fontsize="small", ncols=2)
     _shade(panel)
 
 
-def _before_and_after(panel: Axes, data: xarray.Dataset) -> None:
+def _before_and_after(panel: Axes, data: Dataset) -> None:
     """Frequencies of the learned planes' eigenvalues before and after all cues."""
-    for k, label in enumerate(("plane 1", "plane 2")):
-        before, after = data.ringing.isel(plane=k).transpose("moment", "seed").values
-        panel.plot(before, after, "o", ms=4, color=SHADES[k], label=label)
-    ends = np.array([float(data.ringing[..., :2].min()), float(data.ringing.max())])
+    learned = data.ringing.sel(plane=list(TAUGHT))
+    for name, color in zip(TAUGHT, SHADES, strict=False):
+        before, after = (learned.sel(plane=name, moment=m) for m in (BEFORE, AFTER))
+        panel.plot(before, after, "o", ms=4, color=color, label=name)
+    ends = np.array([float(learned.min()), float(data.ringing.max())])
     panel.plot(ends, ends, "--", color=THEORY, label="unchanged")
     panel.set(xlabel="Im before the cues", ylabel="Im after them")
     panel.legend(frameon=False, fontsize="small")
@@ -346,8 +306,6 @@ def _before_and_after(panel: Axes, data: xarray.Dataset) -> None:
 
 def _shade(panel: Axes) -> None:
     """When stimuli and cues are on."""
-    from ..experiments.life_cycle import CUE_TIME, CUES, LEARNING, LEARNING_TIME
-
     for start in LEARNING:
         panel.axvspan(start, start + LEARNING_TIME, color=STIMULUS, zorder=0)
     for start in CUES:
@@ -357,13 +315,26 @@ def _shade(panel: Axes) -> None:
 FIG5 = Experiment(
     name="fig5",
     source="Fig. 5",
-    shows=(
-        "the life cycle of two memories: learning, retention, recall from a partial cue"
-    ),
+    shows="the life cycle of two memories: learning, retention, recall from half a cue",
     config=Config,
     run=whole_life,
-    claims=life_claims,
+    claims=(
+        calls_up_the_rest,
+        not_of_a_novel_plane,
+        rings_at_its_frequency,
+        survives_learning,
+        survives_cues,
+        loosely_balanced,
+        not_balanced_in_silence,
+    ),
     figure=draw_life,
-    control=without_learning,
-    dims=DIMS,
+    control=changed(learning_gain=0.0),
+    axes={
+        **dict.fromkeys(("rotation", "expansion", "power"), TIME | PLANE),
+        **dict.fromkeys(("growth", "ringing", "overlap"), MOMENT | PLANE),
+        **dict.fromkeys(("spontaneous", "dependent"), TIME),
+        "weight": TIME | {"synapse": None},
+        "summed": {"window": MIDDLES, "cause": ("noise", "activity")},
+        "echo": {"cue": CUED, "delay": delays, "axis": ("u", "v")},
+    },
 )

@@ -5,19 +5,18 @@ the plasticity of the whole network with respect to the homeostatic rule.
 """
 
 import dataclasses
-import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-import xarray
 from jaxtyping import Array, Float, Key
 from matplotlib.figure import Figure
+from xarray import DataArray, Dataset
 
 from .... import Scalar, simulate, State, System
-from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
+from ....experiment import changed, claim, Experiment, panels, Plan, SHADES, THEORY
 from ....measure import rotation
 from ..config import build, Config, embed
 from ..patterns import draw_planes, imaginary_memory
@@ -26,11 +25,6 @@ from ..patterns import draw_planes, imaginary_memory
 KNOBS = {"dissipation": "dissipation", "decorrelation": "gain"}  # what is varied
 HORIZON = 10.0  # between records of the course that is differentiated
 WIDTH = 1e-6  # of the central difference
-DIMS = {
-    "rate": ("rule",),
-    "slope": ("rule", "horizon"),
-    "secant": ("rule", "horizon"),
-}
 Vector = Float[Array, " n"]
 
 
@@ -67,7 +61,7 @@ def lifetimes(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     multiples of 10 up to `duration`.
     """
     parts = [_lifetime(config, kind, knob, key) for kind, knob in KNOBS.items()]
-    return {name: jnp.stack([part[name] for part in parts]) for name in DIMS}
+    return {name: jnp.stack([part[name] for part in parts]) for name in AXES}
 
 
 def _lifetime(
@@ -104,36 +98,82 @@ def horizons(config: Config) -> np.ndarray:
     return np.arange(HORIZON, config.duration + 1e-6, HORIZON)
 
 
-def predict(plan: Plan, keys: Any) -> xarray.Dataset:
-    r"""Rate $\eta\kappa_H\beta$ under dissipation and its derivative, and labels."""
+RULE = {"rule": tuple(KNOBS)}
+AXES = {
+    "rate": RULE,
+    **dict.fromkeys(("slope", "secant"), RULE | {"horizon": horizons}),
+}
+
+
+def predict(plan: Plan, keys: Any) -> Dataset:
+    r"""Rate $\eta\kappa_H\beta$ under dissipation and its derivative."""
     del keys
-    config = plan.config
-    scale = float(config.plasticity * config.homeostasis_gain)
-    return xarray.Dataset(
-        {"leak": scale * float(config.dissipation), "leak_slope": scale},
-        {"rule": np.array(list(KNOBS), object), "horizon": horizons(config)},
-    )
+    scale = float(plan.config.plasticity * plan.config.homeostasis_gain)
+    leak = scale * float(plan.config.dissipation)
+    return Dataset({"leak": leak, "leak_slope": scale})
 
 
-# --- what claims measure --------------------------------------------------------------
+# --- the derivative is exact, known under dissipation, and chaotic under activity -----
 
 
-def mismatch(data: xarray.Dataset, rule: str) -> float:
-    """Largest difference of slope and secant over the shortest horizon (relative)."""
+def sensitivity(derivative: DataArray, skipna: bool = True) -> DataArray:
+    """The typical derivative of ln A, by horizon."""
+    size = np.abs(derivative) * derivative.horizon
+    return size.median([d for d in size.dims if d != "horizon"], skipna=skipna)
+
+
+def growth(data: Dataset, rule: str) -> float:
+    """How the typical derivative of ln A grows from the first to the last horizon."""
+    middle = sensitivity(data.slope.sel(rule=rule), skipna=False)
+    return float(middle.isel(horizon=-1) / middle.isel(horizon=0))
+
+
+def dissipated(data: Dataset) -> DataArray:
+    """The mean rate of fading under dissipation."""
+    return data.rate.sel(rule="dissipation").mean(skipna=False)
+
+
+@claim(
+    "Eq. 2 with its eta, 3 %",
+    low=0.97,
+    high=1.03,
+    control=lambda data, control: dissipated(control) / data.leak,
+)
+def fades_at_eta_beta(data: Dataset) -> float:
+    """Dissipation: fading over eta beta."""
+    return float(dissipated(data) / data.leak)
+
+
+@claim("derived, 3 %", low=0.97, high=1.03, control=None)
+def derivative_is_eta(data: Dataset) -> float:
+    """Dissipation: derivative of fading by beta over eta."""
+    slope = data.slope.sel(rule="dissipation")
+    return float(slope.mean(skipna=False) / data.leak_slope)
+
+
+@claim("the same derivative twice", low=0.0, high=1e-3, control=None, each="rule")
+def exact(data: Dataset, rule: str) -> float:
+    """{rule}: reverse mode against central differences (relative)."""
     here = data.sel(rule=rule).isel(horizon=0)
     scale = float(np.abs(here.secant).mean(skipna=False))
     return float(np.abs(here.slope - here.secant).max(skipna=False)) / scale
 
 
-def growth(data: xarray.Dataset, rule: str) -> float:
-    """How the typical derivative of ln A grows from the first to the last horizon."""
-    size = np.abs(data.slope.sel(rule=rule)) * data.horizon
-    middle = size.median([d for d in size.dims if d != "horizon"], skipna=False)
-    return float(middle.isel(horizon=-1) / middle.isel(horizon=0))
+@claim("derived: asym(Delta_H) = 0 at c = 1", low=0.0, high=0.5, control=None)
+def lives_longer(data: Dataset) -> float:
+    """Memories live longer as c nears 1 (fading at last c over first)."""
+    rates = data.rate.sel(rule="decorrelation").mean("seed", skipna=False)
+    return float(rates[-1] / rates[0])
 
 
-def along_curve(data: xarray.Dataset) -> tuple[float, float]:
-    """Mean derivative over the curve's own slope, and its standard error.
+@claim(
+    "derived: fading is stationary after spin-up; factor 2",
+    low=0.5,
+    high=2.0,
+    control=None,
+)
+def is_the_slope_of_the_curve(data: Dataset) -> tuple[float, float]:
+    """The derivative over 20 units is the slope of that curve (c >= 0.7, ratio).
 
     For gains of 0.7 or more, where chaos leaves the derivative over the second horizon
     readable; slope of the mean rate between the outer gains.
@@ -145,71 +185,19 @@ def along_curve(data: xarray.Dataset) -> tuple[float, float]:
     return float(each.mean()), float(each.std(ddof=1)) / each.size**0.5
 
 
-def lifetime_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """The derivative is exact, known under dissipation, and chaotic under activity."""
-    leak = data.sel(rule="dissipation")
-    unrestrained = control.sel(rule="dissipation")
-    rates = data.rate.sel(rule="decorrelation").mean("seed", skipna=False)
-    ratio, error = along_curve(data)
-    return [
-        Claim(
-            "dissipation: fading over eta beta",
-            "Eq. 2 with its eta, 3 %",
-            float(leak.rate.mean(skipna=False) / data.leak),
-            0.97,
-            1.03,
-            control=float(unrestrained.rate.mean(skipna=False) / data.leak),
-        ),
-        Claim(
-            "dissipation: derivative of fading by beta over eta",
-            "derived, 3 %",
-            float(leak.slope.mean(skipna=False) / data.leak_slope),
-            0.97,
-            1.03,
-        ),
-        *(
-            Claim(
-                f"{rule}: reverse mode against central differences (relative)",
-                "the same derivative twice",
-                mismatch(data, rule),
-                0.0,
-                1e-3,
-            )
-            for rule in KNOBS
-        ),
-        Claim(
-            "memories live longer as c nears 1 (fading at last c over first)",
-            "derived: asym(Delta_H) = 0 at c = 1",
-            float(rates[-1] / rates[0]),
-            0.0,
-            0.5,
-        ),
-        Claim(
-            "the derivative over 20 units is the slope of that curve (c >= 0.7, ratio)",
-            "derived: fading is stationary after spin-up; factor 2",
-            ratio,
-            0.5,
-            2.0,
-            error,
-        ),
-        Claim(
-            "sensitivity to c explodes with the horizon (growth over that to beta)",
-            "chaos; proportional to time under dissipation",
-            growth(data, "decorrelation") / growth(data, "dissipation"),
-            2.0,
-            math.inf,
-            control=growth(control, "dissipation") / growth(data, "dissipation"),
-        ),
-    ]
+@claim(
+    "chaos; proportional to time under dissipation",
+    low=2.0,
+    control=lambda data, control: (
+        growth(control, "dissipation") / growth(data, "dissipation")
+    ),
+)
+def explodes(data: Dataset) -> float:
+    """Sensitivity to c explodes with the horizon (growth over that to beta)."""
+    return growth(data, "decorrelation") / growth(data, "dissipation")
 
 
-def without_restraint(plan: Plan) -> Plan:
-    """Negative control: no dissipation, and a conserved anti-symmetric part."""
-    config = dataclasses.replace(plan.config, dissipation=0.0, gain=1.0)
-    return plan._replace(config=config, grid={})
-
-
-def draw_lifetime(data: xarray.Dataset) -> Figure:
+def draw_lifetime(data: Dataset) -> Figure:
     """Fading against the gain with its derivatives; sensitivity against the horizon."""
     figure, axes = panels(1, 2, 4.2, 3.2)
     left, right = axes[0]
@@ -226,12 +214,11 @@ def draw_lifetime(data: xarray.Dataset) -> Figure:
     left.axhline(0.0, color=THEORY, lw=0.7)
     left.legend(frameon=False, fontsize=8)
     for rule, colour in zip(data.rule.values, SHADES, strict=False):
-        size = np.abs(data.slope.sel(rule=rule)) * data.horizon
-        middle = size.median([d for d in size.dims if d != "horizon"])
+        middle, other = (
+            sensitivity(x.sel(rule=rule)) for x in (data.slope, data.secant)
+        )
         right.plot(data.horizon, middle, "o-", color=colour, label=f"{rule}: slope")
-        size = np.abs(data.secant.sel(rule=rule)) * data.horizon
-        middle = size.median([d for d in size.dims if d != "horizon"])
-        right.plot(data.horizon, middle, "x", color="black", ms=5)
+        right.plot(data.horizon, other, "x", color="black", ms=5)
     right.plot([], [], "x", color="black", label="central difference")
     right.set(yscale="log", xlabel="horizon (neural time constants)")
     right.set_ylabel("|derivative of ln A|, median")
@@ -242,15 +229,20 @@ def draw_lifetime(data: xarray.Dataset) -> Figure:
 LIFETIME = Experiment(
     name="lifetime",
     source="beyond the paper",
-    shows=(
-        "how long a memory lives, differentiated through the plasticity that erases it"
-    ),
+    shows="how long a memory lives, differentiated through what erases it",
     config=Config,
     run=lifetimes,
-    claims=lifetime_claims,
+    claims=(
+        fades_at_eta_beta,
+        derivative_is_eta,
+        exact,
+        lives_longer,
+        is_the_slope_of_the_curve,
+        explodes,
+    ),
     figure=draw_lifetime,
-    control=without_restraint,
-    dims=DIMS,
+    control=changed(dissipation=0.0, gain=1.0),  # at c = 1 the asymmetry is conserved
+    axes=AXES,
     predict=predict,
     float64=True,
 )

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import equinox as eqx
@@ -9,17 +10,26 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-import xarray
 from jaxtyping import Array, Float, Key
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from xarray import Dataset
 
 from .... import AbstractConfig, Scalar
 from ...._arguments import real, require
-from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
+from ....experiment import (
+    changed,
+    Claim,
+    claim,
+    Experiment,
+    panels,
+    Plan,
+    SHADES,
+    THEORY,
+)
 from ..cycles import balanced_cycle, gaussian_cycle
 from ..patterns import draw_planes, Planes
 from ..retrieval import plane_network, radii, recall, retrieved, turning
+from .learning import with_error
 
 
 FACTOR = 3.0  # of the recalled radius over any other
@@ -90,18 +100,14 @@ def without_real_term(plan: Plan) -> Plan:
 
     Also at every point of the grid, which keeps its shape and so its program.
     """
-    config = dataclasses.replace(plan.config, expansion=0.0)
-    grid = dict(plan.grid)
-    if "expansion" in grid:
-        grid["expansion"] = np.zeros_like(grid["expansion"])
-    return plan._replace(config=config, grid=grid)
+    grid = {k: 0 * x if k == "expansion" else x for k, x in plan.grid.items()}
+    return changed(expansion=0.0)(plan)._replace(grid=grid)
 
 
-# --- Fig. 4a: one plane -------------------------------------------------------------
-
+# --- Fig. 4a: one cycle from all starts, that of theory; none without the real term ---
 
 CYCLES = ("hadamard", "gaussian")
-MEASURES = ("kept", "frequency", "least", "largest")
+PATTERN = {"pattern": CYCLES}
 
 
 def one_plane(config: Retrieval, key: Key[Array, ""]) -> dict[str, Array]:
@@ -130,65 +136,76 @@ def _theory(config: Retrieval) -> dict[str, Array]:
     return {name: jnp.stack(pair) for name, pair in by_pattern.items()}
 
 
-def one_plane_theory(plan: Plan, keys: Any) -> xarray.Dataset:
+def one_plane_theory(plan: Plan, keys: Any) -> Dataset:
     """The exact cycle of balanced signs, and the circle of Gaussian patterns."""
     del keys
     laws = {
         f"predicted_{name}": ("pattern", np.asarray(law))
         for name, law in _theory(plan.config).items()
     }
-    coords = {"pattern": list(CYCLES), "time": np.asarray(plan.config.times)}
-    return xarray.Dataset(laws, coords)
+    return Dataset(laws, {"pattern": list(CYCLES)})
 
 
-def worst(ratio: xarray.DataArray) -> float:
-    """The entry farthest from 1; NaN if any is."""
+def worst(data: Dataset, theory: Dataset, pattern: str, what: str) -> float:
+    """The entry farthest from that of theory, over it; NaN if any is."""
+    name = what.split()[0]
+    ratio = (data[name] / theory[f"predicted_{name}"]).sel(pattern=pattern)
     flat = ratio.values.ravel()
     return float(flat[np.argmax(np.abs(flat - 1))])
 
 
-def one_plane_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """One cycle from all starts, that of theory; none without the real term."""
-    claims = []
-
-    def add(says: str, source: str, tolerance: float, name: str, pattern: str) -> None:
-        ratio = lambda runs: worst(
-            runs[name].sel(pattern=pattern)
-            / data[f"predicted_{name}"].sel(pattern=pattern)
-        )
-        low, high = 1 - tolerance, 1 + tolerance
-        claims.append(
-            Claim(says, source, ratio(data), low, high, control=ratio(control))
-        )
-
-    exact = "Fig. 4a; exact reduction, within 1 %"
-    for name, what in {
-        "least": "least radius",
-        "largest": "largest radius",
-        "frequency": "frequency",
-    }.items():
-        says = f"balanced signs, {what} of the cycle over theory, worst of all starts"
-        add(says, exact, 0.01, name, "hadamard")
-    source = "Fig. 4a; Gaussian closure, finite size within 2 %"
-    for name, what in {"least": "least", "largest": "largest"}.items():
-        says = f"Gaussian patterns, {what} radius over the circle of theory, worst"
-        add(says, source, 0.02, name, "gaussian")
-    says = "Gaussian patterns, frequency over rotation / expansion, worst"
-    add(says, source, 0.02, "frequency", "gaussian")
-    kept = lambda runs: float(runs.kept.max(skipna=False))
-    says = (
-        "not as in the paper: with purely anti-symmetric connectivity no cycle is left "
-        "(radius at time 10 over the start, largest)"
-    )
-    source = "Fig. 4a; activity decays for every rotation"
-    claims.append(Claim(says, source, kept(control), 0.0, 1e-3, control=kept(data)))
-    return claims
+@claim(
+    "Fig. 4a; exact reduction, within 1 %",
+    low=0.99,
+    high=1.01,
+    control=lambda data, control, what: worst(control, data, "hadamard", what),
+    each={"what": ("least radius", "largest radius", "frequency")},
+)
+def balanced_signs(data: Dataset, what: str) -> float:
+    """Balanced signs, {what} of the cycle over theory, worst of all starts."""
+    return worst(data, data, "hadamard", what)
 
 
-def draw_one_plane(data: xarray.Dataset) -> Figure:
+OF_GAUSSIAN = (
+    "least radius over the circle of theory",
+    "largest radius over the circle of theory",
+    "frequency over rotation / expansion",
+)
+
+
+@claim(
+    "Fig. 4a; Gaussian closure, finite size within 2 %",
+    low=0.98,
+    high=1.02,
+    control=lambda data, control, what: worst(control, data, "gaussian", what),
+    each={"what": OF_GAUSSIAN},
+)
+def gaussian_patterns(data: Dataset, what: str) -> float:
+    """Gaussian patterns, {what}, worst."""
+    return worst(data, data, "gaussian", what)
+
+
+class Removed(Claim):
+    """A claim about the control's data; those with the mechanism are its control."""
+
+    def judge(self, data: Dataset, control: Dataset) -> Iterator[Any]:
+        return super().judge(control, data)
+
+
+@claim("Fig. 4a; activity decays for every rotation", low=0.0, high=1e-3)
+def no_cycle_is_left(data: Dataset) -> float:
+    """Not as in the paper: with purely anti-symmetric connectivity no cycle is left
+    (radius at time 10 over the start, largest).
+    """
+    return float(data.kept.max(skipna=False))
+
+
+def draw_one_plane(data: Dataset) -> Figure:
     """Paths in the plane and radii in time, for both kinds of patterns."""
     figure, axes = panels(2, 2, 3.6, 3.2)
     names = {"hadamard": "balanced signs", "gaussian": "Gaussian patterns"}
+    angle = np.linspace(0, 2 * np.pi, 200)
+    circle = np.stack([np.cos(angle), np.sin(angle)])
     for row, (pattern, name) in enumerate(names.items()):
         here = data.sel(pattern=pattern).isel(seed=0)
         plane, course = axes[row]
@@ -201,7 +218,8 @@ def draw_one_plane(data: xarray.Dataset) -> Figure:
             course.plot(data.time, radius, color=color, lw=1)
         for bound in ("least", "largest"):
             level = float(here[f"predicted_{bound}"])
-            _circle(plane, level, "theory" if bound == "least" else None)
+            label = "theory" if bound == "least" else None
+            plane.plot(*level * circle, "--", color=THEORY, lw=1, label=label, zorder=3)
             course.axhline(level, ls="--", color=THEORY, lw=1)
         plane.set(title=name, xlabel="overlap with u", ylabel="overlap with v")
         plane.set_aspect("equal", "datalim")
@@ -211,7 +229,7 @@ def draw_one_plane(data: xarray.Dataset) -> Figure:
     return figure
 
 
-def draw_many_planes(data: xarray.Dataset) -> Figure:
+def draw_many_planes(data: Dataset) -> Figure:
     """Radii of every plane in time; first seed, strengths in rows."""
     strengths = data.expansion.values
     figure, axes = panels(len(strengths), 2, 3.8, 2.6)
@@ -219,11 +237,9 @@ def draw_many_planes(data: xarray.Dataset) -> Figure:
         here = data.sel(expansion=strength).isel(seed=0)
         for panel, pattern in zip(row, data.pattern.values, strict=True):
             radius = here.radius.sel(pattern=pattern)
-            others = radius.isel(plane=slice(1, None))
+            cued, others = radius.sel(plane="cued"), radius.drop_sel(plane="cued")
             panel.plot(data.seen, others, color=SHADES[5], lw=0.8, alpha=0.7)
-            panel.plot(
-                data.seen, radius.isel(plane=0), color=SHADES[0], label="cued plane"
-            )
+            panel.plot(data.seen, cued, color=SHADES[0], label="cued plane")
             for bound in ("least", "largest"):
                 level = float(here[f"predicted_{bound}"])
                 panel.axhline(level, ls="--", color=THEORY, lw=1)
@@ -236,34 +252,26 @@ def draw_many_planes(data: xarray.Dataset) -> Figure:
     return figure
 
 
-def _circle(panel: Axes, radius: float, label: str | None) -> None:
-    angle = np.linspace(0, 2 * np.pi, 200)
-    x, y = radius * np.cos(angle), radius * np.sin(angle)
-    panel.plot(x, y, "--", color=THEORY, lw=1, label=label, zorder=3)
-
-
 FIG4A = Experiment(
     name="fig4a",
     source="Fig. 4a",
     shows="a stored plane with a real-coded term is a limit cycle",
     config=Retrieval,
     run=one_plane,
-    claims=one_plane_claims,
+    claims=(balanced_signs, gaussian_patterns, Removed(*no_cycle_is_left)),
     figure=draw_one_plane,
     control=without_real_term,
-    dims={
-        "path": ("pattern", "time", "axis"),
-        **dict.fromkeys(MEASURES, ("pattern",)),
+    axes={
+        "path": PATTERN | {"time": lambda config: config.times, "axis": ("u", "v")},
+        **dict.fromkeys(("kept", "frequency", "least", "largest"), PATTERN),
     },
     predict=one_plane_theory,
 )
 
 
-# --- Fig. 4b: one plane among many --------------------------------------------------
-
+# --- Fig. 4b: signs recall the cued plane alone; Gaussian patterns do not -------------
 
 RECALLED = ("binary", "gaussian")
-MEASURES_4B = ("success", "least", "largest", "others")
 SEEN = 10  # samples between the radii that are kept
 
 
@@ -288,7 +296,7 @@ def many_planes(config: Retrieval, key: Key[Array, ""]) -> dict[str, Array]:
     }
 
 
-def many_planes_theory(plan: Plan, keys: Any) -> xarray.Dataset:
+def many_planes_theory(plan: Plan, keys: Any) -> Dataset:
     """Radii of a single plane of balanced signs at every `expansion` of the grid."""
     del keys
     config, dims = plan.config, ()
@@ -299,66 +307,78 @@ def many_planes_theory(plan: Plan, keys: Any) -> xarray.Dataset:
         laws = jax.lax.map(at, values)
     else:
         laws = _theory(config)
-    seen = config.times[SEEN - 1 :: SEEN]
-    return xarray.Dataset(
-        {
-            f"predicted_{name}": (dims, np.asarray(laws[name][..., 0]))
-            for name in ("least", "largest")
-        },
-        {"pattern": list(RECALLED), "seen": np.asarray(seen)},
+    radius = lambda name: (dims, np.asarray(laws[name][..., 0]))
+    return Dataset({f"predicted_{k}": radius(k) for k in ("least", "largest")})
+
+
+def share(data: Dataset, pattern: str) -> float:
+    """The share of runs in which the cued plane alone is recalled."""
+    return float(data.success.sel(pattern=pattern).mean(skipna=False))
+
+
+@claim(
+    "Fig. 4b",
+    low=0.95,
+    high=1.0,
+    control=lambda data, control, expansion: share(control, "binary"),
+    each="expansion",
+)
+def signs_are_recalled(data: Dataset, expansion: float) -> float:
+    """Binary patterns, real term {expansion:g}: cued plane above 3 x any other (share
+    of runs).
+    """
+    return share(data.sel(expansion=expansion), "binary")
+
+
+@claim(
+    "Fig. 4b; their mean field has no discrete attractors",
+    low=0.0,
+    high=0.2,
+    control=lambda data, control, x: share(data.sel(expansion=x), "binary"),
+    each="expansion",
+)
+def gaussian_patterns_are_not(data: Dataset, expansion: float) -> float:
+    """Gaussian patterns, real term {expansion:g}: the same fails (share of runs)."""
+    return share(data.sel(expansion=expansion), "gaussian")
+
+
+def over_one(bound: str) -> Claim:
+    """A claim: a radius of the cued plane is that of a single plane."""
+    radius = lambda data: data[bound].sel(pattern="binary")
+    law = lambda data, x: float(data[f"predicted_{bound}"].sel(expansion=x))
+    return Claim(
+        f"{bound}_radius",
+        f"Binary patterns, real term {{expansion:g}}: {bound} radius over that of a "
+        "single plane",
+        "Fig. 4b",
+        lambda data, x: with_error(radius(data).sel(expansion=x) / law(data, x)),
+        0.97,
+        1.03,
+        lambda data, control, x: float(radius(control).mean()) / law(data, x),
+        "expansion",
     )
 
 
-def many_planes_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """Signs recall the cued plane alone; Gaussian patterns and no real term do not."""
-    share = lambda runs, pattern: float(
-        runs.success.sel(pattern=pattern).mean(skipna=False)
-    )
-    lost = share(control, "binary")
-    claims = []
-    for strength in data.expansion.values:
-        here = data.sel(expansion=strength)
-        at = f"real term {strength:g}"
-        says = f"binary patterns, {at}: cued plane above 3 x any other (share of runs)"
-        claims.append(
-            Claim(says, "Fig. 4b", share(here, "binary"), 0.95, 1.0, control=lost)
-        )
-        says = f"Gaussian patterns, {at}: the same fails (share of runs)"
-        claims.append(
-            Claim(
-                says,
-                "Fig. 4b; their mean field has no discrete attractors",
-                share(here, "gaussian"),
-                0.0,
-                0.2,
-                control=share(here, "binary"),
-            )
-        )
-        for name in ("least", "largest"):
-            law = float(here[f"predicted_{name}"])
-            ratio = here[name].sel(pattern="binary") / law
-            error = float(ratio.std("seed", ddof=1)) / ratio.sizes["seed"] ** 0.5
-            without = float(control[name].sel(pattern="binary").mean()) / law
-            value = float(ratio.mean(skipna=False))
-            says = f"binary patterns, {at}: {name} radius over that of a single plane"
-            claims.append(
-                Claim(says, "Fig. 4b", value, 0.97, 1.03, error, control=without)
-            )
-    return claims
-
-
-FIG4B = Experiment(
+KIND = {"pattern": RECALLED}
+RADIUS = {
+    "seen": lambda config: config.times[SEEN - 1 :: SEEN],
+    "plane": lambda config: ["cued", *map(str, range(2, config.planes + 1))],
+}
+FIG4B = FIG4A._replace(
     name="fig4b",
     source="Fig. 4b",
     shows="a cue recalls one stored plane among many",
-    config=Retrieval,
     run=many_planes,
-    claims=many_planes_claims,
+    claims=(
+        signs_are_recalled,
+        gaussian_patterns_are_not,
+        over_one("least"),
+        over_one("largest"),
+    ),
     figure=draw_many_planes,
-    control=without_real_term,
-    dims={
-        "radius": ("pattern", "seen", "plane"),
-        **dict.fromkeys(MEASURES_4B, ("pattern",)),
+    axes={
+        "radius": KIND | RADIUS,
+        **dict.fromkeys(("success", "least", "largest", "others"), KIND),
     },
     predict=many_planes_theory,
 )

@@ -1,26 +1,34 @@
 """Beyond the paper: learning by timing windows that do not mirror each other."""
 
 import dataclasses
-import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import jax.random as jr
-import xarray
 from jaxtyping import Array, Key
 from matplotlib.figure import Figure
+from xarray import Dataset
 
-from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
+from ....experiment import changed, claim, Experiment, panels, SHADES, THEORY
 from ....measure import expansion, rotation
 from ....tasks import Drive, turning
 from ..config import Config
-from .learning import all_planes, in_planes, in_stages, Planes, settled
+from .learning import (
+    all_planes,
+    in_planes,
+    in_stages,
+    Planes,
+    record_times,
+    settled,
+    with_error,
+)
 
 
 # Delta = B - phi phi^T + 2 delta phi phi^T for saturated activity slower than traces:
 # with equal gains the Hebbian part wins above this imbalance
 CRITICAL = 0.5
+TIME = {"time": record_times}
 
 
 def window_weights(config: Config) -> tuple[Array, Array]:
@@ -98,105 +106,76 @@ def leaked(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     }
 
 
-DIMS: dict[str, tuple[str, ...]] = dict.fromkeys(
-    ("rotation", "expansion", "power", "restraint", "spread"), ("time",)
-)
+# --- unequal windows leak into the symmetric part as the law says; it is borne --------
+
+OVER = ("imbalance", "late_trace_ratio")
+BORNE = "derived: homeostasis bears imbalances below 1/2"
 
 
-def leaked_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """Unequal windows leak into the symmetric part as the law says; it is borne."""
-    moderate = {"imbalance": abs(data.imbalance) < CRITICAL}
-    borne, without = data.isel(moderate), control.isel(moderate)
-    most = {"imbalance": float(data.imbalance.max())}
-
-    def leak(rows: xarray.DataArray) -> xarray.DataArray:
-        return rows - rows.sel(imbalance=0.0, late_trace_ratio=1.0)
-
-    def slope(rows: xarray.Dataset) -> xarray.DataArray:
-        got, law = leak(rows.grown), leak(rows.predicted_grown)
-        over = ("imbalance", "late_trace_ratio")
-        return (got * law).sum(over, skipna=False) / (law**2).sum(over, skipna=False)
-
-    def lost(rows: xarray.Dataset) -> float:
-        return float(abs(rows.kept - 1).max(skipna=False))
-
-    def spreading(rows: xarray.Dataset) -> float:
-        return float(rows.spreading.max(skipna=False))
-
-    written = (borne.written / borne.predicted_written).mean(
-        ("imbalance", "late_trace_ratio"), skipna=False
-    )
-    networks = math.sqrt(data.sizes["seed"])
-    return [
-        Claim(
-            "symmetric change of the plane that unequal windows add, over the law of "
-            "clamped activity (slope over imbalances and widths below the critical)",
-            "derived",
-            float(slope(borne).mean(skipna=False)),
-            0.85,
-            1.15,
-            float(slope(borne).std("seed", ddof=1)) / networks,
-        ),
-        Claim(
-            "anti-symmetric change there, over the law",
-            "derived",
-            float(written.mean(skipna=False)),
-            0.85,
-            1.15,
-            float(written.std("seed", ddof=1)) / networks,
-        ),
-        Claim(
-            "share by which A moves once learned, imbalance below the critical one "
-            "(largest over networks, imbalances, widths)",
-            "derived: homeostasis bears imbalances below 1/2",
-            lost(borne),
-            0.0,
-            0.05,
-            control=lost(without),
-        ),
-        Claim(
-            "factor by which all weights spread there (largest)",
-            "derived: homeostasis bears imbalances below 1/2",
-            spreading(borne),
-            0.0,
-            2.0,
-            control=spreading(without),
-        ),
-        Claim(
-            "the same for the largest imbalance, above the critical one (mean)",
-            "derived: slow saturated modes escape",
-            float(data.sel(most).spreading.mean(skipna=False)),
-            2.0,
-            math.inf,
-        ),
-    ]
+def moderate(data: Dataset) -> Dataset:
+    """The imbalances below the critical one."""
+    return data.isel(imbalance=abs(data.imbalance) < CRITICAL)
 
 
-def without_homeostasis(plan: Plan) -> Plan:
-    """Negative control: nothing bears the leak."""
-    return plan._replace(config=dataclasses.replace(plan.config, homeostasis="none"))
+@claim("derived", low=0.85, high=1.15, control=None)
+def leaks_as_the_law(data: Dataset) -> tuple[float, float]:
+    """Symmetric change of the plane that unequal windows add, over the law of clamped
+    activity (slope over imbalances and widths below the critical).
+    """
+    leak = lambda rows: rows - rows.sel(imbalance=0.0, late_trace_ratio=1.0)
+    here = moderate(data)
+    got, law = leak(here.grown), leak(here.predicted_grown)
+    slope = (got * law).sum(OVER, skipna=False) / (law**2).sum(OVER, skipna=False)
+    return with_error(slope)
 
 
-def draw_timing(data: xarray.Dataset) -> Figure:
+@claim("derived", low=0.85, high=1.15, control=None)
+def writes_as_the_law(data: Dataset) -> tuple[float, float]:
+    """Anti-symmetric change there, over the law."""
+    here = moderate(data)
+    return with_error((here.written / here.predicted_written).mean(OVER, skipna=False))
+
+
+@claim(BORNE, low=0.0, high=0.05)
+def is_kept(data: Dataset) -> float:
+    """Share by which A moves once learned, imbalance below the critical one (largest
+    over networks, imbalances, widths).
+    """
+    return float(abs(moderate(data).kept - 1).max(skipna=False))
+
+
+@claim(BORNE, low=0.0, high=2.0)
+def weights_spread_little(data: Dataset) -> float:
+    """Factor by which all weights spread there (largest)."""
+    return float(moderate(data).spreading.max(skipna=False))
+
+
+@claim("derived: slow saturated modes escape", low=2.0, control=None)
+def weights_escape(data: Dataset) -> float:
+    """The same for the largest imbalance, above the critical one (mean)."""
+    most = data.sel(imbalance=data.imbalance.max())
+    return float(most.spreading.mean(skipna=False))
+
+
+def draw_timing(data: Dataset) -> Figure:
     """What windows write by imbalance and width, what is kept, how weights spread."""
     figure, axes = panels(1, 4, 3.2, 2.8)
     mean = data.mean("seed", skipna=False)
-    for k, ratio in enumerate(data.late_trace_ratio.values):
-        row, color = mean.sel(late_trace_ratio=ratio), SHADES[k]
-        label = f"$\\tau_-/\\tau_+$ = {ratio:g}"
-        for panel, name in zip(axes[0, :2], ("written", "grown"), strict=True):
-            panel.plot(data.imbalance, row[name], "o", ms=4, color=color, label=label)
-            panel.plot(data.imbalance, row[f"predicted_{name}"], "--", color=color)
-        for panel, name in zip(axes[0, 2:], ("kept", "spreading"), strict=True):
-            panel.plot(data.imbalance, row[name], "o-", ms=4, color=color, label=label)
-    labels = (
-        "change of $A$",
-        "change of $S$",
-        "share of $A$ kept",
-        "spread of all weights (factor)",
-    )
-    for panel, label in zip(axes[0], labels, strict=True):
-        panel.set(xlabel="imbalance of the windows", ylabel=label)
+    shown = {
+        "written": "change of $A$",
+        "grown": "change of $S$",
+        "kept": "share of $A$ kept",
+        "spreading": "spread of all weights (factor)",
+    }
+    for panel, (name, what) in zip(axes[0], shown.items(), strict=True):
+        for ratio, color in zip(data.late_trace_ratio.values, SHADES, strict=False):
+            row, style = mean.sel(late_trace_ratio=ratio), {"color": color, "ms": 4}
+            law, label = row.get(f"predicted_{name}"), f"$\\tau_-/\\tau_+$ = {ratio:g}"
+            line = "o-" if law is None else "o"
+            panel.plot(data.imbalance, row[name], line, label=label, **style)
+            if law is not None:
+                panel.plot(data.imbalance, law, "--", **style)
+        panel.set(xlabel="imbalance of the windows", ylabel=what)
     axes[0, 2].set_ylim(0.9, 1.1)
     axes[0, 1].plot([], [], "--", color=THEORY, label="clamped activity")
     bottom, top = axes[0, 1].get_ylim()
@@ -211,8 +190,14 @@ TIMING = Experiment(
     shows="imperfect timing windows: how much symmetric leakage homeostasis tolerates",
     config=Config,
     run=leaked,
-    claims=leaked_claims,
+    claims=(
+        leaks_as_the_law,
+        writes_as_the_law,
+        is_kept,
+        weights_spread_little,
+        weights_escape,
+    ),
     figure=draw_timing,
-    control=without_homeostasis,
-    dims=DIMS,
+    control=changed(homeostasis="none"),
+    axes=dict.fromkeys(("rotation", "expansion", "power", "restraint", "spread"), TIME),
 )

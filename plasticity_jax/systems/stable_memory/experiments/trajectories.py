@@ -1,23 +1,22 @@
 """Figure 3a: eigenvalues followed through time while a network learns a plane."""
 
 import dataclasses
-import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-import xarray
 from jaxtyping import Array, Key
 from matplotlib.figure import Figure
+from xarray import Dataset
 
 from .... import State
-from ....experiment import Claim, Experiment, panels, Plan, SHADES, THEORY
+from ....experiment import changed, claim, Experiment, panels, SHADES, THEORY
 from ....measure import rotation, track_eigenvalues
 from ....tasks import Drive, turning
 from ..config import Config
-from .learning import all_planes, in_stages, settled
+from .learning import all_planes, in_stages, record_times, settled
 
 
 def weights_of(state: State, signals: Any, changes: Any) -> Array:
@@ -68,68 +67,43 @@ def followed(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     }
 
 
-def label_times(plan: Plan, keys: Any) -> xarray.Dataset:
-    """Coordinates; no theory."""
-    del keys
-    config = plan.config
-    end = config.duration + config.follow + config.record_every / 2
-    times = np.arange(0.0, end, config.record_every)
-    return xarray.Dataset(coords={"time": times, "part": ["real", "imaginary"]})
+# --- one pair leaves the bulk along the imaginary axis and carries the memory ---------
 
 
-def followed_claims(data: xarray.Dataset, control: xarray.Dataset) -> list[Claim]:
-    """One pair leaves the bulk along the imaginary axis and carries the memory."""
-
-    def carried(data: xarray.Dataset) -> float:
-        last = data.isel(time=-1)
-        ratio = abs(last.memory.sel(part="imaginary") / last.rotation)
-        return float(ratio.mean(skipna=False))
-
-    def risen(data: xarray.Dataset) -> float:
-        imaginary = abs(data.memory.sel(part="imaginary"))
-        rest = abs(data.eigenvalue.sel(part="imaginary")).isel(time=0).max("mode")
-        return float((imaginary.isel(time=-1) / rest).mean(skipna=False))
-
-    moved, sorted_moved = (float(data[x].mean()) for x in ("moved", "sorted_moved"))
-    return [
-        Claim(
-            "matched eigenvalues move less between frames than sorted ones (ratio); "
-            "control: sorted by real part",
-            "published code: eigenshuffle",
-            moved / sorted_moved,
-            0.0,
-            0.95,
-            control=1.0,
-        ),
-        Claim(
-            "imaginary part of the pair that ends nearest to the plane over |A|",
-            "Fig. 3a; theory: 1 for a plane alone",
-            carried(data),
-            0.85,
-            1.15,
-            control=carried(control),
-        ),
-        Claim(
-            "it rises beyond the bulk (end over the largest imaginary part at first)",
-            "Fig. 3a",
-            risen(data),
-            1.5,
-            math.inf,
-            control=risen(control),
-        ),
-    ]
+@claim(
+    "published code: eigenshuffle",
+    low=0.0,
+    high=0.95,
+    control=lambda data, control: 1.0,
+)
+def matched_moves_less(data: Dataset) -> float:
+    """Matched eigenvalues move less between frames than sorted ones (ratio); control:
+    sorted by real part.
+    """
+    return float(data.moved.mean()) / float(data.sorted_moved.mean())
 
 
-def one_axis(plan: Plan) -> Plan:
-    """Negative control: the stimulus stands still on one axis of the plane."""
-    return plan._replace(config=dataclasses.replace(plan.config, frequency=0.0))
+@claim("Fig. 3a; theory: 1 for a plane alone", low=0.85, high=1.15)
+def carries_the_memory(data: Dataset) -> float:
+    """Imaginary part of the pair that ends nearest to the plane over |A|."""
+    last = data.isel(time=-1)
+    ratio = abs(last.memory.sel(part="imaginary") / last.rotation)
+    return float(ratio.mean(skipna=False))
 
 
-def draw_trajectories(data: xarray.Dataset) -> Figure:
+@claim("Fig. 3a", low=1.5)
+def rises_beyond_the_bulk(data: Dataset) -> float:
+    """It rises beyond the bulk (end over the largest imaginary part at first)."""
+    imaginary = abs(data.sel(part="imaginary"))
+    rest = imaginary.eigenvalue.isel(time=0).max("mode")
+    return float((imaginary.memory.isel(time=-1) / rest).mean(skipna=False))
+
+
+def draw_trajectories(data: Dataset) -> Figure:
     """Figure 3a: eigenvalues in the complex plane and their imaginary parts in time."""
     figure, axes = panels(1, 2, 3.6, 3.0)
     plane, course = axes[0]
-    one = data.isel(seed=0).sel(part=["real", "imaginary"])
+    one = data.isel(seed=0)
     values = one.eigenvalue.transpose("part", "time", "mode").values
     memory = one.memory.transpose("part", "time").values
     plane.plot(*values, color=THEORY, lw=0.5, alpha=0.7)
@@ -149,19 +123,20 @@ def draw_trajectories(data: xarray.Dataset) -> Figure:
     return figure
 
 
+TIME = {"time": lambda config: np.append(0.0, record_times(config))}
+PART = {"part": ("real", "imaginary")}
 FIG3A = Experiment(
     name="fig3a",
     source="Fig. 3a",
     shows="one pair of eigenvalues leaves the bulk while a plane is learned",
     config=Config,
     run=followed,
-    claims=followed_claims,
+    claims=(matched_moves_less, carries_the_memory, rises_beyond_the_bulk),
     figure=draw_trajectories,
-    control=one_axis,
-    dims={
-        "eigenvalue": ("time", "mode", "part"),
-        "memory": ("time", "part"),
-        "rotation": ("time",),
+    control=changed(frequency=0.0),  # the stimulus stands still on one axis
+    axes={
+        "eigenvalue": TIME | {"mode": None} | PART,
+        "memory": TIME | PART,
+        "rotation": TIME,
     },
-    predict=label_times,
 )
