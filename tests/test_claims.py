@@ -122,7 +122,7 @@ def test_a_claim_is_made_at_every_label_or_value():
     assert not row.holds
 
 
-def test_a_claim_may_be_made_of_some_cases_only_or_of_the_control():
+def test_a_claim_may_be_made_of_some_cases_only_or_compare_with_the_control():
     data = xarray.Dataset({"x": ("load", [1.0, 2.0])}, {"load": [0.25, 0.5]})
 
     def measure(data, load):
@@ -133,9 +133,13 @@ def test_a_claim_may_be_made_of_some_cases_only_or_of_the_control():
     assert [row.value for row in judged(some, data)] == [2.0]
     none = claim("y", when=lambda data: "seed" in data.dims)(slope.measure)
     assert judged(none, data) == []
-    swapped = claim("y", each="load", of_control=True)(measure)
-    rows = judged(swapped, data, data + 2)
-    assert [(row.value, row.control) for row in rows] == [(3.0, 1.0), (4.0, 2.0)]
+
+    def ratio(data, control, load):
+        """Over the control, load {load:g}."""
+        return data.x.sel(load=load) / control.x.sel(load=load)
+
+    rows = judged(claim("y", each="load", both=True)(ratio), data, data * 4)
+    assert [(row.value, row.control) for row in rows] == [(0.25, 1.0), (0.25, 1.0)]
 
 
 def test_what_is_no_claim_is_refused():

@@ -57,11 +57,11 @@ class Claim(NamedTuple):
     control: Callable[..., Any] | None = None
     each: Mapping[str, Sequence[Any]] | str | tuple[str, ...] = ()
     when: Callable[..., bool] | None = None
-    of_control: bool = False
+    both: bool = False
 
-    def __call__(self, data: "xarray.Dataset", *case: Any) -> Any:
-        """The measure of the data."""
-        return self.measure(data, *case)
+    def __call__(self, *given: Any) -> Any:
+        """The measure itself."""
+        return self.measure(*given)
 
     def judge(
         self, data: "xarray.Dataset", control: "xarray.Dataset"
@@ -71,8 +71,6 @@ class Claim(NamedTuple):
         What cannot be computed (on a grid without the points that the claim is about)
         is NaN, which never holds, and says why.
         """
-        if self.of_control:
-            data, control = control, data
         try:
             for case in self._cases(data):
                 yield self._judged(data, control, case)
@@ -95,7 +93,7 @@ class Claim(NamedTuple):
         def bound(x: Any) -> float:
             return float(x(data, control, *at) if callable(x) else x)
 
-        value = self.measure(data, *at)
+        value = self.measure(*((data, control) if self.both else (data,)), *at)
         value, error = value if isinstance(value, tuple) else (value, math.nan)
         beside = None if self.control is None else self.control(data, control, *at)
         beside = beside[0] if isinstance(beside, tuple) else beside
@@ -124,7 +122,7 @@ def claim(
     control: Callable[..., Any] | str | None = "same",
     each: Mapping[str, Sequence[Any]] | str | tuple[str, ...] = (),
     when: Callable[..., bool] | None = None,
-    of_control: bool = False,
+    both: bool = False,
 ) -> Callable[[Callable[..., Any]], Claim]:
     """Make a measure a claim: its number lies in `[low, high]`, its control's outside.
 
@@ -136,8 +134,8 @@ def claim(
     With `each`, the name of an axis (or several), the claim is made at each label of
     it; or at each value of a dict's keywords. All functions take these values after
     their other arguments, and the texts name them in braces. It is made only `when`
-    that function of the data (and of these values) is true. With `of_control` the
-    statement is about the control: its data and the experiment's change places.
+    that function of the data (and of these values) is true. With `both` the measure
+    too takes the control's data after the data (for its control, twice those).
 
         @claim("Fig. 5, rho = 0.1", low=0.25, high=0.55)
         def repair_is_smaller_than_noise(data: xarray.Dataset) -> float:
@@ -158,16 +156,16 @@ def claim(
         if control is None or callable(control):
             beside = control
         elif control == "same":
-            beside = lambda data, control, *case: measure(control, *case)
+            beside = lambda data, control, *case: measure(
+                *((control, control) if both else (control,)), *case
+            )
         else:
             raise ValueError(
                 f"`control` must be a function of data and control, or None; got "
                 f"{control!r}."
             )
         says = says.removesuffix(".")
-        return Claim(
-            name, says, source, measure, low, high, beside, each, when, of_control
-        )
+        return Claim(name, says, source, measure, low, high, beside, each, when, both)
 
     return made
 

@@ -266,14 +266,14 @@ def fisher_follows_probability(data: Dataset) -> float:
     "Fig. 2d; specification: above 0.4 when plastic, none without",
     low=0.0,
     high=0.4,
-    control=lambda data, control: over_seeds(control.fisher_rank).values.min(),
-    of_control=True,
+    control=lambda data, control: over_seeds(data.fisher_rank).values.min(),
+    both=True,
 )
-def fisher_follows_what_is_plastic(data: Dataset) -> float:
+def fisher_follows_what_is_plastic(data: Dataset, control: Dataset) -> float:
     """Rank correlation of Fisher information with random probabilities that do not
     change (absolute); control: plastic ones.
     """
-    return float(abs(over_seeds(data.fisher_rank)).values.max())
+    return float(abs(over_seeds(control.fisher_rank)).values.max())
 
 
 @claim(
