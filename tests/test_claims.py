@@ -171,14 +171,8 @@ def test_a_control_is_the_plan_with_other_values():
     [
         ({"line": {"place": ("a", "b")}}, "'place' of 'line' has 3 entries"),
         ({"line": {"place": 3}}, "'place' of 'line' has 3 entries"),
-        (
-            {"line": {"place": PLACES}, "twin": {"place": range}},
-            "'place' .*of shape",
-        ),
-        (
-            {"line": {"place": PLACES}, "twin": {"place": "xyz"}},
-            "'place' .*of shape",
-        ),
+        ({"line": {"place": PLACES}, "twin": {"place": range}}, "'place' .*of shape"),
+        ({"line": {"place": PLACES}, "twin": {"place": "xyz"}}, "'place' .*of shape"),
         (
             {"line": {"place": PLACES}, "twin": {"place": ("x", "y", "z")}},
             "'place' has other labels in 'twin'",

@@ -95,10 +95,7 @@ CALLS: dict[str, tuple[Callable, list]] = {
         of_fisher("diagonal", kind="empirical", targets=OUTCOMES),
         [(1.0, 2.0)],
     ),
-    "Fisher operator": (
-        of_fisher("operator", outcomes=OUTCOMES),
-        [(1.0, 2.0)],
-    ),
+    "Fisher operator": (of_fisher("operator", outcomes=OUTCOMES), [(1.0, 2.0)]),
     "gauss_newton": (
         lambda w: curvature.gauss_newton(predict, w, misfit),
         [(1.0, 2.0)],
@@ -326,10 +323,7 @@ REFUSED: list[tuple[Callable, str]] = [
     (lambda: curvature.steady_state([1, 2], -1, 1, 0), "`ratio` must not be negative"),
     (lambda: curvature.steady_state([1, 2], 1, -1, 0), "`fluctuation` must not be"),
     (lambda: curvature.steady_state([1, 2], 1, 1, -1), "`corruption` must not be"),
-    (
-        lambda: curvature.steady_state(EYE[0], EYE[0], 1.0, 0.0),
-        "`ratio` must be Float",
-    ),
+    (lambda: curvature.steady_state(EYE[0], EYE[0], 1.0, 0.0), "`ratio` must be Float"),
     (lambda: curvature.steady_state([1, -1], 1, 1, 0), "a saddle has no steady"),
     (lambda: curvature.steady_state([], 1, 1, 0), "must be a row of at least one"),
     (lambda: curvature.steady_state([1, 2], 1, 1, 0, [0.5, 0.4]), "must sum to 1"),

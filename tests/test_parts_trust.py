@@ -222,7 +222,7 @@ TASKS = {
     ],
     "Spikes": RECORD,
     "Recorded": [
-        (lambda: tasks.Recorded((jnp.ones(5), jnp.ones(4))), "`stimuli` must share"),
+        (lambda: tasks.Recorded((jnp.ones(5), jnp.ones(4))), "`stimuli` must share")
     ],
     "SpikeTrains": [
         (lambda: tasks.SpikeTrains(2e3 * V, 1e-3), "shorten the bin"),
@@ -335,7 +335,7 @@ RULES = {
         ),
     ],
     "ReleasePlasticity": [
-        (lambda: rules.ReleasePlasticity(1.0, 1.5, 0.1), "`up` must lie in"),
+        (lambda: rules.ReleasePlasticity(1.0, 1.5, 0.1), "`up` must lie in")
     ],
     "ElasticPenalty": [
         (lambda: rules.ElasticPenalty(0.1, 1.0, V, W), "`moment` must be shaped like"),
@@ -364,10 +364,10 @@ RULES = {
     "Scaled": [(lambda: rules.Scaled(Wiener(), NAN), "`scale` must lie in")],
     "Normalised": [(lambda: rules.Normalised(Wiener(), -1.0), "`norm` must lie in")],
     "Intermittent": [
-        (lambda: rules.Intermittent(Wiener(), 0), "`every` must be at least 1; got 0"),
+        (lambda: rules.Intermittent(Wiener(), 0), "`every` must be at least 1; got 0")
     ],
     "Scheduled": [
-        (called(rules.Scheduled(Wiener(), lambda _: V), W, ELAPSED), "one number"),
+        (called(rules.Scheduled(Wiener(), lambda _: V), W, ELAPSED), "one number")
     ],
     "Masked": [
         (called(rules.Masked(Wiener(), V), W, ELAPSED), "`mask` must be shaped like"),
@@ -482,7 +482,7 @@ CIRCUITS = {
         (
             called(StochasticNetwork(many), None, Stochastic(W, W), None),
             "`loss` must return one floating",
-        ),
+        )
     ],
     "PosteriorNetwork": [
         (lambda: PosteriorNetwork(total, 1.0, 0), "`draws` must be at least 1; got 0"),
@@ -630,10 +630,10 @@ SYNAPSES = {
         ),
     ],
     "RandomPatternThreshold": [
-        (lambda: synapses.RandomPatternThreshold(1.0), "`coding_level` must lie in"),
+        (lambda: synapses.RandomPatternThreshold(1.0), "`coding_level` must lie in")
     ],
     "no_self_connections": [
-        (lambda: synapses.no_self_connections(4, 3), "between 1 and 3 neurons; got 4"),
+        (lambda: synapses.no_self_connections(4, 3), "between 1 and 3 neurons; got 4")
     ],
     "Stochastic": [
         (lambda: Stochastic(W, V), "`probability` must be shaped like"),
@@ -650,12 +650,12 @@ SYNAPSES = {
         (lambda: synapses.ReleaseBounds(-0.1), "`low` must lie in"),
     ],
     "check_probabilities": [
-        (lambda: synapses.check_probabilities("p", [NAN * V]), "`p` must lie in"),
+        (lambda: synapses.check_probabilities("p", [NAN * V]), "`p` must lie in")
     ],
     "Weights": "a type",
     "split_weights": [(lambda: synapses.split_weights(V), "no weights to make")],
     "uniform_probability": [
-        (lambda: synapses.uniform_probability(W, 1.5), r"`value` must lie in \[0, 1\]"),
+        (lambda: synapses.uniform_probability(W, 1.5), r"`value` must lie in \[0, 1\]")
     ],
 }
 TABLE = {tasks: TASKS, rules: RULES, circuits: CIRCUITS, synapses: SYNAPSES}

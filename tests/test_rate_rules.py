@@ -52,10 +52,7 @@ EQUATIONS = {
         rules.AverageScaling(),
         lambda i, j: (1 - sum(r**2) / N**0.5) * w[i, j],
     ),
-    "additive": (
-        rules.AdditiveRateControl(TARGETS),
-        lambda i, j: target[i] - early[i],
-    ),
+    "additive": (rules.AdditiveRateControl(TARGETS), lambda i, j: target[i] - early[i]),
     "decorrelation": (
         rules.Decorrelation(0.7, 0.4),
         lambda i, j: 0.7 * (i == j) - np.tanh(0.4 * x[i]) * np.tanh(x[j]),

@@ -110,7 +110,7 @@ ON_SYNAPSES = {  # which the attenuation maps to the soma
 ON_STUDENTS = {
     "separate": lambda: rules.Separate(
         {"x": rules.NaturalGradient(0.3), "y": rules.Wiener()}
-    ),
+    )
 }
 WEIGHTS = jr.normal(jr.key(5), (6, 6))
 POTENTIAL, AVERAGE, EARLY, LATE = jr.normal(jr.key(6), (4, 6))

@@ -382,11 +382,7 @@ def test_schedules_and_thinning_count_the_steps_of_the_run():
 def test_thinned_learning_from_spikes_keeps_its_mean():
     for make, weights, signals in (
         (lambda: rules.EuclideanGradient(0.3), test_rules.V, test_rules.SPIKING),
-        (
-            test_rules.ON_STUDENTS["separate"],
-            test_rules.STUDENTS,
-            test_rules.SHARED,
-        ),
+        (test_rules.ON_STUDENTS["separate"], test_rules.STUDENTS, test_rules.SHARED),
     ):
         due = eqx.tree_at(
             lambda s: s.step, signals, jnp.asarray(3), is_leaf=lambda x: x is None

@@ -155,9 +155,7 @@ def test_weights_that_are_lost_leave_a_finite_record():
 def test_the_half_life_of_known_curves():
     times = np.arange(0.0, 101.0)
     course = lambda rate: xarray.DataArray(
-        np.exp(-rate * times)[None] * np.ones((3, 1)),
-        {"time": times},
-        ("seed", "time"),
+        np.exp(-rate * times)[None] * np.ones((3, 1)), {"time": times}, ("seed", "time")
     )
     assert np.isclose(erosion.half_life(course(0.05)), np.log(2) / 0.05, rtol=1e-3)
     assert erosion.half_life(course(1e-4)) == 100.0

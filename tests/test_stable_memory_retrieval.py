@@ -49,9 +49,9 @@ run = eqx.filter_jit(recall)
 
 
 def test_low_rank_network_is_the_dense_one():
-    network = plane_network(PLANES, ROTATION, EXPANSION)
+    network = plane_network(PLANES, EXPANSION, ROTATION)
     network = dataclasses.replace(network, diagonal=-0.3)
-    basis, core = low_rank(PLANES, jnp.full(3, 4.0), jnp.full(3, 2.0))
+    basis, core = low_rank(PLANES, jnp.full(3, 2.0), jnp.full(3, 4.0))
     dense = basis @ core @ basis.T - 0.3 * jnp.eye(32)
     want = RateNetwork().slope(START, dense, jnp.zeros(32))
     assert jnp.allclose(network(START), want, rtol=0, atol=1e-12)
@@ -61,7 +61,7 @@ def test_low_rank_network_is_the_dense_one():
 
 
 def test_recall_agrees_with_short_steps_of_the_circuit():
-    network = plane_network(PLANES, ROTATION, EXPANSION)
+    network = plane_network(PLANES, EXPANSION, ROTATION)
     dense, still = network.basis @ network.core @ network.basis.T, jnp.zeros(32)
     circuit = RateNetwork(0.01)
     forward = lambda _, now: circuit(now, dense, still, jr.key(0))[0]
@@ -76,13 +76,13 @@ def test_what_is_orthogonal_to_the_memories_decays_freely():
     planes = draw_planes("hadamard", 3, 32, jr.key(2))
     basis = planes.reshape(6, 32)
     away = lambda x: x - basis.T @ (basis @ x)
-    last = run(plane_network(planes, ROTATION, EXPANSION), START, TIMES).potential
+    last = run(plane_network(planes, EXPANSION, ROTATION), START, TIMES).potential
     assert jnp.allclose(away(last), away(START) * jnp.exp(-5.0), rtol=0, atol=1e-5)
 
 
 def test_gradients_through_recall_are_those_of_differences():
     def final(strengths):
-        network = plane_network(PLANES, strengths[0], strengths[1])
+        network = plane_network(PLANES, strengths[1], strengths[0])
         return jnp.sum(recall(network, START, TIMES[:4], tolerance=1e-9).overlaps ** 2)
 
     at = jnp.stack([ROTATION, EXPANSION])
@@ -97,7 +97,7 @@ def test_gradients_through_recall_are_those_of_differences():
 
 @pytest.mark.dear
 def test_failures_are_flagged_and_stay_in_their_lane():
-    network = plane_network(PLANES, ROTATION, EXPANSION)
+    network = plane_network(PLANES, EXPANSION, ROTATION)
     starts = jnp.stack([START, START.at[0].set(jnp.nan)])
     short = run(network, START, TIMES, most_steps=3)
     assert not short.solved
@@ -111,7 +111,7 @@ def test_failures_are_flagged_and_stay_in_their_lane():
 
 
 def test_constant_euler_steps_are_those_of_the_definition():
-    network = plane_network(PLANES, ROTATION, scalar(0.0), jnp.sign)
+    network = plane_network(PLANES, scalar(0.0), ROTATION, jnp.sign)
     x = START
     for _ in range(5):
         x = x + 0.1 * network(x)
@@ -120,7 +120,7 @@ def test_constant_euler_steps_are_those_of_the_definition():
 
 
 def test_no_planes_leave_a_leak():
-    network = plane_network(PLANES[:0], ROTATION, EXPANSION)
+    network = plane_network(PLANES[:0], EXPANSION, ROTATION)
     assert jnp.array_equal(network(START), -START)
 
 
@@ -197,7 +197,7 @@ def test_floquet_multiplier_is_that_of_the_divergence():
     r"""$\exp\oint\nabla\cdot F\,dt$, along a run of the four-neuron network."""
     cycle = cycle_of(jnp.tanh, EXPANSION, ROTATION)
     planes = draw_planes("hadamard", 1, 4, jr.key(0))
-    network = plane_network(planes, ROTATION, EXPANSION)
+    network = plane_network(planes, EXPANSION, ROTATION)
     start = cycle.crossing * 2 * (planes[0, 0] + planes[0, 1]) / 2
     times = cycle.period * jnp.arange(1.0, 401.0) / 400
     overlaps = run(network, start, times, tolerance=1e-9).overlaps

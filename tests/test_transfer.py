@@ -205,10 +205,7 @@ BAD = {
         lambda v: jnp.exp(0.1 * v) + jnp.where(v > 4.005, 1.0, 0.0),
         r"smooth at (3\.99|4|4\.01) mV",
     ),
-    "small jump": (
-        lambda v: jnp.exp(v) + jnp.where(v > -5.0, 0.05, 0.0),
-        "smooth",
-    ),
+    "small jump": (lambda v: jnp.exp(v) + jnp.where(v > -5.0, 0.05, 0.0), "smooth"),
     "small kink": (lambda v: jnp.exp(v) + jnp.maximum(v + 5, 0.0), "smooth"),
     "bent": (  # elu + 1: its second derivative jumps
         lambda v: jnp.where(v > 0, v + 1, jnp.exp(jnp.minimum(v, 0.0))),

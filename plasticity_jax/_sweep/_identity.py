@@ -289,11 +289,7 @@ class _Reader:
         return ",".join(says)
 
     def _code(
-        self,
-        code: types.CodeType,
-        doc: str | None,
-        names: dict[str, Any],
-        where: str,
+        self, code: types.CodeType, doc: str | None, names: dict[str, Any], where: str
     ) -> list[str]:
         """Instructions, constants without places in files, and what they refer to."""
         own = str(names.get("__name__")).partition(".")[0] == OWN

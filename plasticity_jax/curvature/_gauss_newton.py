@@ -13,14 +13,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import PyTree
 
 from .._interfaces import Scalar
-from ._flat import (
-    arrays_of,
-    Matrix,
-    over_basis,
-    structure_of,
-    to_matrix,
-    Vector,
-)
+from ._flat import arrays_of, Matrix, over_basis, structure_of, to_matrix, Vector
 
 
 Predict = Callable[[Any], PyTree]

@@ -11,15 +11,7 @@ from jaxtyping import PyTree
 
 from .._interfaces import Scalar
 from ..numerics import ratio
-from ._flat import (
-    arrays_of,
-    like,
-    Matrix,
-    structure_of,
-    to_diagonal,
-    to_matrix,
-    Vector,
-)
+from ._flat import arrays_of, like, Matrix, structure_of, to_diagonal, to_matrix, Vector
 
 
 Loss = Callable[[Any], Scalar]

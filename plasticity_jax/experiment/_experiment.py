@@ -45,7 +45,6 @@ class Experiment(NamedTuple):
     predict: "Callable[[Plan, Any], xarray.Dataset] | None" = None
     float64: bool = False
     data: Callable[[Any], Any] | None = None
-    dims: Any = None  # until every experiment has axes
 
     def runs_of(self, config: eqx.Module) -> Callable[..., Any]:
         """What a sweep runs: `run`, with its data if the runs share some."""

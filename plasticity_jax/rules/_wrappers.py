@@ -11,14 +11,7 @@ import jax.random as jr
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, ArrayLike, Float, Int, Key
 
-from .._arguments import (
-    check_finite,
-    counted,
-    fitted,
-    real,
-    require,
-    with_array_leaves,
-)
+from .._arguments import check_finite, counted, fitted, real, require, with_array_leaves
 from .._interfaces import AbstractRule, Scalar, stream, Synapses
 from ..numerics import masked, tree_scale, tree_unit
 from ..signals import SharedSignals, SpikingSignals

@@ -10,15 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key, PyTree
 
 from .._arguments import check_probabilities as check_probabilities
-from .._arguments import (
-    check_range,
-    concrete,
-    fitted,
-    one_of,
-    optional,
-    real,
-    require,
-)
+from .._arguments import check_range, concrete, fitted, one_of, optional, real, require
 from .._interfaces import AbstractProjection, Scalar
 from .._random import bernoulli
 

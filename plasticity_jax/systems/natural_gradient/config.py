@@ -149,10 +149,7 @@ def _whole(name: str, seconds: float | int, step: float) -> int:
 def task_of(config: Config) -> SpikeTrains:
     """The input spikes."""
     return SpikeTrains(
-        config.rates,
-        config.step,
-        substeps=config.substeps,
-        half_words=True,
+        config.rates, config.step, substeps=config.substeps, half_words=True
     )
 
 

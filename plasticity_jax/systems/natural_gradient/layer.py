@@ -136,10 +136,7 @@ def layer_loss(
 
 @floating
 def layer_fisher(
-    layer: SpikingLayer,
-    weights: Weights,
-    inputs: Inputs,
-    damping: Scalar | float = 0.0,
+    layer: SpikingLayer, weights: Weights, inputs: Inputs, damping: Scalar | float = 0.0
 ) -> Float[Array, "w w"]:
     r"""Fisher matrix of the outputs' law per second on a sample of inputs, exact.
 

@@ -17,10 +17,7 @@ MEMORY = 0.25  # s of input that a potential remembers
 
 @floating
 def stationary_potentials(
-    rates: Float[Array, " n"],
-    kernel: SynapticKernel,
-    samples: int,
-    key: Key[Array, ""],
+    rates: Float[Array, " n"], kernel: SynapticKernel, samples: int, key: Key[Array, ""]
 ) -> Float[Array, "samples n"]:
     r"""Independent draws of the unweighted potentials $x$ (mV).
 

@@ -14,23 +14,8 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from ... import (
-    AbstractConfig,
-    AbstractRule,
-    AbstractTask,
-    Scalar,
-    State,
-    System,
-)
-from ..._arguments import (
-    check_finite,
-    concrete,
-    one_of,
-    optional,
-    real,
-    require,
-    whole,
-)
+from ... import AbstractConfig, AbstractRule, AbstractTask, Scalar, State, System
+from ..._arguments import check_finite, concrete, one_of, optional, real, require, whole
 from ...circuits import feedforward, LossCircuit, SecondMomentError, SquaredError
 from ...numerics import tree_scale
 from ...rules import (

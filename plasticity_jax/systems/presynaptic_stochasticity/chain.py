@@ -165,12 +165,7 @@ def linear_loss(weights: Any, slopes: Float[Array, " synapse"]) -> Scalar:
 
 
 def independent(
-    count: int,
-    low: float,
-    freeze: float,
-    up: float,
-    ratio: Number,
-    mean: Number = 0.0,
+    count: int, low: float, freeze: float, up: float, ratio: Number, mean: Number = 0.0
 ) -> tuple[System, State]:
     """Synapses of fixed strength, each with its own Gaussian slopes, on the ladder.
 

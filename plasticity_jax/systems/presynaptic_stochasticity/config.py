@@ -16,14 +16,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Int, Key, UInt8
 
-from ... import (
-    AbstractConfig,
-    AbstractRule,
-    AbstractTask,
-    Scalar,
-    State,
-    System,
-)
+from ... import AbstractConfig, AbstractRule, AbstractTask, Scalar, State, System
 from ..._arguments import check_indices, concrete, one_of, real, require, whole
 from ...circuits import LossCircuit, PosteriorNetwork, StochasticNetwork
 from ...data import Dataset, load

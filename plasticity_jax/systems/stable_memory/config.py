@@ -12,14 +12,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Key
 
-from ... import (
-    AbstractConfig,
-    AbstractRule,
-    AbstractTask,
-    Scalar,
-    State,
-    System,
-)
+from ... import AbstractConfig, AbstractRule, AbstractTask, Scalar, State, System
 from ..._arguments import check_finite, concrete, one_of, real, require, whole
 from ...circuits import amplification, error_function, logistic, RateNetwork
 from ...rules import (

@@ -81,18 +81,18 @@ def imaginary_memory(u: Vector, v: Vector, strength: Scalar | float) -> Matrix:
 
 @floating
 def low_rank(
-    planes: Planes, rotation: Float[Array, " plane"], expansion: Float[Array, " plane"]
+    planes: Planes, expansion: Float[Array, " plane"], rotation: Float[Array, " plane"]
 ) -> tuple[Float[Array, "n k"], Float[Array, "k k"]]:
     r"""Factors $(U, D)$ of $W = UDU^\top$, several memories at once (Eq. 8).
 
     $U = [u_1, v_1, \dots]$, $D$ block-diagonal with blocks $(\alpha, \rho; -\rho,
-    \alpha)$: `rotation` $\rho$ and `expansion` $\alpha$ of each plane. Raises
+    \alpha)$: `expansion` $\alpha$ and `rotation` $\rho$ of each plane. Raises
     `ValueError` for other numbers of strengths than of planes.
     """
     if planes.ndim != 3 or not planes.shape[:1] == rotation.shape == expansion.shape:
         raise ValueError(
-            "`planes` (plane, 2, n) need a `rotation` and an `expansion` each; got "
-            f"shapes {planes.shape}, {rotation.shape} and {expansion.shape}."
+            "`planes` (plane, 2, n) need an `expansion` and a `rotation` each; got "
+            f"shapes {planes.shape}, {expansion.shape} and {rotation.shape}."
         )
     count, _, size = planes.shape
     basis = planes.reshape(2 * count, size).T

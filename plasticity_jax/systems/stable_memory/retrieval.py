@@ -62,16 +62,16 @@ class LowRankNetwork(eqx.Module):
 @floating
 def plane_network(
     planes: Planes,
-    rotation: Scalar,
     expansion: Scalar,
+    rotation: Scalar,
     transfer: Callable[[Vector], Vector] = jnp.tanh,
 ) -> LowRankNetwork:
     r"""All planes stored alike: $\alpha(uu^\top + vv^\top) + \rho(uv^\top - vu^\top)$.
 
-    `rotation` is $\rho$, `expansion` $\alpha$.
+    `expansion` is $\alpha$, `rotation` $\rho$.
     """
     same = jnp.ones(len(planes), planes.dtype)
-    basis, core = low_rank(planes, rotation * same, expansion * same)
+    basis, core = low_rank(planes, expansion * same, rotation * same)
     return LowRankNetwork(basis, core, transfer)
 
 
@@ -132,10 +132,7 @@ def recall(
         y0=start,
         args=network,
         saveat=diffrax.SaveAt(
-            subs=(
-                diffrax.SubSaveAt(ts=times, fn=_overlaps),
-                diffrax.SubSaveAt(t1=True),
-            )
+            subs=(diffrax.SubSaveAt(ts=times, fn=_overlaps), diffrax.SubSaveAt(t1=True))
         ),
         stepsize_controller=controller,
         max_steps=most_steps,

@@ -80,11 +80,7 @@ def _matrix_checks() -> Iterator[Check]:
     noise = jnp.diag(1 / here.variance) + gap**2 * jnp.outer(e, e)
     cases = {
         "euclidean": (matrix, matrix, config.euclidean_rate),
-        "natural": (
-            jnp.eye(config.size),
-            jnp.linalg.inv(matrix),
-            config.natural_rate,
-        ),
+        "natural": (jnp.eye(config.size), jnp.linalg.inv(matrix), config.natural_rate),
         "approximate": (drift, noise / here.curvature, config.approximate_rate),
     }
     for student, (a, n, rate) in cases.items():

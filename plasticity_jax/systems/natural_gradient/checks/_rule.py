@@ -13,12 +13,7 @@ from .... import AbstractRule, Scalar, simulate, State, System
 from ....circuits import RectifiedQuadratic, Sigmoid, SpikingNeuron
 from ....curvature import glm_fisher
 from ....experiment import Check, exact, simulated
-from ....rules import (
-    EuclideanGradient,
-    natural_terms,
-    NaturalGradient,
-    Reparametrised,
-)
+from ....rules import EuclideanGradient, natural_terms, NaturalGradient, Reparametrised
 from ....signals import SpikingSignals
 from ....tasks import SpikeTrains
 from .. import theory

@@ -135,9 +135,7 @@ def _boundary(config: groups.Groups) -> Array:
     neuron = groups.neuron_of(config)
     fires = slice(0, config.active)
     moments = voltage_moments(
-        config.start[fires],
-        neuron.moments.mean[fires],
-        neuron.moments.variance[fires],
+        config.start[fires], neuron.moments.mean[fires], neuron.moments.variance[fires]
     )
     c = glm_coefficients(neuron.transfer, *moments, nodes=neuron.quadrature)
     return config.size * heterosynaptic_boundary(c, neuron.kernel, config.start[0])

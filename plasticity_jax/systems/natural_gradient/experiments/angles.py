@@ -83,11 +83,7 @@ def angles_to_natural(config: Angles, key: Key[Array, ""]) -> dict[str, Array]:
     )
     moments = neuron.moments
     fisher = glm_fisher(
-        neuron.transfer,
-        weights,
-        moments.mean,
-        moments.variance,
-        nodes=NODES,
+        neuron.transfer, weights, moments.mean, moments.variance, nodes=NODES
     )
     metrics = (lx.DiagonalLinearOperator(jnp.ones_like(rates)), fisher)
 

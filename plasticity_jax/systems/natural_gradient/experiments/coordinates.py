@@ -9,14 +9,7 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, Key
 
-from .... import (
-    AbstractConfig,
-    AbstractRule,
-    Scalar,
-    simulate,
-    State,
-    System,
-)
+from .... import AbstractConfig, AbstractRule, Scalar, simulate, State, System
 from ...._arguments import real, require, whole
 from ....circuits import SpikingNeuron, SynapticKernel
 from ....rules import (

@@ -226,7 +226,7 @@ def off_for_poisson_inputs(data: Dataset) -> float:
     return off / sampling
 
 
-STYLES = {  # label, colour
+STYLES = {  # label, color
     "euclidean": ("Euclidean", SHADES[2]),
     "own": ("unit-wise, own spikes", SHADES[3]),
     "unitwise": ("unit-wise, outputs' spikes", SHADES[0]),

@@ -185,14 +185,14 @@ def _curve(panel: Axes, data: Dataset, name: str, spread: bool = False) -> None:
     minutes = data.time.values / MINUTE
     for student in data.student.values:
         runs = data[name].sel(student=student).transpose("seed", "time")
-        colour, label = COLOURS[student], student.replace("_", " ")
-        panel.plot(minutes, runs.mean("seed"), color=colour, lw=1.6, label=label)
+        color, label = COLOURS[student], student.replace("_", " ")
+        panel.plot(minutes, runs.mean("seed"), color=color, lw=1.6, label=label)
         if spread:
             low, high = runs.min("seed"), runs.max("seed")
-            panel.fill_between(minutes, low, high, color=colour, alpha=0.12, lw=0)
+            panel.fill_between(minutes, low, high, color=color, alpha=0.12, lw=0)
         law = data.predicted_divergence.sel(student=student)
         if name == "divergence" and np.isfinite(law.values).all():
-            panel.plot(minutes, law, "--", color=colour, lw=1.0)
+            panel.plot(minutes, law, "--", color=color, lw=1.0)
     panel.set_xlabel("time (min)")
 
 

@@ -106,13 +106,13 @@ def draw_responses(data: Dataset) -> Figure:
     axes[0, 0].set_ylabel("spikes (Hz)")
     axes[1, 0].set_ylabel("potential (mV above rest)")
     for (upper, lower), stage in zip(axes.T, data.stage.values, strict=True):
-        for who, colour, name in (
+        for who, color, name in (
             ("teacher", EUCLIDEAN, "teacher"),
             (stage, NATURAL, "student"),
         ):
             here = one.sel(who=who)
-            upper.stairs(here.histogram, EDGES, color=colour, lw=1.5, label=name)
-            lower.plot(data.bin, here.voltage, color=colour, lw=1.2)
+            upper.stairs(here.histogram, EDGES, color=color, lw=1.5, label=name)
+            lower.plot(data.bin, here.voltage, color=color, lw=1.2)
         error = float(one.error.sel(stage=stage))
         title = f"{stage} learning (rate error {error:.2g} Hz)"
         upper.set_title(title, fontsize="medium")

@@ -183,10 +183,10 @@ def draw_robustness(data: Dataset) -> Figure:
 def draw_uniform_constant(data: Dataset) -> Figure:
     """Residual divergence of the approximate rule against its uniform constant."""
     figure, axes = panels(1, 2, 4.2, 3.0)
-    panel, values, colour = axes[0, 0], data.uniform.values, COLOURS["approximate"]
+    panel, values, color = axes[0, 0], data.uniform.values, COLOURS["approximate"]
     simulated, law = approximate_floors(data), predicted_floors(data)
-    panel.plot(values, simulated, "o-", ms=4, color=colour, label="simulated")
-    panel.plot(values, law, "--", color=colour, lw=1.0, label="theory, without c_w")
+    panel.plot(values, simulated, "o-", ms=4, color=color, label="simulated")
+    panel.plot(values, law, "--", color=color, lw=1.0, label="theory, without c_w")
     panel.set(xlabel="c_u / area of the potential", ylabel="residual divergence")
     panel.set_yscale("log")
     panel.legend(frameon=False)

@@ -15,12 +15,7 @@ from xarray import Dataset
 from .... import AbstractConfig, Scalar
 from ...._arguments import real, require, whole
 from ....circuits import input_moments, Sigmoid, SynapticKernel
-from ....curvature import (
-    glm_fisher,
-    mean_density,
-    skewed_glm_fisher,
-    voltage_moments,
-)
+from ....curvature import glm_fisher, mean_density, skewed_glm_fisher, voltage_moments
 from ....experiment import changed, claim, Experiment, over_seeds, panels, SHADES
 from ....measure import log_slope
 from ..shot_noise import fisher_error, shot_noise_fisher, update_angle
@@ -224,12 +219,12 @@ def _by_size(panel: Axes, data: Dataset, name: str, style: dict[str, Any]) -> No
     error = data[name].std("seed") / np.sqrt(data.sizes["seed"])
     (pattern,) = (dim for dim in mean.dims if dim != "size")
     sizes = data["size"].values
-    for i, colour in zip(range(data.sizes[pattern]), SHADES, strict=False):
+    for i, color in zip(range(data.sizes[pattern]), SHADES, strict=False):
         here = {pattern: i}
         low, high = (float(data[rate][i]) for rate in ("low_rate", "high_rate"))
         label = f"{low:g} / {high:g}" if name == "angle" else None
         bar = None if name == "leading" else error.isel(here)
-        panel.errorbar(sizes, mean.isel(here), bar, color=colour, label=label, **style)
+        panel.errorbar(sizes, mean.isel(here), bar, color=color, label=label, **style)
     panel.set(xscale="log", xlabel="inputs n")
     panel.set_xticks(sizes, [f"{n:g}" for n in sizes])
     panel.minorticks_off()

@@ -11,14 +11,7 @@ from jaxtyping import Array, Key
 from matplotlib.figure import Figure
 from xarray import Dataset
 
-from .... import (
-    AbstractConfig,
-    AbstractRule,
-    Scalar,
-    simulate,
-    State,
-    System,
-)
+from .... import AbstractConfig, AbstractRule, Scalar, simulate, State, System
 from ...._arguments import real, require, whole
 from ....circuits import SharedInput, SpikingNeuron
 from ....experiment import changed, claim, Experiment, panels, THEORY
@@ -215,9 +208,9 @@ def draw_learning(data: Dataset) -> Figure:
         panel = axes[i, j]
         here = data.sel(weight_scale=scales[i], size=sizes[j])
         for name in data.student.values:
-            label, colour = LABELS[name]
+            label, color = LABELS[name]
             mean = here.divergence.sel(student=name).mean("seed")
-            panel.plot(data.time, mean, color=colour, label=label, lw=1.5)
+            panel.plot(data.time, mean, color=color, label=label, lw=1.5)
         for level in (1.0, 2.0):
             panel.axhline(level, color=THEORY, lw=0.8, ls=":")
         panel.set_yscale("log")

@@ -14,14 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from xarray import DataArray, Dataset
 
-from .... import (
-    AbstractConfig,
-    AbstractRule,
-    Scalar,
-    simulate,
-    State,
-    System,
-)
+from .... import AbstractConfig, AbstractRule, Scalar, simulate, State, System
 from ...._arguments import real, require, whole
 from ....circuits import SharedInput, Sigmoid, SpikingNeuron, SynapticKernel
 from ....experiment import changed, claim, Experiment, over_seeds, panels, Plan

@@ -146,12 +146,7 @@ ABLATIONS = Experiment(
     shows="freezing, modulation and release by the learned probabilities all count",
     config=Config,
     run=ablated,
-    claims=(
-        forgets_less,
-        reaches_more,
-        learning_stops,
-        unscaled_freezes_more,
-    ),
+    claims=(forgets_less, reaches_more, learning_stops, unscaled_freezes_more),
     figure=draw_ablations,
     control=changed(up=0.0),
     axes={"accuracy": LEVEL | TASK, "probability": LEVEL, "frozen": LEVEL},

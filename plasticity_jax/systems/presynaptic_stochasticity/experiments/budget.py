@@ -20,13 +20,7 @@ from jaxtyping import Array, Key
 from matplotlib.figure import Figure
 from xarray import Dataset
 
-from .... import (
-    AbstractConfig,
-    AbstractProjection,
-    Scalar,
-    simulate,
-    System,
-)
+from .... import AbstractConfig, AbstractProjection, Scalar, simulate, System
 from ...._arguments import real, require
 from ....experiment import (
     changed,
@@ -236,9 +230,9 @@ def draw_budget(data: Dataset) -> Figure:
         "deterministic": (SHADES[5], "o-"),
         "plastic, shuffled": (SHADES[4], "s:"),
     }
-    for name, (colour, fmt) in styles.items():
+    for name, (color, fmt) in styles.items():
         here = data.sel(model=name)
-        style = {"fmt": fmt, "color": colour, "capsize": 2, "label": name}
+        style = {"fmt": fmt, "color": color, "capsize": 2, "label": name}
         draw_means(left, data.budget, here.bits, **style)
         draw_means(middle, data.budget, here.accuracy, **style)
     left.axhline(np.log2(10), color=THEORY, lw=0.8, ls="--")
@@ -249,8 +243,8 @@ def draw_budget(data: Dataset) -> Figure:
         "mean release probability": data.release,
         r"share with $p \geq 0.9$": data.reliable,
     }
-    for (label, values), colour in zip(shares.items(), SHADES, strict=False):
-        style = {"ms": 4, "color": colour, "label": label}
+    for (label, values), color in zip(shares.items(), SHADES, strict=False):
+        style = {"ms": 4, "color": color, "label": label}
         right.plot(data.budget, values.mean("seed"), "o-", **style)
     right.set(ylim=(0, 1), ylabel="probability, share")
     right.legend(frameon=False, fontsize=8)

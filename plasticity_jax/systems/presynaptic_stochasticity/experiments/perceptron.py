@@ -210,11 +210,7 @@ FIG5_PERCEPTRON = Experiment(
     claims=(reaches, gains, one_rate_suffices, nearly_all_freeze),
     figure=draw_perceptron,
     control=changed(step=0.0),  # release probabilities stay where they start
-    axes={
-        "accuracy": {**FROZEN, "task": tasks},
-        "frozen": FROZEN,
-        "plasticity": AFTER,
-    },
+    axes={"accuracy": {**FROZEN, "task": tasks}, "frozen": FROZEN, "plasticity": AFTER},
 )
 
 

@@ -107,7 +107,7 @@ def _turns(
 
     times = STEP * jnp.arange(1.0, 1401.0)
     start = 1.5 * SIZE**0.5 * planes[0, 0]
-    network = plane_network(planes, rotation, expansion, transfer)
+    network = plane_network(planes, expansion, rotation, transfer)
     overlaps = recall(network, start, times, step=STEP).overlaps
     return turning(times[700:], overlaps[700:])
 

@@ -73,7 +73,7 @@ def _memories(count: int) -> tuple[Float[Array, "n n"], Complex[Array, " k"]]:
     keys = jr.split(jr.fold_in(KEY, count), 3)
     planes = draw_planes("gaussian", count, 40, keys[0])
     rotation, expansion = (3 + jr.normal(k, (count,)) for k in keys[1:])
-    basis, core = low_rank(planes, rotation, expansion)
+    basis, core = low_rank(planes, expansion, rotation)
     return basis @ core @ basis.T, theory.low_rank_eigenvalues(basis, core)
 
 

@@ -142,7 +142,7 @@ def continuous(config: Capacity, key: Key[Array, ""]) -> Array:
     times = jnp.full((1,), config.duration)
 
     def signs(rotation: Scalar, diagonal: Scalar) -> States:
-        network = plane_network(planes / size**0.5, rotation, config.expansion)
+        network = plane_network(planes / size**0.5, config.expansion, rotation)
         network = dataclasses.replace(network, diagonal=diagonal)
         last = lambda x: recall(network, x, times, tolerance=1e-3).potential
         return jnp.sign(jax.vmap(last, 1, 1)(starts))

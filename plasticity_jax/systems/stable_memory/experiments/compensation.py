@@ -122,7 +122,7 @@ def intact(config: Config, key: Key[Array, ""]) -> tuple[RecallError, Matrix]:
     for_planes, for_signs, for_background = jr.split(key, 3)
     planes = draw_planes("hadamard", config.planes, config.size, for_planes)
     ones = jnp.ones(config.planes)
-    basis, core = low_rank(planes, config.rotation * ones, config.expansion * ones)
+    basis, core = low_rank(planes, config.expansion * ones, config.rotation * ones)
     weights = basis @ core @ basis.T
     cued = basis.T[jnp.arange(config.cues) % (2 * config.planes)]
     signs = jr.rademacher(for_signs, (config.cues, 1), dtype=cued.dtype)
@@ -264,13 +264,13 @@ def draw_compensation(data: Dataset) -> Figure:
     """Recall error against the ratio of repair to noise; the law of the Hessian."""
     figure, axes = panels(1, 2, 4.2, 3.2)
     left, right = axes[0]
-    for rho, colour in zip(data.corruption.values, SHADES, strict=False):
+    for rho, color in zip(data.corruption.values, SHADES, strict=False):
         here = data.sel(corruption=rho)
         mean, spread = here.loss.mean("seed"), here.loss.std("seed")
         style = {"fmt": "o-", "ms": 4, "capsize": 2, "label": f"corruption {rho:g}"}
-        left.errorbar(data.ratio, mean, spread, color=colour, **style)
+        left.errorbar(data.ratio, mean, spread, color=color, **style)
         theory = here.predicted_loss.mean("seed")
-        left.plot(data.ratio, theory, "--", color=colour, lw=1)
+        left.plot(data.ratio, theory, "--", color=color, lw=1)
     left.plot([], [], "--", color=THEORY, lw=1, label="law of the Hessian")
     left.axvline(1.0, color=THEORY, lw=0.7, ls=":")
     left.set(xscale="log", yscale="log")

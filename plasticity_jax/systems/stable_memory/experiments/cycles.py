@@ -104,7 +104,7 @@ def path(
 ) -> Float[Array, "time 2"]:
     """Overlaps of a balanced plane with tanh, from `start` on the first axis."""
     planes = balanced_plane()
-    network = plane_network(planes, rotation, expansion)
+    network = plane_network(planes, expansion, rotation)
     return recall(network, start * 2 * planes[0, 0], times, tolerance=1e-6).overlaps
 
 
@@ -138,7 +138,7 @@ def chattering(config: PhasePlane, key: Key[Array, ""]) -> Float[Array, " step"]
     """Mean late radius without a real term, a step function, Euler, over its law."""
     planes = draw_planes("gaussian", 1, config.size, key, orthonormal=True)
     none = jnp.zeros_like(config.rotation)
-    network = plane_network(planes, config.rotation, none, jnp.sign)
+    network = plane_network(planes, none, config.rotation, jnp.sign)
     start = 0.2 * config.size**0.5 * planes[0, 0]
     times = 0.1 * jnp.arange(1.0, 151.0)
 
@@ -156,7 +156,7 @@ def growing() -> Float[Array, " side"]:
     planes = balanced_plane()
 
     def kept(rotation: Scalar) -> Scalar:
-        network = plane_network(planes, rotation, jnp.zeros_like(rotation))
+        network = plane_network(planes, jnp.zeros_like(rotation), rotation)
         euler = lambda _, x: x + EULER_STEP * network(x)
         last = jax.lax.fori_loop(0, 2000, euler, 0.02 * planes[0, 0])
         return radii(network.overlaps(last))[0] / 0.01

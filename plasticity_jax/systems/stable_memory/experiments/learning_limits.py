@@ -221,13 +221,7 @@ def wandered(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
         planes = all_planes(here, for_planes)
         steps = here.steps("duration") + here.steps("follow")
         course = wandering(
-            steps,
-            here.step,
-            0.0,
-            here.duration,
-            here.decay,
-            REFERENCE_STEP,
-            for_course,
+            steps, here.step, 0.0, here.duration, here.decay, REFERENCE_STEP, for_course
         )
         seen, weights = taught(
             here, settled(here, for_start), planes, amplitude * course, for_run

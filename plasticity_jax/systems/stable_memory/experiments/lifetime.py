@@ -213,11 +213,11 @@ def draw_lifetime(data: Dataset) -> Figure:
     left.set(xlabel="postsynaptic gain $c$", ylabel="fading ($10^{-4}$ per unit time)")
     left.axhline(0.0, color=THEORY, lw=0.7)
     left.legend(frameon=False, fontsize=8)
-    for rule, colour in zip(data.rule.values, SHADES, strict=False):
+    for rule, color in zip(data.rule.values, SHADES, strict=False):
         middle, other = (
             sensitivity(x.sel(rule=rule)) for x in (data.slope, data.secant)
         )
-        right.plot(data.horizon, middle, "o-", color=colour, label=f"{rule}: slope")
+        right.plot(data.horizon, middle, "o-", color=color, label=f"{rule}: slope")
         right.plot(data.horizon, other, "x", color="black", ms=5)
     right.plot([], [], "x", color="black", label="central difference")
     right.set(yscale="log", xlabel="horizon (neural time constants)")

@@ -87,7 +87,7 @@ def overlaps_of(
     noise = jr.normal(for_start, (size,))
 
     def overlaps(planes: Planes) -> Float[Array, "time k"]:
-        network = plane_network(planes, config.rotation, config.expansion)
+        network = plane_network(planes, config.expansion, config.rotation)
         start = config.start * size**0.5 * planes[0, 0] + noise
         return recall(network, start, config.times, tolerance=config.tolerance).overlaps
 

@@ -14,15 +14,7 @@ from matplotlib.figure import Figure
 from xarray import DataArray, Dataset
 
 from .... import simulate
-from ....experiment import (
-    changed,
-    claim,
-    Experiment,
-    over_seeds,
-    panels,
-    Plan,
-    THEORY,
-)
+from ....experiment import changed, claim, Experiment, over_seeds, panels, Plan, THEORY
 from ....measure import memory_eigenvalue
 from ..config import Config, embed
 from .erosion import (

@@ -26,14 +26,7 @@ from ....measure import lifetime_sparseness
 from ....synapses import Factored, Product
 from ..config import Config
 from ..domains import living, unless_lost
-from ..recall import (
-    flip_balanced,
-    jitter,
-    OBSERVED,
-    observed,
-    recall_rate,
-    tolerance,
-)
+from ..recall import flip_balanced, jitter, OBSERVED, observed, recall_rate, tolerance
 from .night import evening, shares, some_of
 
 

@@ -132,11 +132,11 @@ def draw_continuous(data: Dataset) -> Figure:
     figure, axes = panels(1, 3, 3.6, 3.2)
     left, middle, right = axes[0]
     mean = data.mean("seed")
-    for q, colour in zip(data.norm.values, SHADES, strict=False):
+    for q, color in zip(data.norm.values, SHADES, strict=False):
         ratio, slope = mean.ratio.sel(norm=q), mean.slope.sel(norm=q)
-        top, style = float(ratio.max()), {"ms": 3, "color": colour}
+        top, style = float(ratio.max()), {"ms": 3, "color": color}
         left.plot(data.exponent, ratio / top, "o-", **style)
-        left.axvline(2 / q, color=colour, lw=0.7, ls=":")
+        left.axvline(2 / q, color=color, lw=0.7, ls=":")
         middle.plot(data.exponent, slope / top, "o-", label=f"q = {q:.3g}", **style)
         step = ratio.differentiate("exponent") / top
         middle.plot(data.exponent[1:-1], step[1:-1], "--", lw=0.8, color=THEORY)

@@ -21,14 +21,7 @@ from ....experiment import (
     SHADES,
     THEORY,
 )
-from ..fluctuations import (
-    in_random_order,
-    increments,
-    scaling,
-    SIGNS,
-    slopes,
-    Weights,
-)
+from ..fluctuations import in_random_order, increments, scaling, SIGNS, slopes, Weights
 
 
 LAGS = (1, 2, 4, 8, 16)

@@ -14,14 +14,7 @@ from .... import Scalar, simulate
 from ....experiment import claim, Experiment, over_seeds, panels, SHADES
 from ..config import Config
 from ..networks import build
-from ..recall import (
-    flip_balanced,
-    jitter,
-    OBSERVED,
-    observed,
-    recall_rate,
-    tolerance,
-)
+from ..recall import flip_balanced, jitter, OBSERVED, observed, recall_rate, tolerance
 from .oracle import ORDERS, over_positive, random_replay, suited
 from .robustness import few_over_many, least_fall, SMALL
 

@@ -93,11 +93,7 @@ def judged(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
         return ratio, density(weights), ~degenerate(stored.targets, stored.stored)
 
     ratio, share, valid = zip(*(judge(name) for name in VARIANTS), strict=True)
-    return {
-        "ratio": jnp.stack(ratio),
-        "density": jnp.stack(share),
-        "valid": valid[0],
-    }
+    return {"ratio": jnp.stack(ratio), "density": jnp.stack(share), "valid": valid[0]}
 
 
 def optima(plan: Plan, keys: Any) -> Dataset:

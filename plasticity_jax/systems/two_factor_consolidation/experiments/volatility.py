@@ -281,16 +281,16 @@ def draw_volatility(data: Dataset) -> Figure:
     """Margin lost against the ratio of replay to noise; curvature at the optimum."""
     figure, ((left, right),) = panels(1, 2, 4.2, 3.2)
     modes = range(1, data.sizes["mode"] + 1)
-    for beta, colour in zip(data.sharpness.values, SHADES, strict=False):
+    for beta, color in zip(data.sharpness.values, SHADES, strict=False):
         here = data.sel(sharpness=beta)
         scale = float(here.margin.mean())
         share, spread = here.loss.mean("seed") / scale, here.loss.std("seed") / scale
         style = {"fmt": "o-", "ms": 4, "capsize": 2, "label": f"sharpness {beta:g}"}
-        left.errorbar(data.ratio, share, spread, color=colour, **style)
+        left.errorbar(data.ratio, share, spread, color=color, **style)
         for law, line in ((here.predicted_loss, "--"), (here.quadratic, ":")):
-            left.plot(data.ratio, law.mean("seed") / scale, line, color=colour, lw=1)
+            left.plot(data.ratio, law.mean("seed") / scale, line, color=color, lw=1)
         spectra = here.eigenvalue.transpose("mode", "seed")[::-1]
-        right.plot(modes, spectra, color=colour, lw=0.8)
+        right.plot(modes, spectra, color=color, lw=0.8)
     left.plot([], [], "--", color=THEORY, lw=1, label="law of the Hessian")
     left.plot([], [], ":", color=THEORY, lw=1, label="its quadratic, run")
     left.axvline(1.0, color=THEORY, lw=0.7)
