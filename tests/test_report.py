@@ -83,7 +83,7 @@ def made(tmp_path_factory):
         (place / "figure.png").write_bytes(png())
         attributes = {
             "plasticity_jax": "0.1.0",
-            "jax": "0.10.2",
+            "jax": "0.10.1",
             "precision": "float32",
             "device": EVIL,
             "date": "2026-11-22T00:10:22+00:00",
