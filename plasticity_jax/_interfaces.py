@@ -24,11 +24,13 @@ class AbstractSignals(eqx.Module):
     """What a circuit lets its rules read at one step; `dt` is the step's length.
 
     `step` counts the steps before this one: those of the run (`State.step`), unless
-    the circuit keeps a count of its own.
+    the circuit keeps a count of its own. `traces` are those of the rule that reads, by
+    name; `advance` fills them in.
     """
 
     dt: eqx.AbstractVar[Scalar]
     step: Int[Array, ""] | None = eqx.field(default=None, kw_only=True)
+    traces: Mapping[str, Any] = eqx.field(default_factory=dict, kw_only=True)
 
 
 class AbstractTask(eqx.Module):
@@ -62,6 +64,30 @@ class AbstractCircuit(eqx.Module):
         fill_array_fields(self)
 
 
+class AbstractTrace(eqx.Module):
+    """A variable that a rule reads and that moves by itself.
+
+    It is kept in `State`, and neither noise nor projections touch it. `moves_first`
+    says whether it moves before its rule reads it in a step, or after.
+    """
+
+    moves_first: eqx.AbstractVar[bool]
+
+    @abc.abstractmethod
+    def start(self, synapses: Any, signals: Any) -> PyTree:
+        """The trace before the first step; of `signals` only the shapes count."""
+
+    @abc.abstractmethod
+    def __call__(
+        self, trace: PyTree, synapses: Any, signals: Any, change: Any
+    ) -> PyTree:
+        """The trace after one step.
+
+        `synapses` are those before the step, `change` is what became of them in it, all
+        rules and projections together; None if the trace moves first.
+        """
+
+
 class AbstractRule(eqx.Module):
     """One term of a plasticity equation."""
 
@@ -69,11 +95,29 @@ class AbstractRule(eqx.Module):
     def __call__(self, synapses: Any, signals: Any, key: Key[Array, ""]) -> Any:
         """The change of every synaptic variable over one step (not a rate)."""
 
+    def traces(self) -> dict[str, AbstractTrace]:
+        """What the rule reads as `signals.traces[name]`; a wrapper's are its rule's."""
+        found: dict[str, AbstractTrace] = {}
+        for field in dataclasses.fields(self):
+            inner = getattr(self, field.name)
+            for name, trace in _traces_of(inner).items():
+                if name in found:
+                    raise ValueError(
+                        f"{type(self).__name__}: two of its rules have a trace "
+                        f"'{name}'; give them to the system one by one."
+                    )
+                found[name] = trace
+        return found
+
     def check(self, circuit: Any) -> None:
         """Raise `ValueError` unless the rule is stable at the circuit's step."""
 
     def __check_init__(self) -> None:
         fill_array_fields(self)
+
+
+def _traces_of(value: Any) -> dict[str, AbstractTrace]:
+    return value.traces() if isinstance(value, AbstractRule) else {}
 
 
 class AbstractProjection(eqx.Module):
@@ -126,7 +170,8 @@ class System(eqx.Module):
         """
         task_key, circuit_key = jr.split(key)
         stimulus = self.task(jnp.zeros((), jnp.int32), task_key)
-        return State(self.circuit.start(synapses, stimulus, circuit_key), synapses)
+        activity = self.circuit.start(synapses, stimulus, circuit_key)
+        return with_traces(self, State(activity, synapses))
 
 
 def _as_step(step: Any) -> Array:
@@ -136,11 +181,16 @@ def _as_step(step: Any) -> Array:
 
 
 class State(eqx.Module):
-    """All that persists from one step to the next."""
+    """All that persists from one step to the next.
+
+    `traces` are those of each rule that has some, by its name in the system; `simulate`
+    and `advance` start those that are not there.
+    """
 
     activity: Any
     synapses: Synapses
     step: Int[Array, ""] = eqx.field(default=0, converter=_as_step)
+    traces: Mapping[str, Mapping[str, PyTree]] = eqx.field(default_factory=dict)
 
 
 def advance(
@@ -162,16 +212,78 @@ def advance(
     _check_synapses(state.synapses)
     task_key, circuit_key, rule_key = jr.split(jr.fold_in(key, state.step), 3)
     stimulus = system.task(state.step, task_key)
+    state = with_traces(system, state)
     activity, signals = _acted(system.circuit, state, stimulus, circuit_key)
+    traces = _moved(system, state.traces, state.synapses, signals, None)
     changes = {
-        name: _changed(name, rule, state, signals, jr.fold_in(rule_key, stream(name)))
+        name: _changed(
+            name,
+            rule,
+            state.synapses,
+            dataclasses.replace(signals, traces=traces.get(name, {})),
+            jr.fold_in(rule_key, stream(name)),
+        )
         for name, rule in system.rules.items()
     }
     synapses = jax.tree.map(lambda w, *d: w + sum(d), state.synapses, *changes.values())
     for project in system.projections:
         who = f"the projection {type(project).__name__}"
         synapses = _like(who, "synapses", project(synapses), synapses)
-    return State(activity, synapses, state.step + 1), signals, changes
+    if traces:
+        change = jax.tree.map(jnp.subtract, synapses, state.synapses)
+        traces = _moved(system, traces, state.synapses, signals, change)
+    return State(activity, synapses, state.step + 1, traces), signals, changes
+
+
+def with_traces(system: System, state: State) -> State:
+    """The state with the traces that the system's rules read, and no others."""
+    wanted = {name: rule.traces() for name, rule in system.rules.items()}
+    wanted = {name: traces for name, traces in wanted.items() if traces}
+    if {k: set(x) for k, x in wanted.items()} == {
+        k: set(x) for k, x in state.traces.items()
+    }:
+        return state
+
+    def seen() -> AbstractSignals:
+        key = jr.key(0)
+        return _acted(system.circuit, state, system.task(state.step, key), key)[1]
+
+    shapes = eqx.filter_eval_shape(seen)
+    empty = lambda x: isinstance(x, jax.ShapeDtypeStruct)
+    fill = lambda x: jnp.zeros(x.shape, x.dtype) if empty(x) else x
+    signals = jax.tree.map(fill, shapes, is_leaf=empty)
+    traces = {
+        name: {
+            own: state.traces[name][own]
+            if own in state.traces.get(name, {})
+            else _read(name, system.rules[name], trace.start, state.synapses, signals)
+            for own, trace in traces.items()
+        }
+        for name, traces in wanted.items()
+    }
+    return dataclasses.replace(state, traces=traces)
+
+
+def _moved(
+    system: System,
+    traces: Mapping[str, Mapping[str, PyTree]],
+    synapses: Synapses,
+    signals: AbstractSignals,
+    change: Any,
+) -> dict[str, dict[str, PyTree]]:
+    """The traces after those that move first have moved, or after the others have."""
+    moved = {}
+    for name, own in traces.items():
+        rule = system.rules[name]
+        modules = rule.traces()
+        moved[name] = dict(own)
+        for part, trace in own.items():
+            module = modules[part]
+            if module.moves_first is (change is None):
+                after = _read(name, rule, module, trace, synapses, signals, change)
+                who = f"trace '{part}' of rule '{name}' ({type(rule).__name__})"
+                moved[name][part] = _like(who, "trace before", after, trace)
+    return moved
 
 
 def _check_synapses(synapses: Synapses) -> None:
@@ -208,20 +320,25 @@ def _acted(
 
 
 def _changed(
-    name: str, rule: Any, state: State, signals: Any, key: Key[Array, ""]
+    name: str, rule: Any, synapses: Synapses, signals: Any, key: Key[Array, ""]
 ) -> Any:
     """The change that a rule makes, shaped like the synapses and as precise."""
-    who = f"rule '{name}' ({type(rule).__name__})"
+    change = _read(name, rule, rule, synapses, signals, key)
+    return _like(f"rule '{name}' ({type(rule).__name__})", "synapses", change, synapses)
+
+
+def _read(name: str, rule: Any, function: Any, *given: Any) -> Any:
+    """`function(*given)`; a signal that it reads and that is not there is told."""
     try:
-        change = rule(state.synapses, signals, key)
+        return function(*given)
     except AttributeError as error:
         if not isinstance(error.obj, AbstractSignals):
             raise
         raise ValueError(
-            f"{who} reads the signal `{error.name}`, which {type(error.obj).__name__} "
-            f"does not hold{_offers(str(error.name))}."
+            f"rule '{name}' ({type(rule).__name__}) reads the signal `{error.name}`, "
+            f"which {type(error.obj).__name__} does not hold"
+            f"{_offers(str(error.name))}."
         ) from error
-    return _like(who, "synapses", change, state.synapses)
 
 
 def _offers(signal: str) -> str:
@@ -231,6 +348,7 @@ def _offers(signal: str) -> str:
         for circuit in _subclasses(AbstractCircuit)
         for kind in typing.get_args(circuit.__call__.__annotations__.get("return"))
         if signal in getattr(kind, "__dataclass_fields__", {})
+        or signal in getattr(kind, "may_hold", ())
     )
     return f"; circuits that offer it: {', '.join(offering)}" if offering else ""
 

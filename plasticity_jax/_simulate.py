@@ -8,7 +8,7 @@ import jax
 from jaxtyping import Array, Key, PyTree
 
 from ._arguments import check_kind, check_takes, concrete, whole
-from ._interfaces import advance, State, System
+from ._interfaces import advance, State, System, with_traces
 from ._random import unrolled
 
 
@@ -67,6 +67,7 @@ def _run(
     every: int,
 ) -> tuple[State, PyTree]:
     """The compiled run of `simulate`."""
+    state = with_traces(system, state)
 
     def unseen(state: State, _: None) -> tuple[State, None]:
         return advance(system, state, key)[0], None

@@ -172,6 +172,14 @@ def _planned(experiment: Any, path: Path | None, preset: str | None) -> Any:
     return load_plan(experiment.config, path, preset)
 
 
+def _checks_of(name: str) -> Any:
+    if name == "rules":
+        from .textbook import checks
+
+        return checks()
+    return systems.part_of(name, "checks").checks()
+
+
 @app.command
 def verify(
     system: str | None = None,
@@ -179,7 +187,7 @@ def verify(
     as_json: Annotated[bool, Parameter("--json", negative="")] = False,
 ) -> int:
     """Every closed form of a system (default: all) against autodiff and simulation."""
-    names = systems.names()
+    names = (*systems.names(), "rules")
     if system is not None and system not in names:
         from ._arguments import nearest
 
@@ -187,10 +195,7 @@ def verify(
     _choose_precision(True)
     from .experiment import check_json, check_table
 
-    found = {
-        name: tuple(systems.part_of(name, "checks").checks())
-        for name in ([system] if system else names)
-    }
+    found = {name: tuple(_checks_of(name)) for name in ([system] if system else names)}
     if as_json:
         rows = [check_json(name, c) for name, checks in found.items() for c in checks]
         print(json.dumps(rows, indent=2))

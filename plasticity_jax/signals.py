@@ -1,7 +1,7 @@
 """What circuits offer and rules read."""
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 from jaxtyping import Array, Bool, Float
@@ -100,6 +100,32 @@ class RateSignals(AbstractSignals):
     average: Float[Array, " n"]
     early_trace: Float[Array, " n"]
     late_trace: Float[Array, " n"]
+
+
+class LayerSignals(AbstractSignals):
+    r"""A layer of neurons: what comes in, what goes out, what it was shown besides.
+
+    `pre` $x$, `field` $h = Wx$, `post` $y = f(h)$ and `slope` $f'(h)$, all of this step
+    and of the synapses before it. What the task shows besides the input is read by its
+    name: a `target` $t$ (then also the `error` $t - y$), a `reward`, any other.
+    """
+
+    dt: Scalar
+    pre: Float[Array, " pre"]
+    field: Float[Array, " post"]
+    post: Float[Array, " post"]
+    slope: Float[Array, " post"]
+    shown: Mapping[str, Array] = eqx.field(default_factory=dict)
+
+    may_hold: ClassVar = ("target", "error", "reward")
+
+    def __getattr__(self, name: str) -> Any:
+        shown = self.__dict__.get("shown", {})
+        if name == "error" and "target" in shown:
+            return shown["target"] - self.post
+        if name in shown:
+            return shown[name]
+        raise AttributeError(f"no `{name}`", name=name, obj=self)
 
 
 class ReplaySignals(AbstractSignals):

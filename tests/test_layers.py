@@ -17,12 +17,12 @@ LAYERS = [
     {"_arguments", "_version"},
     {"_interfaces", "_random"},
     {"numerics", "signals"},
-    {"curvature", "measure", "data", "synapses", "_simulate", "_sweep"},
+    {"curvature", "measure", "data", "synapses", "traces", "_simulate", "_sweep"},
     {"rules", "circuits", "tasks"},  # kinds, which do not import each other
     {"experiment"},
     {"report"},
     {"__init__"},  # the door that systems go through
-    {"systems"},
+    {"systems", "textbook"},
     {"cli"},
     {"__main__"},
 ]

@@ -1,11 +1,23 @@
 """Plasticity rules: pure functions of synapses, signals and a key."""
 
+from ._attractor import GradualPseudoInverse as GradualPseudoInverse
+from ._attractor import Hopfield as Hopfield
+from ._attractor import PseudoInverse as PseudoInverse
+from ._attractor import Storkey as Storkey
+from ._correlation import BCM as BCM
+from ._correlation import Covariance as Covariance
+from ._correlation import Hebb as Hebb
+from ._correlation import Oja as Oja
+from ._correlation import Sanger as Sanger
 from ._descent import Beeline as Beeline
 from ._descent import Descent as Descent
 from ._descent import Newton as Newton
 from ._descent import NoisyGradient as NoisyGradient
 from ._descent import OptimalMagnitude as OptimalMagnitude
 from ._descent import Update as Update
+from ._error import Delta as Delta
+from ._error import Perceptron as Perceptron
+from ._error import PES as PES
 from ._factors import FactorAscent as FactorAscent
 from ._factors import NoveltyHebb as NoveltyHebb
 from ._factors import Pruning as Pruning

@@ -12,7 +12,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, ArrayLike, Float, Int, Key
 
 from .._arguments import check_finite, counted, fitted, real, require, with_array_leaves
-from .._interfaces import AbstractRule, Scalar, stream, Synapses
+from .._interfaces import AbstractRule, AbstractTrace, Scalar, stream, Synapses
 from ..numerics import masked, tree_scale, tree_unit
 from ..signals import SharedSignals, SpikingSignals
 
@@ -262,6 +262,13 @@ class Separate(AbstractRule):
         for rule in self.rules.values():
             rule.check(circuit)
 
+    def traces(self) -> dict[str, AbstractTrace]:
+        return {
+            f"{student}.{name}": _OfStudent(trace, student)
+            for student, rule in self.rules.items()
+            for name, trace in rule.traces().items()
+        }
+
     def __call__(
         self, synapses: Mapping[str, Any], signals: SharedSignals, key: Key[Array, ""]
     ) -> dict[str, Any]:
@@ -271,10 +278,40 @@ class Separate(AbstractRule):
                 f"{sorted(self.rules)}."
             )
         students = {
-            name: dataclasses.replace(student, step=signals.step)
+            name: dataclasses.replace(
+                student, step=signals.step, traces=_own(name, signals.traces)
+            )
             for name, student in signals.students.items()
         }
         return {
             name: rule(synapses[name], students[name], jr.fold_in(key, stream(name)))
             for name, rule in self.rules.items()
         }
+
+
+def _own(student: str, traces: Mapping[str, Any]) -> dict[str, Any]:
+    """The traces of one student, by their own names."""
+    parts = {tuple(name.split(".", 1)): trace for name, trace in traces.items()}
+    return {name: trace for (whose, name), trace in parts.items() if whose == student}
+
+
+class _OfStudent(AbstractTrace):
+    """A trace of one student's rule, which reads that student's signals."""
+
+    trace: AbstractTrace
+    student: str = eqx.field(static=True)
+
+    @property
+    def moves_first(self) -> bool:
+        return self.trace.moves_first
+
+    def start(self, synapses: Any, signals: Any) -> Any:
+        return self.trace.start(synapses[self.student], self._seen(signals))
+
+    def __call__(self, trace: Any, synapses: Any, signals: Any, change: Any) -> Any:
+        own = None if change is None else change[self.student]
+        seen = self._seen(signals)
+        return self.trace(trace, synapses[self.student], seen, own)
+
+    def _seen(self, signals: SharedSignals) -> Any:
+        return dataclasses.replace(signals.students[self.student], step=signals.step)

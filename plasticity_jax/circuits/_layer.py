@@ -1,0 +1,80 @@
+"""One layer of neurons without memory of their own."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from .._arguments import real, require
+from .._interfaces import AbstractCircuit, Scalar
+from ..signals import LayerSignals
+
+
+Vector = Float[Array, " n"]
+Stimulus = Vector | Mapping[str, Array]
+
+
+def linear(field: Vector) -> Vector:
+    """The field itself."""
+    return field
+
+
+class Layer(AbstractCircuit):
+    r"""$y = f(Wx)$, anew at every step of `dt`.
+
+    Synapses are $W$ (post, pre). The stimulus is $x$ (pre,), or a dictionary of `pre`
+    and of what is shown besides: a `target` (post,), a `reward`, whatever a rule reads.
+    `transfer` is $f$, applied entry by entry; linear unless given. A square $W$ with a
+    pattern as $x$ is a network of attractors that is being taught. Raises `ValueError`
+    for a stimulus without `pre`, or parts that do not fit in shape.
+
+    Offers `LayerSignals`. It keeps no activity.
+
+        task = Constant({"pre": x, "target": t})
+        system = System(task, Layer(), {"delta": Delta(0.1)})
+        state, _ = simulate(system, system.start(w, key), key, steps=100)
+    """
+
+    transfer: Callable[[Vector], Vector] = linear
+    dt: Scalar = eqx.field(default=1.0, converter=real)
+
+    def __check_init__(self) -> None:
+        require(self, dt=(1e-9, np.inf))
+
+    def __call__(
+        self,
+        activity: None,
+        synapses: Float[Array, "post pre"],
+        stimulus: Any,
+        key: Key[Array, ""],
+    ) -> tuple[None, LayerSignals]:
+        del activity, key
+        shown = dict(stimulus) if isinstance(stimulus, Mapping) else {"pre": stimulus}
+        if "pre" not in shown:
+            raise ValueError(
+                f"the stimulus must hold `pre`, the layer's input; got {list(shown)}."
+            )
+        pre = jnp.asarray(shown.pop("pre"), synapses.dtype)
+        if synapses.ndim != 2 or pre.shape != synapses.shape[1:]:
+            raise ValueError(
+                f"`synapses` (post, pre) and the input (pre,) must fit; got shapes "
+                f"{synapses.shape} and {pre.shape}."
+            )
+        field = synapses @ pre
+        post, slope = jax.jvp(self.transfer, (field,), (jnp.ones_like(field),))
+        if post.shape != field.shape:
+            raise ValueError(
+                f"`transfer` must return a rate for each of {len(field)} neurons; got "
+                f"the shape {post.shape}."
+            )
+        shown = {name: jnp.asarray(x, synapses.dtype) for name, x in shown.items()}
+        if "target" in shown and shown["target"].shape != post.shape:
+            raise ValueError(
+                f"`target` must have an entry for each of {len(post)} neurons; got the "
+                f"shape {shown['target'].shape}."
+            )
+        return None, LayerSignals(self.dt, pre, field, post, slope, shown)

@@ -1,0 +1,73 @@
+"""Rules of a layer that is told its error."""
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from .._arguments import real
+from .._interfaces import AbstractRule, AbstractTrace, Scalar
+from ..signals import LayerSignals
+from ..traces import LowPass
+from ._correlation import _RateRule
+
+
+Matrix = Float[Array, "post pre"]
+
+
+class Delta(_RateRule):
+    r"""$\dot W = \eta\, (t - y) x^\top$ (Widrow & Hoff 1960).
+
+    Its drift vanishes at the Wiener solution; stable in the mean below $\eta =
+    2/\lambda_{max}$, in the mean square below less. Some texts write $2\eta$.
+    Reads `pre`, `error` and `dt`. Synapses (post, pre).
+    """
+
+    def __call__(
+        self, synapses: Matrix, signals: LayerSignals, key: Key[Array, ""]
+    ) -> Matrix:
+        del synapses, key
+        return jnp.outer(signals.dt * self.rate * signals.error, signals.pre)
+
+
+class Perceptron(AbstractRule):
+    r"""Where $t\,h \le 0$: $\Delta w = \eta\, t x$ (Rosenblatt 1958).
+
+    Targets are -1 or 1. A change for each presentation, whatever `dt`. From $w = 0$ it
+    makes at most $(\max|x|/\gamma)^2$ mistakes, $\gamma$ being the largest margin of
+    unit weights (Novikoff 1962).
+    Reads `pre`, `field` and `target`. Synapses (post, pre).
+    """
+
+    rate: Scalar = eqx.field(default=1.0, converter=real)
+
+    def __call__(
+        self, synapses: Matrix, signals: LayerSignals, key: Key[Array, ""]
+    ) -> Matrix:
+        del synapses, key
+        wrong = jnp.where(signals.target * signals.field <= 0, signals.target, 0)
+        return jnp.outer(self.rate * wrong, signals.pre)
+
+
+class PES(AbstractRule):
+    r"""$\Delta D = \kappa\,\frac{dt}{n}\, (t - \hat y)\,\tilde a^\top$.
+
+    Nengo's rule (MacNeil & Eliasmith 2011, doi 10.1371/journal.pone.0022885): decoders
+    $D$ (output, neuron) of $n$ neurons whose rates $a$ (Hz), the layer's input, are
+    low-passed with `time` (5 ms), moved before they are read. It is the delta rule with
+    $\eta = \kappa/n$.
+    Reads `pre` (by its trace), `error` and `dt`. Synapses (post, pre).
+    """
+
+    rate: Scalar = eqx.field(default=1e-4, converter=real)
+    time: Scalar = eqx.field(default=5e-3, converter=real)
+
+    def traces(self) -> dict[str, AbstractTrace]:
+        return {"rates": LowPass(self.time, lambda s: s.pre, moves_first=True)}
+
+    def __call__(
+        self, synapses: Matrix, signals: LayerSignals, key: Key[Array, ""]
+    ) -> Matrix:
+        del synapses, key
+        rates = signals.traces["rates"]
+        step = self.rate * signals.dt / len(rates)
+        return jnp.outer(step * signals.error, rates)

@@ -1,0 +1,15 @@
+"""Textbook rules against their theory: what `plasticity-jax verify rules` prints."""
+
+from collections.abc import Iterator
+
+from ..experiment import Check
+from ._attractor import attractor_checks
+from ._correlation import correlation_checks
+from ._error import error_checks
+
+
+def checks() -> Iterator[Check]:
+    """All checks of the rules; run them in double precision."""
+    yield from correlation_checks()
+    yield from attractor_checks()
+    yield from error_checks()

@@ -1,0 +1,96 @@
+"""Variables that a rule reads and that move by themselves.
+
+A rule names its traces, with their time constants, and the system makes and moves them:
+
+    class BCM(AbstractRule):
+        rate: Scalar
+        time: Scalar
+
+        def traces(self):
+            return {"threshold": LowPass(self.time, lambda s: s.post**2)}
+
+        def __call__(self, synapses, signals, key):
+            y, threshold = signals.post, signals.traces["threshold"]
+            return signals.dt * self.rate * jnp.outer(y * (y - threshold), signals.pre)
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import PyTree
+
+from ._arguments import concrete, real
+from ._interfaces import AbstractTrace as AbstractTrace
+from ._interfaces import Scalar
+from .numerics import tree_scale
+
+
+Reading = Callable[[Any], PyTree]
+
+
+def _check_time(time: Scalar) -> None:
+    if concrete(time) and not bool(jnp.all(time > 0)):
+        raise ValueError(f"`time` must be above 0; got {time}.")
+
+
+class LowPass(AbstractTrace):
+    r"""$m \leftarrow m + (1 - e^{-dt/\tau})(u - m)$: a running mean of $u$.
+
+    `of(signals)` is $u$, an array or a pytree of them; `time` is $\tau$, above 0, in
+    the units of `dt`. It begins at `first`. A rule reads it before it moves, unless
+    `moves_first`: a mean that holds the present $u$ already biases what is measured
+    against it (by $1 - a$, $a$ being the weight of the present).
+    """
+
+    time: Scalar = eqx.field(converter=real)
+    of: Reading
+    first: Scalar = eqx.field(default=0.0, converter=real)
+    moves_first: bool = eqx.field(default=False, static=True)
+
+    def __check_init__(self) -> None:
+        _check_time(self.time)
+
+    def start(self, synapses: Any, signals: Any) -> PyTree:
+        del synapses
+        return jax.tree.map(
+            lambda u: jnp.full_like(u, self.first.astype(u.dtype)), self.of(signals)
+        )
+
+    def __call__(
+        self, trace: PyTree, synapses: Any, signals: Any, change: Any
+    ) -> PyTree:
+        del synapses, change
+        share = -jnp.expm1(-signals.dt / self.time)
+        return jax.tree.map(
+            lambda m, u: m + share.astype(m.dtype) * (u - m), trace, self.of(signals)
+        )
+
+
+class Eligibility(AbstractTrace):
+    r"""$z \leftarrow e^{-dt/\tau} z + u$: what may still be rewarded.
+
+    `of(signals)` is $u$ and `time` $\tau$ as in `LowPass`; not normalised: its mean is
+    $u / (1 - e^{-dt/\tau})$. It moves first, so that a reward $d$ steps later counts
+    $e^{-d\,dt/\tau}$ times. An infinite time keeps all.
+    """
+
+    time: Scalar = eqx.field(converter=real)
+    of: Reading
+    moves_first: bool = eqx.field(default=True, static=True)
+
+    def __check_init__(self) -> None:
+        _check_time(self.time)
+
+    def start(self, synapses: Any, signals: Any) -> PyTree:
+        del synapses
+        return jax.tree.map(jnp.zeros_like, self.of(signals))
+
+    def __call__(
+        self, trace: PyTree, synapses: Any, signals: Any, change: Any
+    ) -> PyTree:
+        del synapses, change
+        kept = tree_scale(jnp.exp(-signals.dt / self.time), trace)
+        return jax.tree.map(jnp.add, kept, self.of(signals))

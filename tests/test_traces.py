@@ -1,0 +1,184 @@
+"""Traces: what a rule reads and moves by itself; layers, whose rules read some."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import pytest
+
+from plasticity_jax import AbstractRule, advance, rules, simulate, State, System
+from plasticity_jax.circuits import Layer
+from plasticity_jax.tasks import Constant
+from plasticity_jax.traces import AbstractTrace, Eligibility, LowPass
+
+
+KEY = jr.key(0)
+INPUTS = jr.normal(jr.key(1), (40, 3))
+WEIGHTS = jr.normal(jr.key(2), (2, 3))
+
+
+def stimuli(step, key):
+    return INPUTS[step % len(INPUTS)]
+
+
+class Shown(Constant):
+    """One input a step."""
+
+    stimulus: object = None
+
+    def __call__(self, step, key):
+        return stimuli(step, key)
+
+
+def system_of(rule, **more):
+    return System(Shown(), Layer(**more), {"it": rule})
+
+
+class Reader(AbstractRule):
+    """Its change is its trace."""
+
+    trace: AbstractTrace
+
+    def traces(self):
+        return {"mine": self.trace}
+
+    def __call__(self, synapses, signals, key):
+        return jnp.outer(jnp.ones(2), signals.traces["mine"])
+
+
+def record(state, signals, changes):
+    return changes["it"][0], state.traces["it"]["mine"]
+
+
+def test_a_low_pass_is_read_before_it_moves_and_an_eligibility_after():
+    keep = np.exp(-0.5 / 3.0)
+    for trace, before in (
+        (LowPass(3.0, lambda s: s.pre), True),
+        (LowPass(3.0, lambda s: s.pre, 2.0, moves_first=True), False),
+        (Eligibility(3.0, lambda s: s.pre), False),
+    ):
+        system = system_of(Reader(trace), dt=0.5)
+        _, (read, kept) = simulate(
+            system, system.start(WEIGHTS, KEY), KEY, steps=20, record=record
+        )
+        share = 1.0 if isinstance(trace, Eligibility) else 1 - keep
+        value = np.full(3, 2.0 if isinstance(trace, LowPass) and not before else 0.0)
+        for step in range(20):
+            after = keep * value + share * np.asarray(INPUTS[step])
+            assert np.allclose(read[step], value if before else after, rtol=1e-12)
+            assert np.allclose(kept[step], after, rtol=1e-12)
+            value = after
+
+
+def test_a_run_with_traces_may_be_cut_vmapped_and_differentiated():
+    system = system_of(rules.BCM(0.02, 20.0))
+    start = system.start(WEIGHTS, KEY)
+    whole, _ = simulate(system, start, KEY, steps=30, every=30)
+    half, _ = simulate(system, start, KEY, steps=12, every=12)
+    again, _ = simulate(system, half, KEY, steps=18, every=18)
+    bare, _ = simulate(system, State(None, WEIGHTS), KEY, steps=30, every=30)
+    for other in (again, bare):
+        assert eqx.tree_equal(whole, other)
+    times = jnp.asarray([5.0, 20.0])
+
+    def end(time):
+        system = system_of(rules.BCM(0.02, time))
+        state, _ = simulate(system, State(None, WEIGHTS), KEY, steps=30, every=30)
+        return jnp.sum(state.synapses**2)
+
+    both = jax.vmap(end)(times)
+    assert np.allclose(both, [end(t) for t in times], rtol=1e-12)
+    slope = jax.grad(end)(times[1])
+    near = (end(times[1] + 1e-4) - end(times[1] - 1e-4)) / 2e-4
+    assert np.allclose(slope, near, rtol=1e-6)
+
+
+def test_a_wrapper_has_the_traces_of_its_rule_and_each_rule_its_own():
+    plain, scaled = rules.BCM(0.01, 5.0), rules.Scaled(rules.BCM(0.01, 30.0), 2.0)
+    parts = {"a": plain, "b": scaled, "c": rules.Intermittent(plain, 3)}
+    system = System(Shown(), Layer(), {**parts, "d": rules.Hebb()})
+    state = system.start(WEIGHTS, KEY)
+    assert set(state.traces) == {"a", "b", "c"}
+    _, _, changes = advance(system, state, KEY)
+    lone = System(Shown(), Layer(), {"b": scaled})
+    moved, seen = State(None, WEIGHTS), []
+    for _ in range(5):
+        moved, _, changes = advance(lone, moved, KEY)
+        state, _, together = advance(system, state, KEY)
+        state = eqx.tree_at(lambda s: s.synapses, state, moved.synapses)
+        seen.append(np.allclose(changes["b"], together["b"], rtol=1e-12))
+    assert all(seen)
+    fewer = System(Shown(), Layer(), {"a": plain})
+    assert set(advance(fewer, state, KEY)[0].traces) == {"a"}
+    twice = rules.Scaled(Reader(LowPass(1.0, lambda s: s.pre)), 1.0)
+
+    class Both(AbstractRule):
+        one: AbstractRule
+        two: AbstractRule
+
+        def __call__(self, synapses, signals, key):
+            return synapses
+
+    with pytest.raises(ValueError, match="two of its rules have a trace 'mine'"):
+        Both(twice, twice).traces()
+
+
+class Wrong(AbstractTrace):
+    """A trace that changes its shape."""
+
+    moves_first: bool = eqx.field(default=False, static=True)
+
+    def start(self, synapses, signals):
+        return jnp.zeros(3)
+
+    def __call__(self, trace, synapses, signals, change):
+        assert change.shape == synapses.shape
+        return jnp.zeros(2)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_what_traces_are_told():
+    with pytest.raises(ValueError, match=r"trace .mine. of rule .it. \(Reader\)"):
+        advance(system_of(Reader(Wrong())), State(None, WEIGHTS), KEY)
+    absent = Reader(LowPass(1.0, lambda s: s.late_trace))
+    says = r"rule 'it' \(Reader\) reads the signal `late_trace`, which LayerSignals"
+    with pytest.raises(ValueError, match=says + ".*RateNetwork"):
+        system_of(absent).start(WEIGHTS, KEY)
+    for time in (0.0, -1.0, jnp.nan):
+        for kind in (LowPass, Eligibility):
+            with pytest.raises(ValueError, match="`time` must be above 0"):
+                kind(time, lambda s: s.pre)
+
+
+# --- layers ---------------------------------------------------------------------------
+
+
+def test_a_layer_offers_what_it_is_shown():
+    layer = Layer(jnp.tanh, dt=0.5)
+    x, t = INPUTS[0], jnp.ones(2)
+    _, signals = layer(None, WEIGHTS, {"pre": x, "target": t, "mood": 2.0}, KEY)
+    assert np.allclose(signals.post, np.tanh(WEIGHTS @ x))
+    assert np.allclose(signals.slope, 1 - np.tanh(WEIGHTS @ x) ** 2)
+    assert np.allclose(signals.error, t - signals.post)
+    assert signals.mood == 2.0
+    bare = System(Constant(x), layer, {"it": rules.Delta()})
+    with pytest.raises(ValueError, match=r"reads the signal `error`.*offer it: Layer"):
+        advance(bare, State(None, WEIGHTS), KEY)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    ("layer", "stimulus", "says"),
+    [
+        (Layer(), {"target": 1.0}, "must hold `pre`"),
+        (Layer(), jnp.ones(2), "must fit; got shapes"),
+        (Layer(), jnp.ones((3, 1)), "must fit; got shapes"),
+        (Layer(jnp.sum), jnp.ones(3), "`transfer` must return a rate for each of 2"),
+        (Layer(), {"pre": jnp.ones(3), "target": jnp.ones(3)}, "`target` must have an"),
+        (Layer(), {"pre": jnp.ones(3), "target": 1.0}, "`target` must have an"),
+    ],
+)
+def test_a_stimulus_that_does_not_fit_is_refused(layer, stimulus, says):
+    with pytest.raises(ValueError, match=says):
+        layer(None, WEIGHTS, stimulus, KEY)
