@@ -71,7 +71,10 @@ class AbstractTrace(eqx.Module):
     says whether it moves before its rule reads it in a step, or after.
     """
 
-    moves_first: eqx.AbstractVar[bool]
+    @property
+    @abc.abstractmethod
+    def moves_first(self) -> bool:
+        """Whether it moves before its rule reads it in a step."""
 
     @abc.abstractmethod
     def start(self, synapses: Any, signals: Any) -> PyTree:

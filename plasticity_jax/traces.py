@@ -41,14 +41,18 @@ class LowPass(AbstractTrace):
 
     `of(signals)` is $u$, an array or a pytree of them; `time` is $\tau$, above 0, in
     the units of `dt`. It begins at `first`. A rule reads it before it moves, unless
-    `moves_first`: a mean that holds the present $u$ already biases what is measured
+    `early`: a mean that holds the present $u$ already biases what is measured
     against it (by $1 - a$, $a$ being the weight of the present).
     """
 
     time: Scalar = eqx.field(converter=real)
     of: Reading
     first: Scalar = eqx.field(default=0.0, converter=real)
-    moves_first: bool = eqx.field(default=False, static=True)
+    early: bool = eqx.field(default=False, static=True)
+
+    @property
+    def moves_first(self) -> bool:
+        return self.early
 
     def __check_init__(self) -> None:
         _check_time(self.time)
@@ -79,7 +83,10 @@ class Eligibility(AbstractTrace):
 
     time: Scalar = eqx.field(converter=real)
     of: Reading
-    moves_first: bool = eqx.field(default=True, static=True)
+
+    @property
+    def moves_first(self) -> bool:
+        return True
 
     def __check_init__(self) -> None:
         _check_time(self.time)

@@ -55,7 +55,7 @@ def test_a_low_pass_is_read_before_it_moves_and_an_eligibility_after():
     keep = np.exp(-0.5 / 3.0)
     for trace, before in (
         (LowPass(3.0, lambda s: s.pre), True),
-        (LowPass(3.0, lambda s: s.pre, 2.0, moves_first=True), False),
+        (LowPass(3.0, lambda s: s.pre, 2.0, early=True), False),
         (Eligibility(3.0, lambda s: s.pre), False),
     ):
         system = system_of(Reader(trace), dt=0.5)
@@ -127,7 +127,7 @@ def test_a_wrapper_has_the_traces_of_its_rule_and_each_rule_its_own():
 class Wrong(AbstractTrace):
     """A trace that changes its shape."""
 
-    moves_first: bool = eqx.field(default=False, static=True)
+    moves_first = False
 
     def start(self, synapses, signals):
         return jnp.zeros(3)

@@ -62,7 +62,7 @@ class PES(AbstractRule):
     time: Scalar = eqx.field(default=5e-3, converter=real)
 
     def traces(self) -> dict[str, AbstractTrace]:
-        return {"rates": LowPass(self.time, lambda s: s.pre, moves_first=True)}
+        return {"rates": LowPass(self.time, lambda s: s.pre, early=True)}
 
     def __call__(
         self, synapses: Matrix, signals: LayerSignals, key: Key[Array, ""]

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -79,9 +80,10 @@ def _side(y: float) -> float:
 
 
 def _capacity() -> Iterator[Check]:
-    highest = scipy.optimize.minimize_scalar(
+    found: Any = scipy.optimize.minimize_scalar(
         lambda y: -_side(y), bounds=(0.5, 4.0), method="bounded"
-    ).x
+    )
+    highest = found.x
     most = _side(highest) ** 2 / 2
     yield exact("Hopfield: capacity", "Amit et al. 1985", most, 0.1379056, 1e-6)
 
