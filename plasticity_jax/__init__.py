@@ -7,7 +7,8 @@
   `AbstractSignals` are what parts of your own are made from; `Scalar` and `Synapses`
   are types of their fields, `real` makes a field an array leaf, `require` checks it.
 - `tasks`, `circuits`, `rules`, `synapses`: the parts that are here.
-- `signals`: what circuits offer and rules read.
+- `signals`: what circuits offer and rules read. `traces`: what moves by itself.
+- `textbook`: checks of textbook rules.
 - `curvature`: Hessians, Fisher matrices, natural gradients, spectra.
 - `measure`: statistics of activity, weights and learning.
 - `numerics`: arithmetic at singular points, and on whole trees of arrays.
@@ -49,7 +50,8 @@ _HOMES = {
     **dict.fromkeys(("AbstractConfig", "sweep"), "_sweep"),
 }
 _MODULES = ("circuits", "curvature", "data", "experiment", "measure", "numerics")
-_MODULES += ("report", "rules", "signals", "synapses", "systems", "tasks")
+_MODULES += ("report", "rules", "signals", "synapses", "systems", "tasks", "textbook")
+_MODULES += ("traces",)
 __all__ = [*_HOMES, *_MODULES]  # pyright: ignore[reportUnsupportedDunderAll]
 
 

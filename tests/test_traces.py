@@ -9,6 +9,7 @@ import pytest
 
 from plasticity_jax import AbstractRule, advance, rules, simulate, State, System
 from plasticity_jax.circuits import Layer
+from plasticity_jax.synapses import Bounded, Dale, Normed
 from plasticity_jax.tasks import Constant
 from plasticity_jax.traces import AbstractTrace, Eligibility, LowPass
 
@@ -182,3 +183,35 @@ def test_a_layer_offers_what_it_is_shown():
 def test_a_stimulus_that_does_not_fit_is_refused(layer, stimulus, says):
     with pytest.raises(ValueError, match=says):
         layer(None, WEIGHTS, stimulus, KEY)
+
+
+# --- projections of plain weights -----------------------------------------------------
+
+
+def test_plain_weights_are_held_in_bounds():
+    w = jnp.asarray([[3.0, -4.0], [0.0, 0.0], [jnp.nan, 1.0]])
+    low = Bounded(-1.0, 2.0)(w)
+    assert np.array_equal(low, [[2, -1], [0, 0], [np.nan, 1]], equal_nan=True)
+    assert np.allclose(Normed(2.0)(w)[:2], [[1.2, -1.6], [0, 0]])
+    assert np.allclose(Normed(1.0, order=1)(w)[:2], [[3 / 7, -4 / 7], [0, 0]])
+    columns = Normed(1.0, "out of")(w[:2])
+    assert np.allclose(columns, [[1, -1], [0, 0]])
+    slope = jax.grad(lambda w: jnp.sum(Normed()(w)))(w[:2])
+    assert np.all(np.isfinite(slope))
+    kept = Dale([1.0, -1.0])(w)
+    assert np.array_equal(kept, [[3, -4], [0, 0], [np.nan, 0]], equal_nan=True)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_bounds_that_make_no_sense_are_refused():
+    for make, says in (
+        (lambda: Bounded(1.0, 0.0), "`low` = 1.0 must be at most `high` = 0.0"),
+        (lambda: Bounded(jnp.nan), "must be at most"),
+        (lambda: Normed(-1.0), "`norm` must lie in"),
+        (lambda: Normed(side="over"), "`side` is unknown"),
+        (lambda: Normed(order=3), "`order` must be 1 or 2; got 3"),
+        (lambda: Dale([1.0, 0.0]), "`signs` must be 1 or -1"),
+        (lambda: Dale([1.0])(WEIGHTS), "`signs`"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            make()

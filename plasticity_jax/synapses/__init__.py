@@ -21,3 +21,6 @@ from ._release import split_weights as split_weights
 from ._release import Stochastic as Stochastic
 from ._release import uniform_probability as uniform_probability
 from ._release import Weights as Weights
+from ._weights import Bounded as Bounded
+from ._weights import Dale as Dale
+from ._weights import Normed as Normed
