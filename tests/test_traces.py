@@ -198,7 +198,7 @@ def test_plain_weights_are_held_in_bounds():
     assert np.allclose(columns, [[1, -1], [0, 0]])
     slope = jax.grad(lambda w: jnp.sum(Normed()(w)))(w[:2])
     assert np.all(np.isfinite(slope))
-    kept = Dale([1.0, -1.0])(w)
+    kept = Dale(jnp.asarray([1.0, -1.0]))(w)
     assert np.array_equal(kept, [[3, -4], [0, 0], [np.nan, 0]], equal_nan=True)
 
 
@@ -210,8 +210,8 @@ def test_bounds_that_make_no_sense_are_refused():
         (lambda: Normed(-1.0), "`norm` must lie in"),
         (lambda: Normed(side="over"), "`side` is unknown"),
         (lambda: Normed(order=3), "`order` must be 1 or 2; got 3"),
-        (lambda: Dale([1.0, 0.0]), "`signs` must be 1 or -1"),
-        (lambda: Dale([1.0])(WEIGHTS), "`signs`"),
+        (lambda: Dale(jnp.asarray([1.0, 0.0])), "`signs` must be 1 or -1"),
+        (lambda: Dale(jnp.ones(1))(WEIGHTS), "`signs`"),
     ):
         with pytest.raises(ValueError, match=says):
             make()
