@@ -10,8 +10,8 @@ from itertools import groupby
 from string import Template
 from typing import Any
 
-from ..experiment._claims import Judged
-from ..experiment._results import Result, stands
+from ..experiment._claims import Judged, stands
+from ..experiment._results import Result
 
 
 SHARPNESS = 96 / 160  # figures are drawn at 160 pixels an inch, pages at 96
