@@ -3,7 +3,7 @@
 import dataclasses
 import numbers
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeVar
 
 import equinox as eqx
@@ -181,7 +181,8 @@ def _bounded(where: str, kind: Any, value: Any) -> Any:
 
 def as_numbers(values: Any) -> np.ndarray | None:
     """An array of floats; `None` where an entry is a text, a boolean or no number."""
-    if any(isinstance(x, bool | np.bool_) for x in _entries(values)):
+    entries = jax.tree.leaves(values, is_leaf=lambda x: not isinstance(x, list | tuple))
+    if any(isinstance(x, bool | np.bool_) for x in entries):
         return None
     try:
         array = np.asarray(values)
@@ -194,14 +195,6 @@ def as_numbers(values: Any) -> np.ndarray | None:
     except (OverflowError, TypeError, ValueError):
         pass
     return None
-
-
-def _entries(values: Any) -> Iterator[Any]:
-    if isinstance(values, list | tuple):
-        for value in values:
-            yield from _entries(value)
-    else:
-        yield values
 
 
 def _check_kept(where: str, given: Any, kept: Any) -> None:

@@ -125,18 +125,17 @@ class Lanes:
         devices: tuple[Any, ...] = (),
     ) -> "Lanes":
         """Every point of the grid with every key; `devices` if they are several."""
+        such = "such as jax.random.split(jax.random.key(0), 8)"
         if not isinstance(keys, jax.Array):
-            raise ValueError(
-                "`keys` must be an array of keys, such as jax.random.split("
-                f"jax.random.key(0), 8); got {type(keys).__name__}."
-            )
+            got = type(keys).__name__
+            raise ValueError(f"`keys` must be an array of keys, {such}; got {got}.")
         for leaf in jax.tree.leaves((run, config)):
             if isinstance(leaf, jax.Array) and _are_keys(leaf):
                 check_threefry("run", leaf)
         if not _are_keys(keys) or keys.ndim != 1 or not len(keys):
             raise ValueError(
-                "`keys` must be a 1-D array of keys, at least one, such as "
-                f"jax.random.split(jax.random.key(0), 8); got {keys.dtype}{keys.shape}."
+                f"`keys` must be a 1-D array of keys, at least one, {such}; got "
+                f"{keys.dtype}{keys.shape}."
             )
         check_threefry("keys", keys)
         shape = tuple(len(axis.values[0]) for axis in axes)

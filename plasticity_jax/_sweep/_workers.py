@@ -8,14 +8,7 @@ import pickle
 import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import (
-    as_completed,
-    Executor,
-    FIRST_COMPLETED,
-    Future,
-    ThreadPoolExecutor,
-    wait,
-)
+from concurrent.futures import as_completed, Executor, Future, ThreadPoolExecutor, wait
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -134,7 +127,7 @@ def _computed_elsewhere(
         for start in starts:
             submit(start, len(parcel) <= SMALL)
         while futures:
-            for future in wait(futures, return_when=FIRST_COMPLETED).done:
+            for future in wait(futures, return_when="FIRST_COMPLETED").done:
                 start, _ = futures.pop(future)
                 worker, results = future.result()
                 if results is None:

@@ -58,10 +58,9 @@ def write_results(
     """
     import tomli_w
 
-    grid = jax.tree.map(lambda x: np.asarray(x).tolist(), plan.grid)
     table = {**to_table(plan.config), "seeds": plan.seeds}
-    if grid:
-        table["grid"] = grid
+    if plan.grid:
+        table["grid"] = jax.tree.map(lambda x: np.asarray(x).tolist(), plan.grid)
     document = {"experiment": address or name, "x64": bool(x64), "common": table}
     about = {"shows": experiment.shows, "source": experiment.source}
     if plan.preset is not None:
