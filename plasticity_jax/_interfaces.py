@@ -182,18 +182,17 @@ def _acted(
 ) -> tuple[Any, AbstractSignals]:
     """What a circuit returns, checked, with the run's step if it counts none itself."""
     who = f"the circuit {type(circuit).__name__}"
+    must = f"{who} must return"
     kind = type(circuit).__call__.__annotations__.get("activity")
     if isinstance(kind, type) and issubclass(kind, eqx.Module | tuple):
         check_kind(f"{who}: `activity`", state.activity, kind)
     found = circuit(state.activity, state.synapses, stimulus, key)
     if not isinstance(found, tuple) or len(found) != 2:
-        raise ValueError(
-            f"{who} must return (activity, signals); got {shape_of(found)}."
-        )
+        raise ValueError(f"{must} (activity, signals); got {shape_of(found)}.")
     activity, signals = found
     if not isinstance(signals, AbstractSignals):
         raise ValueError(
-            f"{who} must return signals, an AbstractSignals; got {shape_of(signals)}."
+            f"{must} signals, an AbstractSignals; got {shape_of(signals)}."
         )
     activity = _like(who, "activity", activity, state.activity)
     if signals.step is None:

@@ -35,9 +35,8 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
 def one_of(name: str, value: Any, allowed: Sequence[str]) -> None:
     """Raise unless `value` is one of `allowed`; the message names the nearest."""
     if value not in allowed:
-        raise ValueError(
-            f"`{name}` is unknown: {value!r}.{nearest(str(value), allowed)}"
-        )
+        hint = nearest(str(value), allowed)
+        raise ValueError(f"`{name}` is unknown: {value!r}.{hint}")
 
 
 # --- values ---------------------------------------------------------------------------
@@ -131,10 +130,8 @@ def check_signs(name: str, values: Any) -> None:
 
 def check_stored(stored: Any, count: int) -> None:
     """Raise `ValueError` unless `stored` marks some of `count` patterns."""
-    if np.shape(stored) != (count,):
-        raise ValueError(
-            f"`stored` must mark each of {count} patterns; got {np.shape(stored)}."
-        )
+    if (shape := np.shape(stored)) != (count,):
+        raise ValueError(f"`stored` must mark each of {count} patterns; got {shape}.")
     check_binary("stored", stored)
     if concrete(stored) and not np.any(np.asarray(stored)):
         raise ValueError("`stored` must mark a pattern at least; got none.")

@@ -318,11 +318,7 @@ def _check_axis(
 
 
 def axis_values(where: str, values: Any) -> np.ndarray:
-    """What an axis may be: a non-empty row of finite numbers, as floats.
-
-    Raises `ValueError`, beginning with `where`, for texts, booleans, other shapes and
-    what is not finite.
-    """
+    """A non-empty row of finite numbers, as floats; `ValueError` for anything else."""
     array = as_numbers(values)
     if array is None:
         raise refused(f"{where}: its values", "be numbers", values)

@@ -193,10 +193,7 @@ class Lanes:
 
 
 def reads_of(run: Run, config: eqx.Module) -> dict[str, str]:
-    """What a run reads besides the arrays that it is given, by name.
-
-    Raises `ValueError` for what cannot be looked into.
-    """
+    """What a run reads besides its arrays; `ValueError` if it cannot be told."""
     run, config = eqx.filter((run, config), eqx.is_array, inverse=True)
     return identity_of({"run": run, "config": config}, roots=(map_lanes,))
 

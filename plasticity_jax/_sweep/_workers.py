@@ -150,10 +150,7 @@ def _computed_elsewhere(
 
 
 def packed(lanes: Lanes) -> bytes:
-    """What another process needs to compute batches of these lanes.
-
-    Raises `ValueError` if the run function or its config cannot be pickled.
-    """
+    """What another process needs; `ValueError` for what cannot be pickled."""
     names = ("run", "config", "points", "keys", "seeds", "implementation", "double")
     fields = {name: getattr(lanes, name) for name in names}
     home = _process(), settings(), lanes.reads

@@ -114,8 +114,8 @@ def where(name: str, dir: str | os.PathLike[str] | None = None) -> Status:
             _read(name, folder)
         except (ValueError, OSError) as error:
             folder, looked_in = None, (*looked_in[:-1], f"{folder}: {error}")
-    location = "" if folder is None else str(folder)
-    return Status(name, folder is not None, location, looked_in, _how_to_get(name))
+    found = folder is not None
+    return Status(name, found, str(folder or ""), looked_in, _how_to_get(name))
 
 
 def status(dir: str | os.PathLike[str] | None = None) -> list[Status]:
@@ -225,10 +225,8 @@ def _split(
             f"{labels_path} must hold a label for each of the {len(images)} images in "
             f"{images_path}; got {len(labels)}."
         )
-    if labels.max() > 9:
-        raise ValueError(
-            f"{labels_path} must hold labels from 0 to 9; got {labels.max()}."
-        )
+    if (most := labels.max()) > 9:
+        raise ValueError(f"{labels_path} must hold labels from 0 to 9; got {most}.")
     return images, labels.astype(np.int32)
 
 
