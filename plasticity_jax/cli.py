@@ -54,11 +54,9 @@ def main() -> None:
     except Exception as error:
         if debug:
             traceback.print_exc()
-        why = str(error)
-        if not isinstance(
-            error, ValueError | OSError | cyclopts.CycloptsError
-        ):  # a bug
-            why = f"unexpected {type(error).__name__}: {error} ({DEBUG} shows where)"
+        why = f"unexpected {type(error).__name__}: {error} ({DEBUG} shows where)"
+        if isinstance(error, ValueError | OSError | cyclopts.CycloptsError):  # no bug
+            why = str(error)
         print("error:", " ".join(why.split()), file=sys.stderr)
         code = 2
     except KeyboardInterrupt:
@@ -235,10 +233,9 @@ def recompute(folder: Path) -> int:
     plan = load_plan(named.experiment.config, folder / "config.toml", None)
     rows = list(recomputed(named.experiment, plan, folder))
     for row in rows:
-        says = (
-            "the same bits" if row.difference == 0 else f"off by {row.difference:.2g}"
-        )
-        if math.isnan(row.difference):
+        off = row.difference
+        says = f"off by {off:.2g}" if off else "the same bits"
+        if math.isnan(off):
             says = "another shape, kind, text or NaN"
         mark = "" if row.holds else f"  FAILS: at most {row.limit:g} is allowed"
         print(f"{row.name}: {says}{mark}")

@@ -160,7 +160,7 @@ def _dataset(
 
 
 def _checked(config: Any) -> eqx.Module:
-    """The config, Python floats in it as array leaves; `ValueError` for another kind."""
+    """The config, its floats as array leaves; `ValueError` for another kind."""
     if not isinstance(config, eqx.Module):
         raise ValueError(
             "`config` must be an equinox.Module, with a field for each hyper-parameter "

@@ -99,10 +99,8 @@ def _claim_json(claim: Judged) -> dict[str, Any]:
     row = {name: _finite(value) for name, value in claim._asdict().items()}
     del row["control"]
     row |= {"holds": claim.holds, "control": None}  # these two last
-    if claim.control is not None:
-        bare = claim._replace(
-            value=claim.control, standard_error=math.nan, control=None
-        )
+    if (control := claim.control) is not None:
+        bare = claim._replace(value=control, standard_error=math.nan, control=None)
         row["control"] = _claim_json(bare)
     return row
 
