@@ -46,7 +46,9 @@ def map_lanes(
     """
     del reads
 
-    def lane(run: Run, config: Any, point: Any, key: Array) -> dict[str, Array]:
+    def lane(
+        run: Run, config: eqx.Module, point: dict[str, Array], key: Key[Array, ""]
+    ) -> dict[str, Array]:
         return _observables(run(dataclasses.replace(config, **point), key))
 
     if len(keys) == 1:  # a batch of one would still make every product a batched one
