@@ -12,24 +12,10 @@ from jaxtyping import Array, Float, Key
 from .... import AbstractConfig, AbstractRule, Scalar, simulate, State, System
 from ...._arguments import real, require, whole
 from ....circuits import SpikingNeuron, SynapticKernel
-from ....rules import (
-    EuclideanGradient,
-    natural_terms,
-    NaturalGradient,
-    NaturalTerms,
-    Reparametrised,
-)
+from ....rules import EuclideanGradient, natural_terms, NaturalGradient, Reparametrised
 from ....tasks import SpikeTrains
-from ..potentials import stationary_potentials
-from .two_afferents import (
-    BIN,
-    change_at,
-    divergence_map,
-    drift,
-    neuron_of,
-    RATES,
-    START,
-)
+from ..potentials import BIN, stationary_potentials
+from .two_afferents import change_at, divergence_map, drift, neuron_of, RATES, START
 
 
 Vector = Float[Array, " n"]
@@ -199,7 +185,7 @@ def terms_of_a_step(
     def terms(potential: Vector) -> Array:
         if not config.metric:
             zero = jnp.zeros_like(potential)
-            return jnp.stack(NaturalTerms(potential, zero, zero))
+            return jnp.stack([potential, zero, zero])
         target = jnp.ones_like(potential[0])
         signals = neuron.signals(weights, potential, target, coefficients)
         return jnp.stack(natural_terms(signals))
@@ -218,9 +204,8 @@ def steps_in_coordinates(config: Coordinates, key: Key[Array, ""]) -> dict[str, 
     """
     for_potentials, for_spikes, for_terms = jr.split(key, 3)
     rates = jnp.asarray(RATES)
-    potentials = stationary_potentials(
-        rates, SynapticKernel(), config.samples, for_potentials
-    )
+    draw = (rates, SynapticKernel(), config.samples, for_potentials)
+    potentials = stationary_potentials(*draw)
     paths = [
         jnp.stack([descent(config, rule, p, potentials) for p in PARAMETRISATIONS])
         for rule in ("euclidean", "natural")

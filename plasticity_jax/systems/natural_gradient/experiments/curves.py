@@ -6,21 +6,15 @@ import numpy as np
 from matplotlib.figure import Figure
 from xarray import DataArray, Dataset
 
-from ....experiment import changed, claim, Experiment, panels
-from ..config import Config
+from ....experiment import changed, claim, panels
 from .learning import (
-    AXES,
     crossing,
     crossing_error,
     divergence_panel,
-    draw_learning_curves,
     floor,
-    learning_curves,
     mean_curve,
-    predict,
+    on_learning_curves,
     speed_up,
-    speed_up_error,
-    without_metric,
 )
 
 
@@ -52,13 +46,13 @@ def natural_leads(data: Dataset) -> float:
 @claim("Fig. 3F", low=2.1, high=3.4)
 def natural_is_faster(data: Dataset) -> tuple[float, float]:
     """Natural learns faster (time to 5e-5 per bin, Euclidean over natural)."""
-    return speed_up(data), speed_up_error(data)
+    return speed_up(data)
 
 
 @claim("Fig. 12D", low=1.8, high=3.4)
 def approximate_is_faster(data: Dataset) -> tuple[float, float]:
     """The approximate rule learns faster too (Euclidean over approximate)."""
-    return speed_up(data, "approximate"), speed_up_error(data, "approximate")
+    return speed_up(data, "approximate")
 
 
 @claim("derived: mean-field theory, 6 min", low=180.0, high=600.0, control=None)
@@ -109,8 +103,8 @@ def settled_error(data: Dataset) -> float:
 @claim("Fig. 9B", low=1.05, high=3.0)
 def farther_from_the_teacher(data: Dataset) -> float:
     """At the end natural weights are farther from the teacher (over Euclidean)."""
-    last = [x.isel(time=slice(-5, None)) for x in both(data, "distance")]
-    natural, euclidean = (x.mean(skipna=False) for x in last)
+    last = slice(-5, None)
+    natural, euclidean = (x[last].mean(skipna=False) for x in both(data, "distance"))
     return float(natural / euclidean)
 
 
@@ -127,8 +121,7 @@ def pair(data: Dataset, high: float) -> Dataset:
 @claim("Fig. 12C-F", low=1.2, each="high_rate")
 def natural_wins(data: Dataset, high_rate: float) -> tuple[float, float]:
     """Inputs up to {high_rate:g} Hz: natural is faster (Euclidean / natural time)."""
-    here = pair(data, high_rate)
-    return speed_up(here), speed_up_error(here)
+    return speed_up(pair(data, high_rate))
 
 
 @claim(
@@ -146,13 +139,13 @@ def near_natural(data: Dataset, high_rate: float) -> float:
 @claim("Fig. 12C-F", low=1.1, each="high_rate")
 def before_euclidean(data: Dataset, high_rate: float) -> float:
     """Up to {high_rate:g} Hz: and before Euclidean (Euclidean over approximate)."""
-    return speed_up(pair(data, high_rate), "approximate")
+    return speed_up(pair(data, high_rate), "approximate")[0]
 
 
 @claim("derived: mean-field theory, 1.5", low=1.0, control=None)
 def gain_shrinks(data: Dataset) -> float:
     """The gain shrinks as inputs become alike (10/50 Hz over the next)."""
-    gains = {high: speed_up(pair(data, high)) for high in data.high_rate.values}
+    gains = {high: speed_up(pair(data, high))[0] for high in data.high_rate.values}
     return gains.pop(50.0) / max(gains.values())
 
 
@@ -162,7 +155,7 @@ def gain_shrinks(data: Dataset) -> float:
 @claim("Fig. 3F, published code", low=2.1, high=3.4, control=None)
 def natural_is_still_faster(data: Dataset) -> tuple[float, float]:
     """The published table: natural still learns faster (Euclidean over natural)."""
-    return speed_up(data), speed_up_error(data)
+    return speed_up(data)
 
 
 @claim("Fig. 12D, published code", low=0.0, control=None)
@@ -191,12 +184,10 @@ def draw_patterns(data: Dataset) -> Figure:
     return figure
 
 
-FIG3F = Experiment(
+FIG3F = on_learning_curves(
     name="fig3f",
     source="Figs. 3F, 9A-C",
     shows="natural gradient learns a teacher 2.1 to 3.4 times faster than Euclidean",
-    config=Config,
-    run=learning_curves,
     claims=(
         euclidean_leads_at_first,
         natural_leads,
@@ -209,19 +200,15 @@ FIG3F = Experiment(
         settled_error,
         farther_from_the_teacher,
     ),
-    figure=draw_learning_curves,
-    control=without_metric,
-    axes=AXES,
-    predict=predict,
 )
-TABLE1 = FIG3F._replace(
+TABLE1 = on_learning_curves(
     name="table1",
     source="Table 1, Fig. 12C-F",
     shows="the order of the rules for four pairs of input rates",
     claims=(natural_wins, near_natural, before_euclidean, gain_shrinks),
     figure=draw_patterns,
 )
-PUBLISHED = FIG3F._replace(
+PUBLISHED = on_learning_curves(
     name="fig3f_published",
     source="Fig. 3F, published code",
     shows="learning curves with the offset coefficient table of the published code",

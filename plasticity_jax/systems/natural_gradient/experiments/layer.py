@@ -33,6 +33,7 @@ from ....experiment import (
 from ....numerics import eigvalsh
 from ....signals import InputMoments
 from .. import layer as layers
+from ..config import half_and_half, uniform_weights
 from ..layer import layer_fisher, layer_loss, SpikingLayer
 
 
@@ -89,8 +90,7 @@ class Layers(AbstractConfig):
     @property
     def rates(self) -> Float[Array, " n"]:
         """Input rates in Hz."""
-        first = jnp.arange(self.size) < self.size // 2
-        return jnp.where(first, self.low_rate, self.high_rate)
+        return half_and_half(self.size, self.low_rate, self.high_rate)
 
     @property
     def moments(self) -> InputMoments:
@@ -100,9 +100,7 @@ class Layers(AbstractConfig):
 
 def draw_weights(config: Layers, key: Key[Array, ""]) -> Matrix:
     """Hidden weights of a teacher or a student."""
-    bound = config.weight_scale / config.size
-    shape = (config.units, config.size)
-    return bound * jr.uniform(key, shape, minval=-1.0, maxval=1.0)
+    return uniform_weights(config.weight_scale, (config.units, config.size), key)
 
 
 def draw_readout(config: Layers, key: Key[Array, ""]) -> Float[Array, "k m"]:
