@@ -29,7 +29,13 @@ def layer_checks() -> Iterator[Check]:
     separate, layer = SpikingLayer(moments), SpikingLayer(moments, readout)
     inputs = layers.gaussian_inputs(moments, 100, keys[2])
     yield from _autodiff_checks(layer, weights, inputs)
-    yield from _block_checks(separate, weights, inputs)
+    fisher_of = eqx.filter_jit(layer_fisher)
+    fisher = fisher_of(separate, weights, inputs)
+    blocks = jsp.linalg.block_diag(
+        *[fisher_of(separate, w[None], inputs) for w in weights]
+    )
+    says = "separate outputs: the Fisher matrix is block-diagonal"
+    yield exact(says, "derived", fisher, blocks)
     gradient = jr.normal(keys[3], weights.shape)
     for says, here in {"readout": layer, "separate outputs": separate}.items():
         points = spread_about(here, weights, inputs[:9])
@@ -93,19 +99,6 @@ def _autodiff_checks(
     fisher, bent, by_hand = _curvatures(layer, weights, inputs)
     yield exact("Fisher matrix of a layer, as a Hessian", "T1", fisher, bent)
     yield exact("Fisher matrix of a layer, from couplings", "derived", fisher, by_hand)
-
-
-def _block_checks(
-    layer: SpikingLayer, weights: Weights, inputs: Inputs
-) -> Iterator[Check]:
-    """Neurons that share inputs but no output do not see each other."""
-    fisher_of = eqx.filter_jit(layer_fisher)
-    fisher = fisher_of(layer, weights, inputs)
-    blocks = jsp.linalg.block_diag(
-        *[fisher_of(layer, w[None], inputs) for w in weights]
-    )
-    says = "separate outputs: the Fisher matrix is block-diagonal"
-    yield exact(says, "derived", fisher, blocks)
 
 
 def _unit_checks(

@@ -19,18 +19,12 @@ from .... import Scalar
 from ....circuits import input_moments
 from ....curvature import glm_coefficients, voltage_moments
 from ....experiment import always, Check, exact, simulated
+from .. import mean_field
 from ..config import Config
 from ..experiments import map as groups
 from ..experiments import single
 from ..experiments.learning import learning_curves
-from ..mean_field import (
-    BIN,
-    divergence_curve,
-    Landscape,
-    landscape,
-    PREDICTED,
-    time_to_threshold,
-)
+from ..mean_field import BIN, divergence_curve, Landscape, PREDICTED, time_to_threshold
 from ..potentials import stationary_potentials
 from ..single_synapse import neuron_of, rule_of, SingleSynapse
 from ..single_theory import heterosynaptic_boundary, heterosynaptic_ratio
@@ -87,7 +81,7 @@ def _fisher(here: Landscape) -> Matrix:
 
 def _matrix_checks() -> Iterator[Check]:
     config = eqx.tree_at(lambda c: c.uniform, TASK, jnp.asarray(0.8))
-    here = landscape(config)
+    here = mean_field.landscape(config)
     matrix = _fisher(here)
     times = jnp.asarray([3.0, 30.0, 300.0])
     e = here.mean / here.variance
@@ -260,11 +254,9 @@ def _groups() -> Iterator[Check]:
     x = stationary_potentials(config.rates, kernel, 20, jr.key(2))
     x = x[jnp.argmax(jnp.sum(x, axis=1))]
     cells = [(1.0, 1.0), (1.6, 5.0), (2.5, 2.5), (4.5, 1.0), (5.0, 5.0)]
-    pairs = [
-        _first_steps(groups.Groups(stimulated=own, unstimulated=other), x)
-        for own, other in cells
-    ]
-    got, want = (jnp.stack(values) for values in zip(*pairs, strict=True))
+    starts = [groups.Groups(stimulated=a, unstimulated=b) for a, b in cells]
+    pairs = zip(*(_first_steps(start, x) for start in starts), strict=True)
+    got, want = map(jnp.stack, pairs)
     yield exact("silent / stimulated change, one step", "Fig. 7", got, want, 1e-12)
     places = [_boundary(groups.Groups(stimulated=own)) for own in BOUNDARY]
     numbers = np.asarray(list(BOUNDARY.values()))

@@ -1,6 +1,7 @@
 """The neuron's closed forms beside quadrature, autodiff and sampling, for `verify`."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import jax
@@ -168,14 +169,10 @@ def _fisher_checks() -> Iterator[Check]:
 # --- bins ---------------------------------------------------------------------------
 
 
-def _log_prob(dt: float) -> Callable[[Vector, Vector, Scalar], Scalar]:
+def _log_prob(dt: float, weights: Vector, x: Vector, spike: Scalar) -> Scalar:
     """Log probability of a spike or none in a bin (Eqs. 8, 50)."""
-
-    def log_prob(weights: Vector, x: Vector, spike: Scalar) -> Scalar:
-        p = Sigmoid()(jnp.vdot(weights, x)) * dt
-        return jnp.where(spike > 0, jnp.log(p), jnp.log1p(-p))
-
-    return log_prob
+    p = Sigmoid()(jnp.vdot(weights, x)) * dt
+    return jnp.where(spike > 0, jnp.log(p), jnp.log1p(-p))
 
 
 def _bin_fisher(weights: Vector, x: Float[Array, "sample n"], dt: float) -> Matrix:
@@ -197,7 +194,7 @@ def _bin_checks() -> Iterator[Check]:
     for dt in (BIN, 10 * BIN):
         name = f"bins of {1000 * dt:.3g} ms"
         want = _bin_fisher(weights, x, dt)
-        got = Fisher(_log_prob(dt), weights, x, outcomes=outcomes).matrix()
+        got = Fisher(partial(_log_prob, dt), weights, x, outcomes=outcomes).matrix()
         yield exact(f"Fisher matrix of spikes in {name}", "T1, Eqs. 61-67", got, want)
         cost = lambda w, dt=dt: theory.divergence(transfer, w, weights, x, dt)
         got = curvature.hessian(cost, weights)
@@ -225,7 +222,7 @@ def _bin_checks() -> Iterator[Check]:
 def _additivity(weights: Vector, x: Array, later: Array) -> Iterator[Check]:
     """Two bins with correlated potentials (T12)."""
     dt = 10 * BIN
-    log_prob = _log_prob(dt)
+    log_prob = partial(_log_prob, dt)
     both = lambda w, xs, ys: log_prob(w, xs[0], ys[0]) + log_prob(w, xs[1], ys[1])
     pairs = jnp.asarray([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
     got = Fisher(both, weights, jnp.stack([x, later], axis=1), outcomes=pairs).matrix()

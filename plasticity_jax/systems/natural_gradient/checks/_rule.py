@@ -1,7 +1,6 @@
 """The plasticity rules beside dense solves, gradients and each other, for `verify`."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -94,10 +93,6 @@ def _gradient_checks(neuron: SpikingNeuron, weights: Vector) -> Iterator[Check]:
 # --- invariance ---------------------------------------------------------------------
 
 
-def _nothing(state: State, signals: Any, changes: Any) -> None:
-    return None
-
-
 @eqx.filter_jit
 def _run(rule: AbstractRule, start: Vector, attenuation: Attenuation) -> Vector:
     """Somatic weights after 300 bins of the same spikes and the same teacher."""
@@ -106,7 +101,8 @@ def _run(rule: AbstractRule, start: Vector, attenuation: Attenuation) -> Vector:
     neuron = SpikingNeuron(rates, BIN, teacher=teacher, attenuation=attenuation)
     system = System(SpikeTrains(rates, BIN), neuron, {"learning": rule})
     state = State(neuron.start(start), start)
-    final, _ = simulate(system, state, jr.key(0), steps=300, record=_nothing)
+    nothing = lambda state, signals, changes: None
+    final, _ = simulate(system, state, jr.key(0), steps=300, record=nothing)
     return neuron.at_soma(final.synapses)
 
 

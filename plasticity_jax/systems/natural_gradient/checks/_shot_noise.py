@@ -13,13 +13,12 @@ from ....circuits import input_moments, RectifiedQuadratic, Sigmoid, SynapticKer
 from ....curvature import fisher_density, glm_fisher, skewed_glm_fisher
 from ....experiment import always, Check, exact, expectation, simulated
 from ....measure import log_slope
+from .. import shot_noise
 from ..shot_noise import (
-    draw_potentials,
     fisher_error,
     relative_spectrum,
     shot_noise_fisher,
     update_angle,
-    voltage_density,
 )
 
 
@@ -40,7 +39,7 @@ def _few_inputs() -> Iterator[Check]:
     """Four inputs: the law of the potential and the matrix against draws."""
     weights, rates, kernel = jnp.asarray(WEIGHTS), jnp.asarray(RATES), SynapticKernel()
     moments = input_moments(rates, kernel)
-    voltages, density = voltage_density(weights, rates, kernel)
+    voltages, density = shot_noise.voltage_density(weights, rates, kernel)
     mass = density * (voltages[1] - voltages[0])
     mean = jnp.vdot(weights, moments.mean)
     central = [jnp.vdot(mass, (voltages - mean) ** k) for k in (2, 3)]
@@ -51,8 +50,8 @@ def _few_inputs() -> Iterator[Check]:
     says = "mass, mean, variance and third cumulant of the potential"
     yield exact(says, "T6", got, want, 1e-8)
     full = shot_noise_fisher(Sigmoid(), weights, rates, kernel)
-    draw = jax.jit(jax.vmap(lambda key: draw_potentials(rates, kernel, 40, key)))
-    x = draw(jr.split(jr.key(0), DRAWS))
+    draw = lambda key: shot_noise.draw_potentials(rates, kernel, 40, key)
+    x = jax.jit(jax.vmap(draw))(jr.split(jr.key(0), DRAWS))
     seen = fisher_density(Sigmoid(), x @ weights)[0]
     for i, j in ((0, 0), (1, 1), (2, 2), (3, 3), (0, 1), (0, 2), (1, 3), (2, 3)):
         samples = seen * x[:, i] * x[:, j]

@@ -1,7 +1,6 @@
 """One step of learning in different coordinates: the runs of Figures 1 and 8."""
 
 import math
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -149,12 +148,6 @@ def descent(
     return jnp.concatenate([jnp.asarray(START)[None], path])
 
 
-def somatic_of(state: State, signals: Any, changes: Any) -> Array:
-    """Record the somatic amplitudes before the step."""
-    del state, changes
-    return signals.weights
-
-
 def learned(
     config: Coordinates, parametrisation: str, rate: Scalar, key: Key[Array, ""]
 ) -> Float[Array, "place 2"]:
@@ -166,7 +159,8 @@ def learned(
     system = System(trains, neuron, rules)
     synapses = start_of(attenuation)
     state = State(neuron.start(synapses), synapses)
-    return simulate(system, state, key, steps=config.steps, record=somatic_of)[1]
+    somatic = lambda state, signals, changes: signals.weights  # before the step
+    return simulate(system, state, key, steps=config.steps, record=somatic)[1]
 
 
 def terms_of_a_step(

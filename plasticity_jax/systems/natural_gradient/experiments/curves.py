@@ -6,16 +6,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from xarray import DataArray, Dataset
 
-from ....experiment import changed, claim, panels
-from .learning import (
-    crossing,
-    crossing_error,
-    divergence_panel,
-    floor,
-    mean_curve,
-    on_learning_curves,
-    speed_up,
-)
+from ....experiment import changed, claim, Experiment, panels
+from ..config import Config
+from . import learning
+from .learning import crossing, crossing_error, floor, mean_curve, speed_up
 
 
 # --- Fig. 3F: who leads when, by how much, and where the curves settle ----------------
@@ -176,7 +170,7 @@ def draw_patterns(data: Dataset) -> Figure:
     figure, axes = panels(1, data.sizes[PATTERN], 3.2, 2.9)
     for i, panel in enumerate(axes[0]):
         here = data.isel({PATTERN: i})
-        divergence_panel(panel, here)
+        learning.divergence_panel(panel, here)
         panel.set_title(f"{float(here.low_rate):g} / {float(here.high_rate):g} Hz")
         if i:
             panel.set_ylabel("")
@@ -184,10 +178,12 @@ def draw_patterns(data: Dataset) -> Figure:
     return figure
 
 
-FIG3F = on_learning_curves(
+FIG3F = Experiment(
     name="fig3f",
     source="Figs. 3F, 9A-C",
     shows="natural gradient learns a teacher 2.1 to 3.4 times faster than Euclidean",
+    config=Config,
+    run=learning.learning_curves,
     claims=(
         euclidean_leads_at_first,
         natural_leads,
@@ -200,15 +196,19 @@ FIG3F = on_learning_curves(
         settled_error,
         farther_from_the_teacher,
     ),
+    figure=learning.draw_learning_curves,
+    control=changed(metric=False, seeds=4),  # all descend the Euclidean gradient
+    axes=learning.AXES,
+    predict=learning.predict,
 )
-TABLE1 = on_learning_curves(
+TABLE1 = FIG3F._replace(
     name="table1",
     source="Table 1, Fig. 12C-F",
     shows="the order of the rules for four pairs of input rates",
     claims=(natural_wins, near_natural, before_euclidean, gain_shrinks),
     figure=draw_patterns,
 )
-PUBLISHED = on_learning_curves(
+PUBLISHED = FIG3F._replace(
     name="fig3f_published",
     source="Fig. 3F, published code",
     shows="learning curves with the offset coefficient table of the published code",

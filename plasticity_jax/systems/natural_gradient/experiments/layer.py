@@ -117,19 +117,12 @@ def directions(
     inputs: Float[Array, "sample n"],
 ) -> Float[Array, "rule m n"]:
     """What each of `RULES` makes of its gradient; `inputs` serve its expectations."""
-    exact = layers.exact_direction(
-        layer, weights[-1], gradients[-1], inputs, config.damping
-    )
-    if not config.metric:
-        return gradients.at[-1].set(exact)
+    plain = lambda layer, w, gradient, *rest: gradient
     own = functools.partial(layers.unitwise_direction, own=True)
-    turns = (own, layers.unitwise_direction, layers.kfac_direction)
-    turns = (*turns, layers.whole_direction)
-    turned = [
-        turn(layer, w, g, inputs, config.damping)
-        for turn, w, g in zip(turns, weights[1:-1], gradients[1:-1], strict=True)
-    ]
-    return jnp.stack([gradients[0], *turned, exact])
+    closed = (layers.unitwise_direction, layers.kfac_direction, layers.whole_direction)
+    turns = (own, *closed) if config.metric else (plain,) * 4
+    each = zip((plain, *turns, layers.exact_direction), weights, gradients, strict=True)
+    return jnp.stack([f(layer, w, g, inputs, config.damping) for f, w, g in each])
 
 
 # --- directions ---------------------------------------------------------------------

@@ -15,15 +15,7 @@ from matplotlib.figure import Figure
 from xarray import DataArray, Dataset
 
 from .... import simulate, State, System
-from ....experiment import (
-    changed,
-    Experiment,
-    over_seeds,
-    panels,
-    Plan,
-    standard_error,
-    THEORY,
-)
+from ....experiment import over_seeds, panels, Plan, standard_error, THEORY
 from ..config import build, Config, STUDENTS
 from ..mean_field import BIN, divergence_curve, PREDICTED, THRESHOLD, time_to_threshold
 from ..potentials import stationary_potentials
@@ -70,9 +62,8 @@ def learning_curves(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     else:
         seen = recorded(config, system, state, for_run)
     teacher = system.circuit.neuron.teacher  # pyright: ignore[reportAttributeAccessIssue]
-    potentials = stationary_potentials(
-        config.rates, config.kernel, config.tests, for_test
-    )
+    drawn = (config.rates, config.kernel, config.tests, for_test)
+    potentials = stationary_potentials(*drawn)
     path = student_paths(state, seen, config.students)
     here = lambda weights: measures(config, weights, teacher, potentials)
     return jax.lax.map(jax.vmap(here), path)
@@ -242,16 +233,3 @@ def draw_learning_curves(data: Dataset) -> Figure:
     handles, labels = axes[0, 2].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right upper", frameon=False)
     return figure
-
-
-def on_learning_curves(**own: Any) -> Experiment:
-    """An experiment on learning curves; what is not its `own` all of them share."""
-    shared: dict[str, Any] = {
-        "config": Config,
-        "run": learning_curves,
-        "figure": draw_learning_curves,
-        "control": changed(metric=False, seeds=4),  # all descend the Euclidean gradient
-        "axes": AXES,
-        "predict": predict,
-    }
-    return Experiment(**(shared | own))

@@ -12,15 +12,8 @@ from xarray import DataArray, Dataset
 from ....experiment import claim, panels, SHADES, THEORY
 from ..config import Config
 from ..mean_field import THRESHOLD, time_to_threshold
-from .learning import (
-    COLOURS,
-    crossing,
-    crossing_error,
-    floor,
-    MINUTE,
-    on_learning_curves,
-    speed_up,
-)
+from .curves import FIG3F
+from .learning import COLOURS, crossing, crossing_error, floor, MINUTE, speed_up
 
 
 # --- Fig. 9D: natural wins at every learning rate, and theory predicts the time -------
@@ -201,14 +194,14 @@ def draw_uniform_constant(data: Dataset) -> Figure:
     return figure
 
 
-FIG9D = on_learning_curves(
+FIG9D = FIG3F._replace(
     name="fig9d",
     source="Fig. 9D",
     shows="at every learning rate natural is faster; theory predicts the dependence",
     claims=(natural_is_faster, half_the_floor, time_over_rate, reverse_mode),
     figure=draw_robustness,
 )
-ABLATIONS = on_learning_curves(
+ABLATIONS = FIG3F._replace(
     name="ablations",
     source="Eqs. 20-23, 112-114",
     shows="learning without each heterosynaptic term, and at the edge of stability",
@@ -221,7 +214,7 @@ ABLATIONS = on_learning_curves(
         does_not_settle,
     ),
 )
-UNIFORM = on_learning_curves(
+UNIFORM = FIG3F._replace(
     name="uniform",
     source="Eq. 112",
     shows="why c_u = 0.95: the residual error of the approximate rule against c_u",

@@ -24,7 +24,6 @@ from ....experiment import (
     THEORY,
 )
 from ....rules import Separate
-from ....signals import SpikingSignals
 from ....tasks import Recorded, SpikeTrains
 from .. import single_synapse as model
 from ..single_synapse import neuron_of, rule_of, SingleSynapse
@@ -74,12 +73,6 @@ def learned(config: SingleSynapse, key: Key[Array, ""]) -> dict[str, Array]:
     }
 
 
-def weight_and_potential(state: State, signals: SpikingSignals, changes: Any) -> Array:
-    """Record the dendritic weight and the synaptic potential."""
-    del changes
-    return jnp.concatenate([state.synapses, signals.potentials])
-
-
 def replayed(
     config: SingleSynapse,
     circuit: SpikingNeuron | model.StaleNeuron,
@@ -93,13 +86,13 @@ def replayed(
     """
     system = System(spikes, circuit, {"learning": rule_of(config, "natural")})
     state = State(activity, config.start)
-    steps = config.steps - 1
-    _, seen = simulate(system, state, key, steps=steps, record=weight_and_potential)
-    weight = jnp.concatenate([config.start, seen[:, 0]])
+    both = lambda state, signals, changes: (state.synapses[0], signals.potentials[0])
+    _, seen = simulate(system, state, key, steps=config.steps - 1, record=both)
+    weight = jnp.concatenate([config.start, seen[0]])
     return {
         "published": 100 * (weight[-1] / weight[0] - 1),
         "published_weight": weight[:-1:THIN],
-        "published_potential": seen[::THIN, 1],
+        "published_potential": seen[1][::THIN],
     }
 
 
