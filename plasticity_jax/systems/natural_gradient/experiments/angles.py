@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import lineax as lx
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Key
 from matplotlib.figure import Figure
 from xarray import Dataset
 
@@ -18,12 +18,11 @@ from ....circuits import SpikingNeuron
 from ....curvature import glm_fisher
 from ....experiment import changed, claim, Experiment, panels, standard_error
 from ....rules import ApproximateNaturalGradient, EuclideanGradient, NaturalGradient
-from ..config import half_and_half, uniform_weights
+from ..config import half_and_half, uniform_weights, Vector
 from ..potentials import stationary_potentials
 from .learning import COLOURS
 
 
-Vector = Float[Array, " n"]
 NODES = 241  # of quadrature
 METRICS, RULES = ("euclidean", "fisher"), ("euclidean", "approximate")
 EVALUATED = {  # rule, metric: degrees, by an independent evaluation

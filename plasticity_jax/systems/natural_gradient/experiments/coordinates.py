@@ -39,7 +39,7 @@ class Attenuated(eqx.Module):
 class Saturating(eqx.Module):
     r"""Somatic amplitudes that cannot exceed `ceiling`: $w = A\tanh(u/A)$."""
 
-    ceiling: Scalar = eqx.field(converter=real)
+    ceiling: Float[Array, "*#n"] = eqx.field(converter=real)
 
     def __call__(self, synapses: Vector) -> Vector:
         return self.ceiling * jnp.tanh(synapses / self.ceiling)

@@ -104,12 +104,11 @@ def farther_from_the_teacher(data: Dataset) -> float:
 
 # --- Table 1, Fig. 12C-F: the order of the rules, and how it shrinks ------------------
 
-PATTERN = "low_rate_high_rate_natural_rate_approximate_rate_euclidean_rate"
-
 
 def pair(data: Dataset, high: float) -> Dataset:
     """The data of the pair of input rates whose higher one is `high`."""
-    return data.swap_dims({PATTERN: "high_rate"}).sel(high_rate=high)
+    (pattern,) = data.high_rate.dims
+    return data.swap_dims({pattern: "high_rate"}).sel(high_rate=high)
 
 
 @claim("Fig. 12C-F", low=1.2, each="high_rate")
@@ -167,13 +166,14 @@ def lower_floor(data: Dataset, control: Dataset) -> float:
 
 def draw_patterns(data: Dataset) -> Figure:
     """A panel per pair of input rates."""
-    figure, axes = panels(1, data.sizes[PATTERN], 3.2, 2.9)
-    for i, panel in enumerate(axes[0]):
-        here = data.isel({PATTERN: i})
+    rates = [float(rate) for rate in data.high_rate]
+    figure, axes = panels(1, len(rates), 3.2, 2.9)
+    for panel, high in zip(axes[0], rates, strict=True):
+        here = pair(data, high)
         learning.divergence_panel(panel, here)
-        panel.set_title(f"{float(here.low_rate):g} / {float(here.high_rate):g} Hz")
-        if i:
-            panel.set_ylabel("")
+        panel.set_title(f"{float(here.low_rate):g} / {high:g} Hz")
+    for inner in axes[0, 1:]:
+        inner.set_ylabel("")
     axes[0, -1].legend(frameon=False, fontsize="small")
     return figure
 

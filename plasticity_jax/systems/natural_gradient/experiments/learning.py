@@ -102,28 +102,23 @@ def predict(plan: Plan, keys: Any) -> Dataset:
     del keys
     times, students = times_of(plan.config), plan.config.students
     curve = jax.jit(divergence_curve, static_argnums=1)
-    axes = [k if isinstance(k, tuple) else (k,) for k in plan.grid]
-    columns = [np.atleast_2d(values) for values in plan.grid.values()]
-    shape = tuple(column.shape[1] for column in columns)
+    axes = [x if isinstance(x, dict) else {k: x} for k, x in plan.grid.items()]
+    shape = tuple(len(next(iter(axis.values()))) for axis in axes)
     curves = np.full((*shape, len(students), len(times)), np.nan)
     crossings = np.full((*shape, len(students)), np.nan)
     for index in np.ndindex(shape):
         point: dict[str, Any] = {}
-        for fields, column, i in zip(axes, columns, index, strict=True):
-            point |= zip(fields, column[:, i], strict=True)
+        for axis, i in zip(axes, index, strict=True):
+            point |= {field: values[i] for field, values in axis.items()}
         config = dataclasses.replace(plan.config, **point)
         for i, student in enumerate(students):
             if student in PREDICTED:
                 curves[*index, i] = curve(config, student, times)
                 crossings[*index, i] = time_to_threshold(config, student)
-    dims = (*map("_".join, axes), "student")
-    return Dataset(
-        {
-            "predicted_divergence": ((*dims, "time"), curves),
-            "predicted_time": (dims, crossings),
-        },
-        {"student": np.array(students), "time": times},
-    )
+    dims = (*plan.grid, "student")
+    found = {"predicted_divergence": ((*dims, "time"), curves)}
+    found["predicted_time"] = (dims, crossings)
+    return Dataset(found, {"student": np.array(students), "time": times})
 
 
 # --- what claims measure --------------------------------------------------------------

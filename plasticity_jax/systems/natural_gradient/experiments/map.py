@@ -114,8 +114,8 @@ def rule_of(config: Groups) -> NaturalGradient:
 
 def by_group(config: Groups, weights: Float[Array, "*time n"]) -> Array:
     """Mean weights of both groups in units of 1/`size`, stimulated first."""
-    first, second = weights[..., : config.active], weights[..., config.active :]
-    means = jnp.stack([jnp.mean(first, axis=-1), jnp.mean(second, axis=-1)], axis=-1)
+    groups = jnp.split(weights, [config.active], axis=-1)
+    means = jnp.stack([jnp.mean(group, axis=-1) for group in groups], axis=-1)
     return config.size * means
 
 

@@ -18,11 +18,10 @@ from ....circuits import input_moments, Sigmoid, SynapticKernel
 from ....curvature import glm_fisher, mean_density, skewed_glm_fisher, voltage_moments
 from ....experiment import changed, claim, Experiment, over_seeds, panels, SHADES
 from ....measure import log_slope
-from ..config import half_and_half, uniform_weights
+from ..config import half_and_half, uniform_weights, Vector
 from ..shot_noise import fisher_error, shot_noise_fisher, update_angle
 
 
-Vector = Float[Array, " n"]
 Matrix = Float[Array, "n n"]
 SIZE = {"size": lambda config: config.sizes}
 
