@@ -143,9 +143,8 @@ def shot_noise_fisher(
     found = (off + off.T) / 2 + jnp.diag(second @ (series @ alone))
     last, most = jnp.max(jnp.abs(terms[-2:])), jnp.max(jnp.abs(terms))
     width = (voltages[-1] - voltages[0]) / (2 * REACH)
-    resolved = mean_density(
-        transfer, jnp.mean(voltages), width**2, order=0, nodes=points
-    )
+    wide = (transfer, jnp.mean(voltages), width**2)
+    resolved = mean_density(*wide, order=0, nodes=points)
     short = (last > TOLERANCE * most) | jnp.isnan(resolved)
     if concrete(short) and short:
         raise ValueError(

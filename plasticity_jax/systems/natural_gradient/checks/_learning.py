@@ -208,9 +208,8 @@ def _mean_change(config: SingleSynapse, keys: Array) -> Array:
 
 
 def _reliability() -> Iterator[Check]:
-    config = SingleSynapse(
-        learning_rate=1e-4, weight=0.01, target_rate=80.0, unit_mean=True
-    )
+    slow = SingleSynapse(learning_rate=1e-4, unit_mean=True)
+    config = dataclasses.replace(slow, weight=0.01, target_rate=80.0)
     rates, times = jnp.asarray(list(single.PRINTED_VARIANCE), float).T
     keys = jr.split(jr.key(1), 256)
     published, law, drift = _at_conditions(config, rates, times / 1e3, keys)

@@ -266,9 +266,8 @@ def _sample_checks() -> Iterator[Check]:
         along = jax.vmap(lambda h, v=direction: v @ h @ v)(hessians)
         want = direction @ closed @ direction
         yield expectation(f"Hessian along {name}", "Eqs. 11, 34", along, want)
-    c = glm_coefficients(
-        transfer, *voltage_moments(weights, moments.mean, moments.variance), nodes=NODES
-    )
+    seen = voltage_moments(weights, moments.mean, moments.variance)
+    c = glm_coefficients(transfer, *seen, nodes=NODES)
     voltage = x @ weights
     density = fisher_density(transfer, voltage)[0] / (1 - transfer(voltage) * 10 * BIN)
     ratio = theory.bernoulli_correction(transfer, c.mean, c.variance, 10 * BIN)

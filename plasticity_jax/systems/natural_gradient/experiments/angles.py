@@ -85,9 +85,8 @@ def angles_to_natural(config: Angles, key: Key[Array, ""]) -> dict[str, Array]:
         signals = neuron.signals(weights, potential, spike, coefficients)
         natural = NaturalGradient(1.0)(weights, signals, key)
         steps = [rule(weights, signals, key) for rule in rules]
-        return jnp.stack(
-            [jnp.stack([angle(m, step, natural) for step in steps]) for m in metrics]
-        )
+        from_natural = lambda m: jnp.stack([angle(m, step, natural) for step in steps])
+        return jnp.stack(list(map(from_natural, metrics)))
 
     return {"turn": jnp.mean(jax.vmap(turns)(potentials), axis=0)}
 

@@ -200,15 +200,12 @@ def steps_in_coordinates(config: Coordinates, key: Key[Array, ""]) -> dict[str, 
     rates = jnp.asarray(RATES)
     draw = (rates, SynapticKernel(), config.samples, for_potentials)
     potentials = stationary_potentials(*draw)
-    paths = [
-        jnp.stack([descent(config, rule, p, potentials) for p in PARAMETRISATIONS])
-        for rule in ("euclidean", "natural")
-    ]
+    way = lambda *case: descent(config, *case, potentials)
+    rules = ("euclidean", "natural")
+    paths = [jnp.stack([way(rule, p) for p in PARAMETRISATIONS]) for rule in rules]
     speeds = config.online_rate / 2 ** jnp.arange(config.halvings).astype(rates.dtype)
-    somatic, attenuated, saturating = (
-        jax.vmap(lambda rate, p=p: learned(config, p, rate, for_spikes))(speeds)
-        for p in PARAMETRISATIONS
-    )
+    at = lambda p: jax.vmap(lambda rate: learned(config, p, rate, for_spikes))(speeds)
+    somatic, attenuated, saturating = map(at, PARAMETRISATIONS)
     distance = lambda path: jnp.max(jnp.linalg.norm(path - somatic, axis=2), axis=1)
     return {
         "ratio": somatic_effects(config),

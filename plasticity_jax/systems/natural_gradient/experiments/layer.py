@@ -173,9 +173,8 @@ def angles(config: Layers, key: Key[Array, ""]) -> dict[str, Array]:
     many = draw_readout(config, for_readout)
     one = many.at[1:].set(0.0)  # outputs that read nothing have nothing to learn
     ones = jnp.ones(())
-    rest = jax.vmap(case)(
-        jnp.stack([one, many, many]), jnp.stack([ones, ones, NARROW * ones])
-    )
+    scales = jnp.stack([ones, ones, NARROW * ones])
+    rest = jax.vmap(case)(jnp.stack([one, many, many]), scales)
     return {"angle": jnp.concatenate([case(None, ones)[None], rest])}
 
 
@@ -242,9 +241,8 @@ def draw_angles(data: Dataset) -> Figure:
         panel.set(title=case, xlim=(0, 70), ylim=(len(places) - 0.5, -0.5))
         panel.set_yticks(places, [""] * len(labels))
     axes[0, 0].set_yticks(places, labels)
-    figure.supxlabel(
-        "angle to the natural direction (degrees); full: Gaussian, pale: Poisson inputs"
-    )
+    laws = "full: Gaussian, pale: Poisson inputs"
+    figure.supxlabel(f"angle to the natural direction (degrees); {laws}")
     return figure
 
 

@@ -98,10 +98,8 @@ def draw_responses(data: Dataset) -> Figure:
     axes[0, 0].set_ylabel("spikes (Hz)")
     axes[1, 0].set_ylabel("potential (mV above rest)")
     for (upper, lower), stage in zip(axes.T, data.stage.values, strict=True):
-        for who, color, name in (
-            ("teacher", EUCLIDEAN, "teacher"),
-            (stage, NATURAL, "student"),
-        ):
+        shown = {"teacher": ("teacher", EUCLIDEAN), "student": (stage, NATURAL)}
+        for name, (who, color) in shown.items():
             here = one.sel(who=who)
             upper.stairs(here.histogram, EDGES, color=color, lw=1.5, label=name)
             lower.plot(data.bin, here.voltage, color=color, lw=1.2)

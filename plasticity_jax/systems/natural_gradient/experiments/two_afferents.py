@@ -136,10 +136,8 @@ def predict(plan: Plan, keys: Any) -> Dataset:
     sample = stationary_potentials(rates, kernel, config.samples, key)
     neuron = neuron_of(BIN)
     places = jnp.asarray([(low / 2, high / 2) for low in LOW for high in HIGH])
-    changes = [
-        lambda w, rule=rule: drift(neuron, rule, w, sample)
-        for rule in rules_of(config).values()
-    ]
+    change_by = lambda rule: lambda w: drift(neuron, rule, w, sample)
+    changes = list(map(change_by, rules_of(config).values()))
     field = np.stack([jax.lax.map(change, places) for change in changes])
     way = np.asarray(TEACHER) - np.asarray(places)
     lengths = np.linalg.norm(field, axis=2) * np.linalg.norm(way, axis=1)
