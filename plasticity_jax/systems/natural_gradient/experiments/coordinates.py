@@ -200,7 +200,7 @@ def steps_in_coordinates(config: Coordinates, key: Key[Array, ""]) -> dict[str, 
     rates = jnp.asarray(RATES)
     draw = (rates, SynapticKernel(), config.samples, for_potentials)
     potentials = stationary_potentials(*draw)
-    way = lambda *case: descent(config, *case, potentials)
+    way = lambda rule, p: descent(config, rule, p, potentials)
     rules = ("euclidean", "natural")
     paths = [jnp.stack([way(rule, p) for p in PARAMETRISATIONS]) for rule in rules]
     speeds = config.online_rate / 2 ** jnp.arange(config.halvings).astype(rates.dtype)

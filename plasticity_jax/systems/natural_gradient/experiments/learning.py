@@ -116,8 +116,8 @@ def predict(plan: Plan, keys: Any) -> Dataset:
                 curves[*index, i] = curve(config, student, times)
                 crossings[*index, i] = time_to_threshold(config, student)
     dims = (*plan.grid, "student")
-    found = {"predicted_divergence": ((*dims, "time"), curves)}
-    found["predicted_time"] = (dims, crossings)
+    curve_of = {"predicted_divergence": ((*dims, "time"), curves)}
+    found = curve_of | {"predicted_time": (dims, crossings)}
     return Dataset(found, {"student": np.array(students), "time": times})
 
 
