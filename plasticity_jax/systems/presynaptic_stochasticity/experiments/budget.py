@@ -23,22 +23,14 @@ from xarray import Dataset
 
 from .... import AbstractConfig, AbstractProjection, Scalar
 from ...._arguments import real, require
-from ....experiment import (
-    changed,
-    claim,
-    Experiment,
-    over_seeds,
-    panels,
-    SHADES,
-    THEORY,
-)
+from ....experiment import changed, claim, Experiment, over_seeds, panels, SHADES
 from ....numerics import ratio
 from ....synapses import Stochastic
 from ..config import build, Config, images_of, Source
 from ..networks import hits
 from ..trained import energy, flat, information, outputs, Trained, with_probability
 from ..training import attend, stream_of
-from .energy import draw_means
+from .energy import draw_means, draw_theory
 
 
 MODELS = ("plastic", "plastic, shuffled", "fixed release", "deterministic")
@@ -194,7 +186,7 @@ def draw_budget(data: Dataset) -> Figure:
         style = {"fmt": fmt, "color": SHADES[shade], "capsize": 2, "label": name}
         draw_means(left, data.budget, here.bits, **style)
         draw_means(middle, data.budget, here.accuracy, **style)
-    left.axhline(np.log2(10), color=THEORY, lw=0.8, ls="--")
+    draw_theory(left, np.log2(10), ls="--")
     left.set_ylabel("information of one sample (bits)")
     middle.set_ylabel("accuracy, votes of ten samples")
     middle.legend(frameon=False, fontsize=8)

@@ -23,13 +23,13 @@ from xarray import DataArray, Dataset
 
 from .... import Scalar, State, System
 from ....curvature import Fisher, hvp, quadratic_form
-from ....experiment import claim, over_seeds, panels, SHADES, standard_error, THEORY
+from ....experiment import claim, over_seeds, panels, SHADES, standard_error
 from ....measure import rank_correlation
 from ....synapses import Stochastic
 from ..config import build, Config, Source
 from ..networks import CrossEntropy
 from ..training import attend, stream_of, task_sample
-from .energy import errors
+from .energy import draw_theory, errors
 from .importance import FIG2
 
 
@@ -235,7 +235,7 @@ def draw_curvature(data: Dataset) -> Figure:
         mean, error = errors(values)
         style = {"color": SHADES[i], "label": name, "capsize": 2}
         middle.bar(places + 0.4 * i - 0.2, mean, 0.38, yerr=error, **style)
-    middle.axhline(0, color=THEORY, lw=0.6)
+    draw_theory(middle, 0, lw=0.6)
     middle.set_xticks(
         places, ["presynaptic", "shuffled\nrelease", "no consol-\nidation"]
     )

@@ -61,21 +61,20 @@ def compared(
     $\sum|\bar w|$; `neuronal` energy, summed activity; mean `release` probability.
     """
     for_train, for_accuracy, for_bits, for_neurons = jr.split(key, 4)
-    seen = []
-    for method in models:
+
+    def readouts(method: str) -> dict[str, Scalar]:
         rate = config.deterministic_rate if method == "deterministic" else config.rate
         own = dataclasses.replace(config, method=method, rate=rate)
         network = train(own, source, for_train)
-        seen.append(
-            {
-                "accuracy": accuracy(network, for_accuracy),
-                "information": information(network, for_bits),
-                "energy": energy(network),
-                "neuronal": neuronal_energy(network, for_neurons),
-                "release": jnp.mean(flat(probabilities(network))),
-            }
-        )
-    return jax.tree.map(lambda *x: jnp.stack(x), *seen)
+        return {
+            "accuracy": accuracy(network, for_accuracy),
+            "information": information(network, for_bits),
+            "energy": energy(network),
+            "neuronal": neuronal_energy(network, for_neurons),
+            "release": jnp.mean(flat(probabilities(network))),
+        }
+
+    return jax.tree.map(lambda *x: jnp.stack(x), *map(readouts, models))
 
 
 def compared_at(plan: Plan, keys: Any) -> Dataset:
@@ -176,6 +175,11 @@ LOOKS = {
 def errors(values: DataArray) -> tuple[DataArray, DataArray]:
     """Mean over seeds and its standard error."""
     return values.mean("seed"), values.std("seed") / values.seed.size**0.5
+
+
+def draw_theory(panel: Axes, y: float, **style: Any) -> None:
+    """A thin line across the panel, of what theory says or of a network beside."""
+    panel.axhline(y, color=THEORY, **{"lw": 0.8, **style})
 
 
 def draw_means(panel: Axes, x: Any, values: DataArray, **style: Any) -> None:

@@ -15,15 +15,7 @@ from matplotlib.figure import Figure
 from xarray import DataArray, Dataset
 
 from .... import Scalar
-from ....experiment import (
-    changed,
-    claim,
-    Experiment,
-    over_seeds,
-    panels,
-    SHADES,
-    THEORY,
-)
+from ....experiment import changed, claim, Experiment, over_seeds, panels, SHADES
 from ....measure import rank_correlation
 from ..config import Config, images_of, Source
 from ..trained import (
@@ -36,7 +28,7 @@ from ..trained import (
     Trained,
     with_probability,
 )
-from .energy import draw_means, errors
+from .energy import draw_means, draw_theory, errors
 
 
 HIGH = 0.9  # probability from which a synapse counts as reliable
@@ -315,7 +307,7 @@ def draw_importance(data: Dataset) -> Figure:
     small = {"frameon": False, "fontsize": "x-small"}
     lesion.legend(**small, title="least important by", title_fontsize="x-small")
     draw_means(clamp, data.level, data.clamp, ms=3, color=SHADES[0])
-    clamp.axhline(float(mean.accuracy), ls="--", lw=1, color=THEORY)
+    draw_theory(clamp, float(mean.accuracy), ls="--", lw=1)
     clamp.text(0.1, float(mean.accuracy) + 0.02, "as learned", fontsize="x-small")
     clamp.set(xlabel="probability of all synapses", ylabel="accuracy", ylim=(0, 1.12))
     some = mean.share > 1e-3

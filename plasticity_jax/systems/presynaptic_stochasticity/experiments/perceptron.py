@@ -11,18 +11,10 @@ from jaxtyping import Array, Float, Key
 from matplotlib.figure import Figure
 from xarray import DataArray, Dataset
 
-from ....experiment import (
-    changed,
-    claim,
-    Experiment,
-    over_seeds,
-    panels,
-    SHADES,
-    THEORY,
-)
+from ....experiment import changed, claim, Experiment, over_seeds, panels, SHADES
 from ....measure import mean_accuracy
 from ..sign_neuron import Config, patterns_of, teach
-from .energy import draw_means
+from .energy import draw_means, draw_theory
 
 
 OFF = 2.0  # a latch out of reach
@@ -257,11 +249,11 @@ def draw_load(data: Dataset) -> Figure:
     figure, ((left, right),) = panels(1, 2, 3.9, 3.2)
     for name, color in zip(data.neuron.values, (SHADES[0], SHADES[5]), strict=True):
         style = {"capsize": 2, "color": color, "label": name}
-        draw_means(left, data.load, data.accuracy.sel(neuron=name), **style)
+        draw_means(left, data["load"], data.accuracy.sel(neuron=name), **style)
     left.set(xlabel="patterns per task", ylabel="mean accuracy, all tasks")
     left.legend(frameon=False, fontsize=8)
-    draw_means(right, data.load, advantage(data), capsize=2, color=SHADES[0])
-    right.axhline(0.0, color=THEORY, lw=0.8)
+    draw_means(right, data["load"], advantage(data), capsize=2, color=SHADES[0])
+    draw_theory(right, 0.0)
     right.set(xlabel="patterns per task", ylabel="presynaptic − deterministic")
     return figure
 
