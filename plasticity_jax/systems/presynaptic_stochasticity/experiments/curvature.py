@@ -103,10 +103,8 @@ def curved(data: Source, config: Config, key: Key[Array, ""]) -> dict[str, Array
     system, state, rest = build(config, first, pixels, for_build)
     synapses: Any = attend(system, state, for_first).synapses
     for_old, for_new, for_shuffle, for_changes = jr.split(for_probe, 4)
-    old, new = (
-        task_sample(first, SAMPLES, for_old),
-        task_sample(second, SAMPLES, for_new),
-    )
+    old = task_sample(first, SAMPLES, for_old)
+    new = task_sample(second, SAMPLES, for_new)
     entropy, weights = CrossEntropy(rest), synapses.strength
     p, unravel = ravel_pytree(synapses.probability)
     strength = jnp.abs(ravel_pytree(weights)[0])
