@@ -143,19 +143,20 @@ def attend(system: System, state: State, key: Key[Array, ""]) -> State:
 
 def learn(config: Config, data: Source, key: Key[Array, ""]) -> Learned:
     """Train on every task of the stream in turn; test on all of them after each."""
-    for_stream, for_build, *others = jr.split(key, 5)  # run, test, Fisher
+    for_stream, for_build, for_run, for_test, for_fisher = jr.split(key, 5)
     stream = stream_of(config, data, for_stream)
     pixels = data.train_images.shape[1]
     system, state, rest = build(config, stream.tasks[0], pixels, for_build)
     seen = []
     for index, task in enumerate(stream.tasks):
-        run, test, fisher = (jr.fold_in(key, index) for key in others)
         system = dataclasses.replace(system, task=task)
-        state = attend(system, state, run)
+        state = attend(system, state, jr.fold_in(for_run, index))
+        test = jr.fold_in(for_test, index)
         tested = accuracies(config, stream, data, rest, state.synapses, test)
         seen.append((tested, *release_levels(config, state.synapses)))
         if config.method == "ewc":
-            system = remember(config, system, state.synapses, rest, task, fisher)
+            key = jr.fold_in(for_fisher, index)
+            system = remember(config, system, state.synapses, rest, task, key)
     accuracy, probability, frozen = (jnp.stack(x) for x in zip(*seen, strict=True))
     return Learned(accuracy, probability, frozen, system, state, rest)
 
