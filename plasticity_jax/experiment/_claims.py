@@ -97,8 +97,8 @@ class Claim(NamedTuple):
             return float(x(data, control, *at) if callable(x) else x)
 
         given = (data, control) if self.both else (data,)
-        value = self.measure(*given, *at)
-        value, error = value if isinstance(value, tuple) else (value, math.nan)
+        found: Any = self.measure(*given, *at)
+        value, error = found if isinstance(found, tuple) else (found, math.nan)
         beside: Any = None if self.control is None else self.control(data, control, *at)
         beside = beside[0] if isinstance(beside, tuple) else beside
         shown = (f"{k}={v:g}" if _real(v) else f"{k}={v}" for k, v in case.items())
