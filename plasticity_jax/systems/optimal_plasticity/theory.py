@@ -67,10 +67,8 @@ def second_order_change(
         loss, weights, compensation=compensation, fluctuation=fluctuation
     )
     gradient = jax.grad(loss)(weights)
-    squares = sum(
-        tree_vdot(d, d) * quadratic_form(loss, weights, d)
-        for d in (compensation, fluctuation)
-    )
+    square = lambda d: tree_vdot(d, d) * quadratic_form(loss, weights, d)
+    squares = square(compensation) + square(fluctuation)
     cross = tree_vdot(compensation, hvp(loss, weights, fluctuation))
     first = tree_vdot(compensation, gradient) + tree_vdot(fluctuation, gradient)
     return first + squares / 2 + cross
@@ -208,13 +206,11 @@ def mixture_curvature(
 ) -> Scalar:
     r"""$Q_w$ of a clean direction plus noise, from its parts (A8, exact form)."""
     loss, weights, (clean, noise) = _in_arrays(loss, weights, clean=clean, noise=noise)
-    clean_square, noise_square = tree_vdot(clean, clean), tree_vdot(noise, noise)
-    numerator = (
-        clean_square * quadratic_form(loss, weights, clean)
-        + noise_square * quadratic_form(loss, weights, noise)
-        + 2 * tree_vdot(clean, hvp(loss, weights, noise))
-    )
-    return numerator / (clean_square + noise_square + 2 * tree_vdot(clean, noise))
+    squares = tree_vdot(clean, clean), tree_vdot(noise, noise)
+    own, other = (quadratic_form(loss, weights, d) for d in (clean, noise))
+    cross = 2 * tree_vdot(clean, hvp(loss, weights, noise))
+    numerator = squares[0] * own + squares[1] * other + cross
+    return numerator / (squares[0] + squares[1] + 2 * tree_vdot(clean, noise))
 
 
 @floating

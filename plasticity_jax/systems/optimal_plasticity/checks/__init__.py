@@ -22,10 +22,8 @@ from ._run import run_checks
 
 def checks() -> Iterator[Check]:
     """All checks of the system; run them in double precision."""
-    yield from algebra_checks()
-    yield from network_checks()
-    yield from noise_checks()
-    yield from run_checks()
+    for part in (algebra_checks, network_checks, noise_checks, run_checks):
+        yield from part()
 
 
 # --- identities ---------------------------------------------------------------------

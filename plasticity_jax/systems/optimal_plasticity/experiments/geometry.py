@@ -17,7 +17,6 @@ from ....curvature import newton_direction, quadratic_form
 from ....experiment import changed, claim, Experiment, over_seeds, panels
 from ....numerics import tree_norm, tree_unit
 from ....rules import Descent, Normalised, OptimalMagnitude, Wiener
-from ....signals import LossSignals
 from ....tasks import Constant
 from ..config import Landscape
 from ..theory import optimal_length
@@ -39,12 +38,6 @@ class Bowl(eqx.Module):
     def __call__(self, weights: Point, stimulus: None = None) -> Scalar:
         del stimulus
         return jnp.sum(self.stiffness * weights**2) / 2
-
-
-def length_of(state: State, signals: LossSignals, changes: Any) -> Array:
-    """Record the length of the compensation."""
-    del state, signals
-    return tree_norm(changes["compensation"])
 
 
 def steps_on_a_bowl(config: Landscape, key: Key[Array, ""]) -> dict[str, Array]:
@@ -90,7 +83,8 @@ def steps_on_a_bowl(config: Landscape, key: Key[Array, ""]) -> dict[str, Array]:
     }
     system = System(Constant(None), LossCircuit(loss), rules)
     start = State(None, points[0])
-    _, lengths = simulate(system, start, for_run, steps=config.trials, record=length_of)
+    of = lambda state, signals, changes: tree_norm(changes["compensation"])
+    _, lengths = simulate(system, start, for_run, steps=config.trials, record=of)
     gradient, corrupted = seen["gradient"], seen["corrupted"]
     pairs = {name: jnp.stack([x, corrupted[name]]) for name, x in gradient.items()}
     worse = corrupted["gain"] < gradient["gain"]
