@@ -65,7 +65,6 @@ class Novelty(AbstractCircuit):
         stimulus: tuple[Float[Array, " n"], Float[Array, " row"]],
         key: Key[Array, ""],
     ) -> tuple[None, NoveltySignals]:
-        del activity, key
         presynaptic, postsynaptic = stimulus
         weights = self.parametrisation.weights(synapses.factors)
         shapes = jnp.shape(postsynaptic), jnp.shape(presynaptic)

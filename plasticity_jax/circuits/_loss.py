@@ -51,13 +51,11 @@ class LossCircuit(AbstractCircuit):
 
     def start(self, synapses: Synapses, stimulus: Any = None, key: Any = None) -> Any:
         """The optimiser's state, if there is one."""
-        del stimulus, key
         return None if self.optimiser is None else self.optimiser.init(synapses)
 
     def __call__(
         self, activity: Any, synapses: Synapses, stimulus: Any, key: Key[Array, ""]
     ) -> tuple[Any, LossSignals]:
-        del key
         loss_at = lambda synapses: one_number(self.loss(synapses, stimulus))
         self._check(activity, synapses)
         loss, gradient = jax.value_and_grad(loss_at)(synapses)
@@ -132,7 +130,6 @@ def feedforward(
 @floating
 def _layer(weights: Float[Array, "..."], inputs: Float[Array, "..."]) -> Array:
     """An array of floats; of integers or lists, in the precision of the inputs."""
-    del inputs
     return weights
 
 
@@ -188,7 +185,6 @@ class SecondMomentError(eqx.Module):
             )
 
     def __call__(self, weights: Weights, stimulus: None = None) -> Scalar:
-        del stimulus
         if len(weights) != 1 or weights[0].shape != self.teacher.shape:
             raise ValueError(
                 f"`weights` must be a tuple of one matrix {self.teacher.shape}; got "

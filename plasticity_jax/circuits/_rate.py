@@ -98,7 +98,6 @@ class RateNetwork(AbstractCircuit):
 
     def start(self, synapses: Matrix, stimulus: Any = None, key: Any = None) -> Rates:
         """Silence: all potentials at zero."""
-        del stimulus, key
         return self.at(jnp.zeros_like(synapses[:, 0]))
 
     @floating

@@ -152,7 +152,6 @@ class SoftReplay(AbstractPolicy):
         require(self, sharpness=(0.0, np.inf))
 
     def __call__(self, candidates: Candidates, key: Key[Array, ""]) -> Fields:
-        del key
         fields, average = candidates.fields, candidates.average
         size = jnp.where(candidates.stored[None], jnp.abs(fields), jnp.inf)
         above = size - jnp.min(size, axis=1, keepdims=True)
@@ -210,7 +209,6 @@ class Replay(AbstractCircuit):
         The stimulus is a `Memories`. Raises `ValueError` if a factor is negative or not
         finite, a pattern not 0 or 1 or a target not -1 or 1, or if none is stored.
         """
-        del key
         check_kind("`stimulus`", stimulus, Memories)
         memories: Memories = stimulus
         check_not_negative("factors", synapses.factors)

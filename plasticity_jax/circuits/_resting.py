@@ -24,5 +24,4 @@ class Resting(AbstractCircuit):
     def __call__(
         self, activity: None, synapses: object, stimulus: object, key: Key[Array, ""]
     ) -> tuple[None, Elapsed]:
-        del synapses, stimulus, key
         return activity, Elapsed(self.dt)

@@ -183,7 +183,6 @@ class SpikingNeuron(AbstractCircuit):
         self, synapses: Synapses, stimulus: Any = None, key: Any = None
     ) -> Afferents:
         """Activity before the first spike; `synapses` may hold several vectors."""
-        del stimulus, key
         still = jnp.zeros_like(self.rates)
         fresh = jax.tree.map(lambda w: self.coefficients(self.at_soma(w)), synapses)
         return Afferents(still, still, fresh, jnp.asarray(0, jnp.int32))

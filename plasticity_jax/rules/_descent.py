@@ -1,17 +1,78 @@
-"""Compensation of order one and two: along the gradient, the target, Newton's step."""
+"""Compensation of order zero, one and two: probes, the gradient, Newton's step."""
 
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import jax.random as jr
 from jaxtyping import Array, Key
 
-from .._arguments import fitted, real, require, with_array_leaves
+from .._arguments import counted, fitted, real, require, with_array_leaves
 from .._interfaces import AbstractRule, Scalar, Synapses
 from ..curvature import newton_direction, quadratic_form
-from ..numerics import normal_like, tree_scale, tree_unit, tree_vdot
+from ..numerics import normal_like, tree_scale, tree_size, tree_unit, tree_vdot
 from ..signals import LossSignals
+
+
+class WeightPerturbation(AbstractRule):
+    r"""The loss's slope estimated along random directions by antithetic probes.
+
+    $-\frac{N}{K} \sum_k \frac{F[w + h\hat\zeta_k] - F[w - h\hat\zeta_k]}{2h}
+    \hat\zeta_k$, directions uniform on the sphere: minus the gradient in expectation
+    on a quadratic loss, for any probe size $h$. `Normalised` makes it the fixed-norm
+    rule; at `probes=1` that is $-m\,\mathrm{sign}(\delta F)\hat\zeta$, weight
+    perturbation and REINFORCE at once (Raman & O'Leary 2021). The one-sided difference
+    is not offered: it is biased where $h$ is comparable to the step.
+
+    Reads `loss_at`. Synapses: any pytree.
+    """
+
+    probe_size: Scalar = eqx.field(converter=real)
+    probes: int = eqx.field(default=1, static=True, converter=counted("probes"))
+
+    def __check_init__(self) -> None:
+        require(self, probe_size=(0.0, jnp.inf))
+
+    def __call__(
+        self, synapses: Synapses, signals: LossSignals, key: Key[Array, ""]
+    ) -> Synapses:
+        size = self.probe_size
+        width = 2 * jnp.where(size == 0, 1.0, size)  # no probe, no change
+
+        def probe(key: Key[Array, ""]) -> Synapses:
+            direction = tree_unit(normal_like(key, synapses))
+            step = tree_scale(size, direction)
+            ahead = jax.tree.map(jnp.add, synapses, step)
+            behind = jax.tree.map(jnp.subtract, synapses, step)
+            slope = (signals.loss_at(ahead) - signals.loss_at(behind)) / width
+            return tree_scale(-tree_size(synapses) * slope, direction)
+
+        estimates = jax.vmap(probe)(jr.split(key, self.probes))
+        return jax.tree.map(lambda x: jnp.mean(x, axis=0), estimates)
+
+
+class AcceptOnly(AbstractRule):
+    """A random step of length `magnitude`, kept only if it lowers the loss, else 0.
+
+    The acceptance has no useful gradient. NaN where one of the losses is.
+
+    Reads `loss` and `loss_at`. Synapses: any pytree.
+    """
+
+    magnitude: Scalar = eqx.field(converter=real)
+
+    def __check_init__(self) -> None:
+        require(self, magnitude=(0.0, jnp.inf))
+
+    def __call__(
+        self, synapses: Synapses, signals: LossSignals, key: Key[Array, ""]
+    ) -> Synapses:
+        step = tree_scale(self.magnitude, tree_unit(normal_like(key, synapses)))
+        tried = signals.loss_at(jax.tree.map(jnp.add, synapses, step))
+        kept = jnp.where(tried < signals.loss, 1.0, 0.0)
+        lost = jnp.isnan(tried) | jnp.isnan(signals.loss)
+        return tree_scale(jnp.where(lost, jnp.nan, kept), step)
 
 
 class Descent(AbstractRule):
@@ -23,7 +84,6 @@ class Descent(AbstractRule):
     def __call__(
         self, synapses: Synapses, signals: LossSignals, key: Key[Array, ""]
     ) -> Synapses:
-        del synapses, key
         return tree_scale(-signals.dt, signals.gradient)
 
 
@@ -36,7 +96,6 @@ class Update(AbstractRule):
     def __call__(
         self, synapses: Synapses, signals: LossSignals, key: Key[Array, ""]
     ) -> Synapses:
-        del synapses, key
         return signals.update
 
 
@@ -84,7 +143,6 @@ class Beeline(AbstractRule):
     def __call__(
         self, synapses: Synapses, signals: LossSignals, key: Key[Array, ""]
     ) -> Synapses:
-        del signals, key
         target = fitted("`target`", self.target, synapses)
         return jax.tree.map(jnp.subtract, target, synapses)
 
@@ -108,7 +166,6 @@ class Newton(AbstractRule):
     def __call__(
         self, synapses: Synapses, signals: LossSignals, key: Key[Array, ""]
     ) -> Synapses:
-        del key
         for leaf in jax.tree.leaves(synapses):
             if leaf.dtype.itemsize < 4:
                 raise ValueError(

@@ -37,7 +37,6 @@ class FactorAscent(AbstractRule):
     def __call__(
         self, synapses: Factored, signals: ReplaySignals, key: Key[Array, ""]
     ) -> Factored:
-        del key
         drive = self.rate * jnp.where(signals.alive, signals.drive, 0.0)
         return Factored(
             self.parametrisation.ascent(synapses.factors, drive),
@@ -63,7 +62,6 @@ class NoveltyHebb(AbstractRule):
     def __call__(
         self, synapses: Factored, signals: NoveltySignals, key: Key[Array, ""]
     ) -> Factored:
-        del key
         post = signals.postsynaptic - self.coding_level
         pre = signals.presynaptic - self.coding_level
         change = (self.rate * jnp.abs(signals.novelty) * post)[:, None] * pre[None]
@@ -87,7 +85,6 @@ class Pruning(AbstractRule):
         signals: ReplaySignals | NoveltySignals,
         key: Key[Array, ""],
     ) -> Factored:
-        del key
         lost = jnp.where(signals.alive[None], 0.0, -synapses.factors)
         return Factored(lost, jnp.zeros_like(synapses.threshold))
 

@@ -34,7 +34,6 @@ def gradient_transformation(
     """
 
     def init(params: PyTree) -> TransformationState:
-        del params
         return TransformationState(key, jnp.zeros((), jnp.int32))
 
     def update(
@@ -46,7 +45,6 @@ def gradient_transformation(
         value_fn: Callable[[PyTree], Array] | None = None,
         **extra: Any,
     ) -> tuple[PyTree, TransformationState]:
-        del extra
         if params is None:
             raise ValueError(
                 "a rule changes synapses: give `params` to `update`, as in "
@@ -68,5 +66,4 @@ def gradient_transformation(
 
 
 def _missing(params: PyTree) -> Array:
-    del params
     raise ValueError("this rule reads the loss: give `value_fn` to `update`.")

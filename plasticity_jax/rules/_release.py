@@ -60,7 +60,6 @@ class StrengthDescent(AbstractRule):
     def __call__(
         self, synapses: Stochastic, signals: ReleaseSignals, key: Key[Array, ""]
     ) -> Stochastic:
-        del key
         scale = self.rate * signals.dt
         decay = jnp.where(
             jnp.isnan(stable("rate * decay", scale * self.decay)), jnp.nan, self.decay
@@ -106,7 +105,6 @@ class ReleasePlasticity(AbstractRule):
     def __call__(
         self, synapses: Stochastic, signals: ReleaseSignals, key: Key[Array, ""]
     ) -> Stochastic:
-        del key
 
         def change(p: Values, gradient: Values) -> Values:
             step = jnp.where(jnp.abs(gradient) >= self.threshold, self.up, -self.down)
@@ -152,7 +150,6 @@ class ElasticPenalty(AbstractRule):
             )
 
     def __call__(self, synapses: Any, signals: Any, key: Key[Array, ""]) -> Any:
-        del key
         precision = fitted("`precision`", self.precision, synapses)
         moment = fitted("`moment`", self.moment, synapses)
         scale = self.rate * self.penalty * signals.dt
@@ -183,7 +180,6 @@ class BayesianDescent(AbstractRule):
     def __call__(
         self, synapses: dict[str, Any], signals: Any, key: Key[Array, ""]
     ) -> dict[str, Any]:
-        del key
 
         def move(s: Values, gradient: Values) -> Values:
             return masked(-self.rate * s**2, gradient)

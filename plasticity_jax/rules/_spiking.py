@@ -72,7 +72,6 @@ class EuclideanGradient(AbstractRule):
     def __call__(
         self, synapses: Vector, signals: SpikingSignals, key: Key[Array, ""]
     ) -> Vector:
-        del synapses, key
         return self.learning_rate * error_of(signals) * signals.potentials
 
 
@@ -101,7 +100,6 @@ class NaturalGradient(AbstractRule):
     def __call__(
         self, synapses: Vector, signals: SpikingSignals, key: Key[Array, ""]
     ) -> Vector:
-        del synapses, key
         parts = natural_terms(signals)._asdict()
         direction = sum(parts[name] for name in self.terms)
         return _prefactor(self.learning_rate, self.scale_limit, signals) * direction
@@ -140,7 +138,6 @@ class ApproximateNaturalGradient(AbstractRule):
     def __call__(
         self, synapses: Vector, signals: SpikingSignals, key: Key[Array, ""]
     ) -> Vector:
-        del synapses, key
         moments, weight = signals.moments, self.proportional
         held = self.held_voltage
         voltage = signals.voltage if held is None else held
@@ -183,7 +180,6 @@ class DenseNaturalGradient(AbstractRule):
     def __call__(
         self, synapses: Vector, signals: SpikingSignals, key: Key[Array, ""]
     ) -> Vector:
-        del synapses, key
         if self.fisher.shape[:1] != signals.potentials.shape:
             raise ValueError(
                 f"`fisher` {self.fisher.shape} must have a row for every weight; there "
@@ -217,7 +213,6 @@ class SkewedNaturalGradient(AbstractRule):
     def __call__(
         self, synapses: Vector, signals: SpikingSignals, key: Key[Array, ""]
     ) -> Vector:
-        del synapses, key
         moments = signals.moments
         parts = skewed_glm_fisher(
             self.transfer,

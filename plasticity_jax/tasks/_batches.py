@@ -15,7 +15,6 @@ class Constant(AbstractTask):
     stimulus: PyTree = eqx.field(converter=with_array_leaves)
 
     def __call__(self, step: Int[Array, ""], key: Key[Array, ""]) -> PyTree:
-        del step, key
         return self.stimulus
 
 
@@ -32,7 +31,6 @@ class Bootstrap(AbstractTask):
         check_lengths("samples", self.samples, axis=-1)
 
     def __call__(self, step: Int[Array, ""], key: Key[Array, ""]) -> PyTree:
-        del step
         count = jax.tree.leaves(self.samples)[0].shape[-1]
         chosen = jr.randint(key, (count,), 0, count)
         return jax.tree.map(lambda leaf: leaf[..., chosen], self.samples)

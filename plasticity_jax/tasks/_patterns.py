@@ -76,7 +76,6 @@ class Epochs(AbstractTask):
         check_indices("order", self.order, count, "items")
 
     def __call__(self, step: Int[Array, ""], key: Key[Array, ""]) -> Any:
-        del key
         chosen = self.order[step % len(self.order)].astype(jnp.int32)
         chosen = jnp.where(chosen < 0, np.iinfo(np.int32).max, chosen)  # also beyond
         shown = lambda leaf: jnp.asarray(leaf).at[..., chosen].get(mode="fill")

@@ -77,7 +77,6 @@ class SpikeTrains(AbstractTask):
             check_bins(self.target_rate, self.dt, "target_rate")
 
     def __call__(self, step: Int[Array, ""], key: Key[Array, ""]) -> Spikes:
-        del step
         for_inputs, for_target = jr.split(key)
         mean = self.rates * self.dt / self.substeps
         shape = (self.substeps, *self.rates.shape)
@@ -103,5 +102,4 @@ class Recorded(AbstractTask):
         check_lengths("stimuli", self.stimuli)
 
     def __call__(self, step: Int[Array, ""], key: Key[Array, ""]) -> PyTree:
-        del key
         return jax.tree.map(lambda leaf: leaf[step % len(leaf)], self.stimuli)

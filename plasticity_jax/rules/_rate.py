@@ -1,4 +1,4 @@
-"""What restrains synapses that never stop changing (Susman et al. 2019)."""
+"""Synapses that never stop changing, what restrains them, and rate-based STDP."""
 
 from typing import Any
 
@@ -8,12 +8,24 @@ from jaxtyping import Array, Float, Key
 
 from .._arguments import check_stable, real, require, stable
 from .._interfaces import AbstractRule, AbstractSignals, Scalar, Synapses
-from ..numerics import tree_scale
+from ..numerics import normal_like, tree_scale
 from ..signals import RateSignals
 
 
 Matrix = Float[Array, "n n"]
 Targets = Float[Array, "*#n"]
+
+
+class Wiener(AbstractRule):
+    """Independent Brownian increments: variance `dt` per synapse and step.
+
+    Reads `dt`. Synapses: any pytree.
+    """
+
+    def __call__(
+        self, synapses: Synapses, signals: AbstractSignals, key: Key[Array, ""]
+    ) -> Synapses:
+        return tree_scale(jnp.sqrt(signals.dt), normal_like(key, synapses))
 
 
 class Dissipation(AbstractRule):
@@ -38,7 +50,6 @@ class Dissipation(AbstractRule):
     def __call__(
         self, synapses: Synapses, signals: AbstractSignals, key: Key[Array, ""]
     ) -> Synapses:
-        del key
         return tree_scale(-stable("rate", signals.dt * self.rate), synapses)
 
 
@@ -58,7 +69,6 @@ class RateControl(AbstractRule):
     def __call__(
         self, synapses: Matrix, signals: RateSignals, key: Key[Array, ""]
     ) -> Matrix:
-        del key
         error = _error(self.target, signals.rate)
         return jnp.outer(signals.dt * error, signals.rate @ synapses)
 
@@ -77,7 +87,6 @@ class ElementwiseRateControl(AbstractRule):
     def __call__(
         self, synapses: Matrix, signals: RateSignals, key: Key[Array, ""]
     ) -> Matrix:
-        del key
         error = _error(self.target, signals.rate)
         return jnp.outer(signals.dt * error, signals.rate) * synapses
 
@@ -95,7 +104,6 @@ class UnweightedRateControl(AbstractRule):
     def __call__(
         self, synapses: Matrix, signals: RateSignals, key: Key[Array, ""]
     ) -> Matrix:
-        del key
         error = _error(self.target, signals.rate)
         return jnp.outer(signals.dt * error, jnp.sum(synapses, axis=0))
 
@@ -111,7 +119,6 @@ class AverageScaling(AbstractRule):
     def __call__(
         self, synapses: Matrix, signals: RateSignals, key: Key[Array, ""]
     ) -> Matrix:
-        del key
         activity = signals.rate @ signals.rate / len(signals.rate) ** 0.5
         return signals.dt * (1 - activity) * synapses
 
@@ -129,7 +136,6 @@ class AdditiveRateControl(AbstractRule):
     def __call__(
         self, synapses: Matrix, signals: RateSignals, key: Key[Array, ""]
     ) -> Matrix:
-        del key
         error = _error(self.target, signals.early_trace)
         return jnp.broadcast_to(signals.dt * error[:, None], synapses.shape)
 
@@ -151,7 +157,6 @@ class Decorrelation(AbstractRule):
     def __call__(
         self, synapses: Matrix, signals: RateSignals, key: Key[Array, ""]
     ) -> Matrix:
-        del key
         x = signals.potential
         return _decorrelated(self.strength, self.gain * x, x, signals.dt, synapses)
 
@@ -172,7 +177,6 @@ class FilteredDecorrelation(AbstractRule):
     def __call__(
         self, synapses: Matrix, signals: RateSignals, key: Key[Array, ""]
     ) -> Matrix:
-        del key
         x = signals.potential
         return _decorrelated(
             self.strength, x - signals.average, x, signals.dt, synapses
@@ -199,3 +203,44 @@ def _decorrelated(
     identity = jnp.eye(len(pre), dtype=synapses.dtype)
     hebb = jnp.outer(jnp.tanh(post), jnp.tanh(pre))
     return dt * (strength * identity - hebb)
+
+
+class AntisymmetricHebb(AbstractRule):
+    r"""Odd timing window: $\dot W = \phi y^\top - y\phi^\top$, anti-symmetric always.
+
+    $y$ is the low-passed rate; for slow activity the change is $\tau_y(\dot\phi
+    \phi^\top - \phi\dot\phi^\top)$, so activity that moves in a plane writes a pair of
+    imaginary eigenvalues.
+
+    Reads `rate`, `early_trace` and `dt`. Synapses (post, pre).
+    """
+
+    def __call__(
+        self, synapses: Matrix, signals: RateSignals, key: Key[Array, ""]
+    ) -> Matrix:
+        forward = jnp.outer(signals.dt * signals.rate, signals.early_trace)
+        backward = jnp.outer(signals.early_trace, signals.dt * signals.rate)
+        return forward - backward
+
+
+class PairSTDP(AbstractRule):
+    r"""Both windows of a pair rule: $\dot W = a_+\phi y_+^\top - a_- y_-\phi^\top$.
+
+    Mean drift of $A_+e^{-s/\tau_+}$ where pre precedes post by $s$ and
+    $-A_-e^{-s/\tau_-}$ where it follows, for independent Poisson spikes with slowly
+    varying rates; `potentiation` $a_+ = A_+\tau_+$, `depression` $a_- = A_-\tau_-$ are
+    the windows' areas, $\tau_\pm$ the time constants of the circuit's traces. Equal
+    areas and time constants give `AntisymmetricHebb`.
+
+    Reads `rate`, `early_trace`, `late_trace` and `dt`. Synapses (post, pre).
+    """
+
+    potentiation: Scalar = eqx.field(converter=real)
+    depression: Scalar = eqx.field(converter=real)
+
+    def __call__(
+        self, synapses: Matrix, signals: RateSignals, key: Key[Array, ""]
+    ) -> Matrix:
+        rate = signals.dt * signals.rate
+        forward = jnp.outer(self.potentiation * rate, signals.early_trace)
+        return forward - jnp.outer(self.depression * signals.late_trace, rate)
