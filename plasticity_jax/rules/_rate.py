@@ -13,6 +13,7 @@ from ..signals import RateSignals
 
 
 Matrix = Float[Array, "n n"]
+Vector = Float[Array, " n"]
 Targets = Float[Array, "*#n"]
 
 
@@ -53,7 +54,20 @@ class Dissipation(AbstractRule):
         return tree_scale(-stable("rate", signals.dt * self.rate), synapses)
 
 
-class RateControl(AbstractRule):
+class _AbstractRateControl(AbstractRule):
+    target: Targets = eqx.field(converter=real)
+
+    def error(self, rate: Vector) -> Vector:
+        """How far the rates are below their targets."""
+        if self.target.shape not in ((), rate.shape):
+            raise ValueError(
+                f"`target` must be one rate, or one for each of {len(rate)} neurons; "
+                f"got the shape {self.target.shape}."
+            )
+        return self.target - rate
+
+
+class RateControl(_AbstractRateControl):
     r"""Presynaptic input corrects the rate, $\dot W = (\phi_0 - r)(r^\top W)$.
 
     `target` is $\phi_0$, a rate or one per neuron. The product with the row vector
@@ -64,16 +78,14 @@ class RateControl(AbstractRule):
     Reads `rate` and `dt`. Synapses (post, pre).
     """
 
-    target: Targets = eqx.field(converter=real)
-
     def __call__(
         self, synapses: Matrix, signals: RateSignals, key: Key[Array, ""]
     ) -> Matrix:
-        error = _error(self.target, signals.rate)
-        return jnp.outer(signals.dt * error, signals.rate @ synapses)
+        rate = signals.rate
+        return jnp.outer(signals.dt * self.error(rate), rate @ synapses)
 
 
-class ElementwiseRateControl(AbstractRule):
+class ElementwiseRateControl(_AbstractRateControl):
     r"""Rate control as printed, $\dot W = (\phi_0 - r) r^\top \circ W$.
 
     Susman et al. 2019, Eq. 3. An ablation: with signed rates the change of $W\phi$ that
@@ -82,16 +94,14 @@ class ElementwiseRateControl(AbstractRule):
     Reads `rate` and `dt`. Synapses (post, pre).
     """
 
-    target: Targets = eqx.field(converter=real)
-
     def __call__(
         self, synapses: Matrix, signals: RateSignals, key: Key[Array, ""]
     ) -> Matrix:
-        error = _error(self.target, signals.rate)
-        return jnp.outer(signals.dt * error, signals.rate) * synapses
+        rate = signals.rate
+        return jnp.outer(signals.dt * self.error(rate), rate) * synapses
 
 
-class UnweightedRateControl(AbstractRule):
+class UnweightedRateControl(_AbstractRateControl):
     r"""$\dot W = (\phi_0 - r)(\mathbf 1^\top W)$: all presynaptic neurons count alike.
 
     A control of the published code's history.
@@ -99,12 +109,10 @@ class UnweightedRateControl(AbstractRule):
     Reads `rate` and `dt`. Synapses (post, pre).
     """
 
-    target: Targets = eqx.field(converter=real)
-
     def __call__(
         self, synapses: Matrix, signals: RateSignals, key: Key[Array, ""]
     ) -> Matrix:
-        error = _error(self.target, signals.rate)
+        error = self.error(signals.rate)
         return jnp.outer(signals.dt * error, jnp.sum(synapses, axis=0))
 
 
@@ -123,7 +131,7 @@ class AverageScaling(AbstractRule):
         return signals.dt * (1 - activity) * synapses
 
 
-class AdditiveRateControl(AbstractRule):
+class AdditiveRateControl(_AbstractRateControl):
     r"""$\dot W = (\phi_0 - \bar r)\mathbf 1^\top$, $\bar r$ the low-passed rate.
 
     A control of the published code's history.
@@ -131,12 +139,10 @@ class AdditiveRateControl(AbstractRule):
     Reads `early_trace` and `dt`. Synapses (post, pre).
     """
 
-    target: Targets = eqx.field(converter=real)
-
     def __call__(
         self, synapses: Matrix, signals: RateSignals, key: Key[Array, ""]
     ) -> Matrix:
-        error = _error(self.target, signals.early_trace)
+        error = self.error(signals.early_trace)
         return jnp.broadcast_to(signals.dt * error[:, None], synapses.shape)
 
 
@@ -157,8 +163,8 @@ class Decorrelation(AbstractRule):
     def __call__(
         self, synapses: Matrix, signals: RateSignals, key: Key[Array, ""]
     ) -> Matrix:
-        x = signals.potential
-        return _decorrelated(self.strength, self.gain * x, x, signals.dt, synapses)
+        post = self.gain * signals.potential
+        return _decorrelated(self.strength, post, signals, synapses)
 
 
 class FilteredDecorrelation(AbstractRule):
@@ -177,32 +183,16 @@ class FilteredDecorrelation(AbstractRule):
     def __call__(
         self, synapses: Matrix, signals: RateSignals, key: Key[Array, ""]
     ) -> Matrix:
-        x = signals.potential
-        return _decorrelated(
-            self.strength, x - signals.average, x, signals.dt, synapses
-        )
-
-
-def _error(target: Targets, rate: Float[Array, " n"]) -> Float[Array, " n"]:
-    """How far the rates are below their targets."""
-    if target.shape not in ((), rate.shape):
-        raise ValueError(
-            f"`target` must be one rate, or one for each of {len(rate)} neurons; got "
-            f"the shape {target.shape}."
-        )
-    return target - rate
+        post = signals.potential - signals.average
+        return _decorrelated(self.strength, post, signals, synapses)
 
 
 def _decorrelated(
-    strength: Scalar,
-    post: Float[Array, " n"],
-    pre: Float[Array, " n"],
-    dt: Scalar,
-    synapses: Matrix,
+    strength: Scalar, post: Vector, signals: RateSignals, synapses: Matrix
 ) -> Matrix:
-    identity = jnp.eye(len(pre), dtype=synapses.dtype)
-    hebb = jnp.outer(jnp.tanh(post), jnp.tanh(pre))
-    return dt * (strength * identity - hebb)
+    identity = jnp.eye(len(post), dtype=synapses.dtype)
+    hebb = jnp.outer(jnp.tanh(post), jnp.tanh(signals.potential))
+    return signals.dt * (strength * identity - hebb)
 
 
 class AntisymmetricHebb(AbstractRule):
