@@ -1,4 +1,4 @@
-"""Circuits whose only activity is a loss of the weights."""
+"""Circuits that compute a loss of their weights, and one where only time passes."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, get_args, Literal
@@ -17,16 +17,35 @@ from .._arguments import (
     floating,
     one_of,
     real,
+    require,
     shape_of,
 )
 from .._interfaces import AbstractCircuit, Scalar, Synapses
-from ..signals import LossSignals
+from ..signals import Elapsed, LossSignals
 
 
 Weights = tuple[Float[Array, "_ _"], ...]
 Output = Literal["identity", "sigmoid"]
 Reduction = Literal["mean", "sum_outputs"]
 OUTPUTS, REDUCTIONS = get_args(Output), get_args(Reduction)
+
+
+class Resting(AbstractCircuit):
+    """No activity: only time passes, `dt` a step.
+
+    Offers `Elapsed`. Synapses: any pytree; the stimulus is not read and the activity is
+    `None`.
+    """
+
+    dt: Scalar = eqx.field(converter=real)
+
+    def __check_init__(self) -> None:
+        require(self, dt=(0.0, jnp.inf))
+
+    def __call__(
+        self, activity: None, synapses: object, stimulus: object, key: Key[Array, ""]
+    ) -> tuple[None, Elapsed]:
+        return activity, Elapsed(self.dt)
 
 
 class LossCircuit(AbstractCircuit):

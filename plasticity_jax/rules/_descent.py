@@ -15,6 +15,9 @@ from ..numerics import normal_like, tree_scale, tree_size, tree_unit, tree_vdot
 from ..signals import LossSignals
 
 
+Rng = Key[Array, ""]
+
+
 class WeightPerturbation(AbstractRule):
     r"""The loss's slope estimated along random directions by antithetic probes.
 
@@ -34,13 +37,11 @@ class WeightPerturbation(AbstractRule):
     def __check_init__(self) -> None:
         require(self, probe_size=(0.0, jnp.inf))
 
-    def __call__(
-        self, synapses: Synapses, signals: LossSignals, key: Key[Array, ""]
-    ) -> Synapses:
+    def __call__(self, synapses: Synapses, signals: LossSignals, key: Rng) -> Synapses:
         size = self.probe_size
         width = 2 * jnp.where(size == 0, 1.0, size)  # no probe, no change
 
-        def probe(key: Key[Array, ""]) -> Synapses:
+        def probe(key: Rng) -> Synapses:
             direction = tree_unit(normal_like(key, synapses))
             step = tree_scale(size, direction)
             ahead = jax.tree.map(jnp.add, synapses, step)
@@ -65,9 +66,7 @@ class AcceptOnly(AbstractRule):
     def __check_init__(self) -> None:
         require(self, magnitude=(0.0, jnp.inf))
 
-    def __call__(
-        self, synapses: Synapses, signals: LossSignals, key: Key[Array, ""]
-    ) -> Synapses:
+    def __call__(self, synapses: Synapses, signals: LossSignals, key: Rng) -> Synapses:
         step = tree_scale(self.magnitude, tree_unit(normal_like(key, synapses)))
         tried = signals.loss_at(jax.tree.map(jnp.add, synapses, step))
         kept = jnp.where(tried < signals.loss, 1.0, 0.0)
@@ -81,9 +80,7 @@ class Descent(AbstractRule):
     Reads `gradient` and `dt`. Synapses: any pytree.
     """
 
-    def __call__(
-        self, synapses: Synapses, signals: LossSignals, key: Key[Array, ""]
-    ) -> Synapses:
+    def __call__(self, synapses: Synapses, signals: LossSignals, key: Rng) -> Synapses:
         return tree_scale(-signals.dt, signals.gradient)
 
 
@@ -93,9 +90,7 @@ class Update(AbstractRule):
     Reads `update`. Synapses: any pytree.
     """
 
-    def __call__(
-        self, synapses: Synapses, signals: LossSignals, key: Key[Array, ""]
-    ) -> Synapses:
+    def __call__(self, synapses: Synapses, signals: LossSignals, key: Rng) -> Synapses:
         return signals.update
 
 
@@ -117,9 +112,7 @@ class NoisyGradient(AbstractRule):
     def __check_init__(self) -> None:
         require(self, magnitude=(0.0, jnp.inf), corruption=(0.0, jnp.inf))
 
-    def __call__(
-        self, synapses: Synapses, signals: LossSignals, key: Key[Array, ""]
-    ) -> Synapses:
+    def __call__(self, synapses: Synapses, signals: LossSignals, key: Rng) -> Synapses:
         clean = self.magnitude / jnp.sqrt(1 + self.corruption**2)
         noise = self.corruption * clean
         downhill = tree_scale(-clean, tree_unit(signals.gradient))
@@ -140,9 +133,7 @@ class Beeline(AbstractRule):
 
     target: Synapses = eqx.field(converter=with_array_leaves)
 
-    def __call__(
-        self, synapses: Synapses, signals: LossSignals, key: Key[Array, ""]
-    ) -> Synapses:
+    def __call__(self, synapses: Synapses, signals: LossSignals, key: Rng) -> Synapses:
         target = fitted("`target`", self.target, synapses)
         return jax.tree.map(jnp.subtract, target, synapses)
 
@@ -163,9 +154,7 @@ class Newton(AbstractRule):
     def __check_init__(self) -> None:
         require(self, damping=(0.0, jnp.inf))
 
-    def __call__(
-        self, synapses: Synapses, signals: LossSignals, key: Key[Array, ""]
-    ) -> Synapses:
+    def __call__(self, synapses: Synapses, signals: LossSignals, key: Rng) -> Synapses:
         for leaf in jax.tree.leaves(synapses):
             if leaf.dtype.itemsize < 4:
                 raise ValueError(
@@ -198,7 +187,7 @@ class OptimalMagnitude(AbstractRule):
     def __check_init__(self) -> None:
         require(self, cap=(0.0, jnp.inf))
 
-    def __call__(self, synapses: Any, signals: LossSignals, key: Key[Array, ""]) -> Any:
+    def __call__(self, synapses: Any, signals: LossSignals, key: Rng) -> Any:
         change = self.rule(synapses, signals, key)
         direction = tree_unit(change)
         descent = jnp.maximum(0.0, -tree_vdot(direction, signals.gradient))

@@ -51,14 +51,8 @@ def gradient_transformation(
                 "update(gradient, state, params)."
             )
         downhill = jax.tree.map(jnp.negative, updates)
-        signals = LossSignals(
-            real(1.0),
-            jnp.asarray(value),
-            updates,
-            value_fn or _missing,
-            downhill,
-            step=state.step,
-        )
+        seen = (jnp.asarray(value), updates, value_fn or _missing, downhill)
+        signals = LossSignals(real(1.0), *seen, step=state.step)
         change = rule(params, signals, jr.fold_in(state.key, state.step))
         return change, TransformationState(state.key, state.step + 1)
 

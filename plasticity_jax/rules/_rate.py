@@ -14,6 +14,7 @@ from ..signals import RateSignals
 
 Matrix = Float[Array, "n n"]
 Vector = Float[Array, " n"]
+Rng = Key[Array, ""]
 Targets = Float[Array, "*#n"]
 
 
@@ -24,7 +25,7 @@ class Wiener(AbstractRule):
     """
 
     def __call__(
-        self, synapses: Synapses, signals: AbstractSignals, key: Key[Array, ""]
+        self, synapses: Synapses, signals: AbstractSignals, key: Rng
     ) -> Synapses:
         return tree_scale(jnp.sqrt(signals.dt), normal_like(key, synapses))
 
@@ -49,7 +50,7 @@ class Dissipation(AbstractRule):
         check_stable("rate", self.rate, getattr(circuit, "dt", None))
 
     def __call__(
-        self, synapses: Synapses, signals: AbstractSignals, key: Key[Array, ""]
+        self, synapses: Synapses, signals: AbstractSignals, key: Rng
     ) -> Synapses:
         return tree_scale(-stable("rate", signals.dt * self.rate), synapses)
 
@@ -78,9 +79,7 @@ class RateControl(_AbstractRateControl):
     Reads `rate` and `dt`. Synapses (post, pre).
     """
 
-    def __call__(
-        self, synapses: Matrix, signals: RateSignals, key: Key[Array, ""]
-    ) -> Matrix:
+    def __call__(self, synapses: Matrix, signals: RateSignals, key: Rng) -> Matrix:
         rate = signals.rate
         return jnp.outer(signals.dt * self.error(rate), rate @ synapses)
 
@@ -94,9 +93,7 @@ class ElementwiseRateControl(_AbstractRateControl):
     Reads `rate` and `dt`. Synapses (post, pre).
     """
 
-    def __call__(
-        self, synapses: Matrix, signals: RateSignals, key: Key[Array, ""]
-    ) -> Matrix:
+    def __call__(self, synapses: Matrix, signals: RateSignals, key: Rng) -> Matrix:
         rate = signals.rate
         return jnp.outer(signals.dt * self.error(rate), rate) * synapses
 
@@ -109,9 +106,7 @@ class UnweightedRateControl(_AbstractRateControl):
     Reads `rate` and `dt`. Synapses (post, pre).
     """
 
-    def __call__(
-        self, synapses: Matrix, signals: RateSignals, key: Key[Array, ""]
-    ) -> Matrix:
+    def __call__(self, synapses: Matrix, signals: RateSignals, key: Rng) -> Matrix:
         error = self.error(signals.rate)
         return jnp.outer(signals.dt * error, jnp.sum(synapses, axis=0))
 
@@ -124,9 +119,7 @@ class AverageScaling(AbstractRule):
     Reads `rate` and `dt`. Synapses (post, pre).
     """
 
-    def __call__(
-        self, synapses: Matrix, signals: RateSignals, key: Key[Array, ""]
-    ) -> Matrix:
+    def __call__(self, synapses: Matrix, signals: RateSignals, key: Rng) -> Matrix:
         activity = signals.rate @ signals.rate / len(signals.rate) ** 0.5
         return signals.dt * (1 - activity) * synapses
 
@@ -139,9 +132,7 @@ class AdditiveRateControl(_AbstractRateControl):
     Reads `early_trace` and `dt`. Synapses (post, pre).
     """
 
-    def __call__(
-        self, synapses: Matrix, signals: RateSignals, key: Key[Array, ""]
-    ) -> Matrix:
+    def __call__(self, synapses: Matrix, signals: RateSignals, key: Rng) -> Matrix:
         error = self.error(signals.early_trace)
         return jnp.broadcast_to(signals.dt * error[:, None], synapses.shape)
 
@@ -160,9 +151,7 @@ class Decorrelation(AbstractRule):
     strength: Scalar = eqx.field(default=0.5, converter=real)
     gain: Scalar = eqx.field(default=0.9, converter=real)
 
-    def __call__(
-        self, synapses: Matrix, signals: RateSignals, key: Key[Array, ""]
-    ) -> Matrix:
+    def __call__(self, synapses: Matrix, signals: RateSignals, key: Rng) -> Matrix:
         post = self.gain * signals.potential
         return _decorrelated(self.strength, post, signals, synapses)
 
@@ -180,9 +169,7 @@ class FilteredDecorrelation(AbstractRule):
 
     strength: Scalar = eqx.field(default=0.5, converter=real)
 
-    def __call__(
-        self, synapses: Matrix, signals: RateSignals, key: Key[Array, ""]
-    ) -> Matrix:
+    def __call__(self, synapses: Matrix, signals: RateSignals, key: Rng) -> Matrix:
         post = signals.potential - signals.average
         return _decorrelated(self.strength, post, signals, synapses)
 
@@ -205,9 +192,7 @@ class AntisymmetricHebb(AbstractRule):
     Reads `rate`, `early_trace` and `dt`. Synapses (post, pre).
     """
 
-    def __call__(
-        self, synapses: Matrix, signals: RateSignals, key: Key[Array, ""]
-    ) -> Matrix:
+    def __call__(self, synapses: Matrix, signals: RateSignals, key: Rng) -> Matrix:
         forward = jnp.outer(signals.dt * signals.rate, signals.early_trace)
         backward = jnp.outer(signals.early_trace, signals.dt * signals.rate)
         return forward - backward
@@ -228,9 +213,7 @@ class PairSTDP(AbstractRule):
     potentiation: Scalar = eqx.field(converter=real)
     depression: Scalar = eqx.field(converter=real)
 
-    def __call__(
-        self, synapses: Matrix, signals: RateSignals, key: Key[Array, ""]
-    ) -> Matrix:
+    def __call__(self, synapses: Matrix, signals: RateSignals, key: Rng) -> Matrix:
         rate = signals.dt * signals.rate
         forward = jnp.outer(self.potentiation * rate, signals.early_trace)
         return forward - jnp.outer(self.depression * signals.late_trace, rate)
