@@ -38,10 +38,8 @@ class FactorAscent(AbstractRule):
         self, synapses: Factored, signals: ReplaySignals, key: Key[Array, ""]
     ) -> Factored:
         drive = self.rate * jnp.where(signals.alive, signals.drive, 0.0)
-        return Factored(
-            self.parametrisation.ascent(synapses.factors, drive),
-            -self.threshold_rate * signals.bias,
-        )
+        factors = self.parametrisation.ascent(synapses.factors, drive)
+        return Factored(factors, -self.threshold_rate * signals.bias)
 
 
 class NoveltyHebb(AbstractRule):
@@ -66,10 +64,8 @@ class NoveltyHebb(AbstractRule):
         pre = signals.presynaptic - self.coding_level
         change = (self.rate * jnp.abs(signals.novelty) * post)[:, None] * pre[None]
         first = jnp.where(signals.alive, change, 0.0)[None]
-        still = jnp.zeros_like(synapses.factors[1:])
-        return Factored(
-            jnp.concatenate([first, still]), jnp.zeros_like(synapses.threshold)
-        )
+        factors = jnp.concatenate([first, jnp.zeros_like(synapses.factors[1:])])
+        return Factored(factors, jnp.zeros_like(synapses.threshold))
 
 
 class Pruning(AbstractRule):

@@ -11,15 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Integer, Key
 from numpy import ndarray
 
-from .._arguments import (
-    check_indices,
-    check_range,
-    concrete,
-    floating,
-    real,
-    require,
-    whole,
-)
+from .._arguments import check_indices, check_range, concrete, floating, real, whole
 from .._interfaces import AbstractTask, Scalar
 
 
@@ -60,8 +52,9 @@ class ImageBatches(AbstractTask):
                 f"{np.shape(self.labels)}."
             )
         check_indices("order", self.order, count, "images")
-        positive = (1e-30, np.inf)
-        require(self, deviation=positive, white=positive, mean=(-1e30, 1e30))
+        check_range("deviation", self.deviation, 1e-30, np.inf)
+        check_range("white", self.white, 1e-30, np.inf)
+        check_range("mean", self.mean, -1e30, 1e30)
         if self.pixels is None:
             if self.task is not None:
                 raise ValueError("`task` needs `pixels` (task, pixel): one row a task.")
