@@ -148,14 +148,8 @@ def recall(
     )
 
 
-def _overlaps(time: object, potential: Vector, network: LowRankNetwork) -> Array:
-    del time
-    return network.overlaps(potential)
-
-
-def _slope(time: object, potential: Vector, network: LowRankNetwork) -> Vector:
-    del time
-    return network(potential)
+_overlaps = lambda time, potential, network: network.overlaps(potential)
+_slope = lambda time, potential, network: network(potential)
 
 
 # --- what was recalled --------------------------------------------------------------
