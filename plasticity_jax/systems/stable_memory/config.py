@@ -201,15 +201,8 @@ def network_of(config: Config) -> RateNetwork:
     elif config.homeostasis == "decorrelation_lowpass":
         keep, inflow = 1 - share, share
     late = config.trace_time * config.late_trace_ratio if config.pair_rule else None
-    return RateNetwork(
-        config.step,
-        config.trace_time,
-        late,
-        keep,
-        inflow,
-        transfer=TRANSFERS[config.transfer],
-        integrator=config.integrator,
-    )
+    options = {"transfer": TRANSFERS[config.transfer], "integrator": config.integrator}
+    return RateNetwork(config.step, config.trace_time, late, keep, inflow, **options)
 
 
 def rules_of(config: Config, targets: Vector) -> dict[str, AbstractRule]:
@@ -254,15 +247,10 @@ def build(
     projections = ()
     if config.sparse:
         projections = (Connected(random_mask((n, n), config.density, for_mask)),)
-    for project in projections:
-        weights = project(weights)
+        weights = projections[0](weights)
+    task = Constant(jnp.zeros(n)) if task is None else task
     network = network_of(config)
-    system = System(
-        Constant(jnp.zeros(n)) if task is None else task,
-        network,
-        rules_of(config, targets),
-        projections,
-    )
+    system = System(task, network, rules_of(config, targets), projections)
     return system, State(network.at(jr.normal(for_activity, (n,))), weights)
 
 
@@ -288,7 +276,6 @@ def embed(
     for project in system.projections:
         memory = project(memory)
     x = state.activity.potential
-    activity = state.activity._replace(
-        potential=x + config.kick * jr.normal(key, x.shape, x.dtype)
-    )
+    kicked = x + config.kick * jr.normal(key, x.shape, x.dtype)
+    activity = state.activity._replace(potential=kicked)
     return State(activity, state.synapses + memory, state.step)
