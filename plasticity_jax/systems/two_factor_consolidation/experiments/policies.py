@@ -79,9 +79,8 @@ def replayed(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     system, state = build(plain, for_build)
     stored, awake = stored_in(system), after(system, state, for_run, LEARNING)
     before = strengths(*fields_and_weights(system, awake), stored)
-    run = functools.partial(
-        simulate, key=for_run, record=jax.tree_util.Partial(record, stored, before)
-    )
+    seen = jax.tree_util.Partial(record, stored, before)
+    run = functools.partial(simulate, key=for_run, record=seen)
     system, state = sleep(config, stored, awake.synapses)
     state, (_, early) = run(system, state, steps=EARLY, every=EARLY)
     every = config.cycles // CHECKPOINTS
@@ -237,11 +236,8 @@ POLICIES = Experiment(
     config=Config,
     run=replayed,
     claims=(
-        no_policy_is_above,
-        weakest_reaches_the_optimum,
-        errors_gain_nothing,
-        random_replay_stores_little,
-        random_replay_favours_the_strong,
+        *(no_policy_is_above, weakest_reaches_the_optimum, errors_gain_nothing),
+        *(random_replay_stores_little, random_replay_favours_the_strong),
     ),
     figure=draw_noisy,
     control=changed(rate=0.0, threshold_rate=0.0),  # no replay

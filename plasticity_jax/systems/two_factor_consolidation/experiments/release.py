@@ -14,14 +14,13 @@ from typing import Any
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Key
 from matplotlib.figure import Figure
 from xarray import DataArray, Dataset
 
-from .... import simulate, State
+from .... import simulate
 from ....experiment import changed, claim, Experiment, over_seeds, panels, Plan, SHADES
 from ....measure import degenerate, density, noise_ratio
-from ....signals import ReplaySignals
 from ..config import Config
 from ..domains import living_share, mean_over
 from ..networks import after, build, margins_and_weights, memories, stored_in
@@ -33,9 +32,7 @@ REFERENCE = 0.02  # L / N for which the threshold's rate is meant
 LISTEN = 5  # cycles between two looks at what is replayed
 
 
-def _drive(state: State, signals: ReplaySignals, changes: Any) -> Float[Array, "row n"]:
-    del state, changes
-    return signals.drive
+drive_of = lambda state, signals, changes: signals.drive
 
 
 def limited_release(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
@@ -54,7 +51,7 @@ def limited_release(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     early = config.cycles * 5 // 6
     state = after(system, state, for_run, early)
     late = (config.cycles - early) // LISTEN * LISTEN
-    options = {"steps": late, "every": LISTEN, "record": _drive}
+    options = {"steps": late, "every": LISTEN, "record": drive_of}
     state, drives = simulate(system, state, for_run, **options)
     margin, weights = margins_and_weights(system, state)
     stored = stored_in(system)

@@ -78,17 +78,13 @@ def consolidated(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     """
     for_build, for_run = jr.split(key)
     (system, state), f = build(config, for_build), config.coding_level
-    record = jax.tree_util.Partial(record_ratios, stored_in(system))
-    steps, every = config.cycles, config.cycles // CHECKPOINTS
-    end, course = simulate(
-        system, state, for_run, steps=steps, record=record, every=every
-    )
+    watch = jax.tree_util.Partial(record_ratios, stored_in(system))
+    n, every = config.cycles, config.cycles // CHECKPOINTS
+    end, course = simulate(system, state, for_run, steps=n, record=watch, every=every)
     margin, weights = margins_and_weights(system, end)
     seen = dataclasses.replace(end, synapses=observed(end.synapses))
-    least = ALIVE * OBSERVED**config.order
-    synaptic = volatile_noise_ratio(
-        *margins_and_weights(system, seen), config.order, least
-    )
+    order, both = config.order, margins_and_weights(system, seen)
+    synaptic = volatile_noise_ratio(*both, order, ALIVE * OBSERVED**order)
     second = noise_ratio(margin, weights, 2.0)
     return {
         "ratio": jnp.stack([noise_ratio(margin, weights, q) for q in EXPONENTS]),
@@ -345,23 +341,13 @@ FIG2 = Experiment(
     config=Config,
     run=ratios,
     claims=(
-        two_factors_under_squares,
-        one_factor_under_sums,
-        one_factor_leads,
-        two_factors_lead,
-        more_factors_lead,
-        neural_ratio,
-        neural_ratio_falls,
-        synaptic_ratio,
+        *(two_factors_under_squares, one_factor_under_sums),
+        *(one_factor_leads, two_factors_lead, more_factors_lead),
+        *(neural_ratio, neural_ratio_falls, synaptic_ratio),
         few_factors_under_synaptic_noise,
-        density_of_theory,
-        density_grows,
-        denser_at_the_highest_load,
-        sparser_with_every_factor,
-        spare_load,
-        no_neuron_is_above,
-        reaches_the_optimum,
-        gap_of_constant_rates,
+        *(density_of_theory, density_grows, denser_at_the_highest_load),
+        *(sparser_with_every_factor, spare_load),
+        *(no_neuron_is_above, reaches_the_optimum, gap_of_constant_rates),
     ),
     figure=draw_ratios,
     control=random_replay,

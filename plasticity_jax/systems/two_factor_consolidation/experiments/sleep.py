@@ -176,11 +176,10 @@ def draw_sleep(data: Dataset) -> Figure:
         for when, style in {"before": ":", "after": "-"}.items():
             look = {"color": color, "label": f"{when}, {label}"}
             sizes.plot(data["size"], here.histogram.sel(when=when), style, **look)
-        pruned.plot(
-            data.bin, here.pruned[{"cycle": -1}], "o-", color=color, label=label
-        )
         middle = here.pruned.sel(cycle=300, method="nearest")
         look = {"color": color, "label": f"{label}, cycle {int(middle.cycle)}"}
+        end = here.pruned.isel(cycle=-1)
+        pruned.plot(data.bin, end, "o-", color=color, label=label)
         pruned.plot(data.bin, middle, "o:", **look)
     for panel, style, name in (
         (factors, "-", "factors of one synapse"),
@@ -194,9 +193,8 @@ def draw_sleep(data: Dataset) -> Figure:
     neural.set_yscale("log")
     synaptic.set(title="To synaptic noise", ylabel="SNR$^{syn}$")
     density.set(title="Density", ylabel="share of inputs")
-    factors.set(
-        title="Factors", ylabel="correlation, share of replay", ylim=(-0.1, 1.6)
-    )
+    factors.set(title="Factors", ylim=(-0.1, 1.6))
+    factors.set_ylabel("correlation, share of replay")
     slopes.set(title="Gain of memories", ylabel="slope on first $R$, gain of $R$")
     slopes.axhline(0.0, lw=0.7, **LAW)
     for panel in (neural, synaptic, density, factors, slopes):
@@ -229,20 +227,10 @@ FIG3_SLEEP = Experiment(
     config=Config,
     run=night,
     claims=(
-        never_falls,
-        saturates,
-        overshoots,
-        peaks_early,
-        half_potentiates,
-        weak_gain_most,
-        memories_gain,
-        load_costs_gain,
-        density_at_high_load,
-        load_needs_synapses,
-        pruned_stay_so,
-        weak_are_lost,
-        factors_align,
-        weights_grow,
+        *(never_falls, saturates, overshoots, peaks_early, half_potentiates),
+        *(weak_gain_most, memories_gain, load_costs_gain),
+        *(density_at_high_load, load_needs_synapses, pruned_stay_so),
+        *(weak_are_lost, factors_align, weights_grow),
     ),
     figure=draw_sleep,
     # neurons replay patterns at random, which destroys them soon

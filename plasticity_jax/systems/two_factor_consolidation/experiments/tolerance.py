@@ -164,10 +164,8 @@ FIG2_RECALL = Experiment(
     config=Config,
     run=tolerances,
     claims=(
-        tolerance_falls,
-        one_factor_tolerates_more,
-        leads_by_less_under_synaptic_noise,
-        few_factors_tolerate_more,
+        *(tolerance_falls, one_factor_tolerates_more),
+        *(leads_by_less_under_synaptic_noise, few_factors_tolerate_more),
     ),
     figure=draw_recall,
     control=random_replay,

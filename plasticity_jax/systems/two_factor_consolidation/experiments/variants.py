@@ -248,14 +248,9 @@ VARIANTS_OF_SLEEP = Experiment(
     config=Config,
     run=judged,
     claims=(
-        two_factors_lead,
-        optimal,
-        short_of_the_other_optimum,
-        stores_little,
-        scaling_counts,
-        gap_of_constant_rates,
-        robust_enough,
-        stops_early,
+        *(two_factors_lead, optimal, short_of_the_other_optimum),
+        *(stores_little, scaling_counts, gap_of_constant_rates),
+        *(robust_enough, stops_early),
     ),
     figure=draw_variants,
     control=changed(rate=0.0, threshold_rate=0.0),  # no replay

@@ -24,15 +24,7 @@ from jaxtyping import Array, Float, Key
 from matplotlib.figure import Figure
 from xarray import Dataset
 
-from .... import (
-    AbstractConfig,
-    AbstractProjection,
-    Scalar,
-    simulate,
-    State,
-    sweep,
-    System,
-)
+from .... import AbstractConfig, Scalar, simulate, State, sweep, System
 from ...._arguments import counted, fill_array_fields, real, require
 from ....circuits import LossCircuit
 from ....curvature import best_ratio, hessian, steady_state
@@ -40,7 +32,6 @@ from ....experiment import changed, claim, Experiment, over_seeds, panels, Plan
 from ....measure import drift, vertex_of_mean
 from ....numerics import eigvalsh
 from ....rules import NoisyGradient, Normalised, Wiener
-from ....signals import LossSignals
 from ....synapses import Factored, HomeostaticScaling, Power
 from ....tasks import Constant, draw_patterns
 from .shared import LAW, shaded
@@ -131,10 +122,7 @@ def consolidated(config: Config, key: Key[Array, ""]) -> tuple[SoftMargin, Facto
     return loss, HomeostaticScaling(1.0, Power(2.0))(unravel(best))
 
 
-def loss_of(state: State, signals: LossSignals, changes: Any) -> Scalar:
-    """Record the loss before the step."""
-    del state, changes
-    return signals.loss
+loss_of = lambda state, signals, changes: signals.loss  # before the step
 
 
 def replayed(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
@@ -172,7 +160,7 @@ def fluctuate(
     config: Config,
     loss: SoftMargin | Quadratic,
     synapses: Any,
-    projections: tuple[AbstractProjection, ...],
+    projections: tuple[HomeostaticScaling, ...],
     key: Key[Array, ""],
 ) -> Float[Array, " window"]:
     """The losses of the last `window` cycles under fluctuations and replay."""

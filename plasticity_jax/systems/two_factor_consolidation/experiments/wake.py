@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Key
 from matplotlib.figure import Figure
 from xarray import DataArray, Dataset
 
@@ -15,7 +15,6 @@ from .... import simulate, State
 from ....circuits import memories_of
 from ....experiment import changed, claim, Experiment, over_seeds, panels
 from ....measure import density, recalled
-from ....signals import NoveltySignals
 from ..config import Config
 from ..domains import unless_lost
 from ..networks import memories, wake
@@ -26,12 +25,7 @@ KINDS = ("patterns", "sequence")  # what a pattern calls: itself, or the next on
 TENTH = 0.1  # of the first epoch's novelty
 
 
-def record_novelty(
-    state: State, signals: NoveltySignals, changes: dict[str, Any]
-) -> Float[Array, ""]:
-    """Size of the novelty signal of every presentation."""
-    del state, changes
-    return jnp.abs(signals.novelty)
+size_of_novelty = lambda state, signals, changes: jnp.abs(signals.novelty)
 
 
 def waking(config: Config, key: Key[Array, ""], shift: int) -> dict[str, Array]:
@@ -50,9 +44,8 @@ def waking(config: Config, key: Key[Array, ""], shift: int) -> dict[str, Array]:
     wanted = (stored.targets + 1) / 2
 
     def epoch(state: State, _: None) -> tuple[State, dict[str, Array]]:
-        state, novelty = simulate(
-            system, state, for_run, steps=config.patterns, record=record_novelty
-        )
+        options = {"steps": config.patterns, "record": size_of_novelty}
+        state, novelty = simulate(system, state, for_run, **options)
         weights = circuit.parametrisation.weights(state.synapses.factors)
         fields = weights @ stored.patterns - state.synapses.threshold[:, None]
         states = (fields > 0).astype(wanted.dtype)
@@ -152,12 +145,8 @@ FIG3_WAKE = Experiment(
     config=Config,
     run=days,
     claims=(
-        novelty_falls,
-        all_is_familiar,
-        all_is_recalled,
-        no_synapse_is_lost,
-        stored_at_low_load,
-        stored_at_high_load,
+        *(novelty_falls, all_is_familiar, all_is_recalled),
+        *(no_synapse_is_lost, stored_at_low_load, stored_at_high_load),
     ),
     figure=draw_wake,
     # no synapse learns, so two epochs, all alike, are enough
