@@ -8,7 +8,7 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 import jax.random as jr
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from ... import AbstractProjection, Scalar, simulate, State, System
 from ..._arguments import real
@@ -23,7 +23,7 @@ from ...circuits import (
     TaughtReplay,
     WeakestReplay,
 )
-from ...measure import margins
+from ...measure import degenerate, margins
 from ...numerics import ratio
 from ...rules import FactorAscent, NoveltyHebb, Pruning, Scheduled
 from ...synapses import (
@@ -231,6 +231,11 @@ def stored_in(system: System) -> Memories:
     """What it replays."""
     task: Any = system.task
     return task.stimulus
+
+
+def valid_rows(stored: Memories) -> Bool[Array, " row"]:
+    """The neurons that are not degenerate."""
+    return ~degenerate(stored.targets, stored.stored)
 
 
 def fields_and_weights(

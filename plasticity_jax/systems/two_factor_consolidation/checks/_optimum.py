@@ -136,29 +136,20 @@ def _convergence_checks(name: str) -> Iterator[Check]:
 # --- replay shares and the gap ------------------------------------------------------
 
 
-class Watched(NamedTuple):
-    """One cycle, before its change: margin, norms, what was replayed and how."""
-
-    margin: Float[Array, " row"]
-    first_norm: Float[Array, " row"]
-    second_norm: Float[Array, " row"]
-    weakest: Array
-    bias: Float[Array, " row"]
-
-
-def _watch(state: State, signals: Any, changes: Any) -> Watched:
+def _watch(state: State, signals: Any, changes: Any) -> dict[str, Array]:
+    """One cycle, before its change: margin over either norm, what was replayed, how."""
     del state, changes
-    return Watched(
-        jnp.sum(signals.replay * signals.fields, axis=1),
-        jnp.sum(signals.weights, axis=1),
-        jnp.sqrt(jnp.sum(signals.weights**2, axis=1)),
-        jnp.argmax(jnp.abs(signals.replay), axis=1),
-        signals.bias,
-    )
+    margin = jnp.sum(signals.replay * signals.fields, axis=1)
+    return {
+        "first": margin / jnp.sum(signals.weights, axis=1),
+        "second": margin / jnp.sqrt(jnp.sum(signals.weights**2, axis=1)),
+        "weakest": jnp.argmax(jnp.abs(signals.replay), axis=1),
+        "bias": signals.bias,
+    }
 
 
 @functools.cache
-def _stationary(name: str, order: int, rate: float) -> tuple[State, Watched]:
+def _stationary(name: str, order: int, rate: float) -> tuple[State, dict[str, Array]]:
     """A long run at constant rates: its end, and what was seen in its second half."""
     steps = round(200 / rate) if order == 2 else 20_000
     system, state = asleep(name, order, rate=rate, schedule="constant")
@@ -170,12 +161,12 @@ def _dual_checks(name: str) -> Iterator[Check]:
     for order, rate in ((1, 1e-3), (2, 0.02)):
         _, seen = _stationary(name, order, rate)
         dual = optima(name, 2 // order).replay
-        weakest = np.asarray(seen.weakest)
+        weakest = np.asarray(seen["weakest"])
         chosen = (weakest[..., None] == np.arange(dual.shape[1])).mean(axis=0)
         apart = np.abs(chosen - dual).sum(axis=1) / 2
         title = f"{name}: replay shares within 0.1 of the duals, z = {order}"
         yield always(title, "T5", np.mean(apart < 0.1))
-        potentiating = np.mean(np.asarray(seen.bias) > 0)
+        potentiating = np.mean(np.asarray(seen["bias"]) > 0)
         title = f"{name}: potentiating share of all replays, z = {order}"
         yield simulated(title, "T5", potentiating, 0.5, 0.004)
 
@@ -186,13 +177,13 @@ def _gap_checks(name: str) -> Iterator[Check]:
     rates = config.threshold_rate, config.target
     for rate in (0.02, 0.01):
         _, seen = _stationary(name, 2, rate)
-        gap = margin - jnp.mean(seen.margin / seen.first_norm, axis=0)
+        gap = margin - jnp.mean(seen["first"], axis=0)
         want = theory.stationary_gap(rate, *rates, margin, threshold)
         title = f"{name}: mean gap to the L1 optimum, rate {rate}"
         yield simulated(title, "T6", jnp.mean(gap), jnp.mean(want), 0.05)
     margin, threshold = map(jnp.asarray, optima(name, 2)[:2])
     final, seen = _stationary(name, 1, 1e-3)
-    gap = margin - jnp.mean(seen.margin / seen.second_norm, axis=0)
+    gap = margin - jnp.mean(seen["second"], axis=0)
     active = SIZE * density(final.synapses.factors[0]) * INSTANCES[name][1]
     config = of_order(config, 1)
     rates = config.threshold_rate, config.target

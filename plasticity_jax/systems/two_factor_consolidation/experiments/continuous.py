@@ -19,10 +19,10 @@ from xarray import DataArray, Dataset
 
 from .... import Scalar, simulate
 from ....experiment import changed, claim, Experiment, over_seeds, panels, SHADES
-from ....measure import degenerate, density, noise_ratio
+from ....measure import density, noise_ratio
 from ..config import Config
 from ..domains import mean_over
-from ..networks import after, build, margins_and_weights, sleep, stored_in
+from ..networks import after, build, margins_and_weights, sleep, stored_in, valid_rows
 from .shared import LAW, shaded
 
 
@@ -41,7 +41,7 @@ def real_order(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     system, state = build(dataclasses.replace(config, policy="weakest"), for_build)
     steps, stored = config.cycles, stored_in(system)
     state = after(system, state, for_hard, steps)
-    mean = functools.partial(mean_over, ~degenerate(stored.targets, stored.stored))
+    mean = functools.partial(mean_over, valid_rows(stored))
     slower = {"rate": config.rate / 4, "threshold_rate": config.threshold_rate / 5}
     soft = dataclasses.replace(config, schedule="constant", **slower)
 

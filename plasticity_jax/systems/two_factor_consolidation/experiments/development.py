@@ -15,12 +15,12 @@ from xarray import DataArray, Dataset
 from .... import simulate, State
 from ....circuits import Memories
 from ....experiment import claim, Experiment, over_seeds, panels, Plan, SHADES
-from ....measure import degenerate, density, margins, noise_ratio
+from ....measure import density, margins, noise_ratio
 from ....signals import ReplaySignals
 from .. import capacity
 from ..config import Config, of_order
 from ..domains import living_share, mean_over
-from ..networks import build, fields_and_weights, stored_in
+from ..networks import build, fields_and_weights, stored_in, valid_rows
 from .shared import LAW, legends, shaded
 
 
@@ -59,8 +59,7 @@ def developed(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     for_build, for_run = jr.split(key)
     system, state = build(config, for_build)
     memories, steps = stored_in(system), config.cycles
-    counted = ~degenerate(memories.targets, memories.stored)
-    measure = jax.tree_util.Partial(measured, memories, counted)
+    measure = jax.tree_util.Partial(measured, memories, valid_rows(memories))
     start = measure(*fields_and_weights(system, state))
     seen = jax.tree_util.Partial(record, measure)
     every = steps // RECORDS

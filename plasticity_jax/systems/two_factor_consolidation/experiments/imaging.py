@@ -60,13 +60,10 @@ def imaged(config: Imaging, key: Key[Array, ""]) -> dict[str, Array]:
     def draw(key: Key[Array, ""]) -> Array:
         return slopes(weights[jr.randint(key, (synapses,), 0, synapses)], LAGS[0])
 
-    _, weight, size = both_signs(weights, LAGS[0])
-    return {
-        "slope": jnp.stack([slopes(weights, lag) for lag in LAGS]),
-        "resampled": jax.lax.map(draw, jr.split(for_draws, config.draws)),
-        "weight": weight,
-        "size": size,
-    }
+    slope = jnp.stack([slopes(weights, lag) for lag in LAGS])
+    resampled = jax.lax.map(draw, jr.split(for_draws, config.draws))
+    points = both_signs(weights, LAGS[0])._asdict()
+    return points | {"slope": slope, "resampled": resampled}
 
 
 PUBLISHED = {"growing": 0.57, "shrinking": 0.72}  # exponents

@@ -12,7 +12,6 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from .... import Scalar, simulate, State, System
 from ....circuits import Memories
 from ....measure import (
-    degenerate,
     density,
     margins,
     memory_ratios,
@@ -23,7 +22,7 @@ from ....numerics import ratio, root
 from ....signals import ReplaySignals
 from ..config import Config, require_products
 from ..domains import living_share, PRUNED, unless_lost
-from ..networks import after, fall_asleep, memories, stored_in, wake
+from ..networks import after, fall_asleep, memories, stored_in, valid_rows, wake
 from .shared import stacked
 
 
@@ -58,8 +57,7 @@ def evening(
     system, state = wake(config, stored, for_order)
     state = after(system, state, for_day, config.epochs * config.patterns)
     system, state = fall_asleep(config, stored, state.synapses)
-    replayed = stored_in(system)
-    return system, state, ~degenerate(replayed.targets, replayed.stored)
+    return system, state, valid_rows(stored_in(system))
 
 
 def shares(where: Bool[Array, "..."]) -> Float[Array, "..."]:

@@ -20,10 +20,10 @@ from xarray import DataArray, Dataset
 
 from .... import simulate
 from ....experiment import changed, claim, Experiment, over_seeds, panels, Plan, SHADES
-from ....measure import degenerate, density, noise_ratio
+from ....measure import density, noise_ratio
 from ..config import Config
 from ..domains import living_share, mean_over
-from ..networks import after, build, margins_and_weights, memories, stored_in
+from ..networks import after, build, margins_and_weights, stored_in, valid_rows
 from .oracle import both_optima
 from .shared import LAW
 
@@ -54,8 +54,7 @@ def limited_release(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     options = {"steps": late, "every": LISTEN, "record": drive_of}
     state, drives = simulate(system, state, for_run, **options)
     margin, weights = margins_and_weights(system, state)
-    stored = stored_in(system)
-    mean = functools.partial(mean_over, ~degenerate(stored.targets, stored.stored))
+    mean = functools.partial(mean_over, valid_rows(stored_in(system)))
     p, q = state.synapses.factors
     alive = living_share(weights)
     number = jnp.sum(alive, axis=1)
@@ -79,7 +78,7 @@ def optima(plan: Plan, keys: Any) -> Dataset:
     r"""The largest $\mathrm{SNR}_1$ and $\mathrm{SNR}_2$ of the same neurons."""
     found = []
     for key in keys:
-        stored = memories(plan.config, jr.split(jr.split(key)[0])[0])
+        stored = stored_in(build(plan.config, jr.split(key)[0])[0])
         rows = [
             [(x.margin, np.mean(x.weights > 1e-6)) for x in both]
             for _, *both in both_optima(stored.patterns, stored.targets)

@@ -16,33 +16,14 @@ from xarray import DataArray, Dataset
 from .... import simulate, State
 from ....circuits import Memories
 from ....experiment import claim, Experiment, panels, Plan, SHADES, THEORY
-from ....measure import (
-    ALIVE,
-    degenerate,
-    density,
-    margins,
-    noise_ratio,
-    volatile_noise_ratio,
-)
+from ....measure import ALIVE, density, margins, noise_ratio, volatile_noise_ratio
 from ....signals import ReplaySignals
 from .. import capacity, theory
 from ..config import Config
-from ..networks import build, margins_and_weights, memories, stored_in
+from ..networks import build, margins_and_weights, memories, stored_in, valid_rows
 from ..recall import OBSERVED, observed
-from .oracle import (
-    CHECKPOINTS,
-    EASY,
-    gap_of_constant_rates,
-    no_neuron_is_above,
-    oracles,
-    ORDERS,
-    over_positive,
-    random_replay,
-    reaches_the_optimum,
-    suited,
-    summary,
-    TIME,
-)
+from . import oracle
+from .oracle import ORDERS, over_positive, suited, summary
 from .shared import legends, ROW, stacked
 
 
@@ -79,7 +60,7 @@ def consolidated(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     for_build, for_run = jr.split(key)
     (system, state), f = build(config, for_build), config.coding_level
     watch = jax.tree_util.Partial(record_ratios, stored_in(system))
-    n, every = config.cycles, config.cycles // CHECKPOINTS
+    n, every = config.cycles, config.cycles // oracle.CHECKPOINTS
     end, course = simulate(system, state, for_run, steps=n, record=watch, every=every)
     margin, weights = margins_and_weights(system, end)
     seen = dataclasses.replace(end, synapses=observed(end.synapses))
@@ -103,14 +84,14 @@ def ratios(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     """
     each = [consolidated(suited(config, order), key) for order in ORDERS]
     stored = memories(config, jr.split(jr.split(key)[0])[0])
-    return stacked(each) | {"valid": ~degenerate(stored.targets, stored.stored)}
+    return stacked(each) | {"valid": valid_rows(stored)}
 
 
 def optima(plan: Plan, keys: Any) -> Dataset:
     """Exact optima of the same instances, and the theory of many inputs."""
     config, loads = plan.config, np.asarray(plan.grid["load"])
     of_load = lambda load: dataclasses.replace(config, load=load)
-    each = [oracles(of_load(load), keys, suited(config, 2)) for load in loads]
+    each = [oracle.oracles(of_load(load), keys, suited(config, 2)) for load in loads]
     found = {name: np.stack([one[name] for one in each]) for name in each[0]}
     level, powers = float(config.coding_level), (2, 1)
     kappa = np.stack([capacity.robustness(loads, level, q, norm=2) for q in powers])
@@ -196,7 +177,7 @@ def neural_ratio(data: Dataset, order: int) -> float:
     """z = {order}: ratio to neural noise is theory's (largest error, loads < 0.34)."""
     means = summary(data)
     both = means.neural.sel(order=order) / means.neural_law.sel(solved=order)
-    easy = both.where(both["load"] < EASY, drop=True)
+    easy = both.where(both["load"] < oracle.EASY, drop=True)
     return float(abs(easy - 1).max(skipna=False))
 
 
@@ -263,7 +244,7 @@ def sparser_with_every_factor(data: Dataset) -> float:
     where z = 4 keeps more than z = 3.
     """
     rows = summary(data).density.transpose("order", "load").values
-    rows = rows[:, data["load"].values < EASY]
+    rows = rows[:, data["load"].values < oracle.EASY]
     return float(np.max(rows[1:] / rows[:-1]))
 
 
@@ -347,14 +328,18 @@ FIG2 = Experiment(
         few_factors_under_synaptic_noise,
         *(density_of_theory, density_grows, denser_at_the_highest_load),
         *(sparser_with_every_factor, spare_load),
-        *(no_neuron_is_above, reaches_the_optimum, gap_of_constant_rates),
+        *(
+            oracle.no_neuron_is_above,
+            oracle.reaches_the_optimum,
+            oracle.gap_of_constant_rates,
+        ),
     ),
     figure=draw_ratios,
-    control=random_replay,
+    control=oracle.random_replay,
     axes={
         "ratio": {"order": ORDERS, "exponent": EXPONENTS} | ROW,
         **dict.fromkeys(("neural", "synaptic", "density"), BY_ORDER),
-        "course": {"order": ORDERS} | TIME | {"norm": (1, 2)} | ROW,
+        "course": {"order": ORDERS} | oracle.TIME | {"norm": (1, 2)} | ROW,
         "valid": ROW,
     },
     predict=optima,

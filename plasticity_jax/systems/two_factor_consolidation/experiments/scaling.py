@@ -14,13 +14,12 @@ from xarray import Dataset
 from .... import Scalar, State
 from ....circuits import Memories
 from ....experiment import changed, claim, Experiment, over_seeds, panels, Plan
-from ....measure import degenerate
 from ....numerics import power
 from ....synapses import Factored, HomeostaticScaling, Product
 from ..config import Config, of_order, require_products
 from ..domains import living, living_share, mean_over
 from ..fluctuations import line
-from ..networks import after, build, sleep, stored_in
+from ..networks import after, build, sleep, stored_in, valid_rows
 from .shared import LAW, legends, shaded, stacked, WHEN
 
 
@@ -87,8 +86,7 @@ def slept(config: Config, key: Key[Array, ""]) -> Night:
     for_build, for_run = jr.split(key)
     system, state = build(config, for_build)
     memories, end = stored_in(system), after(system, state, for_run, config.cycles)
-    counted = ~degenerate(memories.targets, memories.stored)
-    return Night(config, memories, state.synapses, end, counted)
+    return Night(config, memories, state.synapses, end, valid_rows(memories))
 
 
 def at_target(night: Night, ratio: Scalar) -> Weights:

@@ -76,11 +76,10 @@ def recalls(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
         rates = jax.lax.map(lambda noise: jnp.mean(draws(noise, keys)), levels)
         return rates, tolerance(levels, rates)
 
-    recall = noisy_recall(synapses, patterns, config.activity, memories.stored)
-    neural, neural_level = curve(recall[0], NEURAL)
-    synaptic, level = curve(recall[1], SYNAPTIC)
-    levels = {"neural_level": neural_level, "synaptic_level": level}
-    return {"neural": neural, "synaptic": synaptic} | levels
+    both = noisy_recall(synapses, patterns, config.activity, memories.stored)
+    neural, synaptic = map(curve, both, (NEURAL, SYNAPTIC))
+    names = ("neural", "neural_level", "synaptic", "synaptic_level")
+    return dict(zip(names, neural + synaptic, strict=True))
 
 
 def tolerances(config: Config, key: Key[Array, ""]) -> dict[str, Array]:

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from xarray import Dataset
 
 from ....experiment import changed, claim, Experiment, over_seeds, panels, Plan, SHADES
-from ....measure import degenerate, density, noise_ratio
+from ....measure import density, noise_ratio
 from ..config import Config, FAST, of_order
-from ..networks import after, build, margins_and_weights, stored_in
+from ..networks import after, build, margins_and_weights, stored_in, valid_rows
 from .oracle import oracles, over_positive, over_rows
 from .shared import LAW, ROW, stacked
 
@@ -79,7 +79,7 @@ def judged(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
         stored, end = stored_in(system), after(system, state, for_run, here.cycles)
         margin, weights = margins_and_weights(system, end)
         ratio = jnp.stack([noise_ratio(margin, weights, q) for q in (1.0, 2.0)])
-        return ratio, density(weights), ~degenerate(stored.targets, stored.stored)
+        return ratio, density(weights), valid_rows(stored)
 
     ratio, share, valid = stacked([judge(name) for name in VARIANTS])
     return {"ratio": ratio, "density": share, "valid": valid[0]}

@@ -10,11 +10,10 @@ from matplotlib.figure import Figure
 from xarray import Dataset
 
 from ....experiment import changed, claim, Experiment, panels, Plan, SHADES, THEORY
-from ....measure import degenerate
 from .. import capacity
 from ..config import Config
 from ..domains import living, living_share
-from ..networks import after, build, fields_and_weights, stored_in
+from ..networks import after, build, fields_and_weights, stored_in, valid_rows
 from .oracle import averages, ORDERS, suited
 from .robustness import SMALL
 from .shared import stacked
@@ -51,7 +50,7 @@ def spectrum(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
         "multiples": _shares(multiples, MULTIPLES) / count[:, None],
         "mean": mean,
         "variance": square / jnp.maximum(count - 1, 1.0),
-        "valid": ~degenerate(stored.targets, stored.stored),
+        "valid": valid_rows(stored),
     }
 
 
