@@ -137,12 +137,12 @@ def _convergence_checks(name: str) -> Iterator[Check]:
 
 
 def _watch(state: State, signals: Any, changes: Any) -> dict[str, Array]:
-    """One cycle, before its change: margin over either norm, what was replayed, how."""
+    """One cycle, before its change: margin, norms, what was replayed and how."""
     del state, changes
-    margin = jnp.sum(signals.replay * signals.fields, axis=1)
     return {
-        "first": margin / jnp.sum(signals.weights, axis=1),
-        "second": margin / jnp.sqrt(jnp.sum(signals.weights**2, axis=1)),
+        "margin": jnp.sum(signals.replay * signals.fields, axis=1),
+        "first_norm": jnp.sum(signals.weights, axis=1),
+        "second_norm": jnp.sqrt(jnp.sum(signals.weights**2, axis=1)),
         "weakest": jnp.argmax(jnp.abs(signals.replay), axis=1),
         "bias": signals.bias,
     }
@@ -177,13 +177,13 @@ def _gap_checks(name: str) -> Iterator[Check]:
     rates = config.threshold_rate, config.target
     for rate in (0.02, 0.01):
         _, seen = _stationary(name, 2, rate)
-        gap = margin - jnp.mean(seen["first"], axis=0)
+        gap = margin - jnp.mean(seen["margin"] / seen["first_norm"], axis=0)
         want = theory.stationary_gap(rate, *rates, margin, threshold)
         title = f"{name}: mean gap to the L1 optimum, rate {rate}"
         yield simulated(title, "T6", jnp.mean(gap), jnp.mean(want), 0.05)
     margin, threshold = map(jnp.asarray, optima(name, 2)[:2])
     final, seen = _stationary(name, 1, 1e-3)
-    gap = margin - jnp.mean(seen["second"], axis=0)
+    gap = margin - jnp.mean(seen["margin"] / seen["second_norm"], axis=0)
     active = SIZE * density(final.synapses.factors[0]) * INSTANCES[name][1]
     config = of_order(config, 1)
     rates = config.threshold_rate, config.target
