@@ -91,7 +91,8 @@ class Fisher(eqx.Module):
                 )
             ys = jax.tree.map(lambda y: y[:, None], targets)
         else:
-            _need(kind, key=key)
+            if key is None:
+                raise ValueError("`kind='sampled'` needs `key`; got None.")
             draws = whole("samples", samples, 1)
             if (outcomes is None) == (sample is None):
                 raise ValueError(

@@ -132,8 +132,7 @@ def draw_stages_and_drift(data: Dataset) -> Figure:
     """Figure 1: error in stages of the ratio; error and weights at ratio 1."""
     figure, axes = panels(1, 3, 3.6, 2.9)
     curve, weights, distance = axes[0]
-    mean = data.stage_loss.mean("seed")
-    error = standard_error(data.stage_loss)
+    mean, error = data.stage_loss.mean("seed"), standard_error(data.stage_loss)
     curve.errorbar(data.stage, mean, error, marker="o", ms=4, color=SIMULATED)
     curve.axvline(1.0, color="0.8", lw=0.8, zorder=0)
     curve.set(xlabel="compensation / fluctuation", ylabel="error", yscale="log")
