@@ -98,7 +98,7 @@ class Claim(NamedTuple):
 
         given = (data, control) if self.both else (data,)
         found: Any = self.measure(*given, *at)
-        value, error = found if isinstance(found, tuple) else (found, math.nan)
+        pair: Any = found if isinstance(found, tuple) else (found, math.nan)
         beside: Any = None if self.control is None else self.control(data, control, *at)
         beside = beside[0] if isinstance(beside, tuple) else beside
         shown = (f"{k}={v:g}" if _real(v) else f"{k}={v}" for k, v in case.items())
@@ -108,7 +108,7 @@ class Claim(NamedTuple):
             texts = name, self.says.format(**case), self.source.format(**case)
         within = bound(self.low), bound(self.high)
         last = None if beside is None else float(beside)
-        return Judged(*texts, float(value), *within, float(error), last)
+        return Judged(*texts, float(pair[0]), *within, float(pair[1]), last)
 
 
 def _real(x: Any) -> bool:
