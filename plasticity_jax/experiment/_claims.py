@@ -94,7 +94,8 @@ class Claim(NamedTuple):
         at = tuple(case.values())
 
         def bound(x: Any) -> float:
-            return float(x(data, control, *at) if callable(x) else x)
+            found: Any = x(data, control, *at) if callable(x) else x
+            return float(found)
 
         given = (data, control) if self.both else (data,)
         found: Any = self.measure(*given, *at)

@@ -136,7 +136,7 @@ def draw_stages_and_drift(data: Dataset) -> Figure:
     curve.errorbar(data.stage, mean, error, marker="o", ms=4, color=SIMULATED)
     curve.axvline(1.0, color="0.8", lw=0.8, zorder=0)
     curve.set(xlabel="compensation / fluctuation", ylabel="error", yscale="log")
-    steps = EVERY * np.arange(1, data.sizes["record"] + 1)
+    steps = data.record.values
     for i, color in zip(range(data.sizes["synapse"]), SHADES, strict=False):
         weights.plot(steps, data.weight.isel(seed=0, synapse=i), color=color, lw=1)
     weights.set(xlabel="step at ratio 1", ylabel="weights")
@@ -155,6 +155,8 @@ def draw_stages_and_drift(data: Dataset) -> Figure:
     return figure
 
 
+steps_of = lambda config: EVERY * np.arange(1, config.window // EVERY + 1)
+RECORD = {"record": steps_of}
 FIG1 = Experiment(
     name="fig1",
     source="Fig. 1b, c",
@@ -174,8 +176,8 @@ FIG1 = Experiment(
     control=changed(rule="noise"),
     axes={
         "stage_loss": {"stage": STAGES},
-        "error": {"record": None},
-        "distance": {"record": None},
-        "weight": {"record": None, "synapse": None},
+        "error": RECORD,
+        "distance": RECORD,
+        "weight": RECORD | {"synapse": None},
     },
 )

@@ -104,7 +104,8 @@ def steps_on_a_bowl(config: Landscape, key: Key[Array, ""]) -> dict[str, Array]:
 
 
 DIRECTION = {"direction": ("gradient", "corrupted")}
-CURVE, AXIS = DIRECTION | {"place": None}, {"axis": ("stiff", "soft")}
+CURVE = DIRECTION | {"place": np.linspace(0.0, 2.5, LENGTHS)}  # in optimal lengths
+AXIS = {"axis": ("stiff", "soft")}
 AXES = {
     **dict.fromkeys((*MEANS, "tangency"), DIRECTION),
     **dict.fromkeys(("steps", "curve"), CURVE),
