@@ -3,6 +3,7 @@
 import abc
 import dataclasses
 import typing
+import warnings
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +16,13 @@ from jaxtyping import Array, Float, Int, Key, PyTree
 
 from ._arguments import check_kind, fill_array_fields, shape_of
 
+
+if jax.__version__ == "0.10.2":
+    warnings.warn(
+        "JAX 0.10.2 computes wrong numbers on a CPU (rows of vmapped products get the "
+        "results of others, jax#39103): install another version.",
+        stacklevel=2,
+    )
 
 Scalar = Float[Array, ""]
 Synapses = PyTree[Float[Array, "..."]]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import xarray
 
-from plasticity_jax import simulate
+from plasticity_jax import simulate, State
 from plasticity_jax.circuits import memories_of
 from plasticity_jax.synapses import Factored
 from plasticity_jax.systems.two_factor_consolidation import (
@@ -235,10 +235,10 @@ def test_a_lost_synapse_shows_in_what_recordings_say():
 
 
 def test_synapses_of_one_factor_are_recorded_whatever_the_slow_one_is():
-    state = networks.State(None, jnp.asarray([[2.0, 3.0, jnp.nan], [0.0, 1.0, 1.0]]))
+    state = State(None, jnp.asarray([[2.0, 3.0, jnp.nan], [0.0, 1.0, 1.0]]))
     seen = fluctuating.record_weights(jnp.asarray(1.0), state, None, {})
     np.testing.assert_array_equal(seen, [2.0, 3.0, np.nan])
-    alive = networks.State(None, state.synapses[:, :1])
+    alive = State(None, state.synapses[:, :1])
     total = lambda z: fluctuating.record_weights(z, alive, None, {})[0]
     assert jax.grad(total)(jnp.asarray(1.5)) == 0
 
@@ -427,7 +427,7 @@ def test_numbers_of_numpy_and_python_are_taken():
     assert type(config.size) is type(config.rows) is int
     assert isinstance(config.ceiling, jax.Array)
     assert isinstance(networks.Stages(100.0).cycles, jax.Array)
-    assert fluctuating.Config(lag=np.int64(3)) == fluctuating.Config(lag=3)
+    assert fluctuating.Fluctuating(lag=np.int64(3)) == fluctuating.Fluctuating(lag=3)
     three = tf.of_order(tf.Config(parametrisation="power"), 3)
     assert three.exponent == three.order == 3
     with pytest.raises(
@@ -437,7 +437,7 @@ def test_numbers_of_numpy_and_python_are_taken():
     with pytest.raises(ValueError, match="`draws` must be at least 2; got 1"):
         imaging.Imaging(draws=1)
     with pytest.raises(ValueError, match="`steps` must be an integer"):
-        volatility.Config(steps=4000.0)
+        volatility.Volatile(steps=4000.0)
 
 
 @pytest.mark.dear

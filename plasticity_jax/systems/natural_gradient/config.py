@@ -232,4 +232,4 @@ def build(config: Config, key: Key[Array, ""]) -> tuple[System, State]:
     rules = {name: rule_of(config, name) for name in config.students}
     synapses = dict.fromkeys(config.students, start)
     system = System(task_of(config), SharedInput(neuron), {"learning": Separate(rules)})
-    return system, State(neuron.start(synapses), synapses)
+    return system, system.start(synapses, key)

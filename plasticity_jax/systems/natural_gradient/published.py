@@ -1,5 +1,7 @@
 r"""What the published code does differently, for reproduction only.
 
+Equations and figures are those of Kreutzer, Senn & Petrovici 2022.
+
 Coefficients from a table that is read at the wrong variance; segments of 1 s that start
 from rest and lose their last step; and a potential in $c_w V$ that is held from the end
 of the previous segment.

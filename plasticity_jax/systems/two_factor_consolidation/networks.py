@@ -154,7 +154,7 @@ def sleep(config: Config, stored: Memories, synapses: Factored) -> tuple[System,
         ascent = Scheduled(ascent, onset)
     rules = {"replay": ascent, "pruning": Pruning()}
     system = System(Constant(stored), circuit, rules, projections_of(config, stored))
-    return system, State(circuit.start(synapses, stored), synapses)
+    return system, system.start(synapses, jr.key(0))
 
 
 def build(config: Config, key: Key[Array, ""]) -> tuple[System, State]:

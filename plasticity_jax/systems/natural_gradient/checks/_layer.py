@@ -1,4 +1,7 @@
-"""A layer's Fisher matrix and its closed forms beside autodiff, for `verify`."""
+"""A layer's Fisher matrix and its closed forms beside autodiff, for `verify`.
+
+Equations and figures are those of Kreutzer, Senn & Petrovici 2022.
+"""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,5 +1,7 @@
 """What is learned, beside laws, matrix equations and published numbers, for `verify`.
 
+Equations and figures are those of Kreutzer, Senn & Petrovici 2022.
+
 Mean-field learning curves (T9), one synapse and groups of synapses (Figs. 1, 4, 5, 7).
 """
 

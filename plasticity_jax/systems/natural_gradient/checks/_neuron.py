@@ -1,4 +1,7 @@
-"""The neuron's closed forms beside quadrature, autodiff and sampling, for `verify`."""
+"""The neuron's closed forms beside quadrature, autodiff and sampling, for `verify`.
+
+Equations and figures are those of Kreutzer, Senn & Petrovici 2022.
+"""
 
 from collections.abc import Iterator
 from functools import partial

@@ -1,4 +1,7 @@
-"""The plasticity rules beside dense solves, gradients and each other, for `verify`."""
+"""The plasticity rules beside dense solves, gradients and each other, for `verify`.
+
+Equations and figures are those of Kreutzer, Senn & Petrovici 2022.
+"""
 
 from collections.abc import Iterator
 
@@ -8,7 +11,7 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float
 
-from .... import AbstractRule, Scalar, simulate, State, System
+from .... import AbstractRule, Scalar, simulate, System
 from ....circuits import RectifiedQuadratic, Sigmoid, SpikingNeuron
 from ....curvature import glm_fisher
 from ....experiment import Check, exact, simulated
@@ -100,7 +103,7 @@ def _run(rule: AbstractRule, start: Vector, attenuation: Attenuation) -> Vector:
     teacher = jnp.asarray([0.02, -0.01, 0.015])
     neuron = SpikingNeuron(rates, BIN, teacher=teacher, attenuation=attenuation)
     system = System(SpikeTrains(rates, BIN), neuron, {"learning": rule})
-    state = State(neuron.start(start), start)
+    state = system.start(start, jr.key(0))
     nothing = lambda state, signals, changes: None
     final, _ = simulate(system, state, jr.key(0), steps=300, record=nothing)
     return neuron.at_soma(final.synapses)

@@ -1,4 +1,7 @@
-"""The exact Fisher matrix for Poisson inputs beside draws, limits and closed forms."""
+"""The exact Fisher matrix for Poisson inputs beside draws, limits and closed forms.
+
+Equations and figures are those of Kreutzer, Senn & Petrovici 2022.
+"""
 
 from collections.abc import Iterator
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, Key
 
-from .... import AbstractConfig, AbstractRule, Scalar, simulate, State, System
+from .... import AbstractConfig, AbstractRule, Scalar, simulate, System
 from ...._arguments import real, require, whole
 from ....circuits import SpikingNeuron, SynapticKernel
 from ....rules import EuclideanGradient, natural_terms, NaturalGradient, Reparametrised
@@ -157,8 +157,7 @@ def learned(
     trains = SpikeTrains(jnp.asarray(RATES), 5e-3, substeps=10)
     rules = {"learning": rule_of(config, "natural", rate, attenuation)}
     system = System(trains, neuron, rules)
-    synapses = start_of(attenuation)
-    state = State(neuron.start(synapses), synapses)
+    state = system.start(start_of(attenuation), key)
     somatic = lambda state, signals, changes: signals.weights  # before the step
     return simulate(system, state, key, steps=config.steps, record=somatic)[1]
 

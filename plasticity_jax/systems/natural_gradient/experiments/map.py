@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from xarray import apply_ufunc, DataArray, Dataset
 
-from .... import AbstractConfig, Scalar, simulate, State, sweep, System
+from .... import AbstractConfig, Scalar, simulate, sweep, System
 from ...._arguments import real, require
 from ....circuits import Sigmoid, SpikingNeuron
 from ....experiment import changed, claim, Experiment, over_seeds, panels, Plan
@@ -127,7 +127,7 @@ def learned(config: Groups, key: Key[Array, ""]) -> dict[str, Array]:
     neuron = neuron_of(config)
     spikes = SpikeTrains(config.rates, config.step, config.target_rate)
     system = System(spikes, neuron, {"learning": rule_of(config)})
-    state = State(neuron.start(config.start), config.start)
+    state = system.start(config.start, key)
     steps, every = config.steps, config.steps // RECORDS
     _, seen = simulate(system, state, key, steps=steps, every=every, record=synapses_of)
     course = by_group(config, jnp.concatenate([config.start[None], seen]))

@@ -60,7 +60,7 @@ def learned(config: SingleSynapse, key: Key[Array, ""]) -> dict[str, Array]:
     rules = {student: rule_of(config, student) for student in STUDENTS}
     system = System(spikes, SharedInput(neuron), {"learning": Separate(rules)})
     synapses = dict.fromkeys(STUDENTS, config.start)
-    state = State(neuron.start(synapses), synapses)
+    state = system.start(synapses, key)
     steps = config.steps
     end, _ = simulate(system, state, key, steps=steps, every=steps, record=synapses_of)
     natural, euclidean = ((end.synapses[k] - config.start)[0] for k in STUDENTS)

@@ -11,7 +11,7 @@ from jaxtyping import Array, Key
 from matplotlib.figure import Figure
 from xarray import Dataset
 
-from .... import AbstractConfig, AbstractRule, Scalar, simulate, State, System
+from .... import AbstractConfig, AbstractRule, Scalar, simulate, System
 from ...._arguments import real, require, whole
 from ....circuits import SharedInput, SpikingNeuron
 from ....experiment import changed, claim, Experiment, panels, THEORY
@@ -93,7 +93,7 @@ def learning_at(config: Skewed, size: int, key: Key[Array, ""]) -> dict[str, Arr
     synapses = dict.fromkeys(STUDENTS, start)
     seconds = config.duration * size * BIN / (4 * config.residual)
     every = max(1, round(seconds / config.records / STEP))
-    state, steps = State(neuron.start(synapses), synapses), every * config.records
+    state, steps = system.start(synapses, for_run), every * config.records
     how = {"steps": steps, "every": every, "record": synapses_of}
     path = student_paths(state, simulate(system, state, for_run, **how)[1], STUDENTS)
     draw = lambda key: draw_potentials(rates, neuron.kernel, SPIKES, key)

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from xarray import DataArray, Dataset
 
-from .... import AbstractConfig, AbstractRule, Scalar, State, System
+from .... import AbstractConfig, AbstractRule, Scalar, System
 from ...._arguments import real, require, whole
 from ....circuits import SharedInput, Sigmoid, SpikingNeuron, SynapticKernel
 from ....experiment import changed, claim, Experiment, over_seeds, panels, Plan
@@ -117,7 +117,7 @@ def learning_paths(config: TwoAfferents, key: Key[Array, ""]) -> dict[str, Array
     rule = Separate(rules_of(config))
     system = System(task, SharedInput(neuron), {"learning": rule})
     synapses = dict.fromkeys(STUDENTS, jnp.asarray(START))
-    state = State(neuron.start(synapses), synapses)
+    state = system.start(synapses, key)
     seen = recorded(config, system, state, key)
     return {"weight": student_paths(state, seen, STUDENTS)}
 

@@ -1,4 +1,7 @@
-"""Every closed form beside autodiff and beside simulation, for `verify`."""
+"""Every closed form beside autodiff and beside simulation, for `verify`.
+
+Equations and figures are those of Raman & O'Leary 2021.
+"""
 
 import math
 from collections.abc import Iterator

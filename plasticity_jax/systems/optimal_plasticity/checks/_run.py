@@ -1,4 +1,7 @@
-"""The laws of the long run beside simulation, for `verify`."""
+"""The laws of the long run beside simulation, for `verify`.
+
+Equations and figures are those of Raman & O'Leary 2021.
+"""
 
 import dataclasses
 import math

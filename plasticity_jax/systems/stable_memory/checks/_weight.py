@@ -1,4 +1,7 @@
-"""Spectra, noise, dissipation and energy beside linear algebra, autodiff and runs."""
+"""Spectra, noise, dissipation and energy beside linear algebra, autodiff and runs.
+
+Equations and figures are those of Susman, Brenner & Barak 2019.
+"""
 
 import dataclasses
 from collections.abc import Iterator

@@ -33,7 +33,7 @@ from ..patterns import draw_planes, low_rank
 Matrix = Float[Array, "n n"]
 
 
-class Config(AbstractConfig):
+class Repaired(AbstractConfig):
     r"""Memories whose synapses fluctuate and are repaired along the recall's gradient.
 
     Per step, fluctuations have length `fluctuation` times the square root of the number
@@ -103,7 +103,7 @@ def recall(
     return jax.vmap(course)(starts)
 
 
-def intact(config: Config, key: Key[Array, ""]) -> tuple[RecallError, Matrix]:
+def intact(config: Repaired, key: Key[Array, ""]) -> tuple[RecallError, Matrix]:
     """The recall error of a network and the weights at which it vanishes.
 
     Cues are the vectors of its planes with either sign, in a random background.
@@ -128,7 +128,7 @@ def loss_of(state: State, signals: LossSignals, changes: Any) -> Scalar:
     return signals.loss
 
 
-def repaired(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
+def repaired(config: Repaired, key: Key[Array, ""]) -> dict[str, Array]:
     """Recall error averaged over the last `window` steps, and its relative drift."""
     for_memory, for_run = jr.split(key)
     loss, weights = intact(config, for_memory)
@@ -144,7 +144,7 @@ def repaired(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     return {"loss": jnp.mean(late), "drift": drift(late, 0.5)}
 
 
-def curvature_at_memory(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
+def curvature_at_memory(config: Repaired, key: Key[Array, ""]) -> dict[str, Array]:
     """Eigenvalues of the exact Hessian of the recall error at the intact weights."""
     loss, weights = intact(config, jr.split(key)[0])
     return {"eigenvalue": eigvalsh(hessian(loss, weights))}
@@ -275,7 +275,7 @@ COMPENSATION = Experiment(
     name="compensation",
     source="beyond the paper",
     shows="repair of a recall error is best when no larger than the noise",
-    config=Config,
+    config=Repaired,
     run=repaired,
     claims=(
         at_most_the_noise,

@@ -189,7 +189,7 @@ def _free(order: int, rate: float) -> tuple[System, State]:
     stored, synapses = _memories(), _synapses(order)
     circuit = Replay(pruned_below=0.0)
     system = System(Constant(stored), circuit, {"replay": FactorAscent(rate, rate)})
-    return system, State(circuit.start(synapses, stored), synapses)
+    return system, system.start(synapses, jr.key(0))
 
 
 def _invariant_checks() -> Iterator[Check]:

@@ -35,7 +35,7 @@ from .imaging import both_signs, imaged_weights, POINTS, SIGN
 from .shared import LAW, legends, shaded, TINY
 
 
-class Config(AbstractConfig):
+class Fluctuating(AbstractConfig):
     """`synapses` of one neuron, each with one volatile factor of `order` in all.
 
     Time runs in units of 10 min to `duration`, in steps of `step`; `samples` are taken
@@ -71,7 +71,7 @@ class Config(AbstractConfig):
             )
 
 
-def build(config: Config) -> tuple[System, State]:
+def build(config: Fluctuating) -> tuple[System, State]:
     """Synapses alone, all of weight 1."""
     names = ("order", "noise", "slowness", "bias", "homeostasis", "coupling", "coupled")
     rule = VolatileFactor(**{name: getattr(config, name) for name in names})
@@ -88,7 +88,7 @@ def record_weights(
     return jnp.where(order == 1, volatile, volatile * power(slow, order - 1))
 
 
-def recorded(config: Config, key: Key[Array, ""]) -> fluctuations.Weights:
+def recorded(config: Fluctuating, key: Key[Array, ""]) -> fluctuations.Weights:
     """The last `samples` of all synapses, dead ones at 0."""
     system, state = build(config)
     record = jax.tree_util.Partial(record_weights, config.order)
@@ -101,7 +101,7 @@ def recorded(config: Config, key: Key[Array, ""]) -> fluctuations.Weights:
 # --- Fig. 5: increments ---------------------------------------------------------------
 
 
-def scaled(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
+def scaled(config: Fluctuating, key: Key[Array, ""]) -> dict[str, Array]:
     """`slope` (sign) of changes over `lag`, and their averages (sign, point).
 
     `alive` is the share of synapses that are left.
@@ -179,7 +179,7 @@ FIG5_INCREMENTS = Experiment(
     name="fig5_increments",
     source="Fig. 5",
     shows="one volatile factor of z makes changes grow as the weight to the 1 - 1/z",
-    config=Config,
+    config=Fluctuating,
     run=scaled,
     claims=(exponent_of_all, square_root, rises_with_factors),
     figure=draw_increments,
@@ -191,7 +191,7 @@ FIG5_INCREMENTS = Experiment(
 # --- Fig. 6: norms --------------------------------------------------------------------
 
 
-def normed(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
+def normed(config: Fluctuating, key: Key[Array, ""]) -> dict[str, Array]:
     """`variation` (population, exponent) of norms, the `resampled` one's mean shape.
 
     `resampled_least` (draw): where the curves of the bootstrap are least.
@@ -304,7 +304,7 @@ FIG6_NORMS = Experiment(
     name="fig6_norms",
     source="Fig. 6",
     shows="homeostasis of z factors holds the norm of exponent 2/z; imaging: 2 or 3",
-    config=Config,
+    config=Fluctuating,
     run=normed,
     claims=(held_norm, falls_with_factors, explains_imaging_best, not_one_factor),
     figure=draw_norms,

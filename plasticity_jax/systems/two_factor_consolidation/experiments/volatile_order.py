@@ -16,7 +16,7 @@ from xarray import DataArray, Dataset
 from ....experiment import claim, Experiment, panels, Plan, SHADES
 from .. import fluctuations
 from ..fluctuations import Fit, SIGNS, slopes, Weights
-from .fluctuating import Config, coupled, recorded
+from .fluctuating import Fluctuating, coupled, recorded
 from .imaging import imaged_weights
 from .shared import LAW, legends, mean_and_error, shaded
 
@@ -43,7 +43,7 @@ def seen(weights: Weights, draws: int, key: Key[Array, ""]) -> dict[str, Array]:
     }
 
 
-def simulated_images(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
+def simulated_images(config: Fluctuating, key: Key[Array, ""]) -> dict[str, Array]:
     """What is `seen` of simulated synapses, imaged every half hour."""
     for_run, for_images = jr.split(key)
     images = recorded(config, for_run)[:, ::THINNED]
@@ -249,7 +249,7 @@ VOLATILE_ORDER = Experiment(
     name="volatile_order",
     source="beyond the paper",
     shows="how many factors, any real number from 1, fit imaged synapses",
-    config=Config,
+    config=Fluctuating,
     run=simulated_images,
     claims=(
         *(order_in_changes, two_factors, changes_of_imaged, norms_of_imaged),

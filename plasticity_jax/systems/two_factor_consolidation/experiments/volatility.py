@@ -37,7 +37,7 @@ from ....tasks import Constant, draw_patterns
 from .shared import LAW, shaded
 
 
-class Config(AbstractConfig):
+class Volatile(AbstractConfig):
     r"""A consolidated neuron whose factors fluctuate while it replays its memories.
 
     Factors are scaled to unit length. Per cycle, fluctuations have length `fluctuation`
@@ -97,7 +97,7 @@ class SoftMargin(eqx.Module):
         return soft / self.sharpness
 
 
-def consolidated(config: Config, key: Key[Array, ""]) -> tuple[SoftMargin, Factored]:
+def consolidated(config: Volatile, key: Key[Array, ""]) -> tuple[SoftMargin, Factored]:
     """A loss and its optimum, found by L-BFGS from equal factors of unit length."""
     patterns = draw_patterns(config.size + 1, config.patterns, config.coding_level, key)
     targets = 2 * patterns[0] - 1
@@ -125,7 +125,7 @@ def consolidated(config: Config, key: Key[Array, ""]) -> tuple[SoftMargin, Facto
 loss_of = lambda state, signals, changes: signals.loss  # before the step
 
 
-def replayed(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
+def replayed(config: Volatile, key: Key[Array, ""]) -> dict[str, Array]:
     """Soft margin lost to fluctuations, mean over `window` cycles, and its drift.
 
     `loss` is that above the optimum, `margin` the optimum itself; `quadratic` is the
@@ -157,7 +157,7 @@ class Quadratic(eqx.Module):
 
 
 def fluctuate(
-    config: Config,
+    config: Volatile,
     loss: SoftMargin | Quadratic,
     synapses: Any,
     projections: tuple[HomeostaticScaling, ...],
@@ -174,7 +174,7 @@ def fluctuate(
     return simulate(system, State(None, synapses), key, **options)[1][-config.window :]
 
 
-def curvature_at_optimum(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
+def curvature_at_optimum(config: Volatile, key: Key[Array, ""]) -> dict[str, Array]:
     """Eigenvalues of the exact Hessian of the loss at its optimum."""
     loss, synapses = consolidated(config, jr.split(key)[0])
     return {"eigenvalue": eigvalsh(hessian(loss, synapses))}
@@ -282,7 +282,7 @@ VOLATILITY = Experiment(
     name="volatility",
     source="beyond the paper",
     shows="memories under lasting fluctuations: the best replay is less than the noise",
-    config=Config,
+    config=Volatile,
     run=replayed,
     claims=(at_most_the_noise, predicted, quadratic_loses_as_much),
     figure=draw_volatility,
