@@ -16,7 +16,7 @@ from xarray import DataArray, Dataset
 from ....experiment import claim, Experiment, panels, Plan, SHADES
 from .. import fluctuations
 from ..fluctuations import Fit, SIGNS, slopes, Weights
-from .fluctuating import Fluctuating, coupled, recorded
+from .fluctuating import coupled, Fluctuating, recorded
 from .imaging import imaged_weights
 from .shared import LAW, legends, mean_and_error, shaded
 
