@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 
-from plasticity_jax import curvature, simulate, State, System
+from plasticity_jax import curvature, simulate, System
 from plasticity_jax.circuits import SpikingNeuron
 from plasticity_jax.rules import EuclideanGradient
 from plasticity_jax.tasks import SpikeTrains
@@ -40,7 +40,7 @@ def poisson_potentials(neuron, key):
     """Synaptic potentials of Poisson spikes in mV (sample, input)."""
     still = {"none": EuclideanGradient(0.0)}
     system = System(SpikeTrains(RATES, DT), neuron, still)
-    state = State(neuron.start(WEIGHTS), WEIGHTS)
+    state = system.start(WEIGHTS, key)
     steps, every = round(SECONDS / DT), round(GAP / DT)
 
     def train(key):

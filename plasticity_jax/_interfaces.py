@@ -3,6 +3,7 @@
 import abc
 import dataclasses
 import typing
+import warnings
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +16,13 @@ from jaxtyping import Array, Float, Int, Key, PyTree
 
 from ._arguments import check_kind, fill_array_fields, shape_of
 
+
+if jax.__version__ == "0.10.2":
+    warnings.warn(
+        "JAX 0.10.2 computes wrong numbers on a CPU (rows of vmapped products get the "
+        "results of others, jax#39103): install another version.",
+        stacklevel=2,
+    )
 
 Scalar = Float[Array, ""]
 Synapses = PyTree[Float[Array, "..."]]
@@ -33,7 +41,14 @@ class AbstractSignals(eqx.Module):
     traces: Mapping[str, Any] = eqx.field(default_factory=dict, kw_only=True)
 
 
-class AbstractTask(eqx.Module):
+class _Part(eqx.Module):
+    """What a system is made of: floats in its fields are array leaves."""
+
+    def __check_init__(self) -> None:
+        fill_array_fields(self)
+
+
+class AbstractTask(_Part):
     """What drives a circuit: a stateless function of the step and a key."""
 
     @abc.abstractmethod
@@ -43,11 +58,8 @@ class AbstractTask(eqx.Module):
     def check(self, first: int, steps: int) -> None:
         """Raise `ValueError` unless there is a stimulus for `steps` from `first` on."""
 
-    def __check_init__(self) -> None:
-        fill_array_fields(self)
 
-
-class AbstractCircuit(eqx.Module):
+class AbstractCircuit(_Part):
     """How activity moves while the synapses are held fixed."""
 
     @abc.abstractmethod
@@ -60,11 +72,8 @@ class AbstractCircuit(eqx.Module):
         """The activity before the first step; `None` for a circuit that keeps none."""
         del synapses, stimulus, key
 
-    def __check_init__(self) -> None:
-        fill_array_fields(self)
 
-
-class AbstractTrace(eqx.Module):
+class AbstractTrace(_Part):
     """A variable that a rule reads and that moves by itself.
 
     It is kept in `State`, and neither noise nor projections touch it. `moves_first`
@@ -91,7 +100,7 @@ class AbstractTrace(eqx.Module):
         """
 
 
-class AbstractRule(eqx.Module):
+class AbstractRule(_Part):
     """One term of a plasticity equation."""
 
     @abc.abstractmethod
@@ -115,23 +124,17 @@ class AbstractRule(eqx.Module):
     def check(self, circuit: Any) -> None:
         """Raise `ValueError` unless the rule is stable at the circuit's step."""
 
-    def __check_init__(self) -> None:
-        fill_array_fields(self)
-
 
 def _traces_of(value: Any) -> dict[str, AbstractTrace]:
     return value.traces() if isinstance(value, AbstractRule) else {}
 
 
-class AbstractProjection(eqx.Module):
+class AbstractProjection(_Part):
     """What is enforced after every update: bounds, scaling, sparsity."""
 
     @abc.abstractmethod
     def __call__(self, synapses: Any) -> Any:
         """`synapses` brought back into the allowed set."""
-
-    def __check_init__(self) -> None:
-        fill_array_fields(self)
 
 
 class System(eqx.Module):
@@ -149,10 +152,9 @@ class System(eqx.Module):
     def __check_init__(self) -> None:
         check_kind("`task`", self.task, AbstractTask)
         check_kind("`circuit`", self.circuit, AbstractCircuit)
+        must = "`rules` must map names to rules"
         if not isinstance(self.rules, Mapping):
-            raise ValueError(
-                f"`rules` must map names to rules; got {type(self.rules).__name__}."
-            )
+            raise ValueError(f"{must}; got {type(self.rules).__name__}.")
         if not isinstance(self.projections, tuple):
             raise ValueError(
                 "`projections` must be a tuple, also of one: (projection,); got "
@@ -162,7 +164,7 @@ class System(eqx.Module):
             check_kind(f"`projections`[{i}]", projection, AbstractProjection)
         for name, rule in self.rules.items():
             if not isinstance(name, str):
-                raise ValueError(f"`rules` must map names to rules; got {name!r}.")
+                raise ValueError(f"{must}; got {name!r}.")
             check_kind(f"rules: '{name}'", rule, AbstractRule)
             rule.check(self.circuit)
 
@@ -303,18 +305,17 @@ def _acted(
 ) -> tuple[Any, AbstractSignals]:
     """What a circuit returns, checked, with the run's step if it counts none itself."""
     who = f"the circuit {type(circuit).__name__}"
+    must = f"{who} must return"
     kind = type(circuit).__call__.__annotations__.get("activity")
     if isinstance(kind, type) and issubclass(kind, eqx.Module | tuple):
         check_kind(f"{who}: `activity`", state.activity, kind)
     found = circuit(state.activity, state.synapses, stimulus, key)
     if not isinstance(found, tuple) or len(found) != 2:
-        raise ValueError(
-            f"{who} must return (activity, signals); got {shape_of(found)}."
-        )
+        raise ValueError(f"{must} (activity, signals); got {shape_of(found)}.")
     activity, signals = found
     if not isinstance(signals, AbstractSignals):
         raise ValueError(
-            f"{who} must return signals, an AbstractSignals; got {shape_of(signals)}."
+            f"{must} signals, an AbstractSignals; got {shape_of(signals)}."
         )
     activity = _like(who, "activity", activity, state.activity)
     if signals.step is None:
@@ -362,9 +363,8 @@ def _subclasses(kind: type) -> set[Any]:
 
 def _like(who: str, what: str, got: PyTree, want: PyTree) -> PyTree:
     """`got` in the precision of `want`; `ValueError` unless trees and shapes agree."""
-    same = jax.tree.structure(got) == jax.tree.structure(want)
-    before, after = jax.tree.leaves(want), jax.tree.leaves(got)
-    if not same or any(
+    (before, kept), (after, made) = map(jax.tree.flatten, (want, got))
+    if made != kept or any(
         jnp.shape(x) != jnp.shape(w) or _kind(x) != _kind(w)
         for x, w in zip(after, before, strict=True)
     ):

@@ -35,18 +35,16 @@ def spike_counts(
     """
     one_of("law", law, LAWS)
     check_range("mean", mean, 0.0, 1.0 + SLACK)
-    if bits == 16:
-        check_fires("mean", mean)
     known = (mean >= 0) & (mean <= 1 + SLACK)
     if bits == 16:
+        check_fires("mean", mean)
         known = known & ((mean == 0) | (mean > LEAST))
     one = jnp.where(known, 1.0, jnp.nan).astype(mean.dtype)
     mean, one = jnp.broadcast_to(mean, shape), jnp.broadcast_to(one, shape)
     if law == "poisson":
         return one * _poisson(jr.uniform(key, shape, mean.dtype), mean)
-    always = jnp.where(
-        jnp.isnan(one), 1.0, mean.astype(jnp.float32)
-    )  # so that NaN shows
+    # Where the count is NaN it comes always, so that it shows.
+    always = jnp.where(jnp.isnan(one), 1.0, mean.astype(jnp.float32))
     if bits == 32:
         threshold = jnp.ceil(always * 2.0**24).astype(jnp.uint32)
         spikes = _words(key, shape) >> 8 < threshold

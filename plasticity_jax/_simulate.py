@@ -59,12 +59,7 @@ def simulate(
 
 @eqx.filter_jit
 def _run(
-    system: System,
-    state: State,
-    key: Key[Array, ""],
-    steps: int,
-    record: Record,
-    every: int,
+    system: System, state: State, key: Array, steps: int, record: Record, every: int
 ) -> tuple[State, PyTree]:
     """The compiled run of `simulate`."""
     state = with_traces(system, state)

@@ -25,6 +25,9 @@ app = cyclopts.App(
     help_flags=["--help", "-h"],
     suppress_keyboard_interrupt=False,
 )
+Flag = Annotated[bool, Parameter(negative="")]
+AsJson = Annotated[bool, Parameter("--json", negative="")]
+Texts = Annotated[tuple[str, ...], Parameter(negative="")]
 DEBUG = "--debug"
 PAGE_WIDTH = 132
 
@@ -48,16 +51,13 @@ def main() -> None:
             print_error=False,
             result_action="return_value",
         )
-    except (ValueError, OSError, cyclopts.CycloptsError) as error:
+    except Exception as error:
         if debug:
             traceback.print_exc()
-        print("error:", " ".join(str(error).split()), file=sys.stderr)
-        code = 2
-    except Exception as error:  # a bug: still one line, and where to look
-        if debug:
-            traceback.print_exc()
-        why = " ".join(f"{type(error).__name__}: {error}".split())
-        print(f"error: unexpected {why} ({DEBUG} shows where)", file=sys.stderr)
+        why = f"unexpected {type(error).__name__}: {error} ({DEBUG} shows where)"
+        if isinstance(error, ValueError | OSError | cyclopts.CycloptsError):  # no bug
+            why = str(error)
+        print("error:", " ".join(why.split()), file=sys.stderr)
         code = 2
     except KeyboardInterrupt:
         says = "interrupted; a run keeps its finished batches: --resume goes on."
@@ -67,7 +67,7 @@ def main() -> None:
 
 
 @app.command(name="list")
-def list_(*, as_json: Annotated[bool, Parameter("--json", negative="")] = False) -> int:
+def list_(*, as_json: AsJson = False) -> int:
     """Systems, experiments and presets, and what each shows."""
     rows = []
     for entry in systems.listed():
@@ -78,11 +78,10 @@ def list_(*, as_json: Annotated[bool, Parameter("--json", negative="")] = False)
     if as_json:
         print(json.dumps(rows, indent=2))
         return 0
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table()
-    for name in ("experiment", "source", "shows", "presets"):
-        table.add_column(name, overflow="fold")
+    names = ("experiment", "source", "shows", "presets")
+    table = Table(*(Column(name, overflow="fold") for name in names))
     for row in rows:
         costs = "\n".join(f"{k}: {v}" if v else k for k, v in row["cost"].items())
         table.add_row(row["name"], row["source"], row["shows"], costs)
@@ -95,12 +94,12 @@ def run(
     experiment: str,
     *,
     preset: str | None = None,
-    set: Annotated[tuple[str, ...], Parameter(negative="")] = (),
-    grid: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    set: Texts = (),
+    grid: Texts = (),
     seeds: Annotated[int | None, Parameter(converter=_integer)] = None,
-    x64: Annotated[bool, Parameter(negative="")] = False,
+    x64: Flag = False,
     out: Path = Path("runs"),
-    resume: Annotated[bool, Parameter(negative="")] = False,
+    resume: Flag = False,
     dask: str | None = None,
 ) -> int:
     """Run an experiment, write its data and figure, and judge its claims.
@@ -181,11 +180,7 @@ def _checks_of(name: str) -> Any:
 
 
 @app.command
-def verify(
-    system: str | None = None,
-    *,
-    as_json: Annotated[bool, Parameter("--json", negative="")] = False,
-) -> int:
+def verify(system: str | None = None, *, as_json: AsJson = False) -> int:
     """Every closed form of a system (default: all) against autodiff and simulation."""
     names = (*systems.names(), "rules")
     if system is not None and system not in names:
@@ -196,23 +191,19 @@ def verify(
     from .experiment import check_json, check_table
 
     found = {name: tuple(_checks_of(name)) for name in ([system] if system else names)}
+    every = [(name, check) for name, checks in found.items() for check in checks]
     if as_json:
-        rows = [check_json(name, c) for name, checks in found.items() for c in checks]
-        print(json.dumps(rows, indent=2))
+        print(json.dumps([check_json(*row) for row in every], indent=2))
     else:
         for name, checks in found.items():
             _console().print(check_table(name, checks))
-            failed = sum(not check.holds for check in checks)
-            print(f"{name}: {len(checks) - failed} of {len(checks)} hold")
-    return 0 if all(c.holds for checks in found.values() for c in checks) else 1
+            print(f"{name}: {sum(x.holds for x in checks)} of {len(checks)} hold")
+    return 0 if all(check.holds for _, check in every) else 1
 
 
 @app.command
 def data(
-    name: str | None = None,
-    *,
-    dir: Path | None = None,
-    as_json: Annotated[bool, Parameter("--json", negative="")] = False,
+    name: str | None = None, *, dir: Path | None = None, as_json: AsJson = False
 ) -> int:
     """Which data sets are here, where they were looked for, how to get them."""
     from .data import status, where
@@ -247,10 +238,9 @@ def recompute(folder: Path) -> int:
     plan = load_plan(named.experiment.config, folder / "config.toml", None)
     rows = list(recomputed(named.experiment, plan, folder))
     for row in rows:
-        says = f"off by {row.difference:.2g}"
-        if row.difference == 0:
-            says = "the same bits"
-        elif math.isnan(row.difference):
+        off = row.difference
+        says = f"off by {off:.2g}" if off else "the same bits"
+        if math.isnan(off):
             says = "another shape, kind, text or NaN"
         mark = "" if row.holds else f"  FAILS: at most {row.limit:g} is allowed"
         print(f"{row.name}: {says}{mark}")

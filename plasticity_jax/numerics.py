@@ -122,10 +122,8 @@ def tree_scale(scale: Scalar | float, tree: T) -> T:
 
     Raises `ValueError` for more than one number.
     """
-    if jnp.ndim(scale):
-        raise ValueError(
-            f"`scale` must be one number; got the shape {jnp.shape(scale)}."
-        )
+    if shape := jnp.shape(scale):
+        raise ValueError(f"`scale` must be one number; got the shape {shape}.")
     return jax.tree.map(lambda leaf: jnp.asarray(scale, leaf.dtype) * leaf, tree)
 
 

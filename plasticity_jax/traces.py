@@ -58,7 +58,6 @@ class LowPass(AbstractTrace):
         _check_time(self.time)
 
     def start(self, synapses: Any, signals: Any) -> PyTree:
-        del synapses
         return jax.tree.map(
             lambda u: jnp.full_like(u, self.first.astype(u.dtype)), self.of(signals)
         )
@@ -66,7 +65,6 @@ class LowPass(AbstractTrace):
     def __call__(
         self, trace: PyTree, synapses: Any, signals: Any, change: Any
     ) -> PyTree:
-        del synapses, change
         share = -jnp.expm1(-signals.dt / self.time)
         return jax.tree.map(
             lambda m, u: m + share.astype(m.dtype) * (u - m), trace, self.of(signals)
@@ -92,12 +90,10 @@ class Eligibility(AbstractTrace):
         _check_time(self.time)
 
     def start(self, synapses: Any, signals: Any) -> PyTree:
-        del synapses
         return jax.tree.map(jnp.zeros_like, self.of(signals))
 
     def __call__(
         self, trace: PyTree, synapses: Any, signals: Any, change: Any
     ) -> PyTree:
-        del synapses, change
         kept = tree_scale(jnp.exp(-signals.dt / self.time), trace)
         return jax.tree.map(jnp.add, kept, self.of(signals))

@@ -71,7 +71,7 @@ def test_run_writes_everything(call, tmp_path):
     ]
     assert [p.name for p in tmp_path.iterdir()] == [name]  # no half-written rest
     rows = json.loads((folder / "verdict.json").read_text())
-    keys = {"says", "source", "value", "low", "high", "standard_error", "holds"}
+    keys = {"name", "says", "source", "value", "low", "high", "standard_error", "holds"}
     assert all(set(row) == {*keys, "control"} for row in rows)
     controls = [row["control"] for row in rows if row["control"]]
     assert controls

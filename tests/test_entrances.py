@@ -234,7 +234,7 @@ AXES = [
     ("weights", "[1.0, 2.0]", "'weights' is not one number"),
     ("moment", "[1.0, 2.0]", "'moment' is not one number"),
     ("both", "{rate = [1.0, 2.0], gain = [1.0]}", "differ in length: {'rate': 2"),
-    ("both", "{rate = 0.5, gain = [1.0]}", "'rate' must be 1-D"),
+    ("both", "{rate = 0.5, gain = [1.0]}", "non-empty 1-D"),
     ("both", "{rate = {gain = [1.0]}}", "'rate'"),
     ("both", "{}", "'both' must share out fields"),
     ("rate", "{rate = [1.0], gain = [1.0]}", "a name of its own"),

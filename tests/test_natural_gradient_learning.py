@@ -125,8 +125,8 @@ def test_stationary_potentials_have_the_moments_of_a_run():
 
 @pytest.mark.dear
 def test_theory_is_evaluated_at_every_point_of_the_grid():
-    grid = {("low_rate", "high_rate"): ([10.0, 20.0], [50.0, 20.0])}
-    grid["rate_factor"] = [0.5, 1.0]
+    rates = {"low_rate": [10.0, 20.0], "high_rate": [50.0, 20.0]}
+    grid = {"rates": rates, "rate_factor": [0.5, 1.0]}
     keys = jr.split(jr.key(0), 2)
     law = predict(Plan(TINY, grid, 2), keys)
     dims = {name: tuple(own) for name, own in AXES.items()}
@@ -135,8 +135,8 @@ def test_theory_is_evaluated_at_every_point_of_the_grid():
     point = dataclasses.replace(TINY, low_rate=20.0, high_rate=20.0, rate_factor=0.5)
     want = time_to_threshold(point, "natural")
     got = both.predicted_time.sel(student="natural", rate_factor=0.5)
-    assert np.allclose(got.isel(low_rate_high_rate=1), want)
-    law = both.predicted_divergence.isel(low_rate_high_rate=1, time=-1)
+    assert np.allclose(got.isel(rates=1), want)
+    law = both.predicted_divergence.isel(rates=1, time=-1)
     want = divergence_curve(point, "euclidean", jnp.asarray([4.0]))[0]
     assert np.allclose(law.sel(student="euclidean", rate_factor=0.5), want)
 

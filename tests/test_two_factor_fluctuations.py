@@ -268,7 +268,7 @@ def test_explained_share_is_one_minus_residual_over_total():
 
 def test_norms_without_homeostasis_or_with_it():
     """The claim's number on a small population, and its control."""
-    config = fluctuating.Config(
+    config = fluctuating.Fluctuating(
         synapses=300, step=0.02, duration=120, samples=100, draws=2
     )
     steadiest = {}
@@ -281,7 +281,7 @@ def test_norms_without_homeostasis_or_with_it():
 
 
 def test_records_are_the_weights_of_the_last_samples():
-    config = fluctuating.Config(
+    config = fluctuating.Fluctuating(
         order=2.5, synapses=7, step=0.5, duration=6, samples=4, lag=1
     )
     system, state = fluctuating.build(config)
@@ -305,7 +305,7 @@ def test_records_are_the_weights_of_the_last_samples():
 )
 def test_configs_that_make_no_sense_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
-        dataclasses.replace(fluctuating.Config(), **changes)
+        dataclasses.replace(fluctuating.Fluctuating(), **changes)
 
 
 # --- how many factors -----------------------------------------------------------------

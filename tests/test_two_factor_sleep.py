@@ -21,6 +21,7 @@ from plasticity_jax.measure import degenerate, lifetime_sparseness, margins
 from plasticity_jax.rules import NoveltyHebb, Pruning
 from plasticity_jax.synapses import Factored
 from plasticity_jax.systems.two_factor_consolidation import config as tf
+from plasticity_jax.systems.two_factor_consolidation import networks
 from plasticity_jax.systems.two_factor_consolidation.experiments import (
     after_sleep,
     night,
@@ -58,8 +59,8 @@ def silent(threshold):
 @pytest.fixture(scope="module")
 def day():
     """Patterns, the system that stores them, its first state and its last."""
-    stored = tf.memories(SMALL, KEY)
-    system, state = tf.wake(SMALL, stored, jr.key(1))
+    stored = networks.memories(SMALL, KEY)
+    system, state = networks.wake(SMALL, stored, jr.key(1))
     end, _ = simulate(system, state, jr.key(2), steps=DAY, every=DAY)
     return stored, system, state, end
 
@@ -110,8 +111,8 @@ def test_storage_moves_the_first_factor_of_living_synapses_only():
 
 def test_a_day_is_what_its_description_says():
     """All presentations of a sequence, written out in NumPy."""
-    stored = tf.memories(SMALL, KEY)
-    system, state = tf.wake(SMALL, stored, jr.key(1), 1)
+    stored = networks.memories(SMALL, KEY)
+    system, state = networks.wake(SMALL, stored, jr.key(1), 1)
     end, _ = simulate(system, state, jr.key(2), steps=DAY, every=DAY)
     patterns, f = np.asarray(stored.patterns), F
     mask = 1 - np.eye(N)
@@ -203,7 +204,7 @@ def test_soft_replay_of_strong_memories_does_not_underflow():
 
 def test_pruning_takes_what_was_dead_before_the_step(day):
     stored, _, _, end = day
-    system, state = tf.fall_asleep(SMALL, stored, end.synapses)
+    system, state = networks.fall_asleep(SMALL, stored, end.synapses)
     factors = state.synapses.factors.at[:, 3, 4].set(0.99e-5)  # below 1e-10: dead
     factors = factors.at[:, 3, 5].set(1.1e-5)
     synapses = Factored(factors, state.synapses.threshold)
@@ -223,11 +224,11 @@ def test_falling_asleep_scales_fields_and_keeps_what_is_right(day):
     stored, _, _, end = day
     broken = end.synapses.threshold.at[2].set(-100.0)  # neuron 2 is always active
     synapses = Factored(end.synapses.factors, broken)
-    system, state = tf.fall_asleep(SMALL, stored, synapses)
+    system, state = networks.fall_asleep(SMALL, stored, synapses)
     squares = jnp.sum(state.synapses.factors**2, axis=(0, 2))
     assert jnp.allclose(squares, 2 * 0.07 * N, rtol=1e-12)
     before = jnp.prod(synapses.factors, axis=0) @ stored.patterns - broken[:, None]
-    fields, _ = tf.fields_and_weights(system, state)
+    fields, _ = networks.fields_and_weights(system, state)
     scale = 2 * 0.07 * N / jnp.sum(synapses.factors**2, axis=(0, 2))
     assert jnp.allclose(fields, before * scale[:, None], rtol=1e-10, atol=1e-12)
     assert jnp.array_equal(system.task.stimulus.stored, stored.patterns[2] > 0)  # pyright: ignore
@@ -236,7 +237,7 @@ def test_falling_asleep_scales_fields_and_keeps_what_is_right(day):
 def test_a_night_is_what_its_description_says(day):
     """The mean field lags one cycle, inhibition is not scaled, masks come first."""
     stored, _, _, end = day
-    system, state = tf.fall_asleep(SMALL, stored, end.synapses)
+    system, state = networks.fall_asleep(SMALL, stored, end.synapses)
     end, _ = simulate(system, state, KEY, steps=NIGHT, every=NIGHT)
     patterns, mask = np.asarray(stored.patterns), 1 - np.eye(N)
     u, threshold = (
@@ -269,7 +270,7 @@ def test_days_and_nights_may_be_cut_in_two(day):
     half, _ = simulate(system, state, jr.key(2), steps=DAY // 2, every=DAY // 2)
     half, _ = simulate(system, half, jr.key(2), steps=DAY // 2, every=DAY // 2)
     assert eqx.tree_equal(half, end)
-    system, state = tf.fall_asleep(SMALL, stored, end.synapses)
+    system, state = networks.fall_asleep(SMALL, stored, end.synapses)
     whole, _ = simulate(system, state, KEY, steps=NIGHT, every=NIGHT)
     half, _ = simulate(system, state, KEY, steps=NIGHT // 2, every=NIGHT // 2)
     half, _ = simulate(system, half, KEY, steps=NIGHT // 2, every=NIGHT // 2)
@@ -286,7 +287,7 @@ def test_a_spoilt_neuron_poisons_no_other(policy):
     stored = memories_of(patterns, 8)
     spoilt = degenerate(stored.targets)
     assert jnp.array_equal(jnp.flatnonzero(spoilt), jnp.array([1, 6]))
-    system, state = tf.sleep(config, stored, tf.start(config, KEY))
+    system, state = networks.sleep(config, stored, networks.start(config, KEY))
     end, _ = simulate(system, state, KEY, steps=500, every=500)
     assert all(bool(jnp.all(jnp.isfinite(x))) for x in jax.tree.leaves(end.synapses))
     drift = end.synapses.threshold - state.synapses.threshold
@@ -306,7 +307,7 @@ def test_a_spoilt_neuron_poisons_no_other(policy):
     one, other = last.synapses, end.synapses
     assert jnp.array_equal(one.factors[:, sound], other.factors[:, sound])
     assert jnp.array_equal(one.threshold[sound], other.threshold[sound])
-    fields, _ = tf.fields_and_weights(system, end)
+    fields, _ = networks.fields_and_weights(system, end)
     assert not jnp.any(jnp.isnan(margins(fields, stored.targets)))
 
 
@@ -314,7 +315,7 @@ def test_neurons_that_are_all_spoilt_leave_no_nan():
     config = dataclasses.replace(SMALL, rows=8, coding_level=0.4)
     stored = memories_of(jnp.ones((N, 12)), 8)
     assert jnp.all(degenerate(stored.targets))
-    system, state = tf.sleep(config, stored, tf.start(config, KEY))
+    system, state = networks.sleep(config, stored, networks.start(config, KEY))
     end, _ = simulate(system, state, KEY, steps=500, every=500)
     assert all(bool(jnp.all(jnp.isfinite(x))) for x in jax.tree.leaves(end.synapses))
 
@@ -322,11 +323,11 @@ def test_neurons_that_are_all_spoilt_leave_no_nan():
 @pytest.mark.parametrize("shift", [0, 1])
 @pytest.mark.dear
 def test_a_sequence_is_recalled_in_order_after_sleep(shift):
-    patterns = tf.memories(SMALL, KEY).patterns
+    patterns = networks.memories(SMALL, KEY).patterns
     stored = memories_of(patterns, shift=shift)
-    system, state = tf.wake(SMALL, stored, jr.key(1), shift)
+    system, state = networks.wake(SMALL, stored, jr.key(1), shift)
     state, _ = simulate(system, state, jr.key(2), steps=DAY, every=DAY)
-    system, state = tf.fall_asleep(SMALL, stored, state.synapses)
+    system, state = networks.fall_asleep(SMALL, stored, state.synapses)
     assert jnp.all(system.task.stimulus.stored)  # pyright: ignore
     for _ in range(8):
         state, _ = simulate(system, state, KEY, steps=NIGHT, every=NIGHT)

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import xarray
 
-from plasticity_jax import simulate
+from plasticity_jax import simulate, State
 from plasticity_jax.circuits import memories_of
 from plasticity_jax.synapses import Factored
 from plasticity_jax.systems.two_factor_consolidation import (
     capacity,
     fluctuations,
+    networks,
     recall,
     theory,
 )
@@ -234,10 +235,10 @@ def test_a_lost_synapse_shows_in_what_recordings_say():
 
 
 def test_synapses_of_one_factor_are_recorded_whatever_the_slow_one_is():
-    state = tf.State(None, jnp.asarray([[2.0, 3.0, jnp.nan], [0.0, 1.0, 1.0]]))
+    state = State(None, jnp.asarray([[2.0, 3.0, jnp.nan], [0.0, 1.0, 1.0]]))
     seen = fluctuating.record_weights(jnp.asarray(1.0), state, None, {})
     np.testing.assert_array_equal(seen, [2.0, 3.0, np.nan])
-    alive = tf.State(None, state.synapses[:, :1])
+    alive = State(None, state.synapses[:, :1])
     total = lambda z: fluctuating.record_weights(z, alive, None, {})[0]
     assert jax.grad(total)(jnp.asarray(1.5)) == 0
 
@@ -376,9 +377,9 @@ def test_patterns_become_familiar_where_their_size_is_rounded():
         wake_rate=0.1,
     )
     assert config.activity == 3 / 45
-    known = tf.memories(config, KEY)
+    known = networks.memories(config, KEY)
     assert np.all(np.sum(known.patterns, axis=0) == 3)
-    system, state = tf.wake(config, known, jr.key(1))
+    system, state = networks.wake(config, known, jr.key(1))
     seen = lambda state, signals, changes: jnp.abs(signals.novelty)
     _, novelty = simulate(system, state, KEY, steps=180, record=seen)
     assert novelty[:6].mean() > 0
@@ -425,8 +426,8 @@ def test_numbers_of_numpy_and_python_are_taken():
     )
     assert type(config.size) is type(config.rows) is int
     assert isinstance(config.ceiling, jax.Array)
-    assert isinstance(tf.Stages(100.0).cycles, jax.Array)
-    assert fluctuating.Config(lag=np.int64(3)) == fluctuating.Config(lag=3)
+    assert isinstance(networks.Stages(100.0).cycles, jax.Array)
+    assert fluctuating.Fluctuating(lag=np.int64(3)) == fluctuating.Fluctuating(lag=3)
     three = tf.of_order(tf.Config(parametrisation="power"), 3)
     assert three.exponent == three.order == 3
     with pytest.raises(
@@ -436,29 +437,29 @@ def test_numbers_of_numpy_and_python_are_taken():
     with pytest.raises(ValueError, match="`draws` must be at least 2; got 1"):
         imaging.Imaging(draws=1)
     with pytest.raises(ValueError, match="`steps` must be an integer"):
-        volatility.Config(steps=4000.0)
+        volatility.Volatile(steps=4000.0)
 
 
 @pytest.mark.dear
 def test_memories_and_synapses_must_be_those_of_the_config():
     config = tf.Config(size=20, rows=4, patterns=6)
-    stored, synapses = tf.memories(config, KEY), tf.start(config, KEY)
+    stored, synapses = networks.memories(config, KEY), networks.start(config, KEY)
     for changes, says in (
         ({"order": 3}, r"`factors` must be shaped \(3, 4, 20\)"),
         ({"parametrisation": "power"}, r"`factors` must be shaped \(1, 4, 20\)"),
         ({"rows": 3}, r"`targets` must be shaped \(3, 6\)"),
         ({"size": 30}, r"`patterns` must be shaped \(30, 6\)"),
     ):
-        for entrance in (tf.sleep, tf.fall_asleep):
+        for entrance in (networks.sleep, networks.fall_asleep):
             with pytest.raises(ValueError, match=says):
                 entrance(dataclasses.replace(config, **changes), stored, synapses)
     day = tf.Config(size=20, rows=0, patterns=9)
     with pytest.raises(ValueError, match="`stored` holds 6 patterns; `patterns`"):
-        tf.wake(day, memories_of(stored.patterns), KEY)
+        networks.wake(day, memories_of(stored.patterns), KEY)
     with pytest.raises(ValueError, match="`parametrisation` must be 'product' here"):
         night.evening(dataclasses.replace(day, parametrisation="power"), KEY)
     signed = dataclasses.replace(day, patterns=6, parametrisation="signed_power")
-    _, state = tf.wake(signed, memories_of(stored.patterns), KEY)
+    _, state = networks.wake(signed, memories_of(stored.patterns), KEY)
     assert state.synapses.factors.shape == (2, 20, 20)
 
 
@@ -508,8 +509,8 @@ def test_a_lost_run_shows_in_what_experiments_measure():
 @pytest.mark.dear
 def test_a_lost_night_is_nan_and_not_zero():
     config = tf.Config(size=12, rows=0, patterns=5, exact=True)
-    stored = tf.memories(config, KEY)
-    system, state = tf.sleep(config, stored, tf.start(config, KEY))
+    stored = networks.memories(config, KEY)
+    system, state = networks.sleep(config, stored, networks.start(config, KEY))
     bound = night.Night(stored, jnp.ones(12, bool), jnp.zeros((12, 12), jnp.int32))
 
     @jax.jit

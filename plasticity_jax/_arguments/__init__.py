@@ -29,10 +29,12 @@ from ._checks import require as require
 from ._checks import shape_of as shape_of
 from ._checks import SLACK as SLACK
 from ._checks import stable as stable
+from ._convert import arrays_in as arrays_in
 from ._convert import counted as counted
 from ._convert import fill_array_fields as fill_array_fields
 from ._convert import floating as floating
 from ._convert import folder as folder
+from ._convert import members as members
 from ._convert import optional as optional
 from ._convert import real as real
 from ._convert import whole as whole

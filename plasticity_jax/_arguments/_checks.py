@@ -6,7 +6,7 @@ what is out of range there becomes NaN, never an ordinary number.
 
 import difflib
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -35,9 +35,8 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
 def one_of(name: str, value: Any, allowed: Sequence[str]) -> None:
     """Raise unless `value` is one of `allowed`; the message names the nearest."""
     if value not in allowed:
-        raise ValueError(
-            f"`{name}` is unknown: {value!r}.{nearest(str(value), allowed)}"
-        )
+        hint = nearest(str(value), allowed)
+        raise ValueError(f"`{name}` is unknown: {value!r}.{hint}")
 
 
 # --- values ---------------------------------------------------------------------------
@@ -98,39 +97,41 @@ def check_takes(name: str, function: Any, *arguments: str) -> None:
 
 def check_finite(name: str, array: Any) -> None:
     """Raise `ValueError` where a concrete array holds a NaN or an infinity."""
-    if concrete(array) and not np.all(np.isfinite(np.asarray(array))):
-        count = int(np.sum(~np.isfinite(np.asarray(array))))
+    if concrete(array) and (count := np.sum(~np.isfinite(np.asarray(array)))):
         raise ValueError(f"`{name}` must be finite; {count} of its entries are not.")
+
+
+def _check_each(name: str, values: Any, right: Callable[..., Any], must: str) -> None:
+    """Raise `ValueError`, with what they `must` be, unless all entries are `right`."""
+    if concrete(values):
+        entries = np.asarray(values)
+        wrong = entries[~right(entries)]
+        if wrong.size:
+            raise ValueError(f"`{name}` must {must}; got {wrong.flat[0]}.")
 
 
 def check_not_negative(name: str, values: Any) -> None:
     """Raise `ValueError` if an entry is negative or not finite; traced values pass."""
-    if not concrete(values):
-        return
-    entries = np.asarray(values)
-    wrong = entries[~((entries >= 0) & np.isfinite(entries))]
-    if wrong.size:
-        raise ValueError(
-            f"`{name}` must be finite and not negative; got {wrong.flat[0]}."
-        )
+    right = lambda x: (x >= 0) & np.isfinite(x)
+    _check_each(name, values, right, "be finite and not negative")
 
 
 def check_binary(name: str, patterns: Any) -> None:
     """Raise `ValueError` unless every entry is 0 or 1; traced values pass."""
-    if not concrete(patterns):
-        return
-    values = np.asarray(patterns)
-    wrong = values[(values != 0) & (values != 1)]
-    if wrong.size:
-        raise ValueError(f"`{name}` must be 0 or 1 everywhere; got {wrong.flat[0]}.")
+    right = lambda x: (x == 0) | (x == 1)
+    _check_each(name, patterns, right, "be 0 or 1 everywhere")
+
+
+def check_signs(name: str, values: Any) -> None:
+    """Raise `ValueError` unless every entry is -1 or 1; traced values pass."""
+    right = lambda x: (x == 1) | (x == -1)
+    _check_each(name, values, right, "be -1 or 1 everywhere")
 
 
 def check_stored(stored: Any, count: int) -> None:
     """Raise `ValueError` unless `stored` marks some of `count` patterns."""
-    if np.shape(stored) != (count,):
-        raise ValueError(
-            f"`stored` must mark each of {count} patterns; got {np.shape(stored)}."
-        )
+    if (shape := np.shape(stored)) != (count,):
+        raise ValueError(f"`stored` must mark each of {count} patterns; got {shape}.")
     check_binary("stored", stored)
     if concrete(stored) and not np.any(np.asarray(stored)):
         raise ValueError("`stored` must mark a pattern at least; got none.")
@@ -138,12 +139,9 @@ def check_stored(stored: Any, count: int) -> None:
 
 def check_probabilities(name: str, probability: PyTree) -> None:
     """Raise `ValueError` unless all lie between 0 and 1; traced values pass."""
+    right = lambda x: (x >= 0) & (x <= 1)
     for leaf in jax.tree.leaves(probability):
-        if concrete(leaf):
-            values = np.asarray(leaf)
-            wrong = values[~((values >= 0) & (values <= 1))]
-            if wrong.size:
-                raise ValueError(f"`{name}` must lie in [0, 1]; got {wrong.flat[0]}.")
+        _check_each(name, leaf, right, "lie in [0, 1]")
 
 
 def check_indices(name: str, indices: Any, count: int, of: str) -> None:
@@ -151,16 +149,10 @@ def check_indices(name: str, indices: Any, count: int, of: str) -> None:
 
     `of` says what they count, such as "classes" or "images".
     """
-    if not concrete(indices):
-        return
-    values = np.asarray(indices)
-    if values.dtype.kind not in "iu":
-        raise ValueError(f"`{name}` must be integers; got {values.dtype}.")
-    if values.size and not (values.min() >= 0 and values.max() < count):
-        wrong = values[(values < 0) | (values >= count)].flat[0]
-        raise ValueError(
-            f"`{name}` must lie in [0, {count - 1}], of {count} {of}; got {wrong}."
-        )
+    if concrete(indices) and (kind := np.asarray(indices).dtype).kind not in "iu":
+        raise ValueError(f"`{name}` must be integers; got {kind}.")
+    right = lambda x: (x >= 0) & (x < count)
+    _check_each(name, indices, right, f"lie in [0, {count - 1}], of {count} {of}")
 
 
 def check_lengths(name: str, tree: PyTree, axis: int = 0) -> int:
@@ -218,17 +210,6 @@ def check_positive_semidefinite(name: str, matrix: Any) -> None:
         raise ValueError(
             f"`{name}` must be positive semidefinite; it has a negative eigenvalue."
         )
-
-
-def check_signs(name: str, values: Any) -> None:
-    """Raise `ValueError` unless every entry is -1 or 1; traced values pass."""
-    if concrete(values):
-        entries = np.asarray(values)
-        wrong = entries[(entries != 1) & (entries != -1)]
-        if wrong.size:
-            raise ValueError(
-                f"`{name}` must be -1 or 1 everywhere; got {wrong.flat[0]}."
-            )
 
 
 # --- domains of closed forms ----------------------------------------------------------
@@ -315,12 +296,11 @@ def shape_of(tree: PyTree) -> str:
 
 def check_bins(rates: Array, bin_width: Any, name: str) -> None:
     """Raise `ValueError` if a rate expects more than one spike in a bin."""
-    if not concrete(rates, bin_width) or not np.size(rates):
-        return
-    most = float(np.max(np.asarray(rates) * np.asarray(bin_width)))
-    if not most <= 1 + SLACK:
-        raise ValueError(
-            f"`{name}` up to {float(np.max(np.asarray(rates))):.4g} Hz in bins of "
-            f"{float(bin_width):.3g} s give a probability per bin of {most:.3g}; "
-            "at most 1 is allowed: shorten the bin."
-        )
+    if concrete(rates, bin_width) and np.size(rates):
+        most = float(np.max(np.asarray(rates) * np.asarray(bin_width)))
+        if not most <= 1 + SLACK:
+            raise ValueError(
+                f"`{name}` up to {float(np.max(np.asarray(rates))):.4g} Hz in bins of "
+                f"{float(bin_width):.3g} s give a probability per bin of {most:.3g}; "
+                "at most 1 is allowed: shorten the bin."
+            )

@@ -114,31 +114,27 @@ def _check_shapes(arguments: Mapping[str, Any], hints: Mapping[str, Any]) -> Non
 
 def _has_axes(annotation: Any) -> bool:
     """Whether it says the shape of numbers or truth values, alone or in a union."""
-    arrays = [
-        x
-        for x in _members(annotation)
-        if isinstance(x, type) and issubclass(x, AbstractArray)
-    ]
-    kinds: Any = [x.dtypes for x in arrays]
-    return any({"float32", "int32", "bool"} & set(found) for found in kinds)
+    wanted = {"float32", "int32", "bool"}
+    return any(wanted & set(part.dtypes) for part in arrays_in(annotation))
 
 
 def _array_type(annotation: Any) -> Any:
     """The array class of a jaxtyping annotation of floats, alone or in a union."""
-    for part in _members(annotation):
-        if isinstance(part, type) and issubclass(part, AbstractArray):
-            kinds: Any = part.dtypes
-            if not isinstance(kinds, tuple | list) or "float32" in kinds:
-                return part.array_type
+    for part in arrays_in(annotation):
+        if not isinstance(part.dtypes, tuple | list) or "float32" in part.dtypes:
+            return part.array_type
     return None
 
 
-def _members(annotation: Any) -> tuple[Any, ...]:
+def arrays_in(annotation: Any) -> list[Any]:
+    """The array classes that an annotation allows."""
+    kinds = [x for x in members(annotation) if isinstance(x, type)]
+    return [x for x in kinds if issubclass(x, AbstractArray)]
+
+
+def members(annotation: Any) -> tuple[Any, ...]:
     """What may stand in a union; else the annotation itself."""
-    unions = (types.UnionType, typing.Union)
-    is_union = isinstance(annotation, types.UnionType) or (
-        typing.get_origin(annotation) in unions
-    )
+    is_union = typing.get_origin(annotation) in (types.UnionType, typing.Union)
     return typing.get_args(annotation) if is_union else (annotation,)
 
 
@@ -147,14 +143,12 @@ def _is_inexact(x: Any) -> bool:
 
 
 def _as_float(name: str, x: Any, host: Any, known: Sequence[Any]) -> Any:
+    library: Any = np if host is np.ndarray else jnp
     if _is_inexact(x):
-        return np.asarray(x) if host is np.ndarray else jnp.asarray(x)
-    if host is np.ndarray:
-        kind: Any = float
-    else:
-        kind = known[0] if known else jnp.result_type(float)
+        return library.asarray(x)
+    kind = float if library is np else [*known, jnp.result_type(float)][0]
     try:
-        return (np if host is np.ndarray else jnp).asarray(x, kind)
+        return library.asarray(x, kind)
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"`{name}` must be a number or an array of numbers; got {x!r}."

@@ -2,9 +2,8 @@
 
 import dataclasses
 import numbers
-import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeVar
 
 import equinox as eqx
@@ -12,8 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import AbstractArray, Array
+from jaxtyping import Array
 
+from .._arguments import arrays_in, members
 from .._arguments import nearest as nearest
 
 
@@ -34,9 +34,7 @@ class AbstractConfig(eqx.Module):
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if field.type is bool and not isinstance(value, bool | np.bool_):
-                raise ValueError(
-                    f"`{field.name}` must be True or False; got {shown(value)}."
-                )
+                raise refused(f"`{field.name}`", "be True or False", value)
 
     def __repr__(self) -> str:
         fields = dataclasses.fields(self)
@@ -96,7 +94,7 @@ def _replaced(where: str, config: Any, values: Mapping[str, Any]) -> Any:
 
 def _read(where: str, field: dataclasses.Field, default: Any, value: Any) -> Any:
     """A value of a file, a command line or a user, of the kind that the field has."""
-    kinds = _kinds(field.type)
+    kinds = members(field.type)
     if value is None and (default is None or type(None) in kinds):
         return None
     if isinstance(value, Tracer):
@@ -105,46 +103,33 @@ def _read(where: str, field: dataclasses.Field, default: Any, value: Any) -> Any
         return _cast(where, kinds, default, value)
     array = as_numbers(value)
     if array is None:
-        raise ValueError(f"{where} must be a number; got {shown(value)}.")
-    shape: Any = None if default is None else np.shape(default)
-    fixed = shape is not None and field.default is not None
+        raise refused(where, "be a number", value)
     count = _dimensions(field)
-    if fixed and array.shape != shape:
-        raise ValueError(f"{where} must have shape {shape}; got {shown(value)}.")
-    if not fixed and count is not None and array.ndim != count:
-        raise ValueError(f"{where} must have {count} axes; got {shown(value)}.")
+    if default is not None and field.default is not None:
+        if array.shape != np.shape(default):
+            raise refused(where, f"have shape {np.shape(default)}", value)
+    elif count is not None and array.ndim != count:
+        raise refused(where, f"have {count} axes", value)
     if int in kinds or getattr(default, "dtype", array.dtype).kind in "iu":
         if not np.all(array == np.rint(array)):
-            raise ValueError(f"{where} must be integer; got {shown(value)}.")
+            raise refused(where, "be integer", value)
         return array.astype(np.asarray(default).dtype)
     return array
 
 
 def _is_numeric(field: dataclasses.Field, default: Any) -> bool:
     """Whether a field that is not static holds numbers that may be swept."""
-    kinds = _kinds(field.type)
-    if any(isinstance(k, type) and issubclass(k, AbstractArray | Array) for k in kinds):
+    if arrays_in(field.type) or Array in members(field.type):
         return True
     numeric = numbers.Real | np.ndarray | Array | None
     return isinstance(default, numeric) and not isinstance(default, bool)
 
 
-def _kinds(annotation: Any) -> tuple[Any, ...]:
-    """The members of a union, or what is none alone."""
-    if isinstance(annotation, types.UnionType) or (
-        typing.get_origin(annotation) is typing.Union
-    ):
-        return typing.get_args(annotation)
-    return (annotation,)
-
-
 def _dimensions(field: dataclasses.Field) -> int | None:
     """How many axes a field has by its annotation; `None` if that does not say."""
-    for kind in _kinds(field.type):
-        if isinstance(kind, type) and issubclass(kind, AbstractArray):
-            dims: Any = kind.dims
-            several = any("Variadic" in type(dim).__name__ for dim in dims)
-            return None if several else len(dims)
+    for kind in arrays_in(field.type):
+        several = any("Variadic" in type(dim).__name__ for dim in kind.dims)
+        return None if several else len(kind.dims)
     return None
 
 
@@ -165,12 +150,10 @@ def _cast(where: str, kinds: tuple[Any, ...], default: Any, value: Any) -> Any:
         inner = typing.get_args(several[0])
         repeated = inner[-1:] == (Ellipsis,)
         if not repeated and len(inner) != len(value):
-            raise ValueError(
-                f"{where} must have {len(inner)} entries; got {shown(value)}."
-            )
+            raise refused(where, f"have {len(inner)} entries", value)
         each = inner[:1] * len(value) if repeated else inner
         pairs = zip(each, value, strict=True)
-        return tuple(_cast(where, _kinds(kind), example, x) for kind, x in pairs)
+        return tuple(_cast(where, members(kind), example, x) for kind, x in pairs)
     if isinstance(value, np.ndarray | np.generic | Array) and np.shape(value) == ():
         value = np.asarray(value).item()
     for kind in plain:
@@ -179,28 +162,27 @@ def _cast(where: str, kinds: tuple[Any, ...], default: Any, value: Any) -> Any:
         if callable(value) and callable(default):
             return value
     names = " or ".join(k.__name__ for k in plain) if plain else "tuple"
-    raise ValueError(f"{where} must be of type {names}; got {shown(value)}.")
+    raise refused(where, f"be of type {names}", value)
 
 
 def _bounded(where: str, kind: Any, value: Any) -> Any:
     """A float that is a number, an integer of 64 bits."""
     if kind is int and not -(2**63) <= value < 2**63:
-        raise ValueError(f"{where} must fit 64 bits; got {shown(value)}.")
+        raise refused(where, "fit 64 bits", value)
     if kind is float:
         try:
             value = float(value)
         except OverflowError as error:
-            raise ValueError(
-                f"{where} must be a number that a float holds; got {shown(value)}."
-            ) from error
+            raise refused(where, "be a number that a float holds", value) from error
         if value != value:
-            raise ValueError(f"{where} must be a number; got nan.")
+            raise refused(where, "be a number", value)
     return value
 
 
 def as_numbers(values: Any) -> np.ndarray | None:
     """An array of floats; `None` where an entry is a text, a boolean or no number."""
-    if any(isinstance(x, bool | np.bool_) for x in _entries(values)):
+    entries = jax.tree.leaves(values, is_leaf=lambda x: not isinstance(x, list | tuple))
+    if any(isinstance(x, bool | np.bool_) for x in entries):
         return None
     try:
         array = np.asarray(values)
@@ -215,20 +197,12 @@ def as_numbers(values: Any) -> np.ndarray | None:
     return None
 
 
-def _entries(values: Any) -> Iterator[Any]:
-    if isinstance(values, list | tuple):
-        for value in values:
-            yield from _entries(value)
-    else:
-        yield values
-
-
 def _check_kept(where: str, given: Any, kept: Any) -> None:
     """Raise where a number is none, or was lost as it took its field's precision."""
     if not isinstance(given, np.ndarray) or isinstance(kept, Tracer):
         return
     if np.any(np.isnan(given)):
-        raise ValueError(f"{where} must be a number; got {shown(given)}.")
+        raise refused(where, "be a number", given)
     kind = np.asarray(kept).dtype
     now = np.asarray(kept, float)
     if not jnp.issubdtype(kind, jnp.floating) or now.shape != given.shape:
@@ -238,6 +212,11 @@ def _check_kept(where: str, given: Any, kept: Any) -> None:
             f"{where} is beyond the range of {kind}: {shown(given)} becomes "
             f"{shown(now)}."
         )
+
+
+def refused(where: str, must: str, value: Any) -> ValueError:
+    """An error that says what a value must be, and what it is."""
+    return ValueError(f"{where} must {must}; got {shown(value)}.")
 
 
 def shown(value: Any) -> str:
@@ -339,14 +318,10 @@ def _check_axis(
 
 
 def axis_values(where: str, values: Any) -> np.ndarray:
-    """What an axis may be: a non-empty row of finite numbers, as floats.
-
-    Raises `ValueError`, beginning with `where`, for texts, booleans, other shapes and
-    what is not finite.
-    """
+    """A non-empty row of finite numbers, as floats; `ValueError` for anything else."""
     array = as_numbers(values)
     if array is None:
-        raise ValueError(f"{where}: its values must be numbers; got {shown(values)}.")
+        raise refused(f"{where}: its values", "be numbers", values)
     if array.ndim != 1 or not array.size:
         raise ValueError(
             f"{where} needs a non-empty 1-D array of numbers; got {shown(values)}."

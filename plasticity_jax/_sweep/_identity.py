@@ -28,22 +28,8 @@ import jax.random as jr
 import numpy as np
 from jax.core import Tracer
 
-from ._reach import (
-    attribute,
-    attributes,
-    digest,
-    fields,
-    has_slots,
-    IMPORT,
-    imported,
-    is_c,
-    is_read,
-    is_users,
-    OWN,
-    references,
-    UNREAD,
-    unseen,
-)
+from . import _reach as reach
+from ._reach import digest, unseen
 
 
 # What only compiles a function changes no number; what checks types neither.
@@ -51,6 +37,8 @@ COMPILED = ("PjitFunction", "_JitWrapper")
 CHECKING = ("jaxtyping", "beartype")
 NUMBERS: tuple[Any, ...] = (int, float, complex, bytes, str)
 TYPES = (types.GenericAlias, types.UnionType)  # annotations, which compute nothing
+SLOTS = (types.MemberDescriptorType, types.GetSetDescriptorType)
+CHANGES = "what it reads may change; read it before"
 READERS = {  # of libraries: what they return, or reach, a store cannot see
     *("open", "load", "loadtxt", "genfromtxt", "fromfile", "memmap", "loadmat"),
     *("read_csv", "read_table", "read_excel", "read_parquet", "read_hdf"),
@@ -85,6 +73,11 @@ def values_of(parts: Mapping[str, Any]) -> dict[str, str]:
     return {name: reader.lines(name, part) for name, part in parts.items()}
 
 
+def _is_own(names: Mapping[str, Any]) -> bool:
+    """Whether these are globals of this package, which reads only what it ships."""
+    return str(names.get("__name__")).partition(".")[0] == reach.OWN
+
+
 class _Reader:
     """A walk through all that is reached; code is met once and read from a queue."""
 
@@ -103,7 +96,7 @@ class _Reader:
         if isinstance(part, jax.tree_util.Partial):
             entries = {"": part.func, **dict(enumerate(part.args)), **part.keywords}
         elif dataclasses.is_dataclass(part) and not isinstance(part, type):
-            entries = {"": type(part), **fields(part)}
+            entries = {"": type(part), **reach.fields(part)}
         else:
             return self.text(part, name)
         return "\n".join(
@@ -133,13 +126,13 @@ class _Reader:
             says = repr(value)
             return says if len(says) <= 80 else digest(says.encode())
         if type(value) is float:
-            return f"{value!r}"
+            return repr(value)
         if type(value) is complex:
             return f"complex({value.real!r},{value.imag!r})"
         if isinstance(value, np.ndarray | np.generic | jax.Array):
             says = self._array(value, where)
             if isinstance(value, np.ndarray) and type(value) is not np.ndarray:
-                held = self._each(fields(value).items(), where)
+                held = self._each(reach.fields(value).items(), where)
                 says = f"{self.text(type(value), where)}({held};{says})"
             return says
         if id(value) in self._open:  # it holds itself
@@ -176,7 +169,7 @@ class _Reader:
         if isinstance(value, functools.partial):
             inside = (value.func, value.args, value.keywords)
             if kind not in (functools.partial, jax.tree_util.Partial):
-                inside = (*inside, kind, fields(value))
+                inside = (*inside, kind, reach.fields(value))
             return f"partial{self.text(inside, where)}"
         if isinstance(value, types.BuiltinFunctionType):
             return self._builtin(value, where)
@@ -217,7 +210,7 @@ class _Reader:
     def _instance(self, value: Any, where: str) -> str:
         """An object by its class and all that it holds."""
         kind = type(value)
-        held = fields(value)
+        held = reach.fields(value)
         parts = [self.text(kind, where), self._each(held.items(), where)]
         if isinstance(value, dict):
             parts.append(self.text(dict(value), where))
@@ -227,9 +220,9 @@ class _Reader:
             parts.append(self._unordered(value, where))
         elif base := next((t for t in NUMBERS if isinstance(value, t)), None):
             parts.append(self.text(base(value), where))
-        elif not hasattr(value, "__dict__") and not has_slots(value):
+        elif not hasattr(value, "__dict__") and not reach.has_slots(value):
             parts.append(self._reduced(value, where))
-        if any(is_c(k) for k in kind.__mro__ if k not in KNOWN):
+        if any(reach.is_c(k) for k in kind.__mro__ if k not in KNOWN):
             parts.append(self._reduced(value, where))
         return f"{parts[0]}({';'.join(parts[1:])})"
 
@@ -253,7 +246,7 @@ class _Reader:
         home = function.__globals__.get("__name__", "")
         if home.partition(".")[0] in CHECKING and hasattr(function, "__wrapped__"):
             return self.text(getattr(function, "__wrapped__"), where)  # noqa: B009
-        if is_users(home):
+        if reach.is_users(home):
             return self._met(function, f"{home}.{function.__qualname__}", where)
         self._library(home)
         name = f"{home}.{function.__code__.co_qualname}"
@@ -266,14 +259,13 @@ class _Reader:
         return f"{name}({held})" if held else name
 
     def _function(self, function: Any, where: str) -> list[str]:
+        names, doc = function.__globals__, function.__doc__
         return [
-            *self._code(
-                function.__code__, function.__doc__, function.__globals__, where
-            ),
+            *self._code(function.__code__, doc, names, where),
             f"defaults {self.text(function.__defaults__, where)}",
             f"keywords {self.text(function.__kwdefaults__, where)}",
             f"closure {self._closure(function, where)}",
-            f"attributes {self._each(attributes(function), where)}",
+            f"attributes {self._each(reach.attributes(function), where)}",
         ]
 
     def _closure(self, function: Any, where: str) -> str:
@@ -292,10 +284,9 @@ class _Reader:
         self, code: types.CodeType, doc: str | None, names: dict[str, Any], where: str
     ) -> list[str]:
         """Instructions, constants without places in files, and what they refer to."""
-        own = str(names.get("__name__")).partition(".")[0] == OWN
-        if not own and (found := READING.intersection(code.co_names)):
-            why = "what it reads may change; read it before"
-            raise unseen(found.pop(), where, why)
+        found = READING.intersection(code.co_names)
+        if found and not _is_own(names):
+            raise unseen(found.pop(), where, CHANGES)
         constants = list(code.co_consts)
         if doc is not None and constants and constants[0] == doc:
             constants[0] = None
@@ -308,7 +299,7 @@ class _Reader:
             f"{code.co_names} {code.co_varnames} {code.co_cellvars} {code.co_freevars}",
             self.text(plain, where),
         ]
-        for chain in sorted(set(references(code))):
+        for chain in sorted(set(reach.references(code))):
             says.append(f"{chain}={self._referred(chain, names, where)}")
         for inner in nested:
             says += self._code(inner, None, names, where)
@@ -317,25 +308,24 @@ class _Reader:
     def _referred(self, chain: tuple[str, ...], names: Any, where: str) -> str:
         """The value of a global name, or of an attribute of the module of that name."""
         first, *rest = chain
-        if first.startswith(IMPORT):
-            value: Any = imported(first.removeprefix(IMPORT), names)
+        if first.startswith(reach.IMPORT):
+            value: Any = reach.imported(first.removeprefix(reach.IMPORT), names)
         else:
             value = names.get(first, getattr(builtins, first, "absent"))
-        place = f"{where} > `{'.'.join(chain).removeprefix(IMPORT)}`"
+        place = f"{where} > `{'.'.join(chain).removeprefix(reach.IMPORT)}`"
         while rest and isinstance(value, types.ModuleType):
-            value = attribute(value, rest.pop(0))
+            value = reach.attribute(value, rest.pop(0))
         name, home = (getattr(value, x, None) for x in ("__name__", "__module__"))
-        own = str(names.get("__name__")).partition(".")[0] == OWN  # reads what it ships
-        if name in READERS and not own and not is_read(home):
-            raise unseen(value, place, "what it reads may change; read it before")
+        if name in READERS and not _is_own(names) and not reach.is_read(home):
+            raise unseen(value, place, CHANGES)
         if type(value) is type(os.environ):
             raise unseen("os.environ", place, "it may change; read it before")
         return self.text(value, place)
 
     def _class_name(self, kind: type, where: str) -> str:
-        if is_read(kind.__module__) or any(
+        if reach.is_read(kind.__module__) or any(
             isinstance(entry, types.FunctionType)
-            and is_users(entry.__globals__.get("__name__", ""))
+            and reach.is_users(entry.__globals__.get("__name__", ""))
             for entry in vars(kind).values()
         ):
             return self._met(kind, f"{kind.__module__}.{kind.__qualname__}", where)
@@ -349,7 +339,7 @@ class _Reader:
             made = (field.default, field.default_factory, dict(field.metadata))
             says.append(f"field {name} {self.text(made, f'{where}.{name}')}")
         for name, entry in sorted(vars(kind).items()):
-            if name in UNREAD:
+            if name in reach.UNREAD or isinstance(entry, SLOTS):
                 continue
             if isinstance(entry, property):
                 entry = (entry.fget, entry.fset)
@@ -357,16 +347,12 @@ class _Reader:
                 entry = (type(entry), entry.__func__)
             elif isinstance(entry, functools.cached_property):
                 entry = entry.func
-            elif isinstance(
-                entry, types.MemberDescriptorType | types.GetSetDescriptorType
-            ):
-                continue
             says.append(f"{name} {self.text(entry, f'{where}.{name}')}")
         return says
 
     def _module_name(self, module: types.ModuleType, where: str) -> str:
         name = f"module {module.__name__}"
-        if is_read(module.__name__):
+        if reach.is_read(module.__name__):
             return self._met(module, name, where)
         self._library(module.__name__)
         return name

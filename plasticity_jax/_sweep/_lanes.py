@@ -89,13 +89,15 @@ def _observables(found: Any) -> dict[str, Array]:
                 f"`run` must return arrays by name; '{name}' is {shape_of(x)}: return "
                 "each part under a name of its own."
             )
-        if not eqx.is_array_like(x) or jnp.issubdtype(
-            jnp.result_type(x), jax.dtypes.prng_key
-        ):
+        if not eqx.is_array_like(x) or _are_keys(x):
             raise ValueError(
                 f"`run` must return arrays by name; '{name}' is {type(x).__name__}."
             )
     return {name: jnp.asarray(x) for name, x in found.items()}
+
+
+def _are_keys(x: Any) -> bool:
+    return jnp.issubdtype(jnp.result_type(x), jax.dtypes.prng_key)
 
 
 @dataclasses.dataclass
@@ -125,21 +127,17 @@ class Lanes:
         devices: tuple[Any, ...] = (),
     ) -> "Lanes":
         """Every point of the grid with every key; `devices` if they are several."""
+        such = "such as jax.random.split(jax.random.key(0), 8)"
         if not isinstance(keys, jax.Array):
-            raise ValueError(
-                "`keys` must be an array of keys, such as jax.random.split("
-                f"jax.random.key(0), 8); got {type(keys).__name__}."
-            )
+            got = type(keys).__name__
+            raise ValueError(f"`keys` must be an array of keys, {such}; got {got}.")
         for leaf in jax.tree.leaves((run, config)):
-            if isinstance(leaf, jax.Array) and jnp.issubdtype(
-                leaf.dtype, jax.dtypes.prng_key
-            ):
+            if isinstance(leaf, jax.Array) and _are_keys(leaf):
                 check_threefry("run", leaf)
-        typed = jnp.issubdtype(keys.dtype, jax.dtypes.prng_key)
-        if not typed or keys.ndim != 1 or not len(keys):
+        if not _are_keys(keys) or keys.ndim != 1 or not len(keys):
             raise ValueError(
-                "`keys` must be a 1-D array of keys, at least one, such as "
-                f"jax.random.split(jax.random.key(0), 8); got {keys.dtype}{keys.shape}."
+                f"`keys` must be a 1-D array of keys, at least one, {such}; got "
+                f"{keys.dtype}{keys.shape}."
             )
         check_threefry("keys", keys)
         shape = tuple(len(axis.values[0]) for axis in axes)
@@ -161,14 +159,13 @@ class Lanes:
         """How many runs."""
         return len(self.seeds)
 
-    def batch(self, lanes: np.ndarray, whole: bool = True) -> tuple[Any, ...]:
-        """Arguments of the program for these lanes; the first four unless `whole`."""
+    def batch(self, lanes: np.ndarray) -> tuple[Any, ...]:
+        """Arguments of the program for these lanes."""
         dtype = jnp.result_type(float)
         points = {k: jnp.asarray(x[lanes], dtype) for k, x in self.points.items()}
         data = jnp.asarray(self.keys[self.seeds[lanes]])
         keys = jr.wrap_key_data(data, impl=self.implementation)
-        some = self.run, self.config, points, keys
-        return (*some, self.devices, self.reads) if whole else some
+        return self.run, self.config, points, keys, self.devices, self.reads
 
     def _width(self, size: int) -> int:
         """Lanes of the program: as many for each device."""
@@ -185,42 +182,29 @@ class Lanes:
         if USES_POOL.search(program.compiled.as_text()):
             self.pool = threading.Lock()
         memory = program.compiled.memory_analysis()
-        if memory is None:
-            return 0
-        return memory.temp_size_in_bytes + memory.output_size_in_bytes
+        return memory.temp_size_in_bytes + memory.output_size_in_bytes if memory else 0
 
     def compute_batch(self, start: int, size: int) -> Results:
         """Results of the lanes from `start`; the last batch is padded and cut."""
         lanes = np.arange(start, start + self._width(size))
-        program = self.programs[size]
-        with jax.enable_x64(self.double), self.pool:  # a thread has its own context
-            results = program(*self.batch(np.minimum(lanes, self.total - 1)))
-            results = {k: np.asarray(x) for k, x in results.items()}
         count = min(size, self.total - start)
-        kept = {k: x[:count] for k, x in results.items()}
+        with jax.enable_x64(self.double), self.pool:  # a thread has its own context
+            made = self.programs[size](*self.batch(np.minimum(lanes, self.total - 1)))
+            kept = {k: np.asarray(x)[:count] for k, x in made.items()}
         return {**kept, "diverged": _diverged(kept)}
 
 
 def reads_of(run: Run, config: eqx.Module) -> dict[str, str]:
-    """What a run reads besides the arrays that it is given, by name.
-
-    Raises `ValueError` for what cannot be looked into.
-    """
+    """What a run reads besides its arrays; `ValueError` if it cannot be told."""
     run, config = eqx.filter((run, config), eqx.is_array, inverse=True)
     return identity_of({"run": run, "config": config}, roots=(map_lanes,))
 
 
 def _diverged(results: Results) -> np.ndarray:
     """Whether any observable of a run holds a NaN or an infinity."""
-    finite = [
-        np.isfinite(_as_numpy(x)).reshape(len(x), -1).all(axis=1)
-        for x in results.values()
-        if jnp.issubdtype(x.dtype, jnp.inexact)
-    ]
-    count = len(next(iter(results.values())))
-    return ~np.logical_and.reduce([np.ones(count, bool), *finite], axis=0)
-
-
-def _as_numpy(x: np.ndarray) -> np.ndarray:
-    """The same numbers in a type of NumPy's own: bfloat16 and its like as float32."""
-    return x if x.dtype.isbuiltin else x.astype(np.float32)
+    lost = np.zeros(len(next(iter(results.values()))), bool)
+    for x in results.values():
+        if jnp.issubdtype(x.dtype, jnp.inexact):
+            known = x if x.dtype.isbuiltin else x.astype(np.float32)  # bfloat16
+            lost |= ~np.isfinite(known).reshape(len(x), -1).all(axis=1)
+    return lost

@@ -3,7 +3,7 @@
 import sys
 import threading
 import time
-from types import TracebackType
+from typing import Any
 
 
 INTERVAL = 5.0  # seconds between plain lines
@@ -35,14 +35,9 @@ class Progress:
             self._task = self._bar.add_task("", total=self.total, rate="", diverged="")
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: Any) -> None:
         if self._bar is not None:
-            self._bar.__exit__(kind, error, trace)
+            self._bar.__exit__(*error)
 
     def advance(self, runs: int, diverged: int = 0, *, known: bool = False) -> None:
         """Count `runs` more, of which `diverged` hold a NaN or an infinity.
@@ -59,10 +54,8 @@ class Progress:
             rate = (self.done - self.known) / (now - self._start)
             lost = f"({self.diverged} diverged)" if self.diverged else ""
             if self._bar is not None and self._task is not None:
-                speed = f"{rate:.1f}/s"
-                self._bar.update(
-                    self._task, completed=self.done, rate=speed, diverged=lost
-                )
+                says: dict[str, Any] = {"rate": f"{rate:.1f}/s", "diverged": lost}
+                self._bar.update(self._task, completed=self.done, **says)
             elif now - self._last > INTERVAL or self.done == self.total:
                 self._last = now
                 line = f"{self.done}/{self.total} runs, {rate:.1f}/s"

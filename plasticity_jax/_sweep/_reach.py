@@ -14,7 +14,7 @@ from typing import Any
 
 
 OWN = __name__.partition(".")[0]
-FOREIGN = ("site-packages", "dist-packages")  # where libraries are installed
+FOREIGN = {"site-packages", "dist-packages"}  # where libraries are installed
 STANDARD = Path(sysconfig.get_path("stdlib"))
 IMPORT = "import "
 # Entries of a class that say nothing of what it does, or that others repeat.
@@ -38,20 +38,14 @@ def is_read(module: Any) -> bool:
     files = [file for x in known if (file := getattr(x, "__file__", None))]
     if not files:  # made in memory, or part of Python
         return bool(known) and root not in sys.stdlib_module_names
-    return not is_library(files[0])
+    path = Path(files[0])
+    installed = path.is_relative_to(STANDARD) or not FOREIGN.isdisjoint(path.parts)
+    return not installed and files[0] not in ("built-in", "frozen")
 
 
 def is_users(home: Any) -> bool:
     """Whether code with these globals is followed, also of a module not registered."""
     return is_read(home) or home not in sys.modules
-
-
-def is_library(file: str | None) -> bool:
-    """Whether a file was installed, with Python or by a package manager."""
-    if file is None or file in ("built-in", "frozen"):
-        return True
-    path = Path(file)
-    return any(part in FOREIGN for part in path.parts) or path.is_relative_to(STANDARD)
 
 
 def has_slots(value: Any) -> bool:

@@ -56,31 +56,25 @@ class Store:
             )
             return None
         with np.load(io.BytesIO(payload), allow_pickle=False) as archive:
-            return dict(_unpacked(name, archive[name]) for name in archive.files)
+            parts = [(*entry.partition("|"), archive[entry]) for entry in archive.files]
+        return {name: x.view(jnp.dtype(kind)) for kind, _, name, x in parts}
 
     def write(self, number: int, results: Results) -> None:
-        """Keep a finished batch: all of it, or nothing."""
-        objects = [name for name, x in results.items() if x.dtype.hasobject]
-        if objects:
-            raise ValueError(f"store: '{objects[0]}' holds objects; none is pickled.")
+        """Keep a finished batch: all of it, or nothing.
+
+        NumPy would forget what bfloat16 and its like are: the name of an entry begins
+        with its type, and their bits are saved.
+        """
+        packed: dict[str, Any] = {}
+        for name, x in results.items():
+            if x.dtype.hasobject:
+                raise ValueError(f"store: '{name}' holds objects; none is pickled.")
+            bits = x.dtype if x.dtype.isbuiltin else f"u{x.dtype.itemsize}"
+            packed[f"{x.dtype.name}|{name}"] = x.view(bits)
         buffer = io.BytesIO()
-        np.savez(buffer, **dict(_packed(*item) for item in results.items()))  # pyright: ignore[reportArgumentType]
+        np.savez(buffer, **packed)
         payload = buffer.getvalue()
         _write(self._path(number), self._digest(number, payload) + payload)
-
-
-def _packed(name: str, x: np.ndarray) -> tuple[str, np.ndarray]:
-    """An entry of an archive: its type before its name, and bits that NumPy can save.
-
-    NumPy itself would forget what bfloat16 and its like are.
-    """
-    kept = x if x.dtype.isbuiltin else x.view(f"u{x.dtype.itemsize}")
-    return f"{x.dtype.name}|{name}", kept
-
-
-def _unpacked(entry: str, x: np.ndarray) -> tuple[str, np.ndarray]:
-    kind, _, name = entry.partition("|")
-    return name, x.view(jnp.dtype(kind))
 
 
 @contextlib.contextmanager
@@ -97,19 +91,14 @@ def open_store(
     path = folder / MANIFEST
     with locked(folder):
         if not path.exists():
-            strangers = {p.name for p in folder.iterdir()} - {LOCK}
-            strangers = {name for name in strangers if not name.startswith(".new-")}
-            if strangers:
+            names = [p.name for p in folder.iterdir() if p.name != LOCK]
+            if strangers := [x for x in names if not x.startswith(".new-")]:
                 raise ValueError(
                     f"store: {folder} holds {min(strangers)!r} and no manifest; it is "
                     "not the store of a sweep. Choose another folder."
                 )
-            document = {
-                "format": FORMAT,
-                "batch_size": batch_size(),
-                "identity": dict(identity),
-            }
-            _write(path, _sealed(document))
+            document = {"format": FORMAT, "identity": dict(identity)}
+            _write(path, _sealed({**document, "batch_size": batch_size()}))
         manifest = _unsealed(path)
         _compare(path, json.loads(manifest), identity)
         yield Store(folder, manifest)
@@ -129,10 +118,9 @@ def _unsealed(path: Path) -> bytes:
 
 
 def _compare(path: Path, found: dict[str, Any], identity: Mapping[str, str]) -> None:
-    if found.get("format") != FORMAT:
+    if (kind := found.get("format")) != FORMAT:
         raise ValueError(
-            f"store: {path} has format {found.get('format')}; this version reads "
-            f"{FORMAT}."
+            f"store: {path} has format {kind}; this version reads {FORMAT}."
         )
     for name, value in identity.items():
         kept = found["identity"].get(name)
@@ -153,8 +141,8 @@ def difference(kept: str | None, value: str) -> str:
     return f"was {_short(old)!r} and is {_short(new)!r}"
 
 
-def _short(text: str, most: int = 60) -> str:
-    return text if len(text) <= most else text[: most - 3] + "..."
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _write(path: Path, content: bytes) -> None:

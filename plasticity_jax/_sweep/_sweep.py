@@ -88,17 +88,15 @@ def sweep(
     several = _several(devices)
     lanes = Lanes.of(run, config, axes, keys, several)
     attributes = _attributes(config, keys)
-    identity = _read(lanes, run, config, store is not None)  # before it is traced
+    identity = _read(lanes, store is not None)  # before it is traced
     identity |= _settings(axes, attributes, asked, len(several))
-    structure = eqx.filter_eval_shape(map_lanes, *lanes.batch(np.zeros(1, int), False))
+    structure = eqx.filter_eval_shape(map_lanes, *lanes.batch(np.zeros(1, int))[:4])
     labels = _labels(structure, axes, dims or {})
     workers = 1 if several else batches_in_flight()
 
     def size_of_batches() -> int:
-        size = min(asked or chosen_size(lanes, workers), lanes.total)
-        if executor is not None and asked is None:
-            size = min(size, max(1, lanes.total // SHARED))
-        return size
+        most = lanes.total if executor is None else max(1, lanes.total // SHARED)
+        return min(asked or min(chosen_size(lanes, workers), most), lanes.total)
 
     with contextlib.ExitStack() as stack:
         kept = None
@@ -107,11 +105,8 @@ def sweep(
             kept = stack.enter_context(opened)
         size = size_of_batches() if kept is None else kept.batch_size
         bar = stack.enter_context(Progress(lanes.total, shown=progress))
-        results = compute(
-            lanes, structure, size, workers, bar, store=kept, executor=executor
-        )
-    attributes["batch_size"] = size
-    attributes["compile_seconds"] = lanes.compile_seconds
+        results = compute(lanes, structure, size, workers, bar, kept, executor)
+    attributes |= {"batch_size": size, "compile_seconds": lanes.compile_seconds}
     attributes["wall_seconds"] = time.perf_counter() - started
     return _dataset(results, labels, axes, len(keys), attributes)
 
@@ -124,16 +119,17 @@ def _check_executor(executor: Any) -> None:
         )
 
 
-def _read(lanes: Lanes, run: Run, config: eqx.Module, stored: bool) -> dict[str, str]:
+def _read(lanes: Lanes, stored: bool) -> dict[str, str]:
     """What the run reads, for the lanes, and the identity of a store.
 
     Raises `ValueError` for what a store cannot look into. Without one JAX alone decides
     what compiles anew.
     """
     try:
-        reads = reads_of(run, config)
+        reads = reads_of(lanes.run, lanes.config)
         lanes.reads = json.dumps(reads)
-        return reads | values_of({"run": run, "config": config}) if stored else {}
+        parts = {"run": lanes.run, "config": lanes.config}
+        return reads | values_of(parts) if stored else {}
     except ValueError:
         if stored:
             raise
@@ -164,11 +160,7 @@ def _dataset(
 
 
 def _checked(config: Any) -> eqx.Module:
-    """The config, Python floats in it as array leaves.
-
-    Raises `ValueError` if it is not an Equinox module, or holds numbers of another
-    precision than the sweep's.
-    """
+    """The config, its floats as array leaves; `ValueError` for another kind."""
     if not isinstance(config, eqx.Module):
         raise ValueError(
             "`config` must be an equinox.Module, with a field for each hyper-parameter "
@@ -235,10 +227,9 @@ def _several(devices: Sequence[Any] | None) -> tuple[Any, ...]:
         raise ValueError(
             f"`devices` must be a list of devices, such as jax.devices(); got {found}."
         )
-    found = tuple(found)
     if not found:
         raise ValueError("`devices` must hold at least one device.")
-    return found if len(found) > 1 or devices is not None else ()
+    return tuple(found) if len(found) > 1 or devices is not None else ()
 
 
 def _settings(

@@ -8,14 +8,7 @@ import pickle
 import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import (
-    as_completed,
-    Executor,
-    FIRST_COMPLETED,
-    Future,
-    ThreadPoolExecutor,
-    wait,
-)
+from concurrent.futures import as_completed, Executor, Future, ThreadPoolExecutor, wait
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -34,8 +27,8 @@ def compute(
     size: int,
     workers: int,
     bar: Progress,
-    store: Store | None = None,
-    executor: Executor | None = None,
+    store: Store | None,
+    executor: Executor | None,
 ) -> Results:
     """All lanes, in batches of one compiled size; those in the `store` are read."""
     results = {
@@ -51,35 +44,27 @@ def compute(
 
     missing = []
     for start in range(0, lanes.total, size):
-        found = None if store is None else store.read(start // size)
-        if found is None:
-            missing.append(start)
-        else:
+        if found := store and store.read(start // size):
             place(start, found, known=True)
-    if missing and executor is None and size not in lanes.programs:
-        lanes.compile(size)
-
-    def finish(start: int, batch: Results) -> None:
+        else:
+            missing.append(start)
+    if executor is None:
+        batches = _computed(lanes, missing, size, workers)
+    else:
+        batches = _computed_elsewhere(lanes, missing, size, executor)
+    for start, batch in batches:
         if store is not None:
             store.write(start // size, batch)
         place(start, batch)
-
-    for start, batch in _computed(lanes, missing, size, workers, executor):
-        finish(start, batch)
     return results
 
 
 def _computed(
-    lanes: Lanes,
-    starts: Sequence[int],
-    size: int,
-    workers: int,
-    executor: Executor | None,
+    lanes: Lanes, starts: Sequence[int], size: int, workers: int
 ) -> Iterator[tuple[int, Results]]:
     """Batches as they are finished; those not begun are given up if one fails."""
-    if executor is not None:
-        yield from _computed_elsewhere(lanes, starts, size, executor)
-        return
+    if starts and size not in lanes.programs:
+        lanes.compile(size)
     with ThreadPoolExecutor(workers) as pool:
         futures = {
             pool.submit(lanes.compute_batch, start, size): start for start in starts
@@ -103,9 +88,8 @@ if hasattr(os, "register_at_fork"):
 
 def settings() -> dict[str, str]:
     """What of JAX's configuration changes numbers, besides the precision."""
-    names = ("jax_threefry_partitionable", "jax_default_prng_impl")
-    names += ("jax_default_matmul_precision",)
-    found = {name: str(getattr(jax.config, name)) for name in names}
+    names = ("threefry_partitionable", "default_prng_impl", "default_matmul_precision")
+    found = {f"jax_{name}": str(getattr(jax.config, f"jax_{name}")) for name in names}
     name = "jax_disable_most_optimizations"  # no attribute: it has no context
     return {**found, name: str(jax.config.values[name])}
 
@@ -143,7 +127,7 @@ def _computed_elsewhere(
         for start in starts:
             submit(start, len(parcel) <= SMALL)
         while futures:
-            for future in wait(futures, return_when=FIRST_COMPLETED).done:
+            for future in wait(futures, return_when="FIRST_COMPLETED").done:
                 start, _ = futures.pop(future)
                 worker, results = future.result()
                 if results is None:
@@ -155,23 +139,18 @@ def _computed_elsewhere(
                     submit(waiting.pop(), False)
                 yield start, results
             under_way = sum(sent for _, sent in futures.values())
-            for start in [
-                waiting.pop() for _ in range(len(lacking) - under_way) if waiting
-            ]:
-                submit(start, True)
+            for _ in range(min(len(lacking) - under_way, len(waiting))):
+                submit(waiting.pop(), True)
             if not futures:
-                for start in [waiting.pop() for _ in range(len(waiting))]:
-                    submit(start, False)
+                while waiting:
+                    submit(waiting.pop(), False)
     finally:
         for future in futures:
             future.cancel()
 
 
 def packed(lanes: Lanes) -> bytes:
-    """What another process needs to compute batches of these lanes.
-
-    Raises `ValueError` if the run function or its config cannot be pickled.
-    """
+    """What another process needs; `ValueError` for what cannot be pickled."""
     names = ("run", "config", "points", "keys", "seeds", "implementation", "double")
     fields = {name: getattr(lanes, name) for name in names}
     home = _process(), settings(), lanes.reads

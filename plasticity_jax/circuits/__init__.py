@@ -12,6 +12,7 @@ from ._layer import Layer as Layer
 from ._layer import linear as linear
 from ._loss import feedforward as feedforward
 from ._loss import LossCircuit as LossCircuit
+from ._loss import Resting as Resting
 from ._loss import SecondMomentError as SecondMomentError
 from ._loss import SquaredError as SquaredError
 from ._rate import amplification as amplification
@@ -30,7 +31,6 @@ from ._replay import Replaying as Replaying
 from ._replay import SoftReplay as SoftReplay
 from ._replay import TaughtReplay as TaughtReplay
 from ._replay import WeakestReplay as WeakestReplay
-from ._resting import Resting as Resting
 from ._spiking import Afferents as Afferents
 from ._spiking import input_moments as input_moments
 from ._spiking import SharedInput as SharedInput

@@ -65,7 +65,6 @@ class Novelty(AbstractCircuit):
         stimulus: tuple[Float[Array, " n"], Float[Array, " row"]],
         key: Key[Array, ""],
     ) -> tuple[None, NoveltySignals]:
-        del activity, key
         presynaptic, postsynaptic = stimulus
         weights = self.parametrisation.weights(synapses.factors)
         shapes = jnp.shape(postsynaptic), jnp.shape(presynaptic)
@@ -88,10 +87,6 @@ class Novelty(AbstractCircuit):
         novelty = jnp.where(active == wanted, jnp.zeros((), shift.dtype), shift)
         known = possible & ~jnp.any(jnp.isnan(fields))
         novelty = jnp.where(known, novelty, jnp.nan)
-        return None, NoveltySignals(
-            jnp.ones((), weights.dtype),
-            presynaptic,
-            postsynaptic,
-            ~(weights <= self.pruned_below),  # also where it is NaN
-            novelty,
-        )
+        dt = jnp.ones((), weights.dtype)
+        alive = ~(weights <= self.pruned_below)  # also where it is NaN
+        return None, NoveltySignals(dt, presynaptic, postsynaptic, alive, novelty)

@@ -52,7 +52,6 @@ class Layer(AbstractCircuit):
         stimulus: Any,
         key: Key[Array, ""],
     ) -> tuple[None, LayerSignals]:
-        del activity, key
         shown = dict(stimulus) if isinstance(stimulus, Mapping) else {"pre": stimulus}
         if "pre" not in shown:
             raise ValueError(

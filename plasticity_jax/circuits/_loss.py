@@ -1,4 +1,4 @@
-"""Circuits whose only activity is a loss of the weights."""
+"""Circuits that compute a loss of their weights, and one where only time passes."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, get_args, Literal
@@ -17,16 +17,35 @@ from .._arguments import (
     floating,
     one_of,
     real,
+    require,
     shape_of,
 )
 from .._interfaces import AbstractCircuit, Scalar, Synapses
-from ..signals import LossSignals
+from ..signals import Elapsed, LossSignals
 
 
 Weights = tuple[Float[Array, "_ _"], ...]
 Output = Literal["identity", "sigmoid"]
 Reduction = Literal["mean", "sum_outputs"]
 OUTPUTS, REDUCTIONS = get_args(Output), get_args(Reduction)
+
+
+class Resting(AbstractCircuit):
+    """No activity: only time passes, `dt` a step.
+
+    Offers `Elapsed`. Synapses: any pytree; the stimulus is not read and the activity is
+    `None`.
+    """
+
+    dt: Scalar = eqx.field(converter=real)
+
+    def __check_init__(self) -> None:
+        require(self, dt=(0.0, jnp.inf))
+
+    def __call__(
+        self, activity: None, synapses: object, stimulus: object, key: Key[Array, ""]
+    ) -> tuple[None, Elapsed]:
+        return activity, Elapsed(self.dt)
 
 
 class LossCircuit(AbstractCircuit):
@@ -51,13 +70,11 @@ class LossCircuit(AbstractCircuit):
 
     def start(self, synapses: Synapses, stimulus: Any = None, key: Any = None) -> Any:
         """The optimiser's state, if there is one."""
-        del stimulus, key
         return None if self.optimiser is None else self.optimiser.init(synapses)
 
     def __call__(
         self, activity: Any, synapses: Synapses, stimulus: Any, key: Key[Array, ""]
     ) -> tuple[Any, LossSignals]:
-        del key
         loss_at = lambda synapses: one_number(self.loss(synapses, stimulus))
         self._check(activity, synapses)
         loss, gradient = jax.value_and_grad(loss_at)(synapses)
@@ -132,7 +149,6 @@ def feedforward(
 @floating
 def _layer(weights: Float[Array, "..."], inputs: Float[Array, "..."]) -> Array:
     """An array of floats; of integers or lists, in the precision of the inputs."""
-    del inputs
     return weights
 
 
@@ -188,7 +204,6 @@ class SecondMomentError(eqx.Module):
             )
 
     def __call__(self, weights: Weights, stimulus: None = None) -> Scalar:
-        del stimulus
         if len(weights) != 1 or weights[0].shape != self.teacher.shape:
             raise ValueError(
                 f"`weights` must be a tuple of one matrix {self.teacher.shape}; got "

@@ -98,7 +98,6 @@ class RateNetwork(AbstractCircuit):
 
     def start(self, synapses: Matrix, stimulus: Any = None, key: Any = None) -> Rates:
         """Silence: all potentials at zero."""
-        del stimulus, key
         return self.at(jnp.zeros_like(synapses[:, 0]))
 
     @floating
@@ -120,27 +119,21 @@ class RateNetwork(AbstractCircuit):
         key: Key[Array, ""],
     ) -> tuple[Rates, RateSignals]:
         x, dt = activity.potential, self.dt
-        if synapses.shape != (len(x), len(x)):
-            raise ValueError(
-                f"`synapses` must be square, one row for each of {len(x)} neurons; got "
-                f"{synapses.shape}."
-            )
-        if jnp.shape(stimulus) != x.shape:
-            raise ValueError(
-                f"the stimulus must have one entry for each of {len(x)} neurons; got "
-                f"the shape {jnp.shape(stimulus)}."
-            )
-        rate = self.transfer(x)
-        if jnp.shape(rate) != x.shape:
-            raise ValueError(
-                f"`transfer` must return a rate for each of {len(x)} neurons; got the "
-                f"shape {jnp.shape(rate)}."
-            )
-        early = activity.early_trace
+        n, rate = len(x), self.transfer(x)
+        for must, part, shape in (
+            ("`synapses` must be square, one row", synapses, (n, n)),
+            ("the stimulus must have one entry", stimulus, (n,)),
+            ("`transfer` must return a rate", rate, (n,)),
+        ):
+            if jnp.shape(part) != shape:
+                raise ValueError(
+                    f"{must} for each of {n} neurons; got {jnp.shape(part)}."
+                )
+        early, late = activity.early_trace, activity.late_trace
         early = early + dt / self.trace_time * (rate - early)
-        late = early
-        if self.late_trace_time is not None:
-            late = activity.late_trace
+        if self.late_trace_time is None:
+            late = early
+        else:
             late = late + dt / self.late_trace_time * (rate - late)
         average = self.keep * activity.average + self.inflow * x
 

@@ -152,7 +152,6 @@ class SoftReplay(AbstractPolicy):
         require(self, sharpness=(0.0, np.inf))
 
     def __call__(self, candidates: Candidates, key: Key[Array, ""]) -> Fields:
-        del key
         fields, average = candidates.fields, candidates.average
         size = jnp.where(candidates.stored[None], jnp.abs(fields), jnp.inf)
         above = size - jnp.min(size, axis=1, keepdims=True)
@@ -210,7 +209,6 @@ class Replay(AbstractCircuit):
         The stimulus is a `Memories`. Raises `ValueError` if a factor is negative or not
         finite, a pattern not 0 or 1 or a target not -1 or 1, or if none is stored.
         """
-        del key
         check_kind("`stimulus`", stimulus, Memories)
         memories: Memories = stimulus
         check_not_negative("factors", synapses.factors)
@@ -223,8 +221,7 @@ class Replay(AbstractCircuit):
     def fields(self, synapses: Factored, memories: Memories) -> Fields:
         r"""$w_i \cdot \xi^\mu - I_i$."""
         weights = self.parametrisation.weights(synapses.factors)
-        _check_memories(memories, weights)
-        return weights @ memories.patterns - synapses.threshold[:, None]
+        return _fields(weights, synapses.threshold, memories)
 
     def __call__(
         self,
@@ -235,8 +232,7 @@ class Replay(AbstractCircuit):
     ) -> tuple[Replaying, ReplaySignals]:
         patterns, targets, stored = stimulus
         weights = self.parametrisation.weights(synapses.factors)
-        _check_memories(stimulus, weights)
-        fields = weights @ patterns - synapses.threshold[:, None]
+        fields = _fields(weights, synapses.threshold, stimulus)
         candidates = Candidates(fields, targets, stored, activity.average)
         if isinstance(self.policy, AbstractChoice):  # a gather beats a product
             chosen = self.policy.choose(candidates, key)
@@ -253,15 +249,16 @@ class Replay(AbstractCircuit):
             wanting = jnp.where(margin >= self.enough * norm, 0.0, 1.0)
             drive, bias = wanting[:, None] * drive, wanting * bias
         alive = ~(weights <= self.pruned_below)  # also where it is NaN
-        dt = jnp.ones((), weights.dtype)
-        signals = ReplaySignals(
-            dt, weights, alive, fields, replay, drive, bias, step=activity.cycle
-        )
-        return Replaying(activity.cycle + 1, _average(fields, stored)), signals
+        dt, cycle = jnp.ones((), weights.dtype), activity.cycle
+        told = (fields, replay, drive, bias)
+        signals = ReplaySignals(dt, weights, alive, *told, step=cycle)
+        return Replaying(cycle + 1, _average(fields, stored)), signals
 
 
-def _check_memories(memories: Memories, weights: Float[Array, "row n"]) -> None:
-    """Raise `ValueError` unless patterns, targets and marks fit the synapses."""
+def _fields(
+    weights: Float[Array, "row n"], threshold: Rows, memories: Memories
+) -> Fields:
+    """Those of all patterns; `ValueError` unless the memories fit the synapses."""
     patterns, targets, stored = map(jnp.shape, memories)
     rows, n = weights.shape
     count = patterns[-1:]
@@ -271,6 +268,7 @@ def _check_memories(memories: Memories, weights: Float[Array, "row n"]) -> None:
             "(n, pattern), `targets` (row, pattern) and `stored` (pattern,); got "
             f"{patterns}, {targets} and {stored}."
         )
+    return weights @ memories.patterns - threshold[:, None]
 
 
 def _sign(fields: Fields, targets: Fields, chosen: Int[Array, " row"]) -> Rows:

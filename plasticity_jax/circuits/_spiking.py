@@ -31,9 +31,8 @@ from ._kernel import SynapticKernel
 
 
 Vector = Float[Array, " n"]
-ROOM = (
-    4.0  # for learning: variance that nodes serve, over that at the teacher's weights
-)
+# Room for learning: the variance that nodes serve, over that at the teacher's weights.
+ROOM = 4.0
 
 
 class Afferents(NamedTuple):
@@ -130,12 +129,8 @@ class SpikingNeuron(AbstractCircuit):
             whole("nodes", self.nodes, 9)
         _check_vector("rates", self.rates)
         require(self, rates=(0.0, np.inf), dt=(1e-9, np.inf), floor=(1e-12, np.inf))
-        if self.teacher is not None and self.teacher.shape != self.rates.shape:
-            raise ValueError(
-                f"`teacher` needs one weight per input {self.rates.shape}; got "
-                f"{self.teacher.shape}."
-            )
         if self.teacher is not None:
+            self._check_weights("`teacher` needs", self.teacher)
             check_finite("teacher", self.teacher)
             if isinstance(self.transfer, Sigmoid):
                 check_bins(self.transfer.maximum, self.dt, "maximum")
@@ -151,10 +146,8 @@ class SpikingNeuron(AbstractCircuit):
         if self.teacher is None:
             return NODES
         with jax.ensure_compile_time_eval():  # what is known is known in a program too
-            moments = self.moments
-            mean, variance, _ = voltage_moments(
-                self.teacher, moments.mean, moments.variance
-            )
+            m = self.moments
+            mean, variance, _ = voltage_moments(self.teacher, m.mean, m.variance)
             return enough_nodes(self.transfer, mean, ROOM * variance)
 
     @property
@@ -165,12 +158,14 @@ class SpikingNeuron(AbstractCircuit):
     @floating
     def at_soma(self, synapses: Vector) -> Vector:
         """Amplitudes at the soma."""
-        if synapses.shape != self.rates.shape:
-            raise ValueError(
-                f"`synapses` need one weight per input {self.rates.shape}; got "
-                f"{synapses.shape}."
-            )
+        self._check_weights("`synapses` need", synapses)
         return synapses if self.attenuation is None else self.attenuation(synapses)
+
+    def _check_weights(self, what: str, weights: Array) -> None:
+        if weights.shape != self.rates.shape:
+            raise ValueError(
+                f"{what} one weight per input {self.rates.shape}; got {weights.shape}."
+            )
 
     @floating
     def coefficients(self, weights: Vector) -> Coefficients:
@@ -179,13 +174,15 @@ class SpikingNeuron(AbstractCircuit):
         seen = voltage_moments(weights, moments.mean, moments.variance)
         return self.metric(self.transfer, *seen, nodes=self.quadrature)
 
+    def _refreshed(self, synapses: Synapses) -> Any:
+        return jax.tree.map(lambda w: self.coefficients(self.at_soma(w)), synapses)
+
     def start(
         self, synapses: Synapses, stimulus: Any = None, key: Any = None
     ) -> Afferents:
         """Activity before the first spike; `synapses` may hold several vectors."""
-        del stimulus, key
         still = jnp.zeros_like(self.rates)
-        fresh = jax.tree.map(lambda w: self.coefficients(self.at_soma(w)), synapses)
+        fresh = self._refreshed(synapses)
         return Afferents(still, still, fresh, jnp.asarray(0, jnp.int32))
 
     def propagate(
@@ -207,16 +204,12 @@ class SpikingNeuron(AbstractCircuit):
             potential = keep * potential + drive * current
             current = fade * current + spikes
         coefficients = activity.coefficients
-        if self.refresh:
-            fresh = lambda: jax.tree.map(
-                lambda w: self.coefficients(self.at_soma(w)), synapses
-            )
-            due = activity.age % self.refresh == 0
-            coefficients = (
-                fresh()
-                if self.refresh == 1
-                else jax.lax.cond(due, fresh, lambda: activity.coefficients)
-            )
+        if self.refresh == 1:
+            coefficients = self._refreshed(synapses)
+        elif self.refresh:
+            due, old = activity.age % self.refresh == 0, coefficients
+            fresh = lambda: self._refreshed(synapses)
+            coefficients = jax.lax.cond(due, fresh, lambda: old)
         return Afferents(current, potential, coefficients, activity.age + 1)
 
     def teacher_spikes(
@@ -249,27 +242,17 @@ class SpikingNeuron(AbstractCircuit):
         """What the rules may read of one weight vector."""
         weights = self.at_soma(synapses)
         voltage = _inner(weights, potential)
-        return SpikingSignals(
-            self.dt,
-            potential,
-            voltage,
-            self.transfer(voltage),
-            score(self.transfer, voltage),
-            target,
-            weights,
-            self.moments,
-            coefficients,
-        )
+        rate, slope = self.transfer(voltage), score(self.transfer, voltage)
+        told = (target, weights, self.moments, coefficients)
+        return SpikingSignals(self.dt, potential, voltage, rate, slope, *told)
 
     def __call__(
         self, activity: Afferents, synapses: Vector, stimulus: Any, key: Key[Array, ""]
     ) -> tuple[Afferents, SpikingSignals]:
         activity = self.propagate(activity, synapses, stimulus)
-        target = self.teacher_spikes(activity.potential, stimulus, key)
-        signals = self.signals(
-            synapses, activity.potential, target, activity.coefficients
-        )
-        return activity, signals
+        potential, coefficients = activity.potential, activity.coefficients
+        target = self.teacher_spikes(potential, stimulus, key)
+        return activity, self.signals(synapses, potential, target, coefficients)
 
 
 class SharedInput(AbstractCircuit):

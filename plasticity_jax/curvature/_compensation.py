@@ -7,6 +7,7 @@ $\gamma_1 = r\delta/\sqrt{1+\rho^2}$, $\gamma_2 = \rho\gamma_1$, $s^2 = \gamma_2
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -23,6 +24,7 @@ from ._flat import not_negative, number
 Vector = Float[Array, " w"]
 BISECTIONS = 60
 RATIOS = (1e-3, 10.0)  # where the best ratio is looked for
+Law = Callable[[Scalar, Vector, Scalar, Any], Scalar]  # increases with the ratio
 
 
 class SteadyState(NamedTuple):
@@ -160,9 +162,8 @@ def _settled(
     def excess(step: Scalar) -> Scalar:
         return step * jnp.sum(active * variances / (2 - step * active)) - clean**2
 
-    step = _root(
-        excess, jnp.zeros_like(limit), 2 / jnp.where(undriven, stiffest, limit)
-    )
+    highest = 2 / jnp.where(undriven, stiffest, limit)
+    step = _root(excess, jnp.zeros_like(limit), highest)
     marginal = undriven | (step * stiffest > 2)
     step = jnp.where(marginal, 2 / stiffest, step)
     gradient_norm = clean / step
@@ -227,17 +228,13 @@ def _shares(driven: Vector) -> Vector:
 
 def _root(function: Callable[[Scalar], Scalar], low: Scalar, high: Scalar) -> Scalar:
     """Root in (low, high) of an increasing function, differentiable in its closure."""
-    return jax.lax.custom_root(
-        function,
-        (low + high) / 2,
-        lambda function, _: _bisect(function, low, high),
-        lambda linear, y: y / _or_one(linear(jnp.ones_like(y))),
-    )
 
+    def tangent(linear: Callable[[Scalar], Scalar], y: Scalar) -> Scalar:
+        slope = linear(jnp.ones_like(y))
+        return y / jnp.where(slope == 0, 1, slope)  # at 0 the root does not move
 
-def _or_one(slope: Scalar) -> Scalar:
-    """1 in place of a slope of zero, where the root does not move."""
-    return jnp.where(slope == 0, 1, slope)
+    solve = lambda function, _: _bisect(function, low, high)
+    return jax.lax.custom_root(function, (low + high) / 2, solve, tangent)
 
 
 def _bisect(function: Callable[[Scalar], Scalar], low: Scalar, high: Scalar) -> Scalar:
@@ -255,22 +252,20 @@ def _bisect(function: Callable[[Scalar], Scalar], low: Scalar, high: Scalar) -> 
 
 
 def _ratio_where(
-    increasing: Callable[[Scalar], Scalar], dtype: jnp.dtype
-) -> tuple[Scalar, Scalar, Scalar]:
-    """The ratio in [0.001, 10] where a function of the ratio crosses zero, or NaN.
+    law: Law, eigenvalues: Vector, corruption: Scalar, driven: Vector | None = None
+) -> Scalar:
+    """The ratio in [0.001, 10] where a law crosses zero; NaN where that is traced.
 
-    Also the function at both ends.
+    Raises `ValueError` where it does not, for a flat loss and as `steady_state`.
     """
-    of_log = lambda log: increasing(jnp.exp(log))
-    low, high = (jnp.log(jnp.asarray(x, dtype)) for x in RATIOS)
-    start, end = of_log(low), of_log(high)
-    inside = (start < 0) & (end > 0)
-    found = jnp.exp(_root(of_log, low, high))
-    return jnp.where(inside, found, jnp.nan), start, end
-
-
-def _inside(found: Scalar, start: Scalar, end: Scalar) -> Scalar:
-    """`found`; `ValueError` where the function does not cross zero between the ends."""
+    _count(eigenvalues)
+    if concrete(eigenvalues) and not np.any(np.asarray(eigenvalues)):
+        raise ValueError(
+            "`eigenvalues` must not all be 0: on a flat loss no ratio is best."
+        )
+    one = jnp.ones_like(eigenvalues[0])
+    steady_state(eigenvalues, one, one, corruption, driven)  # its errors
+    found, start, end = _crossing(law, eigenvalues, corruption, driven)
     if concrete(found) and jnp.isnan(found) and not jnp.isnan(start + end):
         raise ValueError(
             f"the ratio must lie within {RATIOS}; for these `eigenvalues` and shares "
@@ -279,13 +274,17 @@ def _inside(found: Scalar, start: Scalar, end: Scalar) -> Scalar:
     return found
 
 
-def _check_curved(eigenvalues: Vector) -> None:
-    """Raise `ValueError` unless a concrete eigenvalue differs from zero."""
-    _count(eigenvalues)
-    if concrete(eigenvalues) and not np.any(np.asarray(eigenvalues)):
-        raise ValueError(
-            "`eigenvalues` must not all be 0: on a flat loss no ratio is best."
-        )
+@partial(jax.jit, static_argnums=0)
+def _crossing(
+    law: Law, eigenvalues: Vector, corruption: Scalar, driven: Vector | None
+) -> tuple[Scalar, Scalar, Scalar]:
+    """The ratio where a law crosses zero, or NaN, and the law at both ends."""
+    of_log = lambda log: law(jnp.exp(log), eigenvalues, corruption, driven)
+    low, high = (jnp.log(jnp.asarray(x, eigenvalues.dtype)) for x in RATIOS)
+    start, end = of_log(low), of_log(high)
+    inside = (start < 0) & (end > 0)
+    found = jnp.exp(_root(of_log, low, high))
+    return jnp.where(inside, found, jnp.nan), start, end
 
 
 @floating
@@ -297,25 +296,15 @@ def best_ratio(
     Raises `ValueError` where there is none inside, as on a flat loss, and for what
     `steady_state` refuses; NaN where values are traced.
     """
-    _check_curved(eigenvalues)
+    return _ratio_where(_slope, eigenvalues, corruption, driven)
+
+
+def _slope(
+    ratio: Scalar, eigenvalues: Vector, corruption: Scalar, driven: Vector | None
+) -> Scalar:
     one = jnp.ones_like(eigenvalues[0])
-    steady_state(eigenvalues, one, one, corruption, driven)  # its errors
-    return _inside(*_best(eigenvalues, corruption, driven))
-
-
-@jax.jit
-def _best(
-    eigenvalues: Vector, corruption: Scalar, driven: Vector | None
-) -> tuple[Scalar, Scalar, Scalar]:
-    one = jnp.ones_like(eigenvalues[0])
-
-    def slope(ratio: Scalar) -> Scalar:
-        loss = lambda log: (
-            steady_state(eigenvalues, jnp.exp(log), one, corruption, driven).loss
-        )
-        return jax.grad(loss)(jnp.log(ratio))
-
-    return _ratio_where(slope, eigenvalues.dtype)
+    state = lambda log: steady_state(eigenvalues, jnp.exp(log), one, corruption, driven)
+    return jax.grad(lambda log: state(log).loss)(jnp.log(ratio))
 
 
 @floating
@@ -326,21 +315,13 @@ def greedy_ratio(eigenvalues: Vector, corruption: Scalar) -> Scalar:
     above `best_ratio`: the greedy optimum compensates less than the best fixed one.
     Raises as `best_ratio`.
     """
-    _check_curved(eigenvalues)
-    one = jnp.ones_like(eigenvalues[0])
-    steady_state(eigenvalues, one, one, corruption)  # its errors
-    return _inside(*_greedy(eigenvalues, corruption))
+    return _ratio_where(_excess, eigenvalues, corruption)
 
 
-@jax.jit
-def _greedy(eigenvalues: Vector, corruption: Scalar) -> tuple[Scalar, Scalar, Scalar]:
+def _excess(ratio: Scalar, eigenvalues: Vector, corruption: Scalar, _: None) -> Scalar:
     mean, one = jnp.mean(eigenvalues), jnp.ones_like(eigenvalues[0])
-
-    def excess(ratio: Scalar) -> Scalar:
-        state = steady_state(eigenvalues, ratio, one, corruption)
-        power = eigenvalues**2 * state.variances
-        steep = jnp.sum(eigenvalues * power) / jnp.sum(power)
-        clean, noise = gradient_parts(ratio, one, corruption)
-        return clean**2 * steep + noise**2 * mean - mean
-
-    return _ratio_where(excess, eigenvalues.dtype)
+    state = steady_state(eigenvalues, ratio, one, corruption)
+    power = eigenvalues**2 * state.variances
+    steep = jnp.sum(eigenvalues * power) / jnp.sum(power)
+    clean, noise = gradient_parts(ratio, one, corruption)
+    return clean**2 * steep + noise**2 * mean - mean

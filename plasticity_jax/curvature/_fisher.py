@@ -32,6 +32,7 @@ from ._flat import arrays_of, Matrix, structure_of, Vector
 
 
 LogProb = Callable[[Any, Any, Any], Scalar]
+LogProbs = Callable[[Any, Any, PyTree], Array]
 Sample = Callable[[Any, Any, Key[Array, ""]], PyTree]
 
 KINDS = ("exact", "empirical", "sampled")
@@ -72,9 +73,8 @@ class Fisher(eqx.Module):
     ) -> None:
         one_of("kind", kind, KINDS)
         count = check_lengths("inputs", inputs)
-        inputs, outcomes, targets = jax.tree.map(
-            jnp.asarray, (inputs, outcomes, targets)
-        )
+        given = (inputs, outcomes, targets)
+        inputs, outcomes, targets = jax.tree.map(jnp.asarray, given)
         log_probs = jax.vmap(_scalar(log_prob), in_axes=(None, None, 0))
         root_weights = jnp.ones_like
         if kind == "exact":
@@ -104,8 +104,7 @@ class Fisher(eqx.Module):
                 sample = _drawing(log_probs, outcomes)
             draw = jax.vmap(jax.vmap(sample, (None, None, 0)), (None, 0, 0))
             ys = jax.lax.stop_gradient(draw(params, inputs, keys))
-            root = draws**-0.5
-            root_weights = lambda log_p: jnp.full_like(log_p, root)
+            root_weights = lambda log_p: jnp.full_like(log_p, draws**-0.5)
         self.params, self.inputs, self.ys = params, inputs, ys
         self.log_probs, self.root_weights = log_probs, root_weights
 
@@ -165,9 +164,7 @@ class Fisher(eqx.Module):
         return total / count
 
 
-def _drawing(
-    log_probs: Callable[[Any, Any, PyTree], Array], outcomes: PyTree
-) -> Sample:
+def _drawing(log_probs: LogProbs, outcomes: PyTree) -> Sample:
     """Draws one of the outcomes."""
 
     def sample(params: Any, x: Any, key: Key[Array, ""]) -> PyTree:
@@ -193,10 +190,7 @@ def _scalar(log_prob: LogProb) -> LogProb:
 
 
 def _check_outcomes(
-    log_probs: Callable[[Any, Any, PyTree], Array],
-    params: PyTree,
-    inputs: PyTree,
-    outcomes: PyTree,
+    log_probs: LogProbs, params: PyTree, inputs: PyTree, outcomes: PyTree
 ) -> None:
     """Raise `ValueError` unless the outcomes have probability 1 together.
 

@@ -69,13 +69,8 @@ def split(name: str, tree: PyTree) -> tuple[PyTree, PyTree]:
 
 def _is_number(x: Any, whole: bool) -> bool:
     """A float, or an integer where those count."""
-    if isinstance(x, float):
-        return True
-    return (
-        whole
-        and not isinstance(x, bool)
-        and (isinstance(x, int) or getattr(x, "dtype", np.dtype(bool)).kind in "iu")
-    )
+    counts = isinstance(x, int) or getattr(x, "dtype", np.dtype(bool)).kind in "iu"
+    return isinstance(x, float) or (whole and counts and not isinstance(x, bool))
 
 
 def like(name: str, tree: PyTree, arrays: PyTree) -> PyTree:

@@ -80,9 +80,8 @@ def glm_coefficients(
     """
     _check_feasible(mean, variance, q)
     nodes = chosen_nodes(transfer, mean, variance, nodes)
-    c1, c2, c3 = (
-        mean_density(transfer, mean, variance, order=k, nodes=nodes) for k in range(3)
-    )
+    expected = lambda k: mean_density(transfer, mean, variance, order=k, nodes=nodes)
+    c1, c2, c3 = (expected(k) for k in range(3))
     c1 = jnp.maximum(c1, floor_of(c1.dtype))
     a, b = c2 / c1, c3 / c1
     delta = b - a**2
@@ -125,7 +124,7 @@ def glm_fisher(
     """
     moments = voltage_moments(weights, mean, variance)
     c = glm_coefficients(transfer, *moments, nodes=nodes)
-    core = jnp.stack([jnp.stack([c.c1, c.c2]), jnp.stack([c.c2, c.c3])])
+    core = jnp.array([[c.c1, c.c2], [c.c2, c.c3]])
     factors = jnp.stack([mean, variance * weights], axis=1)
     return diagonal_plus_low_rank(c.c1 * variance, factors, core)
 
@@ -146,7 +145,7 @@ def glm_fisher_inverse(
     """
     moments = voltage_moments(weights, mean, variance)
     c = glm_coefficients(transfer, *moments, nodes=nodes)
-    core = jnp.stack([jnp.stack([c.g1, c.g2]), jnp.stack([c.g2, c.g4])]) / c.c1
+    core = jnp.array([[c.g1, c.g2], [c.g2, c.g4]]) / c.c1
     factors = jnp.stack([mean / variance, weights], axis=1)
     return diagonal_plus_low_rank(1 / (c.c1 * variance), factors, core)
 
@@ -188,21 +187,14 @@ def skewed_glm_fisher(
     _check_inputs(variance)
     mu, square, _ = voltage_moments(weights, mean, variance)
     nodes = chosen_nodes(transfer, mu, square, nodes)
-    e = [
-        mean_density(transfer, mu, square, order=k, nodes=nodes) for k in range(6)
-    ]  # E[F], ..., E[F^(5)]
+    expected = lambda k: mean_density(transfer, mu, square, order=k, nodes=nodes)
+    e = [expected(k) for k in range(6)]  # E[F], ..., E[F^(5)]
     e[0] = jnp.maximum(e[0], floor_of(e[0].dtype))
     skew = jnp.sum(third * weights**3) / 6
     c1, c2, c3 = (e[k] + skew * e[k + 3] for k in range(3))
     diagonal = c1 * variance + e[1] * third * weights
     diagonal = jnp.maximum(diagonal, 0.1 * e[0] * variance)
     factors = jnp.stack([mean, variance * weights, third * weights**2], axis=1)
-    zero = jnp.zeros_like(c1)
-    core = jnp.stack(
-        [
-            jnp.stack([c1, c2, e[2] / 2]),
-            jnp.stack([c2, c3, e[3] / 2]),
-            jnp.stack([e[2] / 2, e[3] / 2, zero]),
-        ]
-    )
+    zero, first, second = jnp.zeros_like(c1), e[2] / 2, e[3] / 2
+    core = jnp.array([[c1, c2, first], [c2, c3, second], [first, second, zero]])
     return SkewedFisher(diagonal, factors, core)

@@ -80,11 +80,9 @@ def chosen_nodes(
     transfer: Transfer, mean: Scalar, variance: Scalar, nodes: int | None
 ) -> int:
     """As many nodes as are asked for, or as it takes."""
-    return (
-        enough_nodes(transfer, mean, variance)
-        if nodes is None
-        else whole("nodes", nodes, 3)
-    )
+    if nodes is None:
+        return enough_nodes(transfer, mean, variance)
+    return whole("nodes", nodes, 3)
 
 
 def average(
@@ -165,9 +163,8 @@ def mean_density(
     if concrete(variance) and np.asarray(variance) < 0:
         raise ValueError(f"`variance` must not be negative; got {variance}.")
     nodes = chosen_nodes(transfer, mean, variance, nodes)
-    found = _mean_density(
-        transfer, mean, variance, order=whole("order", order, 0), nodes=nodes
-    )
+    order = whole("order", order, 0)
+    found = _mean_density(transfer, mean, variance, order=order, nodes=nodes)
     finite = concrete(found) and np.all(np.isfinite([float(mean), float(variance)]))
     if finite and np.isnan(found):
         enough = enough_nodes(transfer, mean, variance, least=nodes)
@@ -199,17 +196,14 @@ def _mean_density_jvp(
 ) -> tuple[Array, Array]:
     transfer, mean, variance = primals
     by_transfer, by_mean, by_variance = tangents
-
-    def above(k: int) -> Scalar:
-        return _mean_density(transfer, mean, variance, order=order + k, nodes=nodes)
-
-    value = above(0)
+    at = lambda k: _mean_density(transfer, mean, variance, order=k, nodes=nodes)
+    value = at(order)
     tangent = jnp.zeros_like(value)
     if by_mean is not None:
-        tangent = tangent + above(1) * by_mean
+        tangent = tangent + at(order + 1) * by_mean
     if by_variance is not None:
-        tangent = tangent + above(2) / 2 * by_variance
+        tangent = tangent + at(order + 2) / 2 * by_variance
     if jax.tree.leaves(by_transfer):
-        at = lambda t: _sure(*average(t, mean, variance, order, nodes))
-        tangent = tangent + eqx.filter_jvp(at, (transfer,), (by_transfer,))[1]
+        of = lambda t: _sure(*average(t, mean, variance, order, nodes))
+        tangent = tangent + eqx.filter_jvp(of, (transfer,), (by_transfer,))[1]
     return value, tangent

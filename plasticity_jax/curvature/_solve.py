@@ -88,16 +88,14 @@ def natural_gradient(
     if method == "dense":
         solution = _apply_inverse(to_matrix(metric), vector, damping, "semidefinite")
     elif method == "cholesky":
-        tag = lx.positive_semidefinite_tag
         damped = to_matrix(metric) + damping * jnp.eye(flat.size, dtype=vector.dtype)
         damped = jnp.where(jnp.isnan(damped.T), jnp.nan, damped)  # one half is read
+        tag, solver = lx.positive_semidefinite_tag, lx.Cholesky()
         operator = lambda matrix: lx.MatrixLinearOperator(matrix, tag)
-        solver = lx.Cholesky()
         factor = solver.init(operator(jax.lax.stop_gradient(damped)), {})
         # `throw=True` would need a host callback; a failed solve is NaN.
-        solution = lx.linear_solve(
-            operator(damped), vector, solver, state=factor, throw=False
-        ).value
+        options = {"state": factor, "throw": False}
+        solution = lx.linear_solve(operator(damped), vector, solver, **options).value
         if concrete(damped):
             size = _largest(lambda v: damped @ v, vector)
             least = 1 / _largest(lambda v: solver.compute(factor, v, {})[0], vector)
@@ -120,28 +118,27 @@ def _check_options(
 
 def _fitting(metric: Operator, arrays: PyTree, size: int) -> Operator:
     """`metric`; `ValueError` unless it is a metric of `arrays`."""
-    if not isinstance(metric, lx.AbstractLinearOperator):
+    is_matrix = not isinstance(metric, lx.AbstractLinearOperator)
+    if is_matrix:
         check_positive_semidefinite("metric", metric)
-        found = len(metric)
     elif not lx.is_positive_semidefinite(metric):
         raise ValueError(
             "`metric` must be positive semidefinite; if it is, say so with "
             "`lineax.TaggedLinearOperator(metric, lineax.positive_semidefinite_tag)`."
         )
-    else:
-        found = metric.in_size()
+    found = len(metric) if is_matrix else metric.in_size()
     if found != size:
         raise ValueError(
             f"`metric` must act on the {size} entries of `gradient`; "
             f"it acts on {found}."
         )
-    if isinstance(metric, lx.AbstractLinearOperator):
-        takes, given = _shapes(metric.in_structure()), _shapes(arrays)
-        if takes not in (given, {"": (size,)}):
-            raise ValueError(
-                f"`metric` must act on pytrees like `gradient`, {given}; it acts on "
-                f"{takes}."
-            )
+    given = _shapes(arrays)
+    takes = given if is_matrix else _shapes(metric.in_structure())
+    if takes not in (given, {"": (size,)}):
+        raise ValueError(
+            f"`metric` must act on pytrees like `gradient`, {given}; it acts on "
+            f"{takes}."
+        )
     return metric
 
 
@@ -193,21 +190,16 @@ def natural_gradient_transform(
     take `**_` if other transformations have arguments of their own.
     """
     _check_options(damping, method, rtol, max_steps)
-
-    def init(params: PyTree) -> Any:
-        return optax.EmptyState()
+    precise: dict[str, Any] = {"rtol": rtol, "max_steps": max_steps}
+    options = {"damping": damping, "method": method, **precise}
+    init = lambda params: optax.EmptyState()
 
     def update(
         updates: PyTree, state: Any, params: PyTree = None, **extra: Any
     ) -> tuple[PyTree, Any]:
         if params is None:
             raise ValueError("`params` must be given to `update`; got None.")
-        options = {"rtol": rtol, "max_steps": max_steps}
-        metric = metric_fn(params, **extra)
-        solution = natural_gradient(
-            updates, metric, damping=damping, method=method, **options
-        )
-        return solution, state
+        return natural_gradient(updates, metric_fn(params, **extra), **options), state
 
     return optax.GradientTransformationExtraArgs(init, update)
 
@@ -300,12 +292,8 @@ def _inverse(matrix: Matrix, damping: Scalar, kind: str) -> _Inverse:
     values, vectors = eigh(matrix)
     size = jnp.max(jnp.abs(values))
     eps = jnp.finfo(values.dtype).eps
-    counted = {
-        "signed": lambda x: x,
-        "absolute": jnp.abs,
-        "semidefinite": _semidefinite,
-    }
-    damped = counted[kind](values) + damping
+    counted = {"absolute": jnp.abs, "semidefinite": _semidefinite}
+    damped = counted.get(kind, lambda x: x)(values) + damping
     # What damping lifts is at least as large as it, -damping itself is not.
     rounding = eps * values.size * size
     bound = jnp.where(damping == 0, rounding, jnp.minimum(rounding, damping / 2))

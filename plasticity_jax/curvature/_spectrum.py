@@ -23,6 +23,7 @@ from ._flat import (
 
 
 METHODS = ("dense", "lanczos")
+Fresh = Callable[[Array], Vector]  # the i-th of many random directions
 
 
 class Spectrum(NamedTuple):
@@ -109,7 +110,7 @@ def top_eigenpairs(
     return values, jax.vmap(flat.unravel)(vectors)
 
 
-def _directions(key: Key[Array, ""], flat: FlatOperator) -> Callable[[Array], Vector]:
+def _directions(key: Key[Array, ""], flat: FlatOperator) -> Fresh:
     """The i-th of many random directions, none of which was a start."""
 
     def fresh(i: Array) -> Vector:
@@ -123,7 +124,7 @@ def _ritz(
     product: Callable[[Vector], Vector],
     start: Vector,
     steps: int,
-    fresh: Callable[[Array], Vector],
+    fresh: Fresh,
     count: int,
     apart: Float[Array, "known w"] | None = None,
 ) -> Float[Array, "count w"]:
@@ -133,10 +134,7 @@ def _ritz(
 
 
 def _with_repeats(
-    still: FlatOperator,
-    vectors: Float[Array, "count w"],
-    steps: int,
-    fresh: Callable[[Array], Vector],
+    still: FlatOperator, vectors: Float[Array, "count w"], steps: int, fresh: Fresh
 ) -> Float[Array, "count w"]:
     """`vectors`, exchanged for those of larger eigenvalues that are orthogonal to them.
 
@@ -180,7 +178,7 @@ def _lanczos(
     product: Callable[[Vector], Vector],
     start: Vector,
     steps: int,
-    fresh: Callable[[Array], Vector],
+    fresh: Fresh,
     apart: Float[Array, "known w"] | None = None,
 ) -> tuple[Float[Array, "step step"], Float[Array, "step w"]]:
     """Tridiagonal matrix and orthonormal basis, with full re-orthogonalisation.
@@ -232,8 +230,7 @@ def _eigh(tridiagonal: Float[Array, "step step"]) -> tuple[Array, Array]:
     Within a part all eigenvalues differ. Across parts they may coincide, but their
     eigenvectors do not mix, and the term that would divide by zero is left out.
     """
-    values, vectors = eigh(tridiagonal)
-    return values, vectors
+    return eigh(tridiagonal)
 
 
 @_eigh.defjvp

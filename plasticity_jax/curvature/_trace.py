@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Key
 from .._arguments import floating, one_of, whole
 from .._interfaces import Scalar
 from ..numerics import root
-from ._flat import by_block, flatten, frozen, Operator, to_diagonal
+from ._flat import by_block, FlatOperator, flatten, frozen, Operator, to_diagonal
 
 
 METHODS = ("exact", "hutchinson", "hutch++")
@@ -47,15 +47,10 @@ def trace(
         return Estimate(value, jnp.where(jnp.isnan(value), value, 0))
     if key is None:
         raise ValueError(f"`method={method!r}` needs `key`; got None.")
-    if method == "hutchinson":
-        return _hutchinson(operator, whole("samples", samples, 2), key)
-    return _hutch_plus_plus(operator, whole("samples", samples, 6), key)
-
-
-def _hutchinson(operator: Operator, samples: int, key: Key[Array, ""]) -> Estimate:
-    flat = flatten(operator)
-    probes = jr.rademacher(key, (samples, flat.size), flat.dtype)
-    return _mean(by_block(lambda z: jnp.vdot(z, flat.product(z)), probes))
+    if method == "hutch++":
+        return _hutch_plus_plus(operator, whole("samples", samples, 6), key)
+    flat, count = flatten(operator), whole("samples", samples, 2)
+    return _mean(flat, jr.rademacher(key, (count, flat.size), flat.dtype))
 
 
 def _hutch_plus_plus(operator: Operator, samples: int, key: Key[Array, ""]) -> Estimate:
@@ -74,11 +69,12 @@ def _hutch_plus_plus(operator: Operator, samples: int, key: Key[Array, ""]) -> E
     known = jnp.vdot(subspace, by_block(flat.product, subspace))
     probes = jr.rademacher(for_probes, (samples - 2 * rank, flat.size), flat.dtype)
     probes = probes - (probes @ subspace.T) @ subspace
-    rest = _mean(by_block(lambda z: jnp.vdot(z, flat.product(z)), probes))
+    rest = _mean(flat, probes)
     return Estimate(known + rest.value, rest.standard_error)
 
 
-def _mean(values: Float[Array, " sample"]) -> Estimate:
-    """Mean and its standard error; no error has a zero (not NaN) gradient."""
+def _mean(flat: FlatOperator, probes: Float[Array, "sample w"]) -> Estimate:
+    r"""Mean of $z^\top A z$; no error has a zero (not NaN) gradient."""
+    values = by_block(lambda z: jnp.vdot(z, flat.product(z)), probes)
     variance = jnp.var(values, ddof=1) / len(values)
     return Estimate(jnp.mean(values), root(variance))

@@ -114,12 +114,9 @@ def fisher_density(
 
     derivatives: list[Transfer] = [density]
     for _ in range(order):
-        derivatives.append(_slope_of(derivatives[-1]))
+        slope = lambda x, of=derivatives[-1]: jax.jvp(of, (x,), (jnp.ones_like(x),))[1]
+        derivatives.append(slope)
     return tuple(derivative(voltage) for derivative in derivatives)
-
-
-def _slope_of(function: Transfer) -> Transfer:
-    return lambda x: jax.jvp(function, (x,), (jnp.ones_like(x),))[1]
 
 
 @fisher_density.register

@@ -39,12 +39,12 @@ class Status(NamedTuple):
 
 class _Source(NamedTuple):
     home: str
-    sizes: tuple[int, int, int, int]  # of the gzipped files in `home`
-    md5s: tuple[str, str, str, str]
-    contents: tuple[str, str, str, str]  # MD5 of the arrays' bytes, as they lie in them
     first_labels: tuple[int, ...]  # of the test samples; the file names are shared
-    debian_package: str = ""
-    debian_folder: str = ""
+    debian_package: str
+    debian_folder: str
+    sizes: tuple[int, ...]  # of the gzipped files in `home`
+    md5s: tuple[str, ...]
+    contents: tuple[str, ...]  # MD5 of the arrays' bytes, as they lie in them
 
 
 _VARIABLE = "PLASTICITY_JAX_DATA"
@@ -55,42 +55,31 @@ _FILES = (  # in the order of the fields of `Dataset`
     "t10k-labels-idx1-ubyte",
 )
 _COUNTS = (60_000, 60_000, 10_000, 10_000)  # images and labels, train and test
+_MNIST: Any = (  # of each file: size, MD5, MD5 of the contents
+    (9912422, "f68b3c2dcbeaaa9fbdd348bbdeb94873", "6510e85a72c3e9475c492d559d3770d2"),
+    (28881, "d53e105ee54ea40749a09fcbcd1e9432", "e86ee40d66677c011a9abda399ec8c4d"),
+    (1648877, "9fb629c4189551a2d022fa330f9573f3", "240610fa99e73bfa49df8e7fc24d3206"),
+    (4542, "ec29112dd5afa0611ce80d1b7f02629c", "073c3904dfbd3e141ff8aa01cfde6b15"),
+)
+_FASHION: Any = (
+    (26421880, "8d4fb7e6c68d591d4c3dfef9ec88bf0d", "f209073e486d5113ebe2cc431d4df862"),
+    (29515, "25c81989df183df01b3e8a0aad5dffbe", "3236f6424fc25388b2834cb19942cf7e"),
+    (4422102, "bef4ecab320f06d8554ea6380940ec79", "b7656a891b218fc13e45205c48a92cae"),
+    (5148, "bb300cfdad3c16e7a12a480ee83cd310", "8dea97a4e78c1bd1b5a6e8efbb870b6e"),
+)
 _SOURCES = {
     "mnist": _Source(
         "https://ossci-datasets.s3.amazonaws.com/mnist/",
-        (9912422, 28881, 1648877, 4542),
-        (
-            "f68b3c2dcbeaaa9fbdd348bbdeb94873",
-            "d53e105ee54ea40749a09fcbcd1e9432",
-            "9fb629c4189551a2d022fa330f9573f3",
-            "ec29112dd5afa0611ce80d1b7f02629c",
-        ),
-        (
-            "6510e85a72c3e9475c492d559d3770d2",
-            "e86ee40d66677c011a9abda399ec8c4d",
-            "240610fa99e73bfa49df8e7fc24d3206",
-            "073c3904dfbd3e141ff8aa01cfde6b15",
-        ),
         (7, 2, 1, 0, 4, 1, 4, 9, 5, 9),
+        *("", ""),
+        *zip(*_MNIST, strict=True),
     ),
     "fashion_mnist": _Source(
         "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
-        (26421880, 29515, 4422102, 5148),
-        (
-            "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
-            "25c81989df183df01b3e8a0aad5dffbe",
-            "bef4ecab320f06d8554ea6380940ec79",
-            "bb300cfdad3c16e7a12a480ee83cd310",
-        ),
-        (
-            "f209073e486d5113ebe2cc431d4df862",
-            "3236f6424fc25388b2834cb19942cf7e",
-            "b7656a891b218fc13e45205c48a92cae",
-            "8dea97a4e78c1bd1b5a6e8efbb870b6e",
-        ),
         (9, 2, 1, 1, 6, 1, 4, 6, 5, 7),
         "dataset-fashion-mnist",
         "/usr/share/datasets/fashion-mnist",
+        *zip(*_FASHION, strict=True),
     ),
 }
 _NAMES = ("digits", *_SOURCES)
@@ -125,8 +114,8 @@ def where(name: str, dir: str | os.PathLike[str] | None = None) -> Status:
             _read(name, folder)
         except (ValueError, OSError) as error:
             folder, looked_in = None, (*looked_in[:-1], f"{folder}: {error}")
-    location = "" if folder is None else str(folder)
-    return Status(name, folder is not None, location, looked_in, _how_to_get(name))
+    found = folder is not None
+    return Status(name, found, str(folder or ""), looked_in, _how_to_get(name))
 
 
 def status(dir: str | os.PathLike[str] | None = None) -> list[Status]:
@@ -236,10 +225,8 @@ def _split(
             f"{labels_path} must hold a label for each of the {len(images)} images in "
             f"{images_path}; got {len(labels)}."
         )
-    if labels.max() > 9:
-        raise ValueError(
-            f"{labels_path} must hold labels from 0 to 9; got {labels.max()}."
-        )
+    if (most := labels.max()) > 9:
+        raise ValueError(f"{labels_path} must hold labels from 0 to 9; got {most}.")
     return images, labels.astype(np.int32)
 
 
@@ -249,10 +236,8 @@ def _download(name: str, looked_in: tuple[str, ...]) -> Path:
     source, folder = _SOURCES[name], _cache(name)
     try:
         for file, md5 in zip(_FILES, source.md5s, strict=True):
-            packed = f"{file}.gz"
-            pooch.retrieve(
-                source.home + packed, f"md5:{md5}", fname=packed, path=folder
-            )
+            url = f"{source.home}{file}.gz"
+            pooch.retrieve(url, f"md5:{md5}", fname=f"{file}.gz", path=folder)
     except (OSError, ValueError) as error:  # no network, no such page; wrong checksum
         places = "\n".join(f"  {place}" for place in looked_in)
         raise FileNotFoundError(

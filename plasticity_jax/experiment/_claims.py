@@ -30,16 +30,19 @@ class Judged(NamedTuple):
     @property
     def holds(self) -> bool:
         """Whether the value is a finite number that lies in the interval."""
-        inside = self.low <= self.value <= self.high
-        return bool(inside and math.isfinite(self.value))
+        return bool(self.low <= self.value <= self.high and math.isfinite(self.value))
 
     @property
     def control_fails(self) -> bool:
         """Whether the negative control lies outside, as a number; True without one."""
         if self.control is None:
             return True
-        outside = not self.low <= self.control <= self.high
-        return math.isfinite(self.control) and outside
+        return math.isfinite(self.control) and not self.low <= self.control <= self.high
+
+
+def stands(claim: Judged) -> bool:
+    """Whether the claim holds and its negative control, if it has one, does not."""
+    return claim.holds and claim.control_fails
 
 
 class Claim(NamedTuple):
@@ -91,23 +94,22 @@ class Claim(NamedTuple):
         at = tuple(case.values())
 
         def bound(x: Any) -> float:
-            return float(x(data, control, *at) if callable(x) else x)
+            found: Any = x(data, control, *at) if callable(x) else x
+            return float(found)
 
-        value = self.measure(*((data, control) if self.both else (data,)), *at)
-        value, error = value if isinstance(value, tuple) else (value, math.nan)
-        beside = None if self.control is None else self.control(data, control, *at)
+        given = (data, control) if self.both else (data,)
+        found: Any = self.measure(*given, *at)
+        pair: Any = found if isinstance(found, tuple) else (found, math.nan)
+        beside: Any = None if self.control is None else self.control(data, control, *at)
         beside = beside[0] if isinstance(beside, tuple) else beside
         shown = (f"{k}={v:g}" if _real(v) else f"{k}={v}" for k, v in case.items())
-        return Judged(
-            name=self.name + (f"[{', '.join(shown)}]" if case else ""),
-            says=self.says.format(**case) if case else self.says,
-            source=self.source.format(**case) if case else self.source,
-            value=float(value),
-            low=bound(self.low),
-            high=bound(self.high),
-            standard_error=float(error),
-            control=None if beside is None else float(beside),
-        )
+        texts = self.name, self.says, self.source
+        if case:
+            name = f"{self.name}[{', '.join(shown)}]"
+            texts = name, self.says.format(**case), self.source.format(**case)
+        within = bound(self.low), bound(self.high)
+        last = None if beside is None else float(beside)
+        return Judged(*texts, float(pair[0]), *within, float(pair[1]), last)
 
 
 def _real(x: Any) -> bool:

@@ -103,15 +103,14 @@ def _labels(
             if entries is None:
                 continue
             labels = np.asarray(entries(config) if callable(entries) else entries)
+            where = f"{experiment.name}: axes: '{dim}'"
             if labels.shape != (sizes[dim],):
                 raise ValueError(
-                    f"{experiment.name}: axes: '{dim}' of '{name}' has {sizes[dim]} "
-                    f"entries; got labels of shape {labels.shape}."
+                    f"{where} of '{name}' has {sizes[dim]} entries; got labels of "
+                    f"shape {labels.shape}."
                 )
             if dim in found and not np.array_equal(found[dim], labels):
-                raise ValueError(
-                    f"{experiment.name}: axes: '{dim}' has other labels in '{name}'."
-                )
+                raise ValueError(f"{where} has other labels in '{name}'.")
             found[dim] = labels
     return found
 
@@ -123,10 +122,8 @@ def perform(
 
     Options are those of `labelled`.
     """
-    part = lambda name: None if store is None else store / name
-    return (
-        labelled(experiment, plan, store=part("data"), **options),
-        labelled(
-            experiment, experiment.control(plan), store=part("control"), **options
-        ),
-    )
+
+    def part(name: str, plan: Plan) -> "xarray.Dataset":
+        return labelled(experiment, plan, store=store and store / name, **options)
+
+    return part("data", plan), part("control", experiment.control(plan))

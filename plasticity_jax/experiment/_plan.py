@@ -9,11 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._arguments import folder, nearest, whole
-from .._sweep._config import checked_grid, shown, updated
+from .._sweep._config import checked_grid, refused, shown, updated
 
 
 HEADER = {"experiment": str, "from_preset": str, "x64": bool}  # keys above the tables
-WORDS = {str: "a text", bool: "true or false"}
 MOST = 1_000_000  # seeds, and points of a span: more is a slip of the pen
 Grid = dict[str, Any]  # axis -> 1-D array of its field, or fields -> 1-D arrays
 
@@ -66,17 +65,14 @@ def read_tables(path: str | Path) -> dict[str, Any]:
     except (RecursionError, ValueError) as error:
         raise ValueError(f"{path.name}: not valid TOML: {error}.") from error
     for key, value in tables.items():
-        kind = HEADER.get(key, dict)
-        if type(value) is kind:
-            continue
-        if kind is dict:
+        if key in HEADER and type(value) is not HEADER[key]:
+            must = "be true or false" if HEADER[key] is bool else "be a text"
+            raise refused(f"{path.name}: `{key}`", must, value)
+        if key not in HEADER and not isinstance(value, dict):
             raise ValueError(
                 f"{path.name}: '{key}' is no table, and values stand in one, such as "
                 f"[common]; got {shown(value)}."
             )
-        raise ValueError(
-            f"{path.name}: `{key}` must be {WORDS[kind]}; got {shown(value)}."
-        )
     return tables
 
 
@@ -91,12 +87,10 @@ def load_plan(kind: Any, path: str | Path, preset: str | None) -> Plan:
     """
     path = folder(path)
     tables = read_tables(path)
-    others = [key for key in tables if key not in (*HEADER, "common")]
     wanted = preset or "common"
     if wanted not in tables or wanted in HEADER:
-        raise ValueError(
-            f"{path.name}: there is no preset '{wanted}'.{nearest(wanted, others)}"
-        )
+        hint = nearest(wanted, _presets(tables))
+        raise ValueError(f"{path.name}: there is no preset '{wanted}'.{hint}")
     if tables.get("x64") and jnp.result_type(float) != np.float64:
         raise ValueError(
             f"{path.name}: it is for double precision (x64 = true); switch it on: "
@@ -105,30 +99,28 @@ def load_plan(kind: Any, path: str | Path, preset: str | None) -> Plan:
     table = {**tables.get("common", {}), **tables[wanted]}
     grid, seeds = table.pop("grid", {}), table.pop("seeds", 1)
     if not isinstance(grid, dict):
-        raise ValueError(
-            f"{path.name}: `grid` must be a table of axes; got {shown(grid)}."
-        )
+        raise refused(f"{path.name}: `grid`", "be a table of axes", grid)
     seeds = seed_count(path.name, seeds)
-    config = updated(_made(kind, path.name), table, path.name)
+    try:
+        config = kind()
+    except TypeError as error:
+        raise ValueError(
+            f"{path.name}: a config must be a class whose fields all have defaults; "
+            f"got {kind!r} ({error})."
+        ) from error
+    config = updated(config, table, path.name)
     axes = plan_grid(f"{path.name}: grid", config, grid)
     origin = tables.get("from_preset")  # of the file that this one was written from
     return Plan(config, axes, seeds, preset or origin)
 
 
-def _made(kind: Any, where: str) -> Any:
-    """A config of defaults."""
-    try:
-        return kind()
-    except TypeError as error:
-        raise ValueError(
-            f"{where}: a config must be a class whose fields all have defaults; "
-            f"got {kind!r} ({error})."
-        ) from error
-
-
 def presets(path: str | Path) -> list[str]:
     """Names of the presets of a TOML file."""
-    return [k for k in read_tables(path) if k not in (*HEADER, "common")]
+    return _presets(read_tables(path))
+
+
+def _presets(tables: dict[str, Any]) -> list[str]:
+    return [name for name in tables if name not in (*HEADER, "common")]
 
 
 CHANGED = ", changed"  # a preset of which the command line changed something
@@ -140,10 +132,9 @@ def overridden(
     """The plan with the command line's `--set`, `--grid` and `--seeds`."""
     changes = _once("--set", map(_setting, settings))
     grid = {**plan.grid, **_once("--grid", map(_axis, axes))}
-    swept = [field for axis, x in grid.items() for field in fields_of(axis, x)]
-    for name in changes:
-        if name in swept:
-            raise ValueError(f"--set {name}: it is an axis of the grid; use --grid.")
+    swept = {field for axis, x in grid.items() for field in fields_of(axis, x)}
+    if name := next((name for name in changes if name in swept), None):
+        raise ValueError(f"--set {name}: it is an axis of the grid; use --grid.")
     count = plan.seeds if seeds is None else seed_count("--seeds", seeds)
     config = updated(plan.config, changes, "--set")
     if changes or axes:
@@ -201,11 +192,10 @@ def _setting(text: str) -> tuple[str, Any]:
 def _axis(text: str) -> tuple[str, np.ndarray]:
     name, _, span = text.partition("=")
     try:
-        if ":" in span:
-            start, stop, count = span.split(":")
-            start, stop, count = float(start), float(stop), int(count)
-        else:
+        if ":" not in span:
             return name, np.asarray([float(x) for x in span.split(",")])
+        start, stop, count = span.split(":")
+        start, stop, count = float(start), float(stop), int(count)
     except ValueError as error:
         raise ValueError(
             f"--grid {text}: write name=start:stop:count or name=a,b,c."

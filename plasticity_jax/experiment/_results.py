@@ -20,7 +20,7 @@ import jax
 import numpy as np
 
 from .._sweep._config import to_table
-from ._claims import Judged
+from ._claims import Judged, stands
 from ._experiment import Experiment
 from ._plan import Plan
 from ._verdict import Verdict
@@ -58,10 +58,9 @@ def write_results(
     """
     import tomli_w
 
-    grid = jax.tree.map(lambda x: np.asarray(x).tolist(), plan.grid)
     table = {**to_table(plan.config), "seeds": plan.seeds}
-    if grid:
-        table["grid"] = grid
+    if plan.grid:
+        table["grid"] = jax.tree.map(lambda x: np.asarray(x).tolist(), plan.grid)
     document = {"experiment": address or name, "x64": bool(x64), "common": table}
     about = {"shows": experiment.shows, "source": experiment.source}
     if plan.preset is not None:
@@ -144,11 +143,6 @@ class Result(NamedTuple):
     @property
     def failing(self) -> int:
         return sum(not stands(claim) for claim in self.claims)
-
-
-def stands(claim: Judged) -> bool:
-    """Whether the claim holds and its negative control, if it has one, does not."""
-    return claim.holds and claim.control_fails
 
 
 def results(folder: Path) -> tuple[list[Result], list[str]]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ._checks import Check as Check
 from ._claims import Judged as Judged
+from ._claims import stands
 from ._experiment import Experiment as Experiment
 from ._experiment import perform as perform
 
@@ -22,7 +23,7 @@ class Verdict(NamedTuple):
     @property
     def holds(self) -> bool:
         """Whether every claim holds and every negative control fails."""
-        return all(claim.holds and claim.control_fails for claim in self.claims)
+        return all(map(stands, self.claims))
 
     def to_json(self) -> list[dict[str, Any]]:
         """One object per claim; `control` is the same object for the control."""
@@ -31,19 +32,19 @@ class Verdict(NamedTuple):
     def table(self) -> Any:
         """The claims as a `rich` table."""
         from rich.markup import escape
-        from rich.table import Table
 
-        table = Table(title=escape(self.experiment), title_justify="left", expand=False)
-        for name in ("claim", "source", "value", "interval", "control", ""):
-            table.add_column(name, overflow="fold")
+        names = ("claim", "source", "value", "interval", "control", "")
+        table = _table(escape(self.experiment), *names)
         for claim in self.claims:
+            error = claim.standard_error
+            fails = "control holds too" if claim.holds else "FAILS"
             table.add_row(
                 escape(claim.says) + f"\n[dim]{escape(claim.name)}[/]",
                 escape(claim.source),
-                _number(claim.value) + _error(claim.standard_error),
+                _number(claim.value) + ("" if math.isnan(error) else f" ± {error:.2g}"),
                 escape(f"[{_number(claim.low)}, {_number(claim.high)}]"),
                 "" if claim.control is None else _number(claim.control),
-                _mark(claim),
+                "[green]holds[/]" if stands(claim) else f"[red]{fails}[/]",
             )
         return table
 
@@ -61,13 +62,11 @@ def judge(name: str, experiment: Experiment, data: Any, control: Any) -> Verdict
         raise ValueError(f"{name}: each claim needs a name of its own: '{twice}'.")
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of NaN
-        rows = [
-            row for claim in experiment.claims for row in claim.judge(data, control)
-        ]
+        rows = [row for x in experiment.claims for row in x.judge(data, control)]
     lost = float(data.diverged.mean())
     says = "no run diverged (share of runs)"
-    rows.append(Judged("none_diverged", says, "all runs", lost, 0.0, 0.0))
-    return Verdict(name, tuple(rows))
+    last = Judged("none_diverged", says, "all runs", lost, 0.0, 0.0)
+    return Verdict(name, (*rows, last))
 
 
 def check_json(system: str, check: Check) -> dict[str, Any]:
@@ -79,11 +78,9 @@ def check_json(system: str, check: Check) -> dict[str, Any]:
 def check_table(system: str, checks: Sequence[Check]) -> Any:
     """The checks of a system as a `rich` table."""
     from rich.markup import escape
-    from rich.table import Table
 
-    table = Table(title=system, title_justify="left")
-    for name in ("quantity", "source", "kind", "value", "reference", "error", "of", ""):
-        table.add_column(name, overflow="fold")
+    names = ("quantity", "source", "kind", "value", "reference", "error", "of", "")
+    table = _table(system, *names)
     for check in checks:
         numbers = (check.value, check.reference, check.error, check.tolerance)
         mark = "[green]holds[/]" if check.holds else "[red]FAILS[/]"
@@ -91,13 +88,18 @@ def check_table(system: str, checks: Sequence[Check]) -> Any:
     return table
 
 
+def _table(title: str, *names: str) -> Any:
+    from rich.table import Column, Table
+
+    columns = (Column(name, overflow="fold") for name in names)
+    return Table(*columns, title=title, title_justify="left")
+
+
 def _claim_json(claim: Judged) -> dict[str, Any]:
-    fields = claim._asdict()
-    control = fields.pop("control")
-    row = {name: _finite(value) for name, value in fields.items()}
-    row["holds"] = claim.holds
-    row["control"] = None
-    if control is not None:
+    row = {name: _finite(value) for name, value in claim._asdict().items()}
+    del row["control"]
+    row |= {"holds": claim.holds, "control": None}  # these two last
+    if (control := claim.control) is not None:
         bare = claim._replace(value=control, standard_error=math.nan, control=None)
         row["control"] = _claim_json(bare)
     return row
@@ -105,22 +107,8 @@ def _claim_json(claim: Judged) -> dict[str, Any]:
 
 def _finite(value: Any) -> Any:
     """JSON has no infinity and no NaN: an open end or an unknown error is null."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _number(value: float) -> str:
     return f"{value:.4g}"
-
-
-def _error(error: float) -> str:
-    return "" if math.isnan(error) else f" ± {error:.2g}"
-
-
-def _mark(claim: Judged) -> str:
-    if not claim.holds:
-        return "[red]FAILS[/]"
-    if not claim.control_fails:
-        return "[red]control holds too[/]"
-    return "[green]holds[/]"

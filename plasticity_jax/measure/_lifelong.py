@@ -70,11 +70,9 @@ def mutual_information(
     labels = labels.astype(jnp.int32)
     classes = jnp.arange(count, dtype=jnp.int32)
     members = (labels[None] == classes[:, None]).astype(outputs.dtype)
-    sizes = jnp.sum(members, axis=1)
     joint = members @ outputs / len(labels)
-    prior = sizes / len(labels)
-    marginal = jnp.sum(joint, axis=0)
-    product = prior[:, None] * marginal[None]
+    prior = jnp.sum(members, axis=1) / len(labels)
+    product = prior[:, None] * jnp.sum(joint, axis=0)[None]
     none = (joint == 0) | (product == 0)  # false of NaN
     ratio = jnp.where(none, 1.0, joint) / jnp.where(none, 1.0, product)
     bits = jnp.sum(jnp.where(none, 0.0, joint * jnp.log2(ratio)))

@@ -143,17 +143,13 @@ def degenerate(targets: Fields, stored: Stored | None = None) -> Bool[Array, " r
     target that is NaN is neither: its neuron stays in, with a margin that is NaN.
     """
     check_signs("targets", targets)
-    if stored is None:
-        stored = jnp.ones(targets.shape[1], bool)
-    always = jnp.all((targets > 0) | ~stored[None], axis=1)
-    never = jnp.all((targets < 0) | ~stored[None], axis=1)
+    rest = False if stored is None else ~stored[None]
+    always, never = (jnp.all(x | rest, axis=1) for x in (targets > 0, targets < 0))
     return always | never
 
 
 @floating
-def lifetime_sparseness(
-    responses: Float[Array, "*batch pattern"],
-) -> Float[Array, "*batch"]:
+def lifetime_sparseness(responses: Float[Array, "*batch pattern"]) -> Rows:
     r"""$(1 - \bar r^2/\overline{r^2})/(1 - 1/M)$ over M patterns: 0 if all are alike.
 
     1 for a neuron that responds to one pattern only; NaN if it never does. Raises

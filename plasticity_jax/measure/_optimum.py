@@ -5,7 +5,7 @@ Linear and quadratic programmes of Iatropoulos, Gerstner & Brea 2025 (PNAS, doi
 NumPy in double precision, outside of compiled programs.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -53,21 +53,16 @@ def largest_l1_margin(
     objective = np.zeros(n + 2)
     objective[-1] = -1.0
     norm = np.hstack([np.ones((1, n)), np.zeros((1, 2))])
-    bounds: list[tuple[float | None, float | None]] = [(0, None)] * n
-    bounds += [(None, None)] * 2
+    bounds: list[Any] = [(0, None)] * n + [(None, None)] * 2
     if own is not None:
         bounds[own] = (0, 0)
-    found = linprog(
-        objective, constraints, np.zeros(count), norm, np.ones(1), bounds=bounds
-    )
+    limits = (constraints, np.zeros(count), norm, np.ones(1))
+    found = linprog(objective, *limits, bounds=bounds)
     if found.status != 0:
         raise ValueError(f"the linear programme was not solved: {found.message}")
-    return LargestMargin(
-        float(found.x[-1]),
-        found.x[:n],
-        float(found.x[n]),
-        -np.asarray(found.ineqlin.marginals),
-    )
+    threshold, margin = (float(x) for x in found.x[n:])
+    replay = -np.asarray(found.ineqlin.marginals)
+    return LargestMargin(margin, found.x[:n], threshold, replay)
 
 
 def largest_l2_margin(
@@ -110,9 +105,8 @@ def largest_l2_margin(
     weights = weights / length
     currents = weights @ inputs
     least, most = currents[signs > 0].min(), currents[signs < 0].max()
-    return LargestMargin(
-        float(least - most) / 2, weights, float(least + most) / 2, replay
-    )
+    margin, threshold = float(least - most) / 2, float(least + most) / 2
+    return LargestMargin(margin, weights, threshold, replay)
 
 
 def _problem(

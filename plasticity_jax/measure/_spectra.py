@@ -35,8 +35,10 @@ def memory_eigenvalue(
     not fit them or is not orthonormal.
     """
     _check_basis("basis", basis)
-    values, vectors = _eig(weights)
-    overlap = _overlaps(basis, vectors)
+    check_finite("weights", weights)
+    values, vectors = jnp.linalg.eig(weights)
+    overlap = jnp.matmul(basis.T.astype(vectors.dtype), vectors)
+    overlap = jnp.linalg.norm(overlap, axis=0)
     overlap = jnp.where(jnp.imag(values) < 0, -1.0, overlap)  # NaN stays
     best = jnp.argmax(overlap)
     lost = jnp.isnan(overlap[best])
@@ -54,7 +56,8 @@ def leading_overlaps(
     """
     for basis in bases:
         _check_basis("bases", basis)
-    values, vectors = _eig(weights)
+    check_finite("weights", weights)
+    values, vectors = jnp.linalg.eig(weights)
     leading = vectors[:, jnp.argmax(jnp.imag(values))]
     products = jnp.matmul(jnp.swapaxes(bases, 1, 2).astype(leading.dtype), leading)
     return jnp.linalg.norm(products, axis=-1)
@@ -82,8 +85,7 @@ def track_eigenvalues(
     def follow(last: Any, frame: Any) -> tuple[Any, Complex[Array, " n"]]:
         (old, before), (new, after) = last, frame
         likeness = jnp.minimum(jnp.abs(before.conj().T @ after), 1.0)
-        distance = jnp.abs(old[:, None] - new[None, :])
-        cost = distance * (1 - likeness)
+        cost = jnp.abs(old[:, None] - new[None, :]) * (1 - likeness)
         lost = jnp.any(jnp.isnan(cost))
         cost = jnp.where(lost, 0.0, cost)  # the assignment needs numbers
         rows, columns = optax.assignment.hungarian_algorithm(cost)
@@ -97,21 +99,7 @@ def track_eigenvalues(
     return jnp.concatenate([first[0][None], rest])
 
 
-def _overlaps(
-    basis: Float[Array, "n k"], vectors: Complex[Array, "n n"]
-) -> Float[Array, " n"]:
-    return jnp.linalg.norm(jnp.matmul(basis.T.astype(vectors.dtype), vectors), axis=0)
-
-
 def _check_basis(name: str, basis: Float[Array, "n k"]) -> None:
     """Raise `ValueError` unless columns are orthonormal."""
     if products(basis) is not None:
         raise ValueError(f"the columns of `{name}` must be orthonormal.")
-
-
-def _eig(
-    weights: Float[Array, "n n"],
-) -> tuple[Complex[Array, " n"], Complex[Array, "n n"]]:
-    check_finite("weights", weights)
-    values, vectors = jnp.linalg.eig(weights)
-    return values, vectors

@@ -22,11 +22,9 @@ def autocorrelation_time(series: Float[np.ndarray, " time"], interval: float) ->
     power = float(np.mean(centred**2))
     if not np.isfinite(power) or np.ptp(series) == 0:
         return float("nan")
-    lags = len(centred) // 2
-    products = np.array(
-        [np.mean(centred[: len(centred) - k] * centred[k:]) for k in range(lags)]
-    )
-    correlation = products / power
+    count = len(centred)
+    at = lambda lag: np.mean(centred[: count - lag] * centred[lag:])
+    correlation = np.array([at(lag) for lag in range(count // 2)]) / power
     below = np.flatnonzero(correlation < np.exp(-1))
     if not below.size:
         return float("inf")

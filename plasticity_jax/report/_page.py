@@ -10,30 +10,24 @@ from itertools import groupby
 from string import Template
 from typing import Any
 
-from ..experiment._claims import Judged
-from ..experiment._results import Result, stands
+from ..experiment._claims import Judged, stands
+from ..experiment._results import Result
 
 
 SHARPNESS = 96 / 160  # figures are drawn at 160 pixels an inch, pages at 96
 NARROW = 480  # wider figures keep their size on a small screen, and scroll
 LONGEST_LIST, LONGEST_TEXT, DEEPEST = 20, 400, 6
-COLUMNS = (
-    "System",
-    "Experiment",
-    "Claim",
-    "Measured",
-    "Interval",
-    "Control",
-    "Verdict",
-)
+EVIDENCE = ("Measured", "Interval", "Control", "Verdict")
+COLUMNS = ("System", "Experiment", "Claim", *EVIDENCE)
 
 
 def page(results: list[Result], left_out: list[str]) -> str:
     """The whole page; `left_out` are names of folders that are not on it."""
-    part = {kind: _file(f"report.{kind}") for kind in ("html", "css", "js")}
+    own = files("plasticity_jax.report")
+    kinds = ("html", "css", "js")
+    part = {kind: own.joinpath(f"report.{kind}").read_text("utf-8") for kind in kinds}
     count = sum(len(result.claims) for result in results)
     failing = sum(result.failing for result in results)
-    systems = groupby(results, lambda result: result.system)
     return Template(part["html"]).substitute(
         title=f"{count - failing} of {count} claims hold",
         policy=f"style-src {_hash(part['css'])}; script-src {_hash(part['js'])}; "
@@ -55,15 +49,10 @@ def page(results: list[Result], left_out: list[str]) -> str:
         sections="".join(
             f"<section aria-labelledby='system-{system}'>"
             f"<h2 id='system-{system}'>{_name(system)}</h2>"
-            + "".join(map(_section, members))
-            + "</section>"
-            for system, members in systems
+            f"{''.join(map(_section, members))}</section>"
+            for system, members in groupby(results, lambda result: result.system)
         ),
     )
-
-
-def _file(name: str) -> str:
-    return files("plasticity_jax.report").joinpath(name).read_text("utf-8")
 
 
 def _hash(text: str) -> str:
@@ -77,10 +66,7 @@ def _facts(results: list[Result]) -> str:
     plural = "system" if systems == 1 else "systems"
     claims = [claim for result in results for claim in result.claims]
     controls = [claim.control_fails for claim in claims if claim.control is not None]
-    known = [
-        {**(result.parameters or {}), **(result.environment or {})}
-        for result in results
-    ]
+    known = [(x.parameters or {}) | (x.environment or {}) for x in results]
 
     def each(name: str, label: str = "", length: int = 40) -> list[str]:
         texts = {_plain(table[name])[:length] for table in known if name in table}
@@ -93,17 +79,16 @@ def _facts(results: list[Result]) -> str:
         "Experiments": f"{len(results)}, in {systems} {plural}",
         "Negative controls": f"{sum(controls)} of {len(controls)} fail as they must",
         "Date": " to ".join(dict.fromkeys([*days[:1], *days[-1:]])),
-        "Versions": ", ".join(
-            [*each("plasticity_jax", "plasticity_jax "), *each("jax", "jax ")]
-        ),
-        "Presets": ", ".join(each("from_preset")),
-        "Device and precision": ", ".join([*each("device"), *each("precision")]),
+        "Versions": each("plasticity_jax", "plasticity_jax ") + each("jax", "jax "),
+        "Presets": each("from_preset"),
+        "Device and precision": each("device") + each("precision"),
         "Time to compute": _duration(seconds) if seconds else "",
     }
+    texts = {k: x if isinstance(x, str) else ", ".join(x) for k, x in facts.items()}
     return "".join(
-        f"<div><dt>{name}</dt><dd>{escape(value)}</dd></div>"
-        for name, value in facts.items()
-        if value
+        f"<div><dt>{name}</dt><dd>{escape(text)}</dd></div>"
+        for name, text in texts.items()
+        if text
     )
 
 
@@ -161,14 +146,15 @@ def _cells(claim: Judged, strip: str = "") -> str:
     spread = f" ± {_digits(error, 2)}" if math.isfinite(error) else ""
     control = "none" if claim.control is None else _digits(claim.control)
     rank, mark = _verdict(claim)
-    return (
-        f"<td data-label='Measured' data-sort='{_sortable(claim.value)}'>"
-        f"<span>{_digits(claim.value)}{spread}</span></td>"
-        f"<td data-label='Interval' data-sort='{_sortable(claim.low)}'>"
-        f"<span>{_interval(claim)}{strip}</span></td>"
-        f"<td data-label='Control' data-sort='{_sortable(claim.control)}'>"
-        f"<span>{control}</span></td>"
-        f"<td data-label='Verdict' data-sort='{rank}'>{mark}</td>"
+    cells = (
+        (_sortable(claim.value), f"<span>{_digits(claim.value)}{spread}</span>"),
+        (_sortable(claim.low), f"<span>{_interval(claim)}{strip}</span>"),
+        (_sortable(claim.control), f"<span>{control}</span>"),
+        (rank, mark),
+    )
+    return "".join(
+        f"<td data-label='{name}' data-sort='{place}'>{text}</td>"
+        for name, (place, text) in zip(EVIDENCE, cells, strict=True)
     )
 
 
@@ -250,10 +236,11 @@ def _section(result: Result) -> str:
         for claim in result.claims
     )
     heads = "".join(
-        f"<th scope='col'>{name}</th>" for name in ("Claim and source", *COLUMNS[3:])
+        f"<th scope='col'>{name}</th>" for name in ("Claim and source", *EVIDENCE)
     )
     shows = result.told("shows")
-    lead = f"<p class='lead'>{_sentence(shows)}</p>" if shows else ""
+    sentence = escape(shows[:1].upper() + shows[1:])
+    lead = f"<p class='lead'>{sentence}</p>" if shows else ""
     name = _name(result.short)
     return (
         f"<section class='run' aria-labelledby='{result.name}'>"
@@ -351,7 +338,3 @@ def _duration(seconds: float) -> str:
 def _name(text: str) -> str:
     """An identifier that may break after its underscores."""
     return escape(text).replace("_", "_<wbr>")
-
-
-def _sentence(text: str) -> str:
-    return escape(text[:1].upper() + text[1:])

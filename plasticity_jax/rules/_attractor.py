@@ -30,7 +30,6 @@ class Hopfield(AbstractRule):
     def __call__(
         self, synapses: Square, signals: LayerSignals, key: Key[Array, ""]
     ) -> Square:
-        del synapses, key
         f, n = self.coding_level, len(signals.pre)
         away = signals.pre - f
         spread = jnp.where(f == 0, 1, f * (1 - f))
@@ -52,7 +51,6 @@ class PseudoInverse(AbstractRule):
     def __call__(
         self, synapses: Square, signals: LayerSignals, key: Key[Array, ""]
     ) -> Square:
-        del synapses, key
         missed = signals.pre - signals.field
         square = missed @ missed
         new = square > self.tolerance * (signals.pre @ signals.pre)
@@ -73,7 +71,6 @@ class GradualPseudoInverse(AbstractRule):
     def __call__(
         self, synapses: Square, signals: LayerSignals, key: Key[Array, ""]
     ) -> Square:
-        del synapses, key
         missed = signals.pre - signals.field
         return jnp.outer(self.rate * missed / len(missed), signals.pre)
 
@@ -90,7 +87,6 @@ class Storkey(AbstractRule):
     def __call__(
         self, synapses: Square, signals: LayerSignals, key: Key[Array, ""]
     ) -> Square:
-        del key
         x, own = signals.pre, jnp.diagonal(synapses)
         field = (signals.field - own * x)[:, None] - synapses * x[None]
         change = jnp.outer(x, x) - x[:, None] * field.T - field * x[None]

@@ -35,7 +35,6 @@ class Hebb(_RateRule):
     def __call__(
         self, synapses: Matrix, signals: LayerSignals, key: Key[Array, ""]
     ) -> Matrix:
-        del synapses, key
         return jnp.outer(signals.dt * self.rate * signals.post, signals.pre)
 
 
@@ -55,7 +54,6 @@ class Covariance(_RateRule):
     def __call__(
         self, synapses: Matrix, signals: LayerSignals, key: Key[Array, ""]
     ) -> Matrix:
-        del synapses, key
         post, pre = signals.traces["mean"]
         away = signals.post - post
         return jnp.outer(signals.dt * self.rate * away, signals.pre - pre)
@@ -72,7 +70,6 @@ class Oja(_RateRule):
     def __call__(
         self, synapses: Matrix, signals: LayerSignals, key: Key[Array, ""]
     ) -> Matrix:
-        del key
         y = signals.post[:, None]
         return signals.dt * self.rate * y * (signals.pre[None] - y * synapses)
 
@@ -91,7 +88,6 @@ class Sanger(_RateRule):
     def __call__(
         self, synapses: Matrix, signals: LayerSignals, key: Key[Array, ""]
     ) -> Matrix:
-        del key
         square = jnp.outer(signals.post, signals.post)
         square = square if self.subspace else jnp.tril(square)
         hebb = jnp.outer(signals.post, signals.pre)
@@ -120,7 +116,6 @@ class BCM(_RateRule):
     def __call__(
         self, synapses: Matrix, signals: LayerSignals, key: Key[Array, ""]
     ) -> Matrix:
-        del synapses, key
         y, threshold = signals.post, signals.traces["threshold"]
         phi = y * (y - threshold) * signals.slope
         phi = ratio(phi, threshold) if self.normalised else phi

@@ -25,7 +25,6 @@ class Delta(_RateRule):
     def __call__(
         self, synapses: Matrix, signals: LayerSignals, key: Key[Array, ""]
     ) -> Matrix:
-        del synapses, key
         return jnp.outer(signals.dt * self.rate * signals.error, signals.pre)
 
 
@@ -43,7 +42,6 @@ class Perceptron(AbstractRule):
     def __call__(
         self, synapses: Matrix, signals: LayerSignals, key: Key[Array, ""]
     ) -> Matrix:
-        del synapses, key
         wrong = jnp.where(signals.target * signals.field <= 0, signals.target, 0)
         return jnp.outer(self.rate * wrong, signals.pre)
 
@@ -67,7 +65,6 @@ class PES(AbstractRule):
     def __call__(
         self, synapses: Matrix, signals: LayerSignals, key: Key[Array, ""]
     ) -> Matrix:
-        del synapses, key
         rates = signals.traces["rates"]
         step = self.rate * signals.dt / len(rates)
         return jnp.outer(step * signals.error, rates)

@@ -37,12 +37,9 @@ class FactorAscent(AbstractRule):
     def __call__(
         self, synapses: Factored, signals: ReplaySignals, key: Key[Array, ""]
     ) -> Factored:
-        del key
         drive = self.rate * jnp.where(signals.alive, signals.drive, 0.0)
-        return Factored(
-            self.parametrisation.ascent(synapses.factors, drive),
-            -self.threshold_rate * signals.bias,
-        )
+        factors = self.parametrisation.ascent(synapses.factors, drive)
+        return Factored(factors, -self.threshold_rate * signals.bias)
 
 
 class NoveltyHebb(AbstractRule):
@@ -63,15 +60,12 @@ class NoveltyHebb(AbstractRule):
     def __call__(
         self, synapses: Factored, signals: NoveltySignals, key: Key[Array, ""]
     ) -> Factored:
-        del key
         post = signals.postsynaptic - self.coding_level
         pre = signals.presynaptic - self.coding_level
         change = (self.rate * jnp.abs(signals.novelty) * post)[:, None] * pre[None]
         first = jnp.where(signals.alive, change, 0.0)[None]
-        still = jnp.zeros_like(synapses.factors[1:])
-        return Factored(
-            jnp.concatenate([first, still]), jnp.zeros_like(synapses.threshold)
-        )
+        factors = jnp.concatenate([first, jnp.zeros_like(synapses.factors[1:])])
+        return Factored(factors, jnp.zeros_like(synapses.threshold))
 
 
 class Pruning(AbstractRule):
@@ -87,7 +81,6 @@ class Pruning(AbstractRule):
         signals: ReplaySignals | NoveltySignals,
         key: Key[Array, ""],
     ) -> Factored:
-        del key
         lost = jnp.where(signals.alive[None], 0.0, -synapses.factors)
         return Factored(lost, jnp.zeros_like(synapses.threshold))
 

@@ -34,7 +34,6 @@ def gradient_transformation(
     """
 
     def init(params: PyTree) -> TransformationState:
-        del params
         return TransformationState(key, jnp.zeros((), jnp.int32))
 
     def update(
@@ -46,21 +45,14 @@ def gradient_transformation(
         value_fn: Callable[[PyTree], Array] | None = None,
         **extra: Any,
     ) -> tuple[PyTree, TransformationState]:
-        del extra
         if params is None:
             raise ValueError(
                 "a rule changes synapses: give `params` to `update`, as in "
                 "update(gradient, state, params)."
             )
         downhill = jax.tree.map(jnp.negative, updates)
-        signals = LossSignals(
-            real(1.0),
-            jnp.asarray(value),
-            updates,
-            value_fn or _missing,
-            downhill,
-            step=state.step,
-        )
+        seen = (jnp.asarray(value), updates, value_fn or _missing, downhill)
+        signals = LossSignals(real(1.0), *seen, step=state.step)
         change = rule(params, signals, jr.fold_in(state.key, state.step))
         return change, TransformationState(state.key, state.step + 1)
 
@@ -68,5 +60,4 @@ def gradient_transformation(
 
 
 def _missing(params: PyTree) -> Array:
-    del params
     raise ValueError("this rule reads the loss: give `value_fn` to `update`.")

@@ -60,7 +60,6 @@ class StrengthDescent(AbstractRule):
     def __call__(
         self, synapses: Stochastic, signals: ReleaseSignals, key: Key[Array, ""]
     ) -> Stochastic:
-        del key
         scale = self.rate * signals.dt
         decay = jnp.where(
             jnp.isnan(stable("rate * decay", scale * self.decay)), jnp.nan, self.decay
@@ -73,12 +72,9 @@ class StrengthDescent(AbstractRule):
                 gradient = (self.ceiling - p) * gradient
             return -scale * (gradient + decay * strength)
 
-        return Stochastic(
-            jax.tree.map(
-                change, synapses.strength, synapses.probability, signals.gradient
-            ),
-            jax.tree.map(jnp.zeros_like, synapses.probability),
-        )
+        strength, p = synapses.strength, synapses.probability
+        changes = jax.tree.map(change, strength, p, signals.gradient)
+        return Stochastic(changes, jax.tree.map(jnp.zeros_like, p))
 
 
 class ReleasePlasticity(AbstractRule):
@@ -106,7 +102,6 @@ class ReleasePlasticity(AbstractRule):
     def __call__(
         self, synapses: Stochastic, signals: ReleaseSignals, key: Key[Array, ""]
     ) -> Stochastic:
-        del key
 
         def change(p: Values, gradient: Values) -> Values:
             step = jnp.where(jnp.abs(gradient) >= self.threshold, self.up, -self.down)
@@ -115,10 +110,9 @@ class ReleasePlasticity(AbstractRule):
                 step = (self.ceiling - p) * step
             return jnp.where(p >= self.freeze, 0.0, step)
 
-        return Stochastic(
-            jax.tree.map(jnp.zeros_like, synapses.strength),
-            jax.tree.map(change, synapses.probability, signals.gradient),
-        )
+        still = jax.tree.map(jnp.zeros_like, synapses.strength)
+        changes = jax.tree.map(change, synapses.probability, signals.gradient)
+        return Stochastic(still, changes)
 
 
 class ElasticPenalty(AbstractRule):
@@ -145,14 +139,12 @@ class ElasticPenalty(AbstractRule):
         fitted("`moment`", self.moment, self.precision, "`precision`")
 
     def check(self, circuit: Any) -> None:
+        dt = getattr(circuit, "dt", None)
         for leaf in jax.tree.leaves(self.precision):
             rate = self.rate * self.penalty * jnp.max(leaf)
-            check_stable(
-                "rate * penalty * precision", rate, getattr(circuit, "dt", None)
-            )
+            check_stable("rate * penalty * precision", rate, dt)
 
     def __call__(self, synapses: Any, signals: Any, key: Key[Array, ""]) -> Any:
-        del key
         precision = fitted("`precision`", self.precision, synapses)
         moment = fitted("`moment`", self.moment, synapses)
         scale = self.rate * self.penalty * signals.dt
@@ -183,7 +175,6 @@ class BayesianDescent(AbstractRule):
     def __call__(
         self, synapses: dict[str, Any], signals: Any, key: Key[Array, ""]
     ) -> dict[str, Any]:
-        del key
 
         def move(s: Values, gradient: Values) -> Values:
             return masked(-self.rate * s**2, gradient)

@@ -5,6 +5,7 @@ times a direction with $A = \eta\,[Y - \phi\,dt]\,\phi'/\phi$, on the somatic am
 $w$; the wrapper `Reparametrised` carries them to any other parametrisation.
 """
 
+import abc
 from typing import NamedTuple
 
 import equinox as eqx
@@ -58,25 +59,50 @@ def natural_terms(signals: SpikingSignals) -> NaturalTerms:
     )
 
 
-class EuclideanGradient(AbstractRule):
-    r"""$\Delta w = A\,x$ (Kreutzer et al. 2022, Eqs. 10, 57).
-
-    Reads `potentials`, `target`, `rate`, `score` and `dt`. Synapses (n,).
-    """
-
+class _AbstractGradient(AbstractRule):
     learning_rate: Scalar = eqx.field(converter=real)
 
     def __check_init__(self) -> None:
         require(self, learning_rate=(0.0, jnp.inf))
 
+    def factor(self, signals: SpikingSignals) -> Scalar:
+        """$A$."""
+        return self.learning_rate * error_of(signals)
+
+    @abc.abstractmethod
+    def direction(self, signals: SpikingSignals) -> Vector:
+        """The change over its factor."""
+
     def __call__(
         self, synapses: Vector, signals: SpikingSignals, key: Key[Array, ""]
     ) -> Vector:
-        del synapses, key
-        return self.learning_rate * error_of(signals) * signals.potentials
+        direction = self.direction(signals)
+        return self.factor(signals) * direction
 
 
-class NaturalGradient(AbstractRule):
+class _AbstractNaturalGradient(_AbstractGradient):
+    scale_limit: eqx.AbstractVar[Scalar]
+
+    def __check_init__(self) -> None:
+        require(self, scale_limit=(0.0, jnp.inf))
+
+    def factor(self, signals: SpikingSignals) -> Scalar:
+        r"""$A\gamma_s$; ends with a division, so that XLA computes it once for all."""
+        least = jnp.maximum(signals.coefficients.c1, 1 / self.scale_limit)
+        return self.learning_rate * error_of(signals) / least
+
+
+class EuclideanGradient(_AbstractGradient):
+    r"""$\Delta w = A\,x$ (Kreutzer et al. 2022, Eqs. 10, 57).
+
+    Reads `potentials`, `target`, `rate`, `score` and `dt`. Synapses (n,).
+    """
+
+    def direction(self, signals: SpikingSignals) -> Vector:
+        return signals.potentials
+
+
+class NaturalGradient(_AbstractNaturalGradient):
     r"""$\Delta w = A\,\gamma_s [c_\epsilon x/r - \gamma_u + \gamma_w w] = A\,G^{-1}x$.
 
     Kreutzer et al. 2022, Eqs. 13, 38, with the closed-form inverse of
@@ -88,32 +114,20 @@ class NaturalGradient(AbstractRule):
     `rate`, `score` and `dt`. Synapses (n,).
     """
 
-    learning_rate: Scalar = eqx.field(converter=real)
     scale_limit: Scalar = eqx.field(default=jnp.inf, converter=real)  # mV^2/Hz
     terms: tuple[str, ...] = eqx.field(default=TERMS, static=True)
 
     def __check_init__(self) -> None:
-        require(self, learning_rate=(0.0, jnp.inf), scale_limit=(0.0, jnp.inf))
         known = isinstance(self.terms, tuple) and set(self.terms) <= set(TERMS)
         if not known or not self.terms or len(set(self.terms)) < len(self.terms):
             raise ValueError(f"`terms` must be some of {TERMS}; got {self.terms!r}.")
 
-    def __call__(
-        self, synapses: Vector, signals: SpikingSignals, key: Key[Array, ""]
-    ) -> Vector:
-        del synapses, key
+    def direction(self, signals: SpikingSignals) -> Vector:
         parts = natural_terms(signals)._asdict()
-        direction = sum(parts[name] for name in self.terms)
-        return _prefactor(self.learning_rate, self.scale_limit, signals) * direction
+        return jnp.asarray(sum(parts[name] for name in self.terms))
 
 
-def _prefactor(learning_rate: Scalar, limit: Scalar, signals: SpikingSignals) -> Scalar:
-    r"""$A\gamma_s$; ends with a division, so that XLA computes it once for all."""
-    least = jnp.maximum(signals.coefficients.c1, 1 / limit)
-    return learning_rate * error_of(signals) / least
-
-
-class ApproximateNaturalGradient(AbstractRule):
+class ApproximateNaturalGradient(_AbstractNaturalGradient):
     r"""The natural gradient with $\gamma_u = c_u c_\epsilon$, $\gamma_w = c_w V$.
 
     Kreutzer et al. 2022, Eqs. 112-114: nothing but $\gamma_s$ depends on the other
@@ -126,7 +140,6 @@ class ApproximateNaturalGradient(AbstractRule):
     `rate`, `score` and `dt`. Synapses (n,).
     """
 
-    learning_rate: Scalar = eqx.field(converter=real)
     uniform: Scalar = eqx.field(default=0.95, converter=real)
     proportional: Scalar = eqx.field(default=0.05, converter=real)  # 1/mV
     scale_limit: Scalar = eqx.field(default=jnp.inf, converter=real)  # mV^2/Hz
@@ -134,24 +147,19 @@ class ApproximateNaturalGradient(AbstractRule):
     adaptive: bool = eqx.field(default=False, static=True)
 
     def __check_init__(self) -> None:
-        require(self, learning_rate=(0.0, jnp.inf), scale_limit=(0.0, jnp.inf))
-        require(self, uniform=(-1e30, 1e30), proportional=(-1e30, 1e30))
+        finite = (-1e30, 1e30)
+        require(self, uniform=finite, proportional=finite)
 
-    def __call__(
-        self, synapses: Vector, signals: SpikingSignals, key: Key[Array, ""]
-    ) -> Vector:
-        del synapses, key
+    def direction(self, signals: SpikingSignals) -> Vector:
         moments, weight = signals.moments, self.proportional
-        held = self.held_voltage
-        voltage = signals.voltage if held is None else held
+        voltage = signals.voltage if self.held_voltage is None else self.held_voltage
         if self.adaptive:
             weight = proportional_limit(signals.coefficients)
-        direction = (
+        return (
             moments.active * signals.potentials / moments.variance
             - self.uniform * (moments.mean / moments.variance)
             + weight * voltage * signals.weights
         )
-        return _prefactor(self.learning_rate, self.scale_limit, signals) * direction
 
 
 def proportional_limit(c: Coefficients) -> Scalar:
@@ -164,7 +172,7 @@ def proportional_limit(c: Coefficients) -> Scalar:
     return -delta / (1 + delta * c.variance)
 
 
-class DenseNaturalGradient(AbstractRule):
+class DenseNaturalGradient(_AbstractGradient):
     r"""$\Delta w = A\,G^{-1}x$ for a given Fisher matrix, by Cholesky (baseline).
 
     Raises `ValueError` unless `fisher` is symmetric, positive semidefinite and as large
@@ -173,28 +181,22 @@ class DenseNaturalGradient(AbstractRule):
     Reads `potentials`, `target`, `rate`, `score` and `dt`. Synapses (n,).
     """
 
-    learning_rate: Scalar = eqx.field(converter=real)
     fisher: Float[Array, "n n"] = eqx.field(converter=real)  # Hz/mV^2 mV^2, per second
 
     def __check_init__(self) -> None:
-        require(self, learning_rate=(0.0, jnp.inf))
         check_positive_semidefinite("fisher", self.fisher)
 
-    def __call__(
-        self, synapses: Vector, signals: SpikingSignals, key: Key[Array, ""]
-    ) -> Vector:
-        del synapses, key
+    def direction(self, signals: SpikingSignals) -> Vector:
         if self.fisher.shape[:1] != signals.potentials.shape:
             raise ValueError(
                 f"`fisher` {self.fisher.shape} must have a row for every weight; there "
                 f"are {signals.potentials.shape}."
             )
         factor = jsp.linalg.cho_factor((self.fisher + self.fisher.T) / 2)
-        direction = jsp.linalg.cho_solve(factor, signals.potentials)
-        return self.learning_rate * error_of(signals) * direction
+        return jsp.linalg.cho_solve(factor, signals.potentials)
 
 
-class SkewedNaturalGradient(AbstractRule):
+class SkewedNaturalGradient(_AbstractGradient):
     r"""$\Delta w = A\,G^{-1}x$ with the skewness of Poisson inputs in $G$; $O(n)$.
 
     `curvature.skewed_glm_fisher`, evaluated at every step. For few inputs at low rates
@@ -205,27 +207,15 @@ class SkewedNaturalGradient(AbstractRule):
     Synapses (n,).
     """
 
-    learning_rate: Scalar = eqx.field(converter=real)
     transfer: Transfer = eqx.field(default_factory=Sigmoid)
     nodes: int = eqx.field(default=49, static=True)
 
     def __check_init__(self) -> None:
-        require(self, learning_rate=(0.0, jnp.inf))
         whole("nodes", self.nodes, 9)
         check_transfer(self.transfer)
 
-    def __call__(
-        self, synapses: Vector, signals: SpikingSignals, key: Key[Array, ""]
-    ) -> Vector:
-        del synapses, key
-        moments = signals.moments
-        parts = skewed_glm_fisher(
-            self.transfer,
-            signals.weights,
-            moments.mean,
-            moments.variance,
-            moments.third,
-            nodes=self.nodes,
-        )
-        direction = parts.inverse().mv(signals.potentials)
-        return self.learning_rate * error_of(signals) * direction
+    def direction(self, signals: SpikingSignals) -> Vector:
+        m, weights = signals.moments, signals.weights
+        laws = (weights, m.mean, m.variance, m.third)
+        fisher = skewed_glm_fisher(self.transfer, *laws, nodes=self.nodes)
+        return fisher.inverse().mv(signals.potentials)

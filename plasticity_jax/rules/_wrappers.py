@@ -151,7 +151,19 @@ class Scheduled(AbstractRule):
         return scale
 
 
-class Masked(AbstractRule):
+class _AbstractChecked(AbstractRule):
+    rule: AbstractRule
+
+    def check(self, circuit: Any) -> None:
+        self.rule.check(circuit)
+
+    def changed(self, at: Any, signals: Any, key: Key[Array, ""], like: Any) -> Any:
+        """The rule's change at some synapses, shaped like those given."""
+        who = f"the change of {type(self.rule).__name__}"
+        return fitted(who, self.rule(at, signals, key), like)
+
+
+class Masked(_AbstractChecked):
     """`rule` where `mask` is one, nothing where it is 0, not even 0 times infinity.
 
     Where mask and synapse are both 0 there is no synapse: no gradient by it either.
@@ -160,24 +172,19 @@ class Masked(AbstractRule):
     Reads what its rule reads. Synapses: those of its rule.
     """
 
-    rule: AbstractRule
     mask: Synapses = eqx.field(converter=with_array_leaves)
 
     def __check_init__(self) -> None:
         for leaf in jax.tree.leaves(self.mask):
             check_finite("mask", leaf)
 
-    def check(self, circuit: Any) -> None:
-        self.rule.check(circuit)
-
     def __call__(self, synapses: Any, signals: Any, key: Key[Array, ""]) -> Any:
         mask = fitted("`mask`", self.mask, synapses)
-        change = self.rule(_present(mask, synapses), signals, key)
-        change = fitted(f"the change of {type(self.rule).__name__}", change, synapses)
+        change = self.changed(_present(mask, synapses), signals, key, synapses)
         return jax.tree.map(masked, mask, change)
 
 
-class Projected(AbstractRule):
+class Projected(_AbstractChecked):
     """`rule`, its flattened change multiplied by the matrix `projector`.
 
     An entry that no row of the projector takes is nothing, also where it is infinite.
@@ -186,14 +193,10 @@ class Projected(AbstractRule):
     Reads what its rule reads. Synapses: those of its rule.
     """
 
-    rule: AbstractRule
     projector: Float[Array, "w w"] = eqx.field(converter=real)
 
     def __check_init__(self) -> None:
         check_finite("projector", self.projector)
-
-    def check(self, circuit: Any) -> None:
-        self.rule.check(circuit)
 
     def __call__(self, synapses: Any, signals: Any, key: Key[Array, ""]) -> Any:
         flat, unravel = ravel_pytree(synapses)
@@ -205,9 +208,7 @@ class Projected(AbstractRule):
         matrix = self.projector.astype(flat.dtype)
         taken = jnp.any(matrix != 0, axis=0)
         present = _present(unravel(taken.astype(flat.dtype)), synapses)
-        change = self.rule(present, signals, key)
-        change = fitted(f"the change of {type(self.rule).__name__}", change, synapses)
-        change = ravel_pytree(change)[0]
+        change = ravel_pytree(self.changed(present, signals, key, synapses))[0]
         return unravel(matrix @ jnp.where(taken | jnp.isfinite(change), change, 0.0))
 
 
@@ -221,7 +222,7 @@ def _present(mask: Synapses, synapses: Synapses) -> Synapses:
     return jax.tree.map(present, mask, synapses)
 
 
-class Reparametrised(AbstractRule):
+class Reparametrised(_AbstractChecked):
     r"""`rule` for somatic amplitudes $w = f(u)$, carried to the synapses $u$.
 
     A natural change keeps its effect on the amplitudes, $\Delta u = \Delta w / f'(u)$;
@@ -232,12 +233,8 @@ class Reparametrised(AbstractRule):
     Reads what its rule reads. Synapses: those of its rule, as $u$.
     """
 
-    rule: AbstractRule
     attenuation: Callable[[Any], Any]
     euclidean: bool = eqx.field(default=False, static=True)
-
-    def check(self, circuit: Any) -> None:
-        self.rule.check(circuit)
 
     def __call__(self, synapses: Any, signals: Any, key: Key[Array, ""]) -> Any:
         ones = jax.tree.map(jnp.ones_like, synapses)

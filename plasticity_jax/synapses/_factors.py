@@ -89,11 +89,8 @@ class Product(AbstractFactors):
         return jnp.sum(factors**2, axis=(0, 2)) / len(factors)
 
 
-class Power(AbstractFactors):
-    r"""$w = u^z$: `exponent` equal factors held as one, so $z \ge 1$ may be any number.
-
-    The stack holds one factor, else `ValueError`. Differentiable in the exponent.
-    """
+class _AbstractPower(AbstractFactors):
+    """Factors held once, each standing for `exponent` equal ones."""
 
     exponent: Scalar = eqx.field(converter=real)
 
@@ -102,6 +99,13 @@ class Power(AbstractFactors):
 
     def order(self, factors: Stack) -> Scalar:
         return self.exponent
+
+
+class Power(_AbstractPower):
+    r"""$w = u^z$: `exponent` equal factors held as one, so $z \ge 1$ may be any number.
+
+    The stack holds one factor, else `ValueError`. Differentiable in the exponent.
+    """
 
     def weights(self, factors: Stack) -> Matrix:
         _check_height(self, factors, 1)
@@ -116,16 +120,8 @@ class Power(AbstractFactors):
         return jnp.sum(factors[0] ** 2, axis=1)
 
 
-class SignedPower(AbstractFactors):
+class SignedPower(_AbstractPower):
     r"""$w = u_+^z - u_-^z$: the stack holds $u_+$ and $u_-$, else `ValueError`."""
-
-    exponent: Scalar = eqx.field(converter=real)
-
-    def __check_init__(self) -> None:
-        require(self, exponent=(1.0, np.inf))
-
-    def order(self, factors: Stack) -> Scalar:
-        return self.exponent
 
     def weights(self, factors: Stack) -> Matrix:
         _check_height(self, factors, 2)

@@ -113,24 +113,21 @@ def find(text: str) -> tuple[Named, Path | None, bool]:
     from ..experiment import read_tables
 
     path, name, x64 = None, text, False
+    unknown = f"unknown experiment '{name}'."
     if text.lower().endswith(".toml"):
         path = folder(text)
         if not path.is_file():
             raise ValueError(f"no such file: {path}")
         header = read_tables(path)
         name, x64 = header.get("experiment", ""), header.get("x64", False)
+        unknown = f'{path} needs a line `experiment = "..."`.'
     if ".py:" in name:
         named = _of_a_file(name)
-    else:
-        known = {entry.name: entry for entry in listed()}
-        if name not in known:
-            hint = f"unknown experiment '{name}'."
-            if path is not None:
-                hint = f'{path} needs a line `experiment = "..."`.'
-            raise ValueError(f"{hint}{nearest(name, known)}")
+    elif name in (known := {entry.name: entry for entry in listed()}):
         named = _named(known[name])
-    path = path or (named.path if named.path.is_file() else None)
-    return named, path, x64
+    else:
+        raise ValueError(f"{unknown}{nearest(name, known)}")
+    return named, path or (named.path if named.path.is_file() else None), x64
 
 
 def _of_a_file(name: str) -> Named:
@@ -151,9 +148,9 @@ def _of_a_file(name: str) -> Named:
     if variable not in found:
         hint = nearest(variable, found)
         raise ValueError(f"{path} has no experiment '{variable}'.{hint}")
-    beside = path.with_name(f"{path.stem}.{variable}.toml")
-    address = f"{path}:{variable}"
-    return Named(f"{path.stem}.{variable}", found[variable], beside, address)
+    own = f"{path.stem}.{variable}"
+    beside = path.with_name(f"{own}.toml")
+    return Named(own, found[variable], beside, f"{path}:{variable}")
 
 
 def costs(path: Path) -> dict[str, str]:

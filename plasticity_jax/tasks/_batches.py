@@ -1,11 +1,15 @@
-"""Stimuli that are fixed, or resampled from a fixed set."""
+"""Stimuli that are fixed, or taken from a fixed set: in order or resampled."""
+
+from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import jax.random as jr
-from jaxtyping import Array, Int, Key, PyTree
+import numpy as np
+from jaxtyping import Array, Int, Integer, Key, PyTree
 
-from .._arguments import check_lengths, with_array_leaves
+from .._arguments import check_indices, check_lengths, with_array_leaves
 from .._interfaces import AbstractTask
 
 
@@ -15,7 +19,6 @@ class Constant(AbstractTask):
     stimulus: PyTree = eqx.field(converter=with_array_leaves)
 
     def __call__(self, step: Int[Array, ""], key: Key[Array, ""]) -> PyTree:
-        del step, key
         return self.stimulus
 
 
@@ -32,7 +35,51 @@ class Bootstrap(AbstractTask):
         check_lengths("samples", self.samples, axis=-1)
 
     def __call__(self, step: Int[Array, ""], key: Key[Array, ""]) -> PyTree:
-        del step
         count = jax.tree.leaves(self.samples)[0].shape[-1]
         chosen = jr.randint(key, (count,), 0, count)
         return jax.tree.map(lambda leaf: leaf[..., chosen], self.samples)
+
+
+class Recorded(AbstractTask):
+    """A recorded stimulus: every leaf of `stimuli` has the steps along its first axis.
+
+    After the last step it starts again. Raises `ValueError` unless all leaves have as
+    many steps, one at least.
+    """
+
+    stimuli: PyTree = eqx.field(converter=lambda tree: jax.tree.map(jnp.asarray, tree))
+
+    def __check_init__(self) -> None:
+        check_lengths("stimuli", self.stimuli)
+
+    def __call__(self, step: Int[Array, ""], key: Key[Array, ""]) -> PyTree:
+        return jax.tree.map(lambda leaf: leaf[step % len(leaf)], self.stimuli)
+
+
+class Epochs(AbstractTask):
+    """One item a step, all items once an epoch, in the `order` drawn beforehand.
+
+    `items` is a pytree whose leaves have the item axis last; `order` (step,) holds
+    indices into it (`epoch_orders` draws them) and starts anew when it ends. Raises
+    `ValueError` unless leaves agree in length and hold an item for each index; items of
+    a traced index beyond them are NaN; integers, which cannot be, are the least number
+    of their type, or the greatest of an unsigned one.
+    """
+
+    items: Any
+    order: Integer[Array, " step"]
+
+    def __check_init__(self) -> None:
+        count = check_lengths("items", self.items, axis=-1)
+        if np.ndim(self.order) != 1 or not np.size(self.order):
+            raise ValueError(
+                f"`order` must have one axis, of a step at least; got "
+                f"{np.shape(self.order)}."
+            )
+        check_indices("order", self.order, count, "items")
+
+    def __call__(self, step: Int[Array, ""], key: Key[Array, ""]) -> Any:
+        chosen = self.order[step % len(self.order)].astype(jnp.int32)
+        chosen = jnp.where(chosen < 0, np.iinfo(np.int32).max, chosen)  # also beyond
+        shown = lambda leaf: jnp.asarray(leaf).at[..., chosen].get(mode="fill")
+        return jax.tree.map(shown, self.items)

@@ -60,7 +60,6 @@ class Drive(AbstractTask):
             )
 
     def __call__(self, step: Int[Array, ""], key: Key[Array, ""]) -> Float[Array, " n"]:
-        del key
         length = len(self.course)
         row = jnp.where(step < 0, length, step)  # else it would count from the end
         beyond = jnp.nan if self.then == "refuse" else 0.0

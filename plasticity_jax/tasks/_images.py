@@ -83,7 +83,6 @@ class ImageBatches(AbstractTask):
     def __call__(
         self, step: Int[Array, ""], key: Key[Array, ""]
     ) -> tuple[Images, Labels]:
-        del key
         now = step % len(self.order)
         chosen = self.order[now].astype(jnp.int32)
         shown = standardised(self.images[chosen], self.mean, self.deviation, self.white)

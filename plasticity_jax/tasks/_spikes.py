@@ -1,23 +1,13 @@
-"""Spike trains: Poisson or Bernoulli, and recorded ones."""
+"""Spike trains, Poisson or Bernoulli."""
 
 from typing import Literal, NamedTuple
 
 import equinox as eqx
-import jax
-import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, Float, Int, Key, PyTree
+from jaxtyping import Array, Float, Int, Key
 
-from .._arguments import (
-    check_bins,
-    check_lengths,
-    one_of,
-    optional,
-    real,
-    require,
-    whole,
-)
+from .._arguments import check_bins, one_of, optional, real, require, whole
 from .._interfaces import AbstractTask, Scalar
 from .._random import check_fires, LAWS, spike_counts
 
@@ -77,7 +67,6 @@ class SpikeTrains(AbstractTask):
             check_bins(self.target_rate, self.dt, "target_rate")
 
     def __call__(self, step: Int[Array, ""], key: Key[Array, ""]) -> Spikes:
-        del step
         for_inputs, for_target = jr.split(key)
         mean = self.rates * self.dt / self.substeps
         shape = (self.substeps, *self.rates.shape)
@@ -85,23 +74,5 @@ class SpikeTrains(AbstractTask):
         inputs = spike_counts(for_inputs, mean, shape, self.law, words)
         if self.target_rate is None:
             return Spikes(inputs, None)
-        return Spikes(
-            inputs, spike_counts(for_target, self.target_rate * self.dt, (), self.law)
-        )
-
-
-class Recorded(AbstractTask):
-    """A recorded stimulus: every leaf of `stimuli` has the steps along its first axis.
-
-    After the last step it starts again. Raises `ValueError` unless all leaves have as
-    many steps, one at least.
-    """
-
-    stimuli: PyTree = eqx.field(converter=lambda tree: jax.tree.map(jnp.asarray, tree))
-
-    def __check_init__(self) -> None:
-        check_lengths("stimuli", self.stimuli)
-
-    def __call__(self, step: Int[Array, ""], key: Key[Array, ""]) -> PyTree:
-        del key
-        return jax.tree.map(lambda leaf: leaf[step % len(leaf)], self.stimuli)
+        mean = self.target_rate * self.dt
+        return Spikes(inputs, spike_counts(for_target, mean, (), self.law))

@@ -20,6 +20,7 @@ from ...rules import (
     ApproximateNaturalGradient,
     EuclideanGradient,
     NaturalGradient,
+    NaturalTerms,
     Separate,
 )
 from ...tasks import SpikeTrains
@@ -29,6 +30,12 @@ from .published import published_coefficients
 Vector = Float[Array, " n"]
 ROOM = 4.0  # for learning: variance of the potential that nodes serve, over the first
 TABLE = 9.0  # mV^2: what the published table adds to the variance
+RANGES = (  # of the hyper-parameters
+    (0.0, math.inf, "euclidean_rate natural_rate approximate_rate rate_factor"),
+    (0.0, math.inf, "weight_scale low_rate high_rate"),
+    (-1e30, 1e30, "uniform proportional threshold"),
+    (1e-9, math.inf, "membrane_time synaptic_time area maximum slope"),
+)
 STUDENTS = (
     "euclidean",  # R1
     "natural",  # R3
@@ -40,6 +47,13 @@ STUDENTS = (
     "unstable",  # R5 with c_u = 1.02 eps_0
     "adaptive",  # R5 with the large-n limit of c_w
 )
+
+
+TERMS = {  # of the natural gradient
+    "natural": NaturalTerms._fields,
+    "homosynaptic": ("homosynaptic",),
+    "without_proportional": ("homosynaptic", "uniform"),
+}
 
 
 class Config(AbstractConfig):
@@ -89,14 +103,8 @@ class Config(AbstractConfig):
     nodes: int | None = eqx.field(default=None, static=True)  # of quadrature
 
     def __check_init__(self) -> None:
-        unbounded, positive = (0.0, math.inf), (1e-9, math.inf)
-        for name in ("euclidean_rate", "natural_rate", "approximate_rate"):
-            require(self, **{name: unbounded})
-        require(self, rate_factor=unbounded, weight_scale=unbounded)
-        require(self, low_rate=unbounded, high_rate=unbounded)
-        require(self, uniform=(-1e30, 1e30), proportional=(-1e30, 1e30))
-        require(self, membrane_time=positive, synaptic_time=positive, area=positive)
-        require(self, maximum=positive, slope=positive, threshold=(-1e30, 1e30))
+        for low, high, names in RANGES:
+            require(self, **dict.fromkeys(names.split(), (low, high)))
         for name in ("size", "seconds", "record_seconds", "substeps", "tests"):
             whole(name, getattr(self, name), 1)
         if self.seconds % self.record_seconds:
@@ -129,8 +137,12 @@ class Config(AbstractConfig):
     @property
     def rates(self) -> Vector:
         """Input rates in Hz."""
-        first = jnp.arange(self.size) < self.size // 2
-        return jnp.where(first, self.low_rate, self.high_rate)
+        return half_and_half(self.size, self.low_rate, self.high_rate)
+
+
+def half_and_half(size: int, low_rate: Scalar, high_rate: Scalar) -> Vector:
+    """Rates of `size` inputs, of which the first half is the slow one."""
+    return jnp.where(jnp.arange(size) < size // 2, low_rate, high_rate)
 
 
 def _whole(name: str, seconds: float | int, step: float) -> int:
@@ -178,12 +190,8 @@ def rule_of(config: Config, student: str) -> AbstractRule:
     approximate = config.approximate_rate * factor
     if student == "euclidean" or not config.metric:
         return EuclideanGradient(config.euclidean_rate * factor)
-    if student == "natural":
-        return NaturalGradient(natural)
-    if student == "homosynaptic":
-        return NaturalGradient(natural, terms=("homosynaptic",))
-    if student == "without_proportional":
-        return NaturalGradient(natural, terms=("homosynaptic", "uniform"))
+    if student in TERMS:
+        return NaturalGradient(natural, terms=TERMS[student])
     if student == "adaptive":
         return ApproximateNaturalGradient(approximate, config.uniform, adaptive=True)
     uniform = {"critical": 1.0, "unstable": 1.02}.get(student, config.uniform)
@@ -193,8 +201,14 @@ def rule_of(config: Config, student: str) -> AbstractRule:
 
 def draw_weights(config: Config, key: Key[Array, ""]) -> Vector:
     """Uniform in plus or minus `weight_scale` over `size`."""
-    bound = config.weight_scale / config.size
-    return bound * jr.uniform(key, (config.size,), minval=-1.0, maxval=1.0)
+    return uniform_weights(config.weight_scale, (config.size,), key)
+
+
+def uniform_weights(
+    scale: Scalar, shape: tuple[int, ...], key: Key[Array, ""]
+) -> Float[Array, "*units n"]:
+    """Uniform in plus or minus `scale` over the number n of inputs."""
+    return scale / shape[-1] * jr.uniform(key, shape, minval=-1.0, maxval=1.0)
 
 
 def build(config: Config, key: Key[Array, ""]) -> tuple[System, State]:
@@ -218,4 +232,4 @@ def build(config: Config, key: Key[Array, ""]) -> tuple[System, State]:
     rules = {name: rule_of(config, name) for name in config.students}
     synapses = dict.fromkeys(config.students, start)
     system = System(task_of(config), SharedInput(neuron), {"learning": Separate(rules)})
-    return system, State(neuron.start(synapses), synapses)
+    return system, system.start(synapses, key)

@@ -30,18 +30,10 @@ import jax.random as jr
 import jax.scipy as jsp
 from jaxtyping import Array, Float, Key
 
-from ... import Scalar
+from ... import curvature, Scalar
 from ..._arguments import check_bins, check_not_negative, concrete, floating, whole
 from ...circuits import Sigmoid, SynapticKernel, Transfer
-from ...curvature import (
-    enough_nodes,
-    fisher_density,
-    gauss_newton,
-    glm_fisher_inverse,
-    inverse_diagonal_plus_low_rank,
-    natural_gradient,
-    voltage_moments,
-)
+from ...curvature import fisher_density, voltage_moments
 from ...numerics import ratio
 from ...signals import InputMoments
 from ...tasks import spike_counts
@@ -145,7 +137,7 @@ def layer_fisher(
     """
     log_rates = lambda weights: jnp.log(layer.rates(weights, inputs))
     bend = lambda logs: jnp.mean(jnp.sum(jnp.exp(logs), axis=1))
-    fisher = gauss_newton(log_rates, weights, bend)
+    fisher = curvature.gauss_newton(log_rates, weights, bend)
     added = _floor(jnp.mean(coupling(layer, weights, inputs), axis=0), damping)
     b, variance = layer.moments.mean, layer.moments.variance
     return fisher + jnp.kron(added, jnp.diag(variance) + jnp.outer(b, b))
@@ -188,7 +180,7 @@ def exact_direction(
     """The natural gradient by the dense `layer_fisher`, for reference; $O(n^3m^3)$."""
     layer.check(weights, gradient)
     fisher = layer_fisher(layer, weights, inputs, damping)
-    return natural_gradient(gradient, fisher, method="cholesky")
+    return curvature.natural_gradient(gradient, fisher, method="cholesky")
 
 
 @floating
@@ -269,7 +261,8 @@ def unitwise_direction(
 
     def one(w: Vector, g: Vector, gain: Scalar) -> Vector:
         metric = Affine(density, gain, floor)
-        return glm_fisher_inverse(metric, w, b, variance, nodes=nodes).mv(g)
+        inverse = curvature.glm_fisher_inverse(metric, w, b, variance, nodes=nodes)
+        return inverse.mv(g)
 
     return jax.vmap(one)(weights, gradient, gain)
 
@@ -283,7 +276,8 @@ def _nodes(layer: SpikingLayer, density: Transfer, weights: Weights) -> int:
     with jax.ensure_compile_time_eval():
         moments = layer.moments
         seen = [voltage_moments(w, moments.mean, moments.variance) for w in weights]
-        return max(enough_nodes(density, *s[:2], least=NODES) for s in seen)
+        enough = (curvature.enough_nodes(density, *s[:2], least=NODES) for s in seen)
+        return max(enough)
 
 
 class QuarterSquare(eqx.Module):
@@ -342,8 +336,8 @@ def kfac_direction(
     """
     layer.check(weights, gradient)
     b, variance = layer.moments.mean, layer.moments.variance
-    one = jnp.ones((1, 1), b.dtype)
-    inputs_inverse = inverse_diagonal_plus_low_rank(variance, b[:, None], one)
+    parts = (variance, b[:, None], jnp.ones((1, 1), b.dtype))
+    inputs_inverse = curvature.inverse_diagonal_plus_low_rank(*parts)
     mean = jnp.mean(coupling(layer, weights, inputs), axis=0)
     whitened = jax.vmap(inputs_inverse.mv)(gradient)
     return jnp.linalg.solve(mean + _floor(mean, damping), whitened)

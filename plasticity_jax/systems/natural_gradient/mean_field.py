@@ -73,8 +73,7 @@ def euclidean_divergence(
     matrix = jnp.diag(here.variance) + jnp.outer(here.mean, here.mean)
     stiffness = here.curvature * eigvalsh(matrix)
     decay = jnp.exp(-2 * rate * jnp.outer(times, stiffness))
-    floor = rate / 2
-    left = here.spread * decay + floor * (1 - decay)
+    left = here.spread * decay + rate / 2 * (1 - decay)
     return BIN / 2 * left @ stiffness
 
 
@@ -110,9 +109,8 @@ def approximate_divergence(
 
     def mode(start: Scalar, forcing: Scalar, decay: Scalar) -> Float[Array, " t"]:
         exponent = -2 * rate * decay * times
-        return start * jnp.exp(exponent) + forcing * times * relative_exponential(
-            exponent
-        )
+        forced = forcing * times * relative_exponential(exponent)
+        return start * jnp.exp(exponent) + forced
 
     soft = mode(rest, (count - 1) * noise, jnp.ones_like(q))
     hard = mode(common, (1 + gap**2 * q) * noise, stiff)

@@ -1,5 +1,7 @@
 r"""What the published code does differently, for reproduction only.
 
+Equations and figures are those of Kreutzer, Senn & Petrovici 2022.
+
 Coefficients from a table that is read at the wrong variance; segments of 1 s that start
 from rest and lose their last step; and a potential in $c_w V$ that is held from the end
 of the previous segment.
@@ -58,6 +60,9 @@ def segments(
     neuron = system.circuit.neuron  # pyright: ignore[reportAttributeAccessIssue]
     held_of = lambda system: system.rules["learning"].rules["approximate"].held_voltage
     holds = "approximate" in state.synapses
+    voltages = lambda state, signals, changes: {
+        name: student.voltage for name, student in signals.students.items()
+    }
 
     def segment(carry: Carry, _: None) -> tuple[Carry, None]:
         state, held = carry
@@ -66,9 +71,8 @@ def segments(
             here = eqx.tree_at(held_of, system, held, is_leaf=lambda x: x is None)
         rest = neuron.start(state.synapses)
         state = State(rest, state.synapses, state.step)
-        state, last = simulate(
-            here, state, key, steps=steps - 1, every=steps - 1, record=voltage_of
-        )
+        how = {"steps": steps - 1, "every": steps - 1, "record": voltages}
+        state, last = simulate(here, state, key, **how)
         held = last["approximate"][0] if holds else held
         return (State(rest, state.synapses, state.step + 1), held), None
 
@@ -79,9 +83,3 @@ def segments(
     begin = State(neuron.start(state.synapses), state.synapses, state.step)
     zero = jnp.zeros_like(neuron.dt)
     return jax.lax.scan(record, (begin, zero), length=records)[1]
-
-
-def voltage_of(state: State, signals: Any, changes: Any) -> dict[str, Scalar]:
-    """Record the potential of every student."""
-    del state, changes
-    return {name: student.voltage for name, student in signals.students.items()}

@@ -50,7 +50,10 @@ def voltage_density(
     where the density is singular, as it is at 0 for less than one spike per membrane
     time constant; its values there ripple.
     """
-    _check(weights, rates)
+    if not weights.size:
+        raise ValueError("`weights` must hold a weight at least; got none.")
+    check_finite("weights", weights)
+    check_not_negative("rates", rates)
     if whole("points", points, 4) % 2:
         raise ValueError(f"`points` must be even; got {points}.")
     amplitude, duration = _time_nodes(kernel)
@@ -140,9 +143,8 @@ def shot_noise_fisher(
     found = (off + off.T) / 2 + jnp.diag(second @ (series @ alone))
     last, most = jnp.max(jnp.abs(terms[-2:])), jnp.max(jnp.abs(terms))
     width = (voltages[-1] - voltages[0]) / (2 * REACH)
-    resolved = mean_density(
-        transfer, jnp.mean(voltages), width**2, order=0, nodes=points
-    )
+    wide = (transfer, jnp.mean(voltages), width**2)
+    resolved = mean_density(*wide, order=0, nodes=points)
     short = (last > TOLERANCE * most) | jnp.isnan(resolved)
     if concrete(short) and short:
         raise ValueError(
@@ -242,13 +244,6 @@ def _bounds(
     above = (jax.lax.map(cumulant, powers) - math.log(TAIL)) / powers
     below = (jax.lax.map(cumulant, -powers) - math.log(TAIL)) / powers
     return -jnp.min(below), jnp.min(above)
-
-
-def _check(weights: Array, rates: Array) -> None:
-    if not weights.size:
-        raise ValueError("`weights` must hold a weight at least; got none.")
-    check_finite("weights", weights)
-    check_not_negative("rates", rates)
 
 
 def _check_pair(exact: Array, closed: Array) -> None:

@@ -20,6 +20,7 @@ from ...signals import SpikingSignals
 
 
 Vector = Float[Array, " n"]
+Sample = Float[Array, " sample"]
 SLACK = 1e-6  # above a probability of 1, by rounding
 REACH = 8.0  # standard deviations that the averages cover on either side
 
@@ -52,18 +53,14 @@ def divergence(
     return jnp.mean(yes + no)
 
 
-def _probability(mean: Float[Array, " sample"]) -> Float[Array, " sample"]:
+def _probability(mean: Sample) -> Sample:
     """Of a spike in a bin: at most 1 but for rounding."""
     checked = jnp.where(mean <= 1 + SLACK, jnp.minimum(mean, 1.0), mean)
     check_probabilities("rate x dt", checked)
     return jnp.where(mean > 1 + SLACK, jnp.nan, mean)
 
 
-def _log_ratio(
-    above: Float[Array, " sample"],
-    below: Float[Array, " sample"],
-    difference: Float[Array, " sample"],
-) -> Float[Array, " sample"]:
+def _log_ratio(above: Sample, below: Sample, difference: Sample) -> Sample:
     r"""$\log(a/b)$ of `above` and `below` from their `difference`, finite at 0."""
     tiny = jnp.finfo(below.dtype).tiny ** 0.5  # its inverse square is finite
     a, b = jnp.maximum(above, tiny), jnp.maximum(below, tiny)

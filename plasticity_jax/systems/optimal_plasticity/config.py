@@ -47,9 +47,12 @@ RULES = (
     "noise",  # control: compensation without a gradient
     "none",  # control: no compensation
 )
-OUTPUTS = ("identity", "sigmoid")
-INPUTS = ("mixed", "iid")
-REDUCTIONS = ("mean", "sum_outputs")
+CHOICES = {
+    "rule": RULES,
+    "output": ("identity", "sigmoid"),
+    "inputs": ("mixed", "iid"),
+    "reduction": ("mean", "sum_outputs"),
+}
 
 
 class Landscape(AbstractConfig):
@@ -139,12 +142,7 @@ class Config(AbstractConfig):
             raise ValueError(
                 f"`sizes` needs at least two positive layer sizes; got {self.sizes}."
             )
-        for name, allowed in {
-            "rule": RULES,
-            "output": OUTPUTS,
-            "inputs": INPUTS,
-            "reduction": REDUCTIONS,
-        }.items():
+        for name, allowed in CHOICES.items():
             one_of(name, getattr(self, name), allowed)
         if self.fluctuating_share < 1 and not self.linear:
             raise ValueError(
@@ -299,7 +297,7 @@ def _compensation(config: Config, teacher: Weights) -> AbstractRule:
 
 
 def _fluctuation(config: Config) -> AbstractRule:
-    noise: AbstractRule = Wiener()
+    noise = Wiener()
     if config.fluctuating_share < 1:
         noise = Projected(noise, soft_projector(config))
     return Normalised(noise, config.fluctuation)

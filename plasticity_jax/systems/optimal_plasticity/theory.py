@@ -67,10 +67,8 @@ def second_order_change(
         loss, weights, compensation=compensation, fluctuation=fluctuation
     )
     gradient = jax.grad(loss)(weights)
-    squares = sum(
-        tree_vdot(d, d) * quadratic_form(loss, weights, d)
-        for d in (compensation, fluctuation)
-    )
+    square = lambda d: tree_vdot(d, d) * quadratic_form(loss, weights, d)
+    squares = square(compensation) + square(fluctuation)
     cross = tree_vdot(compensation, hvp(loss, weights, fluctuation))
     first = tree_vdot(compensation, gradient) + tree_vdot(fluctuation, gradient)
     return first + squares / 2 + cross
@@ -87,10 +85,9 @@ def expected_change(
     """
     loss, weights, [compensation] = _in_arrays(loss, weights, compensation=compensation)
     fluctuation_norm = not_negative("fluctuation_norm", fluctuation_norm)
-    gradient = jax.grad(loss)(weights)
-    own = tree_vdot(compensation, gradient) + 0.5 * tree_vdot(
-        compensation, compensation
-    ) * quadratic_form(loss, weights, compensation)
+    gradient, square = jax.grad(loss)(weights), tree_vdot(compensation, compensation)
+    curved = 0.5 * square * quadratic_form(loss, weights, compensation)
+    own = tree_vdot(compensation, gradient) + curved
     return own + fluctuation_norm**2 * mean_curvature(hessian(loss, weights)) / 2
 
 
@@ -127,9 +124,8 @@ def learning_excess(
 ) -> Scalar:
     r"""How far the optimal ratio exceeds Eq. 9 while the loss still falls (Eq. 10).
 
-    $\frac{\|c\|^{*2} Q[c]}{\delta^2 Q[\epsilon]} - 1
-    = \frac{2\,E[-\Delta F^*]}{\delta^2 Q[\epsilon]}$,
-    with `expected_drop` $= E[-\Delta F^*]$.
+    $\frac{\|c\|^{*2} Q[c]}{\delta^2 Q[\epsilon]} - 1 = \frac{2\,E[-\Delta
+    F^*]}{\delta^2 Q[\epsilon]}$, with `expected_drop` $= E[-\Delta F^*]$.
     """
     length = positive("fluctuation_norm", fluctuation_norm)
     curvature = positive("fluctuation_curvature", fluctuation_curvature)
@@ -210,13 +206,11 @@ def mixture_curvature(
 ) -> Scalar:
     r"""$Q_w$ of a clean direction plus noise, from its parts (A8, exact form)."""
     loss, weights, (clean, noise) = _in_arrays(loss, weights, clean=clean, noise=noise)
-    clean_square, noise_square = tree_vdot(clean, clean), tree_vdot(noise, noise)
-    numerator = (
-        clean_square * quadratic_form(loss, weights, clean)
-        + noise_square * quadratic_form(loss, weights, noise)
-        + 2 * tree_vdot(clean, hvp(loss, weights, noise))
-    )
-    return numerator / (clean_square + noise_square + 2 * tree_vdot(clean, noise))
+    squares = tree_vdot(clean, clean), tree_vdot(noise, noise)
+    own, other = (quadratic_form(loss, weights, d) for d in (clean, noise))
+    cross = 2 * tree_vdot(clean, hvp(loss, weights, noise))
+    numerator = squares[0] * own + squares[1] * other + cross
+    return numerator / (squares[0] + squares[1] + 2 * tree_vdot(clean, noise))
 
 
 @floating
@@ -258,11 +252,8 @@ def linear_hessian(
     r"""Hessian of a linear network's error, $\frac{2}{n_{out}} I \otimes C$."""
     check_symmetric("second_moment", second_moment)
     outputs = whole("outputs", outputs, 1)
-    return (
-        2
-        / outputs
-        * jnp.kron(jnp.eye(outputs, dtype=second_moment.dtype), second_moment)
-    )
+    eye = jnp.eye(outputs, dtype=second_moment.dtype)
+    return 2 / outputs * jnp.kron(eye, second_moment)
 
 
 @floating
@@ -271,9 +262,8 @@ def two_layer_gradient(
 ) -> tuple[Array, ...]:
     r"""Gradient of the 2-layer network's error by hand; samples along the last axis.
 
-    $\nabla_{W_2} = c\,e h^\top$,
-    $\nabla_{W_1} = c\,[(W_2^\top e) \odot h(1-h)] X^\top$, $c = 2/(n\,n_{out})$,
-    $e = y - y^*$, $h = \sigma(W_1 X)$.
+    $\nabla_{W_2} = c\,e h^\top$, $\nabla_{W_1} = c\,[(W_2^\top e) \odot h(1-h)]
+    X^\top$, $c = 2/(n\,n_{out})$, $e = y - y^*$, $h = \sigma(W_1 X)$.
     """
     first, second = weights
     _, second, hidden, error = _two_layers(first, second, inputs, targets)
@@ -292,33 +282,23 @@ def two_layer_hessian(weights: Layers, inputs: Inputs, targets: Targets) -> Matr
     """
     first, second = weights
     first, second, hidden, error = _two_layers(first, second, inputs, targets)
-    hidden_size, output_size = len(first), len(second)
+    samples, output_size = inputs.shape[1], len(second)
     slope = hidden * (1 - hidden)
     bend = slope * (1 - 2 * hidden)
-    samples = inputs.shape[1]
     eye = jnp.eye(output_size, dtype=first.dtype)
     to_first = jnp.einsum("kj,jn,in->nkji", second, slope, inputs)
     to_second = jnp.einsum("kl,jn->nklj", eye, hidden)
-    jacobian = jnp.concatenate(
-        [
-            to_first.reshape(samples, output_size, -1),
-            to_second.reshape(samples, output_size, -1),
-        ],
-        axis=-1,
-    )
+    parts = [x.reshape(samples, output_size, -1) for x in (to_first, to_second)]
+    jacobian = jnp.concatenate(parts, axis=-1)
     gauss_newton = jnp.einsum("nka,nkb->ab", jacobian, jacobian)
-    eye_hidden = jnp.eye(hidden_size, dtype=first.dtype)
+    eye_hidden = jnp.eye(len(first), dtype=first.dtype)
     curved = jnp.einsum("kn,kj,jn,in,mn->jim", error, second, bend, inputs, inputs)
     within = jnp.einsum("jim,jh->jihm", curved, eye_hidden)
     across = jnp.einsum("kn,jn,in,jh->jikh", error, slope, inputs, eye_hidden)
-    n_first, n_second = first.size, second.size
-    across = across.reshape(n_first, n_second)
-    curvature = jnp.block(
-        [
-            [within.reshape(n_first, n_first), across],
-            [across.T, jnp.zeros((n_second, n_second), first.dtype)],
-        ]
-    )
+    across = across.reshape(first.size, second.size)
+    within = within.reshape(first.size, first.size)
+    nothing = jnp.zeros((second.size, second.size), first.dtype)
+    curvature = jnp.block([[within, across], [across.T, nothing]])
     return 2 / (samples * output_size) * (gauss_newton + curvature)
 
 

@@ -42,10 +42,8 @@ def matching_down(up: Number) -> Scalar:
 @floating
 def zero_drift(up: Number, down: Number) -> Scalar:
     r"""$p_{down}/(p_{up} + p_{down})$: how often steps go up where $p$ has no drift."""
-    up, down = (
-        unit_interval("up", jnp.asarray(up)),
-        not_negative("down", jnp.asarray(down)),
-    )
+    up = unit_interval("up", jnp.asarray(up))
+    down = not_negative("down", jnp.asarray(down))
     return down / positive("up + down", up + down)
 
 
@@ -135,10 +133,8 @@ def phase_diagram(
 ) -> Float[Array, "value doubling"]:
     r"""Frozen share at each $F/g_{lim}^2 = \sigma^2/g_{lim}^2$ after $2^k$ steps."""
     information = not_negative("information", information)
-    share = lambda value: frozen_shares(
-        levels_climbed(low, freeze, up, jnp.sqrt(value)), doublings
-    )
-    return jax.vmap(share)(information)
+    climbs = lambda value: levels_climbed(low, freeze, up, jnp.sqrt(value))
+    return jax.vmap(lambda value: frozen_shares(climbs(value), doublings))(information)
 
 
 # --- the same by simulation ---------------------------------------------------------

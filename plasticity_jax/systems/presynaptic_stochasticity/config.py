@@ -53,6 +53,12 @@ STATISTICS = {  # white, mean, standard deviation
 }
 
 
+def check_order(low: Scalar, high: Scalar) -> None:
+    """Raise `ValueError` for concrete bounds of release in the wrong order."""
+    if concrete(low, high) and np.any(low > high):
+        raise ValueError(f"`low` must not exceed `high`; got {low} and {high}.")
+
+
 class Config(AbstractConfig):
     r"""A network, how its synapses learn and release, and the stream of tasks.
 
@@ -110,10 +116,7 @@ class Config(AbstractConfig):
         one_of("data", self.data, DATA)
         one_of("network", self.network, NETWORKS)
         one_of("bias", self.bias, ("none", "fixed", "trained"))
-        if concrete(self.low, self.high) and np.any(self.low > self.high):
-            raise ValueError(
-                f"`low` must not exceed `high`; got {self.low} and {self.high}."
-            )
+        check_order(self.low, self.high)
         if self.bias == "trained" and self.releases:
             raise ValueError("biases are 'trained' in deterministic networks only.")
         for name in ("batch", "epochs", "tasks", "votes", "draws", "fisher_samples"):
@@ -224,29 +227,24 @@ def build(
     weights, rest = network_of(config, pixels, for_network)
     loss = CrossEntropy(rest)
     if config.releases:
-        synapses = start(config, weights, for_release)
-        system = System(
-            task,
-            StochasticNetwork(loss, release_of(config)),
-            rules_of(config),
-            (bounds_of(config),),
-        )
-        return system, State(None, synapses), rest
+        circuit = StochasticNetwork(loss, release_of(config))
+        system = System(task, circuit, rules_of(config), (bounds_of(config),))
+        return system, State(None, start(config, weights, for_release)), rest
     if config.method == "bgd":
         wide = jax.tree.map(lambda w: jnp.full_like(w, config.deviation), weights)
         circuit = PosteriorNetwork(loss, real(config.batch), config.draws)
         system = System(task, circuit, {"learning": BayesianDescent(config.rate)})
         return system, State(None, {"mean": weights, "deviation": wide}), rest
-    optimiser = optax.adam(1.0) if config.adam else optax.sgd(1.0)
-    rules: dict[str, AbstractRule] = {"learning": Scaled(Update(), config.rate)}
-    if not config.adam:
-        rules = {"learning": Scaled(Descent(), config.rate)}
-    rules["decay"] = Scaled(Dissipation(config.decay), config.rate)
+    optimiser = optax.adam(1.0) if config.adam else None
+    rules: dict[str, AbstractRule] = {
+        "learning": Scaled(Update() if config.adam else Descent(), config.rate),
+        "decay": Scaled(Dissipation(config.decay), config.rate),
+    }
     if config.method == "ewc":
         nothing = jax.tree.map(jnp.zeros_like, weights)
         rules["memory"] = ElasticPenalty(config.rate, config.penalty, nothing, nothing)
-    circuit = LossCircuit(loss, optimiser=optimiser if config.adam else None)
-    activity = optimiser.init(weights) if config.adam else None
+    circuit = LossCircuit(loss, optimiser=optimiser)
+    activity = None if optimiser is None else optimiser.init(weights)
     return System(task, circuit, rules), State(activity, weights), rest
 
 
@@ -288,13 +286,10 @@ def start(config: Config, weights: Any, key: Key[Array, ""]) -> Stochastic:
     low = config.fixed_release if config.method != "presynaptic" else config.low
     probability = uniform_probability(weights, low)
     if config.random_start:
-        leaves, shape = jax.tree.flatten(weights)
-        keys = jr.split(key, len(leaves))
-        drawn = [
-            jr.uniform(k, w.shape, w.dtype, config.low, 1.0)
-            for k, w in zip(keys, leaves, strict=True)
-        ]
-        probability = jax.tree.unflatten(shape, drawn)
+        shape = jax.tree.structure(weights)
+        keys = shape.unflatten(jr.split(key, shape.num_leaves))
+        draw = lambda w, key: jr.uniform(key, w.shape, w.dtype, config.low, 1.0)
+        probability = jax.tree.map(draw, weights, keys)
     if not config.normalised:
         weights = jax.tree.map(jnp.divide, weights, probability)
     return Stochastic(weights, probability)
@@ -308,12 +303,6 @@ def rules_of(config: Config) -> dict[str, AbstractRule]:
         "strength": StrengthDescent(config.rate, config.decay, ceiling, hard)
     }
     if config.method != "fixed":
-        rules["release"] = ReleasePlasticity(
-            config.threshold,
-            config.up,
-            config.down,
-            config.freeze,
-            config.high,
-            config.scaled,
-        )
+        steps = (config.threshold, config.up, config.down, config.freeze)
+        rules["release"] = ReleasePlasticity(*steps, config.high, config.scaled)
     return rules

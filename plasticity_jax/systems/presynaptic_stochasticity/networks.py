@@ -40,18 +40,15 @@ class Perceptron(eqx.Module):
             )
         for_weights, for_biases = jr.split(key)
         pairs = list(itertools.pairwise(sizes))
-        draw = lambda key, i, shape, n: jr.uniform(
-            jr.fold_in(key, i), shape, minval=-(n**-0.5), maxval=n**-0.5
-        )
-        self.weights = tuple(
-            draw(for_weights, i, (post, pre), pre)
+        most = [pre**-0.5 for pre, _ in pairs]
+        draw = lambda key, dims: tuple(
+            jr.uniform(
+                jr.fold_in(key, i), (post, pre)[:dims], minval=-most[i], maxval=most[i]
+            )
             for i, (pre, post) in enumerate(pairs)
         )
-        self.biases = None
-        if bias:
-            self.biases = tuple(
-                draw(for_biases, i, (post,), pre) for i, (pre, post) in enumerate(pairs)
-            )
+        self.weights = draw(for_weights, 2)
+        self.biases = draw(for_biases, 1) if bias else None
 
     def activities(self, image: Pixels) -> list[Float[Array, " unit"]]:
         """Every layer's output, logits last."""
@@ -87,12 +84,10 @@ class Convolutional(eqx.Module):
         conv = lambda i, ins, outs: eqx.nn.Conv2d(
             ins, outs, 3, stride=2, padding=1, use_bias=False, key=keys[i]
         )
-        small = (side + 1) // 2
-        small = (small + 1) // 2
+        small = -(-side // 4)  # after two strides
         self.first, self.second = conv(0, 1, channels), conv(1, channels, 2 * channels)
-        self.readout = eqx.nn.Linear(
-            2 * channels * small**2, labels, use_bias=False, key=keys[2]
-        )
+        inputs = 2 * channels * small**2
+        self.readout = eqx.nn.Linear(inputs, labels, use_bias=False, key=keys[2])
         self.side = side
 
     def __call__(self, image: Pixels) -> Float[Array, " label"]:
@@ -140,6 +135,12 @@ class CrossEntropy(eqx.Module):
     """
 
     rest: Any
+
+    def log_prob(
+        self, weights: Weights, image: Pixels, label: Int[Array, ""]
+    ) -> Scalar:
+        """Log probability of one label, unchecked."""
+        return jax.nn.log_softmax(eqx.combine(weights, self.rest)(image))[label]
 
     def __call__(
         self,

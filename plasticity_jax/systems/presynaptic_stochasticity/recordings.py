@@ -45,10 +45,16 @@ def stability(table: Float[np.ndarray, "..."]) -> Stability:
     if len(table) < 3:
         raise ValueError(f"`table` must have at least 3 synapses; got {len(table)}.")
     release, before, after = table.T
-    _reject(~np.isfinite(table), table, "must be finite")
-    outside = (release < 0) | (release > 1)
-    _reject(_only(0, outside), table, "must lie in [0, 1]")
-    _reject(_only(1, before == 0), table, "must not be zero")
+    none, outside = np.zeros(len(table), bool), (release < 0) | (release > 1)
+    faults = {
+        "must be finite": ~np.isfinite(table.T),
+        "must lie in [0, 1]": [outside, none, none],
+        "must not be zero": [none, before == 0, none],
+    }
+    for rule, wrong in faults.items():
+        for row, column in np.argwhere(np.transpose(wrong)):
+            where, got = f"row {row}: {COLUMNS[column]}", table[row, column]
+            raise ValueError(f"`table`, {where} {rule}; got {got}.")
     change = np.abs(after - before) / np.abs(before)
     for name, values in ((COLUMNS[0], release), ("relative change", change)):
         if np.ptp(values) == 0:
@@ -58,18 +64,3 @@ def stability(table: Float[np.ndarray, "..."]) -> Stability:
     rest = max(1 - correlation**2, 0.0)
     size = abs(correlation) * math.sqrt(freedom / rest) if rest else math.inf
     return Stability(correlation, float(2 * stdtr(freedom, -size)), release, change)
-
-
-def _only(column: int, wrong: np.ndarray) -> np.ndarray:
-    marks = np.zeros((len(wrong), len(COLUMNS)), bool)
-    marks[:, column] = wrong
-    return marks
-
-
-def _reject(wrong: np.ndarray, table: np.ndarray, rule: str) -> None:
-    """Raise `ValueError` for the first entry that is wrong."""
-    if wrong.any():
-        row, column = np.argwhere(wrong)[0]
-        raise ValueError(
-            f"`table`, row {row}: {COLUMNS[column]} {rule}; got {table[row, column]}."
-        )

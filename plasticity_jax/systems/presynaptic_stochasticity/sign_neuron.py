@@ -11,7 +11,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
-import numpy as np
 from jaxtyping import Array, Float, Int, Key, UInt8
 
 from ... import (
@@ -27,7 +26,6 @@ from ..._arguments import (
     check_binary,
     check_not_negative,
     check_signs,
-    concrete,
     one_of,
     real,
     require,
@@ -37,6 +35,7 @@ from ...rules import ReleasePlasticity, StrengthDescent
 from ...signals import ReleaseSignals
 from ...synapses import Release, ReleaseBounds, Stochastic
 from ...tasks import batch_orders, ImageBatches
+from .config import check_order
 
 
 METHODS = ("presynaptic", "fixed", "deterministic")
@@ -62,8 +61,7 @@ class SignNeuron(AbstractCircuit):
         key: Key[Array, ""],
     ) -> tuple[Int[Array, ""], ReleaseSignals]:
         patterns, labels = stimulus
-        gates = gates_of(self.release, synapses, len(patterns), key)
-        field = summed(patterns, gates, synapses)
+        field, gates = self.respond(synapses, patterns, key)
         wanted = labels.astype(field.dtype)
         error = wanted - sign_plus(field)
         released = jnp.where(gates > 0, patterns, 0.0)
@@ -72,28 +70,22 @@ class SignNeuron(AbstractCircuit):
         pace = self.pace[activity % len(self.pace)]
         return activity + 1, ReleaseSignals(pace, loss, gradient, gates)
 
+    def respond(
+        self,
+        synapses: Stochastic,
+        patterns: Float[Array, "pattern n"],
+        key: Key[Array, ""],
+    ) -> tuple[Float[Array, " pattern"], Float[Array, "pattern n"]]:
+        """The input from every pattern, and $r/p$, drawn independently for each."""
+        draw = lambda key: self.release.gates(synapses.probability, key)
+        gates: Any = jax.vmap(draw)(jr.split(key, len(patterns)))
+        strength: Any = synapses.strength
+        return jnp.sum(patterns * gates * strength[None], axis=1), gates
+
 
 def sign_plus(field: Float[Array, " pattern"]) -> Float[Array, " pattern"]:
     r"""$\mathrm{sgn}_+$: 1 at 0; NaN stays."""
     return jnp.where(field == 0, jnp.ones_like(field), jnp.sign(field))
-
-
-def gates_of(
-    release: Release, synapses: Stochastic, count: int, key: Key[Array, ""]
-) -> Float[Array, "pattern n"]:
-    """$r/p$ of every synapse, an independent draw for each of `count` patterns."""
-    draw = lambda key: release.gates(synapses.probability, key)
-    return jax.vmap(draw)(jr.split(key, count))
-
-
-def summed(
-    patterns: Float[Array, "pattern n"],
-    gates: Float[Array, "pattern n"],
-    synapses: Stochastic,
-) -> Float[Array, " pattern"]:
-    """The input that the neuron gets from every pattern."""
-    strength: Any = synapses.strength
-    return jnp.sum(patterns * gates * strength[None], axis=1)
 
 
 class Config(AbstractConfig):
@@ -127,10 +119,7 @@ class Config(AbstractConfig):
         require(self, threshold=(0.0, math.inf), freeze=(0.0, math.inf))
         releases = (1e-4, 1.0)
         require(self, step=share, high=share, low=releases, fixed_release=releases)
-        if concrete(self.low, self.high) and np.any(self.low > self.high):
-            raise ValueError(
-                f"`low` must not exceed `high`; got {self.low} and {self.high}."
-            )
+        check_order(self.low, self.high)
         one_of("method", self.method, METHODS)
         for name in ("size", "tasks", "passes", "batch", "votes"):
             whole(name, getattr(self, name), 1)
@@ -195,13 +184,10 @@ def build(
         )
     check_binary("bits", patterns.bits)
     check_signs("labels", patterns.labels)
-    if pace is not None:
-        check_not_negative("pace", pace)
     pace = jnp.ones(1) if pace is None else pace
-    deterministic = config.method == "deterministic"
-    released = {"presynaptic": None, "fixed": config.fixed_release}
-    fixed = released.get(config.method, 1.0)
-    modulated = config.modulated and not deterministic
+    check_not_negative("pace", pace)
+    fixed = {"presynaptic": None, "fixed": config.fixed_release}.get(config.method, 1.0)
+    modulated = config.modulated and config.method != "deterministic"
     rules: dict[str, AbstractRule] = {
         "strength": StrengthDescent(1.0, ceiling=1.0 if modulated else None)
     }
@@ -232,11 +218,7 @@ def recalled(
     strength: Any = synapses.strength
     shown = 2 * patterns.bits.reshape(-1, config.size).astype(strength.dtype) - 1
     wanted = patterns.labels.reshape(-1).astype(shown.dtype)
-
-    def field(key: Key[Array, ""]) -> Float[Array, " pattern"]:
-        gates = gates_of(circuit.release, synapses, len(shown), key)
-        return summed(shown, gates, synapses)
-
+    field = lambda key: circuit.respond(synapses, shown, key)[0]
     if config.method == "deterministic":
         total = sign_plus(field(key))
     else:
@@ -274,13 +256,12 @@ def teach(
     """Learn every task in turn, recall all of them after each."""
     for_run, for_test = jr.split(key)
     system, state = build(config, patterns, pace)
-    first = 1 - jnp.mean(state.synapses.probability)  # pyright: ignore[reportAttributeAccessIssue]
+    first = _plasticity(state, None, None)
 
     def lesson(state: State, index: Int[Array, ""]) -> tuple[State, Any]:
         here = dataclasses.replace(system, task=patterns.task(index))
-        state, plasticity = simulate(
-            here, state, for_run, steps=config.steps, record=_plasticity
-        )
+        timing: dict[str, Any] = {"steps": config.steps, "record": _plasticity}
+        state, plasticity = simulate(here, state, for_run, **timing)
         synapses: Any = state.synapses
         seen = recalled(config, here, synapses, patterns, jr.fold_in(for_test, index))
         frozen = (synapses.probability >= config.freeze).astype(first.dtype)

@@ -48,7 +48,7 @@ def strengths(network: Trained) -> Weights:
     if config.method == "bgd":
         return synapses["mean"]
     if not config.releases:
-        return _without_vectors(synapses)
+        return eqx.filter(synapses, lambda x: eqx.is_inexact_array(x) and x.ndim >= 2)
     if config.normalised:
         return synapses.strength
     used = synapses.probability
@@ -62,10 +62,6 @@ def probabilities(network: Trained) -> Weights:
     if network.config.releases:
         return network.synapses.probability
     return uniform_probability(strengths(network), 1.0)
-
-
-def _without_vectors(weights: Weights) -> Weights:
-    return eqx.filter(weights, lambda x: eqx.is_inexact_array(x) and x.ndim >= 2)
 
 
 def flat(weights: Weights) -> Float[Array, " synapse"]:
@@ -97,10 +93,15 @@ def information(network: Trained, key: Key[Array, ""]) -> Scalar:
 
     As in the published code the network is drawn anew for every test batch.
     """
-    images, labels = test_set(network)
+    return mutual_information(outputs(network, key, 1), network.data.test_labels)
+
+
+def outputs(
+    network: Trained, key: Key[Array, ""], votes: int
+) -> Float[Array, "sample label"]:
+    """Softmax outputs at the test images, averaged over `votes` sampled networks."""
     draw = lambda key: weights_of(network.config, network.synapses, key)
-    outputs = predict(network.rest, draw, images, key, votes=1)
-    return mutual_information(outputs, labels)
+    return predict(network.rest, draw, test_set(network)[0], key, votes)
 
 
 def accuracy(network: Trained, key: Key[Array, ""]) -> Scalar:

@@ -6,7 +6,6 @@ Schug, Benzing & Steger 2021, eLife 10:e69884, Figures 4 and 5.
 import dataclasses
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -18,7 +17,7 @@ from ...curvature import Fisher
 from ...synapses import Weights
 from ...tasks import batch_orders, ImageBatches, standardised, task_shares
 from .config import build, Config, PAIRS, release_of, Source, statistics
-from .networks import hits, predict
+from .networks import CrossEntropy, hits, predict
 
 
 class Stream(NamedTuple):
@@ -44,21 +43,16 @@ def stream_of(config: Config, data: Source, key: Key[Array, ""]) -> Stream:
     batches = lambda labels, order, **more: ImageBatches(
         images, labels, order, mean, deviation, white, **more
     )
-
-    def orders(indices: Any, task: int, epochs: int = config.epochs) -> Array:
-        return batch_orders(indices, config.batch, epochs, jr.fold_in(for_order, task))
-
+    orders = lambda indices, task: batch_orders(
+        indices, config.batch, config.epochs, jr.fold_in(for_order, task)
+    )
     if config.protocol in ("split", "joint"):
-        groups = data.pairs
         pairs = jnp.asarray(PAIRS, tests.dtype)
         members = jnp.any(tests[None, :, None] == pairs[:, None, :], axis=2)
         weight = members.astype(mean.dtype)
-        if config.protocol == "joint":
-            tasks = [batches(labels % 2, orders(jnp.concatenate(groups), 0))]
-        else:
-            tasks = [
-                batches(labels % 2, orders(group, i)) for i, group in enumerate(groups)
-            ]
+        joint = config.protocol == "joint"
+        groups = [jnp.concatenate(data.pairs)] if joint else data.pairs
+        tasks = [batches(labels % 2, orders(x, i)) for i, x in enumerate(groups)]
         return Stream(tasks, tests % 2, weight, None)
     if config.protocol == "single":
         weight = jnp.ones((1, len(tests)), mean.dtype)
@@ -118,10 +112,9 @@ def accuracies(
     if stream.pixels is None:
         correct = right(images, key)[None]
     else:
+        shown = lambda task: right(images[:, task[0]], task[1])
         keys = jr.split(key, len(stream.pixels))
-        correct = jax.lax.map(
-            lambda task: right(images[:, task[0]], task[1]), (stream.pixels, keys)
-        )
+        correct = jax.lax.map(shown, (stream.pixels, keys))
     return jnp.sum(stream.tests * correct, axis=1) / jnp.sum(stream.tests, axis=1)
 
 
@@ -141,6 +134,13 @@ class Learned(NamedTuple):
     rest: Any
 
 
+def attend(system: System, state: State, key: Key[Array, ""]) -> State:
+    """The state after all batches of the system's task, the first one at step 0."""
+    task: Any = system.task
+    steps, state = len(task.order), State(state.activity, state.synapses)
+    return simulate(system, state, key, steps=steps, every=steps)[0]
+
+
 def learn(config: Config, data: Source, key: Key[Array, ""]) -> Learned:
     """Train on every task of the stream in turn; test on all of them after each."""
     for_stream, for_build, for_run, for_test, for_fisher = jr.split(key, 5)
@@ -150,14 +150,9 @@ def learn(config: Config, data: Source, key: Key[Array, ""]) -> Learned:
     seen = []
     for index, task in enumerate(stream.tasks):
         system = dataclasses.replace(system, task=task)
-        state = State(state.activity, state.synapses, jnp.asarray(0, jnp.int32))
-        steps = len(task.order)
-        state, _ = simulate(
-            system, state, jr.fold_in(for_run, index), steps=steps, every=steps
-        )
-        tested = accuracies(
-            config, stream, data, rest, state.synapses, jr.fold_in(for_test, index)
-        )
+        state = attend(system, state, jr.fold_in(for_run, index))
+        test = jr.fold_in(for_test, index)
+        tested = accuracies(config, stream, data, rest, state.synapses, test)
         seen.append((tested, *release_levels(config, state.synapses)))
         if config.method == "ewc":
             key = jr.fold_in(for_fisher, index)
@@ -182,23 +177,19 @@ def remember(
     """
     images, _ = task_sample(task, config.fisher_samples, key)
     outcomes = jnp.arange(config.labels, dtype=jnp.int32)
-
-    def log_prob(weights: Weights, image: Array, label: Array) -> Scalar:
-        return jax.nn.log_softmax(eqx.combine(weights, rest)(image))[label]
-
+    log_prob = CrossEntropy(rest).log_prob
     flat = Fisher(log_prob, weights, images, outcomes=outcomes).diagonal()
     diagonal = ravel_pytree(weights)[1](flat)
     elastic: Any = system.rules["memory"]
+    older, moment = elastic.precision, elastic.moment
     if config.online:
-        precision = jax.tree.map(
-            lambda a, f: config.memory * a + f, elastic.precision, diagonal
-        )
+        fade = lambda a, f: config.memory * a + f
+        precision = jax.tree.map(fade, older, diagonal)
         moment = jax.tree.map(jnp.multiply, precision, weights)
     else:
-        precision = jax.tree.map(jnp.add, elastic.precision, diagonal)
-        moment = jax.tree.map(
-            lambda c, f, w: c + f * w, elastic.moment, diagonal, weights
-        )
+        precision = jax.tree.map(jnp.add, older, diagonal)
+        add = lambda c, f, w: c + f * w
+        moment = jax.tree.map(add, moment, diagonal, weights)
     elastic = dataclasses.replace(elastic, precision=precision, moment=moment)
     return dataclasses.replace(system, rules={**system.rules, "memory": elastic})
 

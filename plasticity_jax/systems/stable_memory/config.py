@@ -4,6 +4,7 @@ Susman, Brenner & Barak 2019, Nature Communications 10:4441. Time is in units of
 neural time constant; everything else is dimensionless.
 """
 
+import dataclasses
 import math
 
 import equinox as eqx
@@ -13,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Key
 
 from ... import AbstractConfig, AbstractRule, AbstractTask, Scalar, State, System
-from ..._arguments import check_finite, concrete, one_of, real, require, whole
+from ..._arguments import check_finite, check_range, concrete, one_of, real, whole
 from ...circuits import amplification, error_function, logistic, RateNetwork
 from ...rules import (
     AdditiveRateControl,
@@ -106,17 +107,14 @@ class Config(AbstractConfig):
     record_every: float = eqx.field(default=100.0, static=True)
 
     def __check_init__(self) -> None:
-        unbounded, positive = (0.0, math.inf), (1e-9, math.inf)
-        for name in ("plasticity", "noise", "dissipation", "initial_gain", "kick"):
-            require(self, **{name: unbounded})
-        for name in ("homeostasis_gain", "learning_gain", "correlation", "gain"):
-            require(self, **{name: unbounded})
-        for name in ("target_scale", "strength", "amplitude", "cue_amplitude"):
-            require(self, **{name: unbounded})
+        ranges = {"density": (0.0, 1.0), "imbalance": (-1.0, 1.0)}
+        ranges["frequency"] = (-math.inf, math.inf)
         for name in ("filter_time", "filter_scale", "trace_time", "late_trace_ratio"):
-            require(self, **{name: positive})
-        require(self, density=(0.0, 1.0), imbalance=(-1.0, 1.0), decay=unbounded)
-        require(self, frequency=(-math.inf, math.inf))
+            ranges[name] = (1e-9, math.inf)
+        for field in dataclasses.fields(self):
+            if not field.metadata.get("static"):
+                low, high = ranges.get(field.name, (0.0, math.inf))
+                check_range(field.name, getattr(self, field.name), low, high)
         one_of("homeostasis", self.homeostasis, HOMEOSTASIS)
         one_of("transfer", self.transfer, tuple(TRANSFERS))
         one_of("pattern", self.pattern, KINDS)
@@ -172,6 +170,14 @@ class Config(AbstractConfig):
         return steps
 
 
+def check_positive(module: AbstractConfig, *names: str) -> None:
+    """Raise `ValueError` unless the named fields, or all their entries, are above 0."""
+    for name in names:
+        value = getattr(module, name)
+        if np.min(value) <= 0:
+            raise ValueError(f"`{name}` must be positive; got {value}.")
+
+
 def check_memory_step(strength: ArrayLike, step: float) -> None:
     """Raise `ValueError` if RK4 would make the activity of a silent memory grow."""
     if not concrete(strength):
@@ -195,20 +201,16 @@ def network_of(config: Config) -> RateNetwork:
     elif config.homeostasis == "decorrelation_lowpass":
         keep, inflow = 1 - share, share
     late = config.trace_time * config.late_trace_ratio if config.pair_rule else None
-    return RateNetwork(
-        config.step,
-        config.trace_time,
-        late,
-        keep,
-        inflow,
-        transfer=TRANSFERS[config.transfer],
-        integrator=config.integrator,
-    )
+    options = {"transfer": TRANSFERS[config.transfer], "integrator": config.integrator}
+    return RateNetwork(config.step, config.trace_time, late, keep, inflow, **options)
 
 
-def homeostasis_of(config: Config, targets: Vector) -> AbstractRule | None:
-    """The homeostatic rule, `None` without one."""
-    rules = {
+def rules_of(config: Config, targets: Vector) -> dict[str, AbstractRule]:
+    r"""Every term of $\dot W$ by name."""
+    diffusion = config.plasticity * config.noise * (REFERENCE_STEP / config.size) ** 0.5
+    noise = Intermittent(Scaled(Wiener(), diffusion), config.noise_every)
+    rules: dict[str, AbstractRule] = {"noise": noise}
+    restraints = {
         "dissipation": Dissipation(config.dissipation),
         "rate_control": RateControl(targets),
         "rate_control_elementwise": ElementwiseRateControl(targets),
@@ -219,18 +221,9 @@ def homeostasis_of(config: Config, targets: Vector) -> AbstractRule | None:
         "decorrelation_literal": FilteredDecorrelation(config.correlation),
         "decorrelation_lowpass": FilteredDecorrelation(config.correlation),
     }
-    return rules.get(config.homeostasis)
-
-
-def rules_of(config: Config, targets: Vector) -> dict[str, AbstractRule]:
-    r"""Every term of $\dot W$ by name."""
-    diffusion = config.plasticity * config.noise * (REFERENCE_STEP / config.size) ** 0.5
-    noise = Intermittent(Scaled(Wiener(), diffusion), config.noise_every)
-    rules: dict[str, AbstractRule] = {"noise": noise}
-    restraint = homeostasis_of(config, targets)
-    if restraint is not None:
+    if config.homeostasis in restraints:
         scale = config.plasticity * config.homeostasis_gain
-        rules["homeostasis"] = Scaled(restraint, scale)
+        rules["homeostasis"] = Scaled(restraints[config.homeostasis], scale)
     if config.learns:
         hebb = AntisymmetricHebb()
         if config.pair_rule:
@@ -254,15 +247,10 @@ def build(
     projections = ()
     if config.sparse:
         projections = (Connected(random_mask((n, n), config.density, for_mask)),)
-    for project in projections:
-        weights = project(weights)
+        weights = projections[0](weights)
+    task = Constant(jnp.zeros(n)) if task is None else task
     network = network_of(config)
-    system = System(
-        Constant(jnp.zeros(n)) if task is None else task,
-        network,
-        rules_of(config, targets),
-        projections,
-    )
+    system = System(task, network, rules_of(config, targets), projections)
     return system, State(network.at(jr.normal(for_activity, (n,))), weights)
 
 
@@ -288,7 +276,6 @@ def embed(
     for project in system.projections:
         memory = project(memory)
     x = state.activity.potential
-    activity = state.activity._replace(
-        potential=x + config.kick * jr.normal(key, x.shape, x.dtype)
-    )
+    kicked = x + config.kick * jr.normal(key, x.shape, x.dtype)
+    activity = state.activity._replace(potential=kicked)
     return State(activity, state.synapses + memory, state.step)

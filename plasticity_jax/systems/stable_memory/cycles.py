@@ -56,19 +56,16 @@ def gaussian_gain(transfer: Transfer, radius: Scalar) -> Scalar:
     below 4 times the scale of $\phi$. A step has $\sqrt{2/\pi}/r$.
     """
     z, weights = np.polynomial.hermite_e.hermegauss(NODES)
-    nodes, weights = (
-        jnp.asarray(x, radius.dtype) for x in (z, weights / weights.sum())
-    )
+    nodes = jnp.asarray(z, radius.dtype)
+    weights = jnp.asarray(weights / weights.sum(), radius.dtype)
     return jnp.sum(weights * nodes * transfer(radius * nodes)) / radius
 
 
 def gaussian_rates(transfer: Transfer) -> Closure:
     """The closure of Gaussian orthonormal patterns, for an infinite network."""
 
-    def rates(state: Pair) -> Pair:
-        return gaussian_gain(transfer, jnp.sqrt(jnp.sum(state**2))) * state
-
-    return rates
+    radius = lambda state: jnp.sqrt(jnp.sum(state**2))
+    return lambda state: gaussian_gain(transfer, radius(state)) * state
 
 
 def _one(transfer: Transfer, x: Scalar) -> Scalar:
@@ -163,24 +160,17 @@ def quarter_turn(
     """
     size = np.pi / 2 / STEPS
 
-    def rates(angle: Scalar, carry: Float[Array, "2"]) -> Float[Array, "2"]:
+    def rates(angle: Scalar, carry: Pair) -> Pair:
         """Derivatives of log radius and of time with respect to the angle."""
-        radius = jnp.exp(carry[0])
-        cos, sin = jnp.cos(angle), jnp.sin(angle)
-        change = reduced_slope(
-            closure, expansion, rotation, radius * jnp.stack([cos, sin])
-        )
+        radius, cos, sin = jnp.exp(carry[0]), jnp.cos(angle), jnp.sin(angle)
+        state = radius * jnp.stack([cos, sin])
+        change = reduced_slope(closure, expansion, rotation, state)
         along = (cos * change[0] + sin * change[1]) / radius
         turn = (cos * change[1] - sin * change[0]) / radius
-        turning = turn > 0
-        safe = jnp.where(turning, turn, 1.0)
-        return jnp.where(
-            turning, jnp.stack([along, jnp.ones_like(along)]) / safe, np.nan
-        )
+        by_angle = jnp.stack([along, jnp.ones_like(along)])
+        return jnp.where(turn > 0, by_angle / jnp.where(turn > 0, turn, 1.0), np.nan)
 
-    def forward(
-        carry: Float[Array, "2"], angle: Scalar
-    ) -> tuple[Float[Array, "2"], Scalar]:
+    def forward(carry: Pair, angle: Scalar) -> tuple[Pair, Scalar]:
         first = rates(angle, carry)
         second = rates(angle + size / 2, carry + size / 2 * first)
         third = rates(angle + size / 2, carry + size / 2 * second)
@@ -296,8 +286,7 @@ def critical_rotation(transfer: Transfer, expansion: Scalar) -> Scalar:
         return height(a, alpha) / (_one(transfer, a) * _one(transfer, b))
 
     edge = jax.lax.stop_gradient(root(outward, least, 2 * expansion, expansion))
-    rising = lambda a, alpha: jax.grad(held)(a, alpha)
-    a = bisected(rising, 1e-3 * edge, (1 - 1e-3) * edge, expansion)
+    a = bisected(jax.grad(held), 1e-3 * edge, (1 - 1e-3) * edge, expansion)
     return held(a, expansion)  # its slope in a is zero: true gradient in the expansion
 
 

@@ -98,9 +98,8 @@ def low_rank(
     basis = planes.reshape(2 * count, size).T
     turn = jnp.asarray(np.array([[0.0, 1.0], [-1.0, 0.0]]), rotation.dtype)
     still = jnp.eye(2, dtype=rotation.dtype)
-    blocks = (
-        rotation[:, None, None] * turn[None] + expansion[:, None, None] * still[None]
-    )
+    rotations, expansions = rotation[:, None, None], expansion[:, None, None]
+    blocks = rotations * turn[None] + expansions * still[None]
     core = jnp.zeros((count, 2, count, 2), rotation.dtype)
     index = jnp.arange(count)
     core = core.at[index, :, index, :].set(blocks)

@@ -44,9 +44,8 @@ class LowRankNetwork(eqx.Module):
                 "`basis` (n, k) needs a `core` (k, k); got "
                 f"{self.basis.shape} and {self.core.shape}."
             )
-        check_finite("basis", self.basis)
-        check_finite("core", self.core)
-        check_finite("diagonal", self.diagonal)
+        for name in ("basis", "core", "diagonal"):
+            check_finite(name, getattr(self, name))
 
     def __call__(self, potential: Vector) -> Vector:
         r"""$\dot x$."""
@@ -117,23 +116,19 @@ def recall(
         raise ValueError(f"`times` must be a vector; got shape {times.shape}.")
     if concrete(times) and not np.all(np.diff(np.asarray(times), prepend=0.0) > 0):
         raise ValueError("`times` must be above 0 and increase.")
-    if solver is None:
-        solver = diffrax.Tsit5()
     controller = diffrax.ConstantStepSize()
     if step is None:
         controller = diffrax.PIDController(rtol=tolerance, atol=tolerance)
-
+    seen = diffrax.SubSaveAt(ts=times, fn=_overlaps), diffrax.SubSaveAt(t1=True)
     solution = diffrax.diffeqsolve(
         diffrax.ODETerm(_slope),
-        solver,
+        diffrax.Tsit5() if solver is None else solver,
         t0=0.0,
         t1=times[-1],
         dt0=step,
         y0=start,
         args=network,
-        saveat=diffrax.SaveAt(
-            subs=(diffrax.SubSaveAt(ts=times, fn=_overlaps), diffrax.SubSaveAt(t1=True))
-        ),
+        saveat=diffrax.SaveAt(subs=seen),
         stepsize_controller=controller,
         max_steps=most_steps,
         throw=False,
@@ -142,20 +137,12 @@ def recall(
     overlaps, last = solution.ys[0], solution.ys[1][0]
     finite = jnp.all(jnp.isfinite(overlaps)) & jnp.all(jnp.isfinite(last))
     solved = (solution.result == diffrax.RESULTS.successful) & finite
-    nan = jnp.full((), jnp.nan, overlaps.dtype)
-    return Recall(
-        jnp.where(solved, overlaps, nan), jnp.where(solved, last, nan), solved
-    )
+    known = lambda x: jnp.where(solved, x, jnp.nan)
+    return Recall(known(overlaps), known(last), solved)
 
 
-def _overlaps(time: object, potential: Vector, network: LowRankNetwork) -> Array:
-    del time
-    return network.overlaps(potential)
-
-
-def _slope(time: object, potential: Vector, network: LowRankNetwork) -> Vector:
-    del time
-    return network(potential)
+_overlaps = lambda time, potential, network: network.overlaps(potential)
+_slope = lambda time, potential, network: network(potential)
 
 
 # --- what was recalled --------------------------------------------------------------
@@ -218,9 +205,9 @@ def turning(times: Times, overlaps: Float[Array, "time 2"]) -> Turning:
     inside = times <= times[0] + length
     radius = radii(overlaps)[:, 0]
     known = turns > 0
-    nan = jnp.full((), jnp.nan, radius.dtype)
-    return Turning(
-        jnp.where(known, 2 * jnp.pi * turns / jnp.where(known, length, 1.0), nan),
-        jnp.where(known, jnp.min(jnp.where(inside, radius, jnp.inf)), nan),
-        jnp.where(known, jnp.max(jnp.where(inside, radius, 0.0)), nan),
+    seen = Turning(
+        2 * jnp.pi * turns / jnp.where(known, length, 1.0),
+        jnp.min(jnp.where(inside, radius, jnp.inf)),
+        jnp.max(jnp.where(inside, radius, 0.0)),
     )
+    return Turning(*(jnp.where(known, x, jnp.nan) for x in seen))

@@ -175,10 +175,8 @@ def energy(transfer: Transfer, potential: Vector, *, nodes: int = 64) -> Scalar:
     For odd increasing `transfer` $\phi$: zero at the origin only. It is $\|x\|_1$ for
     the step function, `tanh_energy` for tanh.
     """
-    place, weight = (
-        jnp.asarray(x / 2, potential.dtype)
-        for x in np.polynomial.legendre.leggauss(nodes)
-    )
+    rule = np.stack(np.polynomial.legendre.leggauss(nodes)) / 2
+    place, weight = jnp.asarray(rule, potential.dtype)
     rates = jax.vmap(lambda share: transfer(share * potential))(place + 0.5)
     return weight @ rates @ potential
 
@@ -190,8 +188,7 @@ def energy_slope(transfer: Transfer, weights: Matrix, potential: Vector) -> Scal
     Only the symmetric part $W_S$ does work, so an imaginary memory alone cannot keep
     activity alive (section 5.3).
     """
-    rate = transfer(potential)
-    symmetric = (weights + weights.T) / 2
+    rate, symmetric = transfer(potential), (weights + weights.T) / 2
     return rate @ symmetric @ rate - rate @ potential
 
 
@@ -283,11 +280,9 @@ def controlled_state(config: Config, activity: Scalar) -> PlaneState:
     lag = config.trace_time / (1 + turn**2)
     speed = config.plasticity * config.learning_gain * activity**2
     expansion = -speed * lag / 2
-    square = expansion**2 - rotation**2
-    none = jnp.zeros_like(square)
-    root = jnp.sqrt(jax.lax.complex(square, none))
-    above = jax.lax.complex(expansion, none) + root
-    return PlaneState(rotation, expansion, above)
+    complex_of = lambda x: jax.lax.complex(x, jnp.zeros_like(x))
+    root = jnp.sqrt(complex_of(expansion**2 - rotation**2))
+    return PlaneState(rotation, expansion, complex_of(expansion) + root)
 
 
 @floating
@@ -306,13 +301,9 @@ def _controlled(config: Config, activity: Scalar) -> Config:
     """The same; refused, or NaN, unless rate control brings the plane to rest."""
     wrong = ~(config.plasticity * config.homeostasis_gain * activity**2 > 0)
     must = f"be positive, and `activity` not 0 ({activity}), for the plane to rest"
-    return dataclasses.replace(
-        config,
-        plasticity=admit("plasticity", config.plasticity, wrong, must),
-        homeostasis_gain=admit(
-            "homeostasis_gain", config.homeostasis_gain, wrong, must
-        ),
-    )
+    names = ("plasticity", "homeostasis_gain")
+    rest = {name: admit(name, getattr(config, name), wrong, must) for name in names}
+    return dataclasses.replace(config, **rest)
 
 
 # --- learning from a random stimulus ------------------------------------------------

@@ -32,10 +32,7 @@ def critical_load(coding_level: ArrayLike, exact: bool = False) -> ndarray:
     1 for $f = \frac12$ and independent bits. Exact patterns let all weights be shifted
     at no cost, so that excitatory weights store as many as free ones, twice as many.
     """
-
-    def solve(f: float) -> float:
-        return (1.0 if exact else 0.5) / _cost(0.0, f)
-
+    solve = lambda f: (1.0 if exact else 0.5) / _cost(0.0, f)
     return _everywhere(solve, _level(coding_level))
 
 
@@ -51,9 +48,8 @@ def largest_load(
     _check_positive("robustness", robustness)
 
     def solve(size: float, f: float) -> float:
-        margin = lambda x: size * _stretch(x, q, exact)
-        best = _root(lambda x: _slope(x, margin(x), f, q, exact), -FAR, FAR)
-        return _gain(best, exact) / _cost(margin(best), f)
+        best, margin = _best(lambda x: size * _stretch(x, q, exact), f, q, exact)
+        return _gain(best, exact) / _cost(margin, f)
 
     return _everywhere(solve, robustness, _level(coding_level))
 
@@ -75,10 +71,7 @@ def robustness(
     _check_order(q)
     measured = q if norm is None else norm
     _check_order(measured, "norm")
-
-    def seen(best: float, margin: float) -> float:
-        return margin / _stretch(best, measured, exact)
-
+    seen = lambda best, margin: margin / _stretch(best, measured, exact)
     return _of_optimum(seen, load, coding_level, q, exact)
 
 
@@ -96,10 +89,7 @@ def weight_variation(
     load: ArrayLike, coding_level: ArrayLike, q: int = 1, exact: bool = False
 ) -> ndarray:
     r"""$\sqrt{A_2\Phi/A_1^2 - 1}$: coefficient of variation of the non-zero weights."""
-
-    def variation(best: float, _: float) -> float:
-        return math.sqrt(_second(best) * _cdf(best) / _first(best) ** 2 - 1)
-
+    variation = lambda x, _: math.sqrt(_second(x) * _cdf(x) / _first(x) ** 2 - 1)
     return _of_optimum(variation, load, coding_level, q, exact)
 
 
@@ -118,8 +108,7 @@ def weight_density(
     for name, value in (("load", load), ("coding_level", coding_level)):
         if np.size(value) != 1:
             raise ValueError(f"`{name}` must be a single number; got {value}.")
-    quantile = lambda best, _: best
-    best = _of_optimum(quantile, load, coding_level, q, exact).item()
+    best = _of_optimum(lambda best, _: best, load, coding_level, q, exact).item()
     mean, x = _first(best) / _cdf(best), np.asarray(relative, float)
     gaussian = np.exp(-((x * mean - best) ** 2) / 2) / math.sqrt(2 * math.pi)
     return np.where(x < 0, 0.0, gaussian * mean / _cdf(best))
@@ -138,12 +127,7 @@ def load_bound(density: ArrayLike, coding_level: ArrayLike) -> ndarray:
         t = max(float(ndtri(1 - share)), 0.0)
         return (t * _pdf(t) + _cdf(-t)) / _cost(0.0, f)
 
-    shares = np.asarray(density, float)
-    if not np.all((shares > 0) & (shares < 1)):
-        raise ValueError(
-            f"`density` must lie between 0 and 1, both excluded; got {density}."
-        )
-    return _everywhere(solve, shares, _level(coding_level))
+    return _everywhere(solve, _inside("density", density), _level(coding_level))
 
 
 # --- the optimum --------------------------------------------------------------------
@@ -168,10 +152,17 @@ def _of_optimum(
 
     def solve(load: float, f: float) -> float:
         margin = lambda x: _margin_at_cost(_gain(x, exact) / load, f)
-        best = _root(lambda x: _slope(x, margin(x), f, q, exact), -FAR, FAR)
-        return quantity(best, margin(best))
+        return quantity(*_best(margin, f, q, exact))
 
     return _everywhere(solve, load, _level(coding_level))
+
+
+def _best(
+    margin: Callable[[float], float], f: float, q: int, exact: bool
+) -> tuple[float, float]:
+    r"""$\lambda$ of the optimum, and its margin, where the margin follows from it."""
+    best = _root(lambda x: _slope(x, margin(x), f, q, exact), -FAR, FAR)
+    return best, margin(best)
 
 
 def _root(of: Callable[[float], float], low: float, high: float) -> float:
@@ -214,7 +205,6 @@ def _stretch(x: float, q: int, exact: bool) -> float:
 
 def _bias(margin: float, f: float) -> float:
     """$T$: the threshold at which a margin costs least."""
-
     if f == 0.5:
         return 0.0
     slope = lambda t: (1 - f) * _first(margin + t) - f * _first(margin - t)
@@ -265,14 +255,17 @@ def _everywhere(solve: Callable[..., float], *arguments: ArrayLike) -> ndarray:
 
 
 def _level(coding_level: ArrayLike) -> ndarray:
-    """The coding level as an array, checked."""
-    level = np.asarray(coding_level, float)
-    if not np.all((level > 0) & (level < 1)):
+    return _inside("coding_level", coding_level)
+
+
+def _inside(name: str, value: ArrayLike) -> ndarray:
+    """An array of numbers between 0 and 1."""
+    x = np.asarray(value, float)
+    if not np.all((x > 0) & (x < 1)):
         raise ValueError(
-            "`coding_level` must lie between 0 and 1, both excluded; got "
-            f"{coding_level}."
+            f"`{name}` must lie between 0 and 1, both excluded; got {value}."
         )
-    return level
+    return x
 
 
 def _check_positive(name: str, value: ArrayLike) -> None:

@@ -57,9 +57,8 @@ class Config(AbstractConfig):
     pruned_below: Scalar = eqx.field(default=1e-10, converter=real)  # epsilon
     wake_rate: Scalar = eqx.field(default=0.01, converter=real)  # eta_wake
     enough: Scalar | None = eqx.field(default=None, converter=optional)  # perceptron
-    ceiling: Scalar | None = eqx.field(  # of the first factor: a release probability
-        default=None, converter=optional
-    )
+    # of the first factor: a release probability
+    ceiling: Scalar | None = eqx.field(default=None, converter=optional)
     size: int = eqx.field(default=100, static=True, converter=counted("size"))
     rows: int = eqx.field(default=20, static=True, converter=counted("rows", 0))
     patterns: int = eqx.field(default=25, static=True, converter=counted("patterns"))
@@ -71,23 +70,24 @@ class Config(AbstractConfig):
     threshold: str = eqx.field(default="additive", static=True)
     schedule: str = eqx.field(default="stages", static=True)
     cycles: int = eqx.field(default=60_000, static=True, converter=counted("cycles"))
-    epochs: int = eqx.field(
-        default=35, static=True, converter=counted("epochs")
-    )  # awake
+    # awake
+    epochs: int = eqx.field(default=35, static=True, converter=counted("epochs"))
 
     def __check_init__(self) -> None:
-        positive, unbounded = (1e-12, math.inf), (0.0, math.inf)
         require(self, coding_level=(1e-6, 1 - 1e-6), initial_spread=(0.0, 1.0))
-        require(self, load=positive, initial_factor=positive, exponent=(1.0, math.inf))
-        for name in ("target_per_input", "sharpness"):
-            require(self, **{name: positive})
-        for name in ("rate", "threshold_rate", "replay_noise", "wake_rate"):
-            require(self, **{name: unbounded})
-        require(self, pruned_below=unbounded)
-        if self.enough is not None:
-            require(self, enough=unbounded)
-        if self.ceiling is not None:
-            require(self, ceiling=positive)
+        require(self, exponent=(1.0, math.inf))
+        positive = (
+            "load",
+            "initial_factor",
+            "target_per_input",
+            "sharpness",
+            "ceiling",
+        )
+        rates = ("rate", "threshold_rate", "wake_rate")
+        for name in (*positive, *rates, "replay_noise", "pruned_below", "enough"):
+            if getattr(self, name) is not None:
+                least = 1e-12 if name in positive else 0.0
+                require(self, **{name: (least, math.inf)})
         if self.rows > self.size:
             raise ValueError(
                 f"`rows` must lie between 0 (all) and `size` = {self.size}; got "

@@ -40,6 +40,12 @@ def balanced(probability: Number, coding_level: Number) -> Array:
     return admit("probability", probability, wrong, must)
 
 
+def mean_over(counted: Bool[Array, " row"], rows: Float[Array, " row"]) -> Scalar:
+    """Mean of the rows that count."""
+    number = jnp.sum(counted.astype(rows.dtype))
+    return jnp.sum(jnp.where(counted, rows, 0.0)) / number
+
+
 # --- synapses -----------------------------------------------------------------------
 
 

@@ -30,7 +30,9 @@ from .domains import unless_lost
 
 Weights = Float[Array, "synapse sample"]
 Points = Float[Array, " point"]
+Pairs = Float[Array, " pair"]
 Exponents = Float[Array, " exponent"]
+Curves = Float[Array, "*batch exponent"]
 SIGNS = ("growing", "shrinking")
 POPULATIONS = ("per synapse", "all", "survivors")
 
@@ -51,9 +53,7 @@ class Scaling(NamedTuple):
 
 
 @floating
-def increments(
-    weights: Weights, lag: int
-) -> tuple[Float[Array, " pair"], Float[Array, " pair"]]:
+def increments(weights: Weights, lag: int) -> tuple[Pairs, Pairs]:
     """Weights, and their changes over the next `lag` samples, from every start.
 
     These are all pairs of samples `lag` apart; the published code collects the same
@@ -69,12 +69,7 @@ def increments(
 
 
 @floating
-def scaling(
-    before: Float[Array, " pair"],
-    change: Float[Array, " pair"],
-    sign: int,
-    points: int = 24,
-) -> Scaling:
+def scaling(before: Pairs, change: Pairs, sign: int, points: int = 24) -> Scaling:
     r"""Regress $\log|\Delta w|$ on $\log w$ for changes of one `sign` (1 or -1).
 
     Changes are sorted by the weight before them and averaged over a moving window of a
@@ -155,13 +150,8 @@ def variations(weights: Weights, q: Exponents) -> Float[Array, "population expon
     living = jnp.sum(alive, axis=0)[None]
     survives = alive[:, -1:]
     sums = jnp.sum(powers, axis=1)
-    return jnp.stack(
-        [
-            _variation(sums / living, q),
-            _variation(sums, q),
-            _variation(jnp.sum(powers * survives[None], axis=1), q),
-        ]
-    )
+    each = sums / living, sums, jnp.sum(powers * survives[None], axis=1)
+    return jnp.stack([_variation(x, q) for x in each])
 
 
 @floating
@@ -203,16 +193,14 @@ def _variation(powers: Float[Array, "exponent sample"], q: Exponents) -> Exponen
 
 
 @floating
-def least(variation: Float[Array, "*batch exponent"], q: Exponents) -> Array:
+def least(variation: Curves, q: Exponents) -> Array:
     """The exponent at which the norm varies least; NaN if that is not known."""
     lost = jnp.any(jnp.isnan(variation), axis=-1)
     return jnp.where(lost, jnp.nan, q[jnp.argmin(variation, axis=-1)])
 
 
 @floating
-def shape(
-    variation: Float[Array, "*batch exponent"],
-) -> Float[Array, "*batch exponent"]:
+def shape(variation: Curves) -> Curves:
     """Each curve from 0 at its least to 1 at its largest value."""
     low = jnp.min(variation, axis=-1, keepdims=True)
     return (variation - low) / (jnp.max(variation, axis=-1, keepdims=True) - low)
@@ -220,7 +208,7 @@ def shape(
 
 @floating
 def explained(
-    curve: Float[Array, "*batch exponent"], curves: Float[Array, "draw exponent"]
+    curve: Curves, curves: Float[Array, "draw exponent"]
 ) -> Float[Array, "*batch"]:
     """Share of the variance of many `curves` that one `curve` explains, at most 1.
 

@@ -8,9 +8,9 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 import jax.random as jr
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
-from ... import AbstractProjection, Scalar, State, System
+from ... import AbstractProjection, Scalar, simulate, State, System
 from ..._arguments import real
 from ...circuits import (
     AbstractPolicy,
@@ -23,6 +23,7 @@ from ...circuits import (
     TaughtReplay,
     WeakestReplay,
 )
+from ...measure import degenerate, margins
 from ...numerics import ratio
 from ...rules import FactorAscent, NoveltyHebb, Pruning, Scheduled
 from ...synapses import (
@@ -47,9 +48,8 @@ def parametrisation_of(config: Config) -> AbstractFactors:
     """How weights follow from factors."""
     if config.parametrisation == "product":
         return Product()
-    return {"power": Power, "signed_power": SignedPower}[config.parametrisation](
-        config.exponent
-    )
+    kind = {"power": Power, "signed_power": SignedPower}[config.parametrisation]
+    return kind(config.exponent)
 
 
 def policy_of(config: Config) -> AbstractPolicy:
@@ -82,11 +82,9 @@ def onset(cycle: Int[Array, ""]) -> Scalar:
 
 def memories(config: Config, key: Key[Array, ""]) -> Memories:
     """Random patterns, and which of them are stored."""
-    n = config.size
-    patterns = draw_patterns(
-        n, config.patterns, config.coding_level, key, exact=config.exact
-    )
-    stored = jnp.arange(config.patterns) < jnp.round(config.load * n).astype(int)
+    n, count, level = config.size, config.patterns, config.coding_level
+    patterns = draw_patterns(n, count, level, key, exact=config.exact)
+    stored = jnp.arange(count) < jnp.round(config.load * n).astype(int)
     return memories_of(patterns, config.rows or n, stored)
 
 
@@ -95,15 +93,13 @@ def start(config: Config, key: Key[Array, ""]) -> Factored:
 
     Scaled to the homeostatic target, self-connections still present, as published.
     """
-    parametrisation = parametrisation_of(config)
     rows = config.rows or config.size
-    spread = config.initial_spread * jr.uniform(
-        key, (config.height, rows, config.size), minval=-1.0
-    )
+    shape = config.height, rows, config.size
+    spread = config.initial_spread * jr.uniform(key, shape, minval=-1.0)
     synapses = Factored(_factors(config, 1 + spread), jnp.zeros(rows))
     if config.scaling != "none":
         synapses = scaling_of(config)(synapses)
-    return RandomPatternThreshold(config.coding_level, parametrisation)(synapses)
+    return _random_threshold(config)(synapses)
 
 
 def _factors(config: Config, sizes: Float[Array, "factor row n"]) -> Array:
@@ -114,6 +110,10 @@ def _factors(config: Config, sizes: Float[Array, "factor row n"]) -> Array:
     return factors
 
 
+def _random_threshold(config: Config) -> RandomPatternThreshold:
+    return RandomPatternThreshold(config.coding_level, parametrisation_of(config))
+
+
 def scaling_of(config: Config) -> HomeostaticScaling:
     """Homeostasis; of all factors together where it is switched off (`none`)."""
     of = "joint" if config.scaling == "none" else config.scaling
@@ -122,11 +122,8 @@ def scaling_of(config: Config) -> HomeostaticScaling:
 
 def projections_of(config: Config, stored: Memories) -> tuple[AbstractProjection, ...]:
     """Bounds, homeostasis, and inhibition where it is not learned."""
-    parametrisation = parametrisation_of(config)
-    rows = config.rows or config.size
-    enforced: list[AbstractProjection] = [
-        Floored(no_self_connections(rows, config.size))
-    ]
+    own = no_self_connections(config.rows or config.size, config.size)
+    enforced: list[AbstractProjection] = [Floored(own)]
     if config.parametrisation == "signed_power":
         enforced.append(Ordered())
     if config.scaling != "none":
@@ -134,11 +131,10 @@ def projections_of(config: Config, stored: Memories) -> tuple[AbstractProjection
     if config.ceiling is not None:
         enforced.append(Ceiling(config.ceiling))
     if config.threshold == "midpoint":
-        enforced.append(
-            MidpointThreshold(stored.patterns, stored.stored, parametrisation)
-        )
+        how = parametrisation_of(config)
+        enforced.append(MidpointThreshold(stored.patterns, stored.stored, how))
     elif config.threshold == "random_pattern":
-        enforced.append(RandomPatternThreshold(config.coding_level, parametrisation))
+        enforced.append(_random_threshold(config))
     return tuple(enforced)
 
 
@@ -148,23 +144,17 @@ def sleep(config: Config, stored: Memories, synapses: Factored) -> tuple[System,
     Raises `ValueError` unless both have the rows, inputs and factors of `config`.
     """
     _check_fit(config, stored, synapses)
-    parametrisation = parametrisation_of(config)
-    circuit = Replay(
-        policy_of(config), parametrisation, config.pruned_below, config.enough
-    )
+    how = parametrisation_of(config)
+    circuit = Replay(policy_of(config), how, config.pruned_below, config.enough)
     learned = config.threshold_rate if config.threshold == "additive" else 0.0
-    ascent = FactorAscent(config.rate, learned, parametrisation)
+    ascent = FactorAscent(config.rate, learned, how)
     if config.schedule == "stages":
         ascent = Scheduled(ascent, Stages(real(config.cycles)))
     elif config.schedule == "onset":
         ascent = Scheduled(ascent, onset)
-    system = System(
-        Constant(stored),
-        circuit,
-        {"replay": ascent, "pruning": Pruning()},
-        projections_of(config, stored),
-    )
-    return system, State(circuit.start(synapses, stored), synapses)
+    rules = {"replay": ascent, "pruning": Pruning()}
+    system = System(Constant(stored), circuit, rules, projections_of(config, stored))
+    return system, system.start(synapses, jr.key(0))
 
 
 def build(config: Config, key: Key[Array, ""]) -> tuple[System, State]:
@@ -196,24 +186,16 @@ def wake(
             f"`stored` holds {len(stored.stored)} patterns; `patterns` of the config "
             f"is {config.patterns}."
         )
-    parametrisation = parametrisation_of(config)
-    n = config.size
-    level = RandomPatternThreshold(config.coding_level, parametrisation)
-    bounds = Floored(no_self_connections(n, n))
+    n, f = config.size, config.coding_level
+    level, bounds = _random_threshold(config), Floored(no_self_connections(n, n))
     stack = _factors(config, jnp.ones((config.height, n, n)))
     synapses = level(bounds(Factored(stack, jnp.zeros(n))))
-    after = jnp.roll(stored.patterns, -shift, axis=1)
+    following = jnp.roll(stored.patterns, -shift, axis=1)
     order = epoch_orders(config.patterns, config.epochs, key, stored.stored)
-    system = System(
-        Epochs((stored.patterns, after), order),
-        Novelty(config.coding_level, parametrisation, config.pruned_below),
-        {
-            "storage": NoveltyHebb(config.wake_rate, config.coding_level),
-            "pruning": Pruning(),
-        },
-        (bounds, level),
-    )
-    return system, State(None, synapses)
+    day = Epochs((stored.patterns, following), order)
+    circuit = Novelty(f, parametrisation_of(config), config.pruned_below)
+    rules = {"storage": NoveltyHebb(config.wake_rate, f), "pruning": Pruning()}
+    return System(day, circuit, rules, (bounds, level)), State(None, synapses)
 
 
 def fall_asleep(
@@ -232,22 +214,46 @@ def fall_asleep(
     squares = circuit.parametrisation.squares(synapses.factors)
     scale = jnp.sqrt(ratio(config.target, squares, 1.0))
     order = circuit.parametrisation.order(synapses.factors)
-    scaled = Factored(
-        synapses.factors * scale[None, :, None], synapses.threshold * scale**order
-    )
+    factors = synapses.factors * scale[None, :, None]
+    scaled = Factored(factors, synapses.threshold * scale**order)
     return sleep(config, stored._replace(stored=kept), scaled)
+
+
+# --- a sleeping system --------------------------------------------------------------
+
+
+def after(system: System, state: State, key: Key[Array, ""], steps: int) -> State:
+    """The state after so many steps, of which nothing is recorded."""
+    return simulate(system, state, key, steps=steps, every=steps)[0]
+
+
+def stored_in(system: System) -> Memories:
+    """What it replays."""
+    task: Any = system.task
+    return task.stimulus
+
+
+def valid_rows(stored: Memories) -> Bool[Array, " row"]:
+    """The neurons that are not degenerate."""
+    return ~degenerate(stored.targets, stored.stored)
 
 
 def fields_and_weights(
     system: System, state: State
 ) -> tuple[Float[Array, "row pattern"], Float[Array, "row n"]]:
-    """Fields of all patterns and weights of a sleeping system at this state."""
+    """Fields of all patterns, and weights, at this state."""
     circuit: Any = system.circuit
-    memories = system.task(state.step, jr.key(0))
-    return (
-        circuit.fields(state.synapses, memories),
-        circuit.parametrisation.weights(state.synapses.factors),
-    )
+    fields = circuit.fields(state.synapses, system.task(state.step, jr.key(0)))
+    return fields, circuit.parametrisation.weights(state.synapses.factors)
+
+
+def margins_and_weights(
+    system: System, state: State
+) -> tuple[Float[Array, " row"], Float[Array, "row n"]]:
+    """Margins of the stored patterns, and weights, at this state."""
+    fields, weights = fields_and_weights(system, state)
+    stored = stored_in(system)
+    return margins(fields, stored.targets, stored.stored), weights
 
 
 def _check_fit(

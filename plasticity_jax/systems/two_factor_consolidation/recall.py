@@ -57,9 +57,8 @@ def flip_isotropic(
 ) -> Patterns:
     """Every bit flips with the same `probability`."""
     wrong = (probability < 0) | (probability > 1)
-    return _flip(
-        patterns, admit("probability", probability, wrong, "lie in [0, 1]"), key
-    )
+    probability = admit("probability", probability, wrong, "lie in [0, 1]")
+    return _flip(patterns, probability, key)
 
 
 @floating
@@ -73,9 +72,8 @@ def flip_exactly(
     check_binary("patterns", patterns)
     if concrete(patterns, count):
         ones = np.sum(np.asarray(patterns), axis=0)
-        check_range(
-            "count", count, 0, int(min(ones.min(), (len(patterns) - ones).min()))
-        )
+        fewest = int(min(ones.min(), (len(patterns) - ones).min()))
+        check_range("count", count, 0, fewest)
     chance = jr.uniform(key, patterns.shape)
     flipped = jnp.zeros(patterns.shape, bool)
     for side in (patterns > 0, patterns == 0):

@@ -23,7 +23,11 @@ from .domains import balanced, inner_level, Number, order_from_one, PRUNED
 
 
 Values = Float[Array, "*values"]
+Rows = Float[Array, "*row"]
+Replays = Float[Array, "*row pattern"]
 Weights = Float[Array, " n"]
+Patterns = Float[Array, "n pattern"]
+Each = Float[Array, " pattern"]
 Pair = Float[Array, "2 *synapse"]
 
 
@@ -40,29 +44,23 @@ def soft_margin(
 
     Soft replay climbs it, the `average` $\bar H$ held constant (T1).
     """
-    sharpness = positive("sharpness", sharpness)
-    average = positive("average", average)
+    sharpness, average = positive("sharpness", sharpness), positive("average", average)
     scale = (jax.lax.stop_gradient(average) / sharpness)[:, None]
     return -scale[:, 0] * jax.nn.logsumexp(-jnp.abs(fields) / scale, axis=1)
 
 
 @floating
-def soft_bias(
-    replay: Float[Array, "*row pattern"],
-    average: Float[Array, "*row"],
-    sharpness: Number,
-) -> Float[Array, "*row"]:
+def soft_bias(replay: Replays, average: Rows, sharpness: Number) -> Rows:
     r"""$\frac{\bar H}\beta[\ln p_{max} + \mathrm{Ent}(p)]$: the price of soft replay.
 
     How far the mean field of the shares `replay` $p^\mu$ (they sum to 1) lies above the
     margin; at rest that mean is not below the largest margin, so the margin misses the
     optimum by at most this (T6).
     """
-    replay = not_negative("replay", replay)
-    average = not_negative("average", average)
+    replay, average = not_negative("replay", replay), not_negative("average", average)
     sharpness = positive("sharpness", sharpness)
-    none = replay == 0
-    entropy = -jnp.sum(replay * jnp.log(jnp.where(none, 1.0, replay)), axis=-1)
+    logs = jnp.log(jnp.where(replay == 0, 1.0, replay))
+    entropy = -jnp.sum(replay * logs, axis=-1)
     return average / sharpness * (jnp.log(jnp.max(replay, axis=-1)) + entropy)
 
 
@@ -184,26 +182,22 @@ class Residuals(NamedTuple):
     mass: Scalar
     balance: Scalar
     stationarity: Weights
-    slack: Float[Array, " pattern"]
+    slack: Each
 
 
 @floating
-def mean_drive(
-    patterns: Float[Array, "n pattern"],
-    targets: Float[Array, " pattern"],
-    replay: Float[Array, " pattern"],
-) -> Weights:
+def mean_drive(patterns: Patterns, targets: Each, replay: Each) -> Weights:
     r"""$\sum_\mu p^\mu\sigma^\mu\xi^\mu_j$: what shares `replay` tell every input."""
     return patterns @ (replay * targets)
 
 
 @floating
 def residuals(
-    patterns: Float[Array, "n pattern"],
-    targets: Float[Array, " pattern"],
+    patterns: Patterns,
+    targets: Each,
     weights: Weights,
     threshold: Number,
-    replay: Float[Array, " pattern"],
+    replay: Each,
     q: int = 1,
 ) -> Residuals:
     r"""Conditions of Karush, Kuhn and Tucker for one neuron, q = 1 or 2 (T5).
@@ -219,20 +213,14 @@ def residuals(
     margin = jnp.min(above)
     norm = jnp.ones_like(weights) if q == 1 else weights
     excess = mean_drive(patterns, targets, replay) - margin * norm
-    return Residuals(
-        jnp.sum(replay) - 1,
-        replay @ targets / 2,
-        jnp.where(weights <= 0, jnp.maximum(excess, 0.0), excess),
-        replay * (above - margin),
-    )
+    still = jnp.where(weights <= 0, jnp.maximum(excess, 0.0), excess)
+    balance, slack = replay @ targets / 2, replay * (above - margin)
+    return Residuals(jnp.sum(replay) - 1, balance, still, slack)
 
 
 @floating
 def decay_rates(
-    patterns: Float[Array, "n pattern"],
-    targets: Float[Array, " pattern"],
-    replay: Float[Array, " pattern"],
-    margin: Number,
+    patterns: Patterns, targets: Each, replay: Each, margin: Number
 ) -> Weights:
     r"""$r_j = m^* - \sum_\mu p^\mu\sigma^\mu\xi^\mu_j$: how fast synapses are pruned.
 

@@ -7,13 +7,11 @@ from ._layer import layer_checks
 from ._learning import learning_checks
 from ._neuron import neuron_checks
 from ._shot_noise import shot_noise_checks
-from ._single import single_checks
 
 
 def checks() -> Iterator[Check]:
     """All checks of the system; run them in double precision."""
     yield from neuron_checks()
-    yield from single_checks()
-    yield from shot_noise_checks()
     yield from learning_checks()
+    yield from shot_noise_checks()
     yield from layer_checks()

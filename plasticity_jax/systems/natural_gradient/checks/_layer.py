@@ -1,6 +1,10 @@
-"""A layer's Fisher matrix and its closed forms beside autodiff, for `verify`."""
+"""A layer's Fisher matrix and its closed forms beside autodiff, for `verify`.
+
+Equations and figures are those of Kreutzer, Senn & Petrovici 2022.
+"""
 
 from collections.abc import Iterator
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -9,23 +13,11 @@ import jax.random as jr
 import jax.scipy as jsp
 from jaxtyping import Array
 
-from .... import Scalar
 from ....circuits import input_moments, RectifiedQuadratic, SynapticKernel
 from ....curvature import hessian
 from ....experiment import Check, exact, expectation
-from ..layer import (
-    coupling,
-    exact_direction,
-    gaussian_inputs,
-    Inputs,
-    layer_fisher,
-    layer_loss,
-    SpikingLayer,
-    unitwise_direction,
-    Vector,
-    Weights,
-    whole_direction,
-)
+from .. import layer as layers
+from ..layer import Inputs, layer_fisher, layer_loss, SpikingLayer, Vector, Weights
 
 
 SIZE, UNITS, OUTPUTS = 7, 3, 2
@@ -38,33 +30,29 @@ def layer_checks() -> Iterator[Check]:
     weights = 0.15 * jr.normal(keys[0], (UNITS, SIZE))
     readout = 0.3 * jr.normal(keys[1], (OUTPUTS, UNITS))
     separate, layer = SpikingLayer(moments), SpikingLayer(moments, readout)
-    inputs = gaussian_inputs(moments, 100, keys[2])
+    inputs = layers.gaussian_inputs(moments, 100, keys[2])
     yield from _autodiff_checks(layer, weights, inputs)
-    yield from _block_checks(separate, weights, inputs)
+    fisher_of = eqx.filter_jit(layer_fisher)
+    fisher = fisher_of(separate, weights, inputs)
+    blocks = jsp.linalg.block_diag(
+        *[fisher_of(separate, w[None], inputs) for w in weights]
+    )
+    says = "separate outputs: the Fisher matrix is block-diagonal"
+    yield exact(says, "derived", fisher, blocks)
     gradient = jr.normal(keys[3], weights.shape)
     for says, here in {"readout": layer, "separate outputs": separate}.items():
         points = spread_about(here, weights, inputs[:9])
         for damping in (0.0, 0.1):
-            yield exact(
-                f"natural direction in closed form, {says}, damping {damping}",
-                "derived: Eq. 34 for a layer",
-                *_directions(here, weights, gradient, points, jnp.asarray(damping)),
-                1e-8,
-            )
+            pair = _directions(here, weights, gradient, points, jnp.asarray(damping))
+            name = f"natural direction in closed form, {says}, damping {damping}"
+            yield exact(name, "derived: Eq. 34 for a layer", *pair, 1e-8)
     yield from _unit_checks(separate, SpikingLayer(moments, readout**2), weights)
 
 
 @eqx.filter_jit
-def _directions(
-    layer: SpikingLayer,
-    weights: Weights,
-    gradient: Weights,
-    inputs: Inputs,
-    damping: Scalar,
-) -> tuple[Weights, Weights]:
+def _directions(*arguments: Any) -> tuple[Weights, Weights]:
     """The natural direction in closed form and dense."""
-    arguments = (layer, weights, gradient, inputs, damping)
-    return whole_direction(*arguments), exact_direction(*arguments)
+    return layers.whole_direction(*arguments), layers.exact_direction(*arguments)
 
 
 @eqx.filter_jit
@@ -75,7 +63,7 @@ def _curvatures(
     fisher = layer_fisher(layer, weights, inputs)
     rates = layer.rates(weights, inputs)
     bent = hessian(lambda w: layer_loss(layer, w, inputs, rates), weights)
-    between = coupling(layer, weights, inputs)
+    between = layers.coupling(layer, weights, inputs)
     by_hand = jnp.einsum("sij,sa,sb->iajb", between, inputs, inputs) / len(inputs)
     return fisher, bent, by_hand.reshape(fisher.shape)
 
@@ -99,9 +87,9 @@ def _unit_blocks(
     """Each unit's block along a direction: in closed form, and at every input."""
     count, size = weights.shape
     units = jnp.broadcast_to(jnp.eye(size)[:, None], (size, count, size))
-    turn = lambda gradient: unitwise_direction(layer, weights, gradient, inputs)
+    turn = lambda gradient: layers.unitwise_direction(layer, weights, gradient, inputs)
     blocks = jnp.linalg.inv(jnp.swapaxes(jax.vmap(turn)(units), 0, 1))
-    seen = jax.vmap(jnp.diagonal)(coupling(layer, weights, inputs))
+    seen = jax.vmap(jnp.diagonal)(layers.coupling(layer, weights, inputs))
     return blocks @ along @ along, seen * (inputs @ along)[:, None] ** 2
 
 
@@ -116,21 +104,6 @@ def _autodiff_checks(
     yield exact("Fisher matrix of a layer, from couplings", "derived", fisher, by_hand)
 
 
-def _block_checks(
-    layer: SpikingLayer, weights: Weights, inputs: Inputs
-) -> Iterator[Check]:
-    """Neurons that share inputs but no output do not see each other."""
-    fisher_of = eqx.filter_jit(layer_fisher)
-    fisher = fisher_of(layer, weights, inputs)
-    blocks = [fisher_of(layer, w[None], inputs) for w in weights]
-    yield exact(
-        "separate outputs: the Fisher matrix is block-diagonal",
-        "derived",
-        fisher,
-        jsp.linalg.block_diag(*blocks),
-    )
-
-
 def _unit_checks(
     separate: SpikingLayer, layer: SpikingLayer, weights: Weights
 ) -> Iterator[Check]:
@@ -141,9 +114,9 @@ def _unit_checks(
     """
     quadratic = RectifiedQuadratic(-60.0)
     seen = SpikingLayer(layer.moments, layer.readout, quadratic)
-    inputs = gaussian_inputs(layer.moments, 40_000, jr.key(5))
+    inputs = layers.gaussian_inputs(layer.moments, 40_000, jr.key(5))
+    along = jnp.linspace(-1.0, 1.0, SIZE)
     for says, here in {"separate outputs": separate, "F = 1": seen}.items():
-        along = jnp.linspace(-1.0, 1.0, SIZE)
         closed, samples = _unit_blocks(here, weights, inputs, along)
         for j in range(UNITS):
             name = f"unit-wise block {j + 1}, {says}"

@@ -1,6 +1,12 @@
-"""Mean-field learning curves beside matrix equations and beside simulation (T9)."""
+"""What is learned, beside laws, matrix equations and published numbers, for `verify`.
+
+Equations and figures are those of Kreutzer, Senn & Petrovici 2022.
+
+Mean-field learning curves (T9), one synapse and groups of synapses (Figs. 1, 4, 5, 7).
+"""
 
 import dataclasses
+import math
 from collections.abc import Iterator
 
 import equinox as eqx
@@ -8,21 +14,22 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import jax.scipy as jsp
+import numpy as np
 from jaxtyping import Array, Float
 
 from .... import Scalar
 from ....circuits import input_moments
-from ....experiment import Check, exact, simulated
+from ....curvature import glm_coefficients, voltage_moments
+from ....experiment import always, Check, exact, simulated
+from .. import mean_field
 from ..config import Config
+from ..experiments import map as groups
+from ..experiments import single
 from ..experiments.learning import learning_curves
-from ..mean_field import (
-    BIN,
-    divergence_curve,
-    Landscape,
-    landscape,
-    PREDICTED,
-    time_to_threshold,
-)
+from ..mean_field import BIN, divergence_curve, Landscape, PREDICTED, time_to_threshold
+from ..potentials import stationary_potentials
+from ..single_synapse import neuron_of, rule_of, SingleSynapse
+from ..single_theory import heterosynaptic_boundary, heterosynaptic_ratio
 
 
 Matrix = Float[Array, "n n"]
@@ -38,10 +45,15 @@ TASK = Config(
     tests=400,
 )
 SEEDS = 12
+PLACES = (1.0, 3.0, 7.0, 10.0)  # 1/alpha
+BOUNDARY = {3.0: 8.56, 3.5: 5.12, 4.0: 4.05, 4.5: 3.55, 5.0: 3.28}  # 1/n
 
 
 def learning_checks() -> Iterator[Check]:
-    """Closed forms against the matrix equation they solve, floors against runs."""
+    """All of curves, single synapses and groups; run them in double precision."""
+    yield from _places()
+    yield from _reliability()
+    yield from _groups()
     yield from _matrix_checks()
     yield from _time_checks()
     yield from _run_checks()
@@ -71,7 +83,7 @@ def _fisher(here: Landscape) -> Matrix:
 
 def _matrix_checks() -> Iterator[Check]:
     config = eqx.tree_at(lambda c: c.uniform, TASK, jnp.asarray(0.8))
-    here = landscape(config)
+    here = mean_field.landscape(config)
     matrix = _fisher(here)
     times = jnp.asarray([3.0, 30.0, 300.0])
     e = here.mean / here.variance
@@ -87,19 +99,11 @@ def _matrix_checks() -> Iterator[Check]:
         want = jnp.stack([_solution(here, a, n, rate, t) for t in times])
         got = divergence_curve(config, student, times)
         yield exact(f"mean-field curve, {student}", "T9", got, want, 1e-9)
-    late = jnp.asarray([1e9])
-    yield exact(
-        "Euclidean floor is eta dt tr G / 4",
-        "T9",
-        divergence_curve(config, "euclidean", late),
-        config.euclidean_rate * BIN * jnp.trace(matrix) / 4,
-    )
-    yield exact(
-        "natural floor is eta n dt / 4",
-        "T9",
-        divergence_curve(config, "natural", late),
-        config.natural_rate * config.size * BIN / 4,
-    )
+    floor = lambda student: divergence_curve(config, student, jnp.asarray([1e9]))
+    want = config.euclidean_rate * BIN * jnp.trace(matrix) / 4
+    yield exact("Euclidean floor is eta dt tr G / 4", "T9", floor("euclidean"), want)
+    want = config.natural_rate * config.size * BIN / 4
+    yield exact("natural floor is eta n dt / 4", "T9", floor("natural"), want)
     q = jnp.vdot(here.mean, e)
     edge = jnp.eye(config.size) - (1 / q) * jnp.outer(e, here.mean)
     least = jnp.min(jnp.abs(jnp.linalg.eigvals(edge)))
@@ -108,19 +112,10 @@ def _matrix_checks() -> Iterator[Check]:
 
 def _time_checks() -> Iterator[Check]:
     config = Config()
-    for student, minutes in {
-        "euclidean": 51.2,
-        "natural": 18.0,
-        "approximate": 19.0,
-    }.items():
+    for student, minutes in zip(PREDICTED, (51.2, 18.0, 19.0), strict=True):
         time = time_to_threshold(config, student) / 60
-        yield simulated(
-            f"minutes to the threshold, {student}",
-            "T9, by other means",
-            time,
-            minutes,
-            0.02,
-        )
+        says = f"minutes to the threshold, {student}"
+        yield simulated(says, "T9, by other means", time, minutes, 0.02)
     names = ("rate_factor", "high_rate", "synaptic_time", "uniform")
     here = jnp.stack([getattr(config, name) for name in names])
 
@@ -133,13 +128,8 @@ def _time_checks() -> Iterator[Check]:
     for i, name in enumerate(names):
         step = jnp.zeros_like(here).at[i].set(1e-4 * here[i])
         secant = (times(here + step) - times(here - step)) / (2 * step[i])
-        yield exact(
-            f"derivative of the times by {name}, secant",
-            "T9",
-            slopes[:, i],
-            secant,
-            1e-4,
-        )
+        says = f"derivative of the times by {name}, secant"
+        yield exact(says, "T9", slopes[:, i], secant, 1e-4)
 
 
 def _run_checks() -> Iterator[Check]:
@@ -147,16 +137,132 @@ def _run_checks() -> Iterator[Check]:
     seen = eqx.filter_jit(jax.vmap(lambda key: learning_curves(TASK, key)))(keys)
     settled = jnp.mean(seen["divergence"][:, :, -75:], axis=(0, 2))
     late = jnp.asarray([1e5])
-    for place in (1, 2):
-        student = TASK.students[place]
+    for floor, student in zip(settled[1:], TASK.students[1:], strict=True):
         predicted = divergence_curve(TASK, student, late)[0]
-        yield simulated(
-            f"floor of a run, {student}", "T9", settled[place], predicted, 0.15
-        )
+        yield simulated(f"floor of a run, {student}", "T9", floor, predicted, 0.15)
     moments = input_moments(TASK.rates, TASK.kernel)
+    q = jnp.sum(moments.mean**2 / moments.variance)
+    bound = 2 * (TASK.membrane_time + TASK.synaptic_time) * jnp.sum(TASK.rates)
+    yield exact("q is the bound of mean^2 / variance", "Eq. 36", q, bound)
+
+
+# --- one synapse and groups of synapses --------------------------------------------
+
+
+@eqx.filter_jit
+def _at_places(config: SingleSynapse, places: Array, key: Array) -> dict[str, Array]:
+    """Published and fresh runs of Fig. 4, and single steps, at every place."""
+
+    def at(place: Array) -> dict[str, Array]:
+        here = dataclasses.replace(config, inverse_attenuation=place)
+        neuron = neuron_of(here, refresh=0)
+        activity = neuron.start(here.start)
+        x, spike = jnp.full((1,), 30.0), jnp.ones(())
+        signals = neuron.signals(here.start, x, spike, activity.coefficients)
+        somatic = lambda name: rule_of(here, name)(here.start, signals, key)[0] / place
+        return {
+            "published": single.published_attenuation(here, key)["published"],
+            "fresh": single.learned(here, key)["relative"],
+            "natural": somatic("natural"),
+            "euclidean": somatic("euclidean"),
+        }
+
+    return jax.vmap(at)(places)
+
+
+def _places() -> Iterator[Check]:
+    places = jnp.asarray(PLACES)
+    seen = _at_places(SingleSynapse(), places, jr.key(0))
+    steps = seen["natural"] / seen["natural"][0]
+    yield exact("natural step at the soma", "Fig. 1, Eq. 17", steps, jnp.ones(4))
+    steps = seen["euclidean"] / seen["euclidean"][0]
+    yield exact("Euclidean step at the soma", "Fig. 1, Eq. 44", steps, 1 / places**2)
+    fresh = seen["fresh"]
     yield exact(
-        "q is the bound of mean^2 / variance",
-        "Eq. 36",
-        jnp.sum(moments.mean**2 / moments.variance),
-        2 * (TASK.membrane_time + TASK.synaptic_time) * jnp.sum(TASK.rates),
+        "relative change, any place", "Fig. 4", fresh, fresh[:1].repeat(4), 1e-12
     )
+    want = jnp.full(4, single.PRINTED_POSITION)
+    yield exact("published change (%)", "Fig. 4C", seen["published"], want, 3e-7)
+
+
+@eqx.filter_jit
+def _at_conditions(
+    config: SingleSynapse, rates: Array, times: Array, keys: Array
+) -> tuple[Array, ...]:
+    """Published change, law and mean drift of a weight of zero, in per cent."""
+
+    def at(rate: Array, time: Array) -> tuple[Array, ...]:
+        here = dataclasses.replace(config, rate=rate, synaptic_time=time)
+        run = single.published_variance(here, keys[0])
+        neuron, zero = neuron_of(here, refresh=0), jnp.zeros(1)
+        spike = here.target_rate * here.step
+        signals = neuron.signals(zero, jnp.ones(1), spike, neuron.coefficients(zero))
+        drift = here.steps * rule_of(here, "natural")(zero, signals, keys[0])[0]
+        return run["published"], run["law"], 100 * drift / here.weight
+
+    return jax.vmap(at)(rates, times)
+
+
+@eqx.filter_jit
+def _mean_change(config: SingleSynapse, keys: Array) -> Array:
+    """Mean change in per cent over `keys`."""
+    return jnp.mean(jax.vmap(lambda key: single.learned(config, key)["relative"])(keys))
+
+
+def _reliability() -> Iterator[Check]:
+    slow = SingleSynapse(learning_rate=1e-4, unit_mean=True)
+    config = dataclasses.replace(slow, weight=0.01, target_rate=80.0)
+    rates, times = jnp.asarray(list(single.PRINTED_VARIANCE), float).T
+    keys = jr.split(jr.key(1), 256)
+    published, law, drift = _at_conditions(config, rates, times / 1e3, keys)
+    numbers = np.asarray(list(single.PRINTED_VARIANCE.values()))
+    yield exact("published changes (%)", "Fig. 5C", published, numbers, 5e-4 / 207)
+    yield exact("drift at zero weight", "variance law", drift, law)
+    for rate, i in ((10.0, 5), (50.0, 9)):
+        here = dataclasses.replace(config, rate=rate, synaptic_time=0.02)
+        change = _mean_change(here, keys)
+        quantity = f"mean change, {rate:g} Hz, 20 ms (%)"
+        yield simulated(quantity, "variance law", change, law[i], 0.05)
+
+
+@eqx.filter_jit
+def _first_steps(config: groups.Groups, x: Array) -> tuple[Array, Array]:
+    """Changes of both groups in one step at potentials `x`, and their ratio's law."""
+    neuron, rule = groups.neuron_of(config), groups.rule_of(config)
+    weights = config.start
+    c = neuron.coefficients(weights)
+    signals = neuron.signals(weights, x, jnp.zeros(()), c)
+    own, other = groups.by_group(config, rule(weights, signals, jr.key(0)))
+    total = jnp.sum(neuron.rates)
+    law = heterosynaptic_ratio(c, neuron.kernel, weights[0], weights[-1], total)
+    return other / own, law
+
+
+@eqx.filter_jit
+def _boundary(config: groups.Groups) -> Array:
+    """Silent weight (1/n) that does not change; silent rates exactly zero."""
+    neuron = groups.neuron_of(config)
+    moments = neuron.moments
+    fire = (x[: config.active] for x in (config.start, moments.mean, moments.variance))
+    seen = voltage_moments(*fire)
+    c = glm_coefficients(neuron.transfer, *seen, nodes=neuron.quadrature)
+    return config.size * heterosynaptic_boundary(c, neuron.kernel, config.start[0])
+
+
+def _groups() -> Iterator[Check]:
+    config = groups.Groups()
+    kernel = groups.neuron_of(config).kernel
+    x = stationary_potentials(config.rates, kernel, 20, jr.key(2))
+    x = x[jnp.argmax(jnp.sum(x, axis=1))]
+    cells = [(1.0, 1.0), (1.6, 5.0), (2.5, 2.5), (4.5, 1.0), (5.0, 5.0)]
+    starts = [groups.Groups(stimulated=a, unstimulated=b) for a, b in cells]
+    pairs = zip(*(_first_steps(start, x) for start in starts), strict=True)
+    got, want = map(jnp.stack, pairs)
+    yield exact("silent / stimulated change, one step", "Fig. 7", got, want, 1e-12)
+    places = [_boundary(groups.Groups(stimulated=own)) for own in BOUNDARY]
+    numbers = np.asarray(list(BOUNDARY.values()))
+    says = "silent weight without change (1/n)"
+    yield exact(says, "Fig. 7", places, numbers, 5e-3 / 8.56)
+    low = [float(_boundary(groups.Groups(stimulated=own))) for own in (1.0, 1.6, 2.5)]
+    none = [not 0 <= place <= 30 for place in low]
+    yield always("no such weight below 2.5/n", "Fig. 7", math.prod(none))

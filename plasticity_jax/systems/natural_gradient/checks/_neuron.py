@@ -1,6 +1,10 @@
-"""The neuron's closed forms beside quadrature, autodiff and sampling, for `verify`."""
+"""The neuron's closed forms beside quadrature, autodiff and sampling, for `verify`.
 
-from collections.abc import Callable, Iterator
+Equations and figures are those of Kreutzer, Senn & Petrovici 2022.
+"""
+
+from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import jax
@@ -9,19 +13,9 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float
 
-from .... import Scalar
+from .... import curvature, Scalar
 from ....circuits import input_moments, RectifiedQuadratic, Sigmoid, SynapticKernel
-from ....curvature import (
-    Coefficients,
-    Fisher,
-    fisher_density,
-    glm_coefficients,
-    glm_fisher,
-    glm_fisher_inverse,
-    hessian,
-    mean_density,
-    voltage_moments,
-)
+from ....curvature import Fisher, fisher_density, glm_coefficients, voltage_moments
 from ....experiment import Check, exact, expectation
 from ....rules import proportional_limit
 from ....signals import InputMoments
@@ -81,15 +75,11 @@ def _moments(rates: Any) -> InputMoments:
 # --- coefficients -------------------------------------------------------------------
 
 
-def _coefficients(mean: float, variance: float, q: float) -> Coefficients:
-    moments = (jnp.asarray(x) for x in (mean, variance, q))
-    return glm_coefficients(Sigmoid(), *moments, nodes=NODES)
-
-
 def _coefficient_checks() -> Iterator[Check]:
     r"""$c_1, c_2, c_3$ in three forms, their derivatives, $g_1, g_2, g_4$."""
     transfer, mean, variance = Sigmoid(), jnp.asarray(4.0), jnp.asarray(20.0)
-    c = _coefficients(4.0, 20.0, 78.0)
+    coefficients = lambda q: glm_coefficients(transfer, mean, variance, q, nodes=NODES)
+    c = coefficients(jnp.asarray(78.0))
     by_moments = theory.moment_coefficients(transfer, mean, variance)
     yield exact("c1, c2, c3 from moments", "Eqs. 77-79, 82", c[:3], by_moments, 1e-9)
     z = np.linspace(-9.0, 9.0, 2001)
@@ -105,27 +95,18 @@ def _coefficient_checks() -> Iterator[Check]:
     slopes = jax.grad(first, argnums=(0, 1))(mean, variance)
     want = (c.c2, c.c3 / 2)
     yield exact("slopes of E[F] by mean and variance", "T2", want, slopes, 1e-9)
-    still = lambda x: mean_density(transfer, mean, x, order=0)
+    still = lambda x: curvature.mean_density(transfer, mean, x, order=0)
     bend = fisher_density(transfer, mean, 2)[2]
     slope = jax.grad(still)(jnp.asarray(0.0))
     yield exact("slope of c1 at zero variance", "T2", slope, bend / 2)
     g = theory.sherman_morrison_coefficients(*c[:3], mean, variance, c.q)
     yield exact("g2 = g3", "Eqs. 103, 104", g.g2, g.g3)
-    yield exact(
-        "g1, g2, g4 by two Sherman-Morrison steps",
-        "Eqs. 88-91, 102-105",
-        (c.g1, c.g2, c.g4),
-        (g.g1, g.g2, g.g4),
-    )
-    many = _coefficients(4.0, 20.0, 1e10)
+    says, got = "g1, g2, g4 by two Sherman-Morrison steps", (c.g1, c.g2, c.g4)
+    yield exact(says, "Eqs. 88-91, 102-105", got, (g.g1, g.g2, g.g4))
+    many = coefficients(jnp.asarray(1e10))
     limits = (theory.uniform_limit, theory.mixed_limit, proportional_limit)
-    yield exact(
-        "g1, g2, g4 of many inputs",
-        "T4",
-        [float(limit(many) / g) for limit, g in zip(limits, many[3:6], strict=True)],
-        np.ones(3),
-        1e-8,
-    )
+    over = [float(limit(many) / g) for limit, g in zip(limits, many[3:6], strict=True)]
+    yield exact("g1, g2, g4 of many inputs", "T4", over, np.ones(3), 1e-8)
     place, least = theory.least_scale(transfer)
     slope = jax.grad(lambda v: 1 / fisher_density(transfer, v)[0])(place)
     yield exact("gamma_s is least where phi is a third", "T2", 1 + slope / least, 1.0)
@@ -149,8 +130,8 @@ def _tensor_quadrature(weights: Vector, moments: InputMoments, nodes: int) -> Ar
 def _dense(weights: Vector, moments: InputMoments) -> tuple[Matrix, Matrix]:
     """The closed forms of the Fisher matrix and of its inverse."""
     arguments = (Sigmoid(), weights, moments.mean, moments.variance)
-    forward = glm_fisher(*arguments, nodes=NODES).as_matrix()
-    return forward, glm_fisher_inverse(*arguments, nodes=NODES).as_matrix()
+    forward = curvature.glm_fisher(*arguments, nodes=NODES).as_matrix()
+    return forward, curvature.glm_fisher_inverse(*arguments, nodes=NODES).as_matrix()
 
 
 def _fisher_checks() -> Iterator[Check]:
@@ -177,33 +158,24 @@ def _fisher_checks() -> Iterator[Check]:
     quadratic = RectifiedQuadratic(-500.0)
     arguments = (quadratic, weights, moments.mean, moments.variance)
     want = jnp.diag(moments.variance) + jnp.outer(moments.mean, moments.mean)
-    got = glm_fisher(*arguments).as_matrix()
+    got = curvature.glm_fisher(*arguments).as_matrix()
     yield exact("quadratic transfer function", "Eqs. 115-117", got, want)
     c = glm_coefficients(quadratic, *voltage_moments(*arguments[1:]))
     precision = 0.026
     inverse = jnp.diag(1 / moments.variance) - precision**2 / (c.q + 1)
-    got = glm_fisher_inverse(*arguments).as_matrix()
+    got = curvature.glm_fisher_inverse(*arguments).as_matrix()
     yield exact("its inverse", "Eqs. 118-120", got, inverse)
-    yield exact("its c2 = c3 = g2 = g4 = 0", "T5", jnp.stack(c)[:6], _quadratic(c.q))
-
-
-def _quadratic(q: Scalar) -> Vector:
-    r"""$c_1, c_2, c_3, g_1, g_2, g_4$ where $F = 1$."""
-    zero = jnp.zeros_like(q)
-    return jnp.stack([zero + 1, zero, zero, -1 / (1 + q), zero, zero])
+    want = jnp.asarray([1.0, 0.0, 0.0, -1 / (1 + c.q), 0.0, 0.0])
+    yield exact("its c2 = c3 = g2 = g4 = 0", "T5", jnp.stack(c)[:6], want)
 
 
 # --- bins ---------------------------------------------------------------------------
 
 
-def _log_prob(dt: float) -> Callable[[Vector, Vector, Scalar], Scalar]:
+def _log_prob(dt: float, weights: Vector, x: Vector, spike: Scalar) -> Scalar:
     """Log probability of a spike or none in a bin (Eqs. 8, 50)."""
-
-    def log_prob(weights: Vector, x: Vector, spike: Scalar) -> Scalar:
-        p = Sigmoid()(jnp.vdot(weights, x)) * dt
-        return jnp.where(spike > 0, jnp.log(p), jnp.log1p(-p))
-
-    return log_prob
+    p = Sigmoid()(jnp.vdot(weights, x)) * dt
+    return jnp.where(spike > 0, jnp.log(p), jnp.log1p(-p))
 
 
 def _bin_fisher(weights: Vector, x: Float[Array, "sample n"], dt: float) -> Matrix:
@@ -225,22 +197,16 @@ def _bin_checks() -> Iterator[Check]:
     for dt in (BIN, 10 * BIN):
         name = f"bins of {1000 * dt:.3g} ms"
         want = _bin_fisher(weights, x, dt)
-        got = Fisher(_log_prob(dt), weights, x, outcomes=outcomes).matrix()
+        got = Fisher(partial(_log_prob, dt), weights, x, outcomes=outcomes).matrix()
         yield exact(f"Fisher matrix of spikes in {name}", "T1, Eqs. 61-67", got, want)
         cost = lambda w, dt=dt: theory.divergence(transfer, w, weights, x, dt)
-        got = hessian(cost, weights)
+        got = curvature.hessian(cost, weights)
         yield exact(f"Hessian of the divergence, {name}", "T1, Eq. 11", got, want)
     listed = {(0.0, 4.0): (1.0036, 1.037), (10.0, 20.0): (1.021, 1.28)}
     listed[30.0, 10.0] = (1.051, 1.96)
-    ratios = [
-        [
-            theory.bernoulli_correction(transfer, jnp.asarray(m), jnp.asarray(v), dt)
-            for m, v in listed
-        ]
-        for dt in (BIN, 10 * BIN)
-    ]
-    want = np.transpose(list(listed.values()))
-    yield exact("exact over approximate c1", "T1", ratios, want, 3e-3)
+    ratio = lambda *x: theory.bernoulli_correction(transfer, *map(jnp.asarray, x))
+    ratios = [[ratio(*at, dt) for dt in (BIN, 10 * BIN)] for at in listed]
+    yield exact("exact over approximate c1", "T1", ratios, list(listed.values()), 3e-3)
     told = transfer(x @ weights)
 
     def counts(w: Vector) -> Scalar:
@@ -250,7 +216,8 @@ def _bin_checks() -> Iterator[Check]:
 
     density = fisher_density(transfer, x @ weights)[0]
     want = x.T @ (density[:, None] * x) / len(x)
-    yield exact("Hessian for Poisson counts", "T1", hessian(counts, weights), want)
+    got = curvature.hessian(counts, weights)
+    yield exact("Hessian for Poisson counts", "T1", got, want)
     later = mean + deviation * (0.9 * normal[0] + 0.19**0.5 * normal[1])
     yield from _additivity(weights, x, later)
 
@@ -258,7 +225,7 @@ def _bin_checks() -> Iterator[Check]:
 def _additivity(weights: Vector, x: Array, later: Array) -> Iterator[Check]:
     """Two bins with correlated potentials (T12)."""
     dt = 10 * BIN
-    log_prob = _log_prob(dt)
+    log_prob = partial(_log_prob, dt)
     both = lambda w, xs, ys: log_prob(w, xs[0], ys[0]) + log_prob(w, xs[1], ys[1])
     pairs = jnp.asarray([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
     got = Fisher(both, weights, jnp.stack([x, later], axis=1), outcomes=pairs).matrix()
@@ -302,9 +269,8 @@ def _sample_checks() -> Iterator[Check]:
         along = jax.vmap(lambda h, v=direction: v @ h @ v)(hessians)
         want = direction @ closed @ direction
         yield expectation(f"Hessian along {name}", "Eqs. 11, 34", along, want)
-    c = glm_coefficients(
-        transfer, *voltage_moments(weights, moments.mean, moments.variance), nodes=NODES
-    )
+    seen = voltage_moments(weights, moments.mean, moments.variance)
+    c = glm_coefficients(transfer, *seen, nodes=NODES)
     voltage = x @ weights
     density = fisher_density(transfer, voltage)[0] / (1 - transfer(voltage) * 10 * BIN)
     ratio = theory.bernoulli_correction(transfer, c.mean, c.variance, 10 * BIN)

@@ -1,7 +1,9 @@
-"""The plasticity rules beside dense solves, gradients and each other, for `verify`."""
+"""The plasticity rules beside dense solves, gradients and each other, for `verify`.
+
+Equations and figures are those of Kreutzer, Senn & Petrovici 2022.
+"""
 
 from collections.abc import Iterator
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -9,7 +11,7 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float
 
-from .... import AbstractRule, Scalar, simulate, State, System
+from .... import AbstractRule, Scalar, simulate, System
 from ....circuits import RectifiedQuadratic, Sigmoid, SpikingNeuron
 from ....curvature import glm_fisher
 from ....experiment import Check, exact, simulated
@@ -17,6 +19,7 @@ from ....rules import EuclideanGradient, natural_terms, NaturalGradient, Reparam
 from ....signals import SpikingSignals
 from ....tasks import SpikeTrains
 from .. import theory
+from ..experiments.coordinates import Attenuated, Attenuation, Saturating
 
 
 Vector = Float[Array, " n"]
@@ -49,9 +52,8 @@ def _change_checks() -> Iterator[Check]:
     natural = NaturalGradient(0.3)(weights, signals, key)
     error = (1 - signals.rate * BIN) * signals.score
     moments = neuron.moments
-    matrix = glm_fisher(
-        Sigmoid(), weights, moments.mean, moments.variance, nodes=NODES
-    ).as_matrix()
+    seen = Sigmoid(), weights, moments.mean, moments.variance
+    matrix = glm_fisher(*seen, nodes=NODES).as_matrix()
     solved = 0.3 * error * jnp.linalg.solve(matrix, potentials)
     yield exact("natural change is A G^-1 x", "Eqs. 13, 38", natural, solved)
     scale = 0.3 * error / signals.coefficients.c1
@@ -70,12 +72,8 @@ def _change_checks() -> Iterator[Check]:
     got = NaturalGradient(0.3)(weights, signals, key)
     want = theory.quadratic_change(0.3, signals)
     yield exact("natural change of a quadratic neuron", "Eqs. 115-124", got, want)
-    yield exact(
-        "its weight-proportional term is zero",
-        "T5",
-        1 + jnp.abs(natural_terms(signals).proportional),
-        jnp.ones(5),
-    )
+    got = 1 + jnp.abs(natural_terms(signals).proportional)
+    yield exact("its weight-proportional term is zero", "T5", got, jnp.ones(5))
 
 
 def _gradient_checks(neuron: SpikingNeuron, weights: Vector) -> Iterator[Check]:
@@ -98,31 +96,16 @@ def _gradient_checks(neuron: SpikingNeuron, weights: Vector) -> Iterator[Check]:
 # --- invariance ---------------------------------------------------------------------
 
 
-class _Attenuation(eqx.Module):
-    """Somatic amplitude of a synapse at `factor`; saturating where `bent`."""
-
-    factor: Vector
-    bent: bool = eqx.field(static=True)
-
-    def __call__(self, synapses: Vector) -> Vector:
-        if self.bent:
-            return self.factor * jnp.tanh(synapses / self.factor)
-        return self.factor * synapses
-
-
-def _nothing(state: State, signals: Any, changes: Any) -> None:
-    return None
-
-
 @eqx.filter_jit
-def _run(rule: AbstractRule, start: Vector, attenuation: _Attenuation | None) -> Vector:
+def _run(rule: AbstractRule, start: Vector, attenuation: Attenuation) -> Vector:
     """Somatic weights after 300 bins of the same spikes and the same teacher."""
     rates = jnp.asarray([200.0, 500.0, 300.0])
     teacher = jnp.asarray([0.02, -0.01, 0.015])
     neuron = SpikingNeuron(rates, BIN, teacher=teacher, attenuation=attenuation)
     system = System(SpikeTrains(rates, BIN), neuron, {"learning": rule})
-    state = State(neuron.start(start), start)
-    final, _ = simulate(system, state, jr.key(0), steps=300, record=_nothing)
+    state = system.start(start, jr.key(0))
+    nothing = lambda state, signals, changes: None
+    final, _ = simulate(system, state, jr.key(0), steps=300, record=nothing)
     return neuron.at_soma(final.synapses)
 
 
@@ -130,22 +113,21 @@ def _invariance_checks() -> Iterator[Check]:
     """Natural learning does not know how synapses are parametrised (T8)."""
     key, start = jr.key(0), jnp.asarray([-0.01, 0.02, 0.01])
     factor = jnp.asarray([0.2, 0.9, 0.5])
-    linear, bent = _Attenuation(factor, False), _Attenuation(0.1 * factor, True)
+    linear, bent = Attenuated(factor), Saturating(0.1 * factor)
     natural, euclidean = NaturalGradient(2e-3), EuclideanGradient(1e-6)
     plain = _run(natural, start, None)
-    moved = _run(Reparametrised(natural, linear), start / factor, linear)
+    moved = _run(Reparametrised(natural, linear), linear.inverse(start), linear)
     yield exact("natural change, linear attenuation", "Eqs. 13-17", moved, plain)
     neuron = SpikingNeuron(jnp.asarray([20.0, 50.0, 30.0]), BIN)
     signals = _signals(neuron, start, jnp.asarray([10.0, 30.0, 5.0]))
     dendritic = Reparametrised(euclidean, linear, euclidean=True)
-    moved = factor * dendritic(start / factor, signals, key)
+    moved = factor * dendritic(linear.inverse(start), signals, key)
     plain = factor**2 * euclidean(start, signals, key)
     yield exact("Euclidean change, times its square", "Eqs. 3, 43, 44", moved, plain)
-    inverse = bent.factor * jnp.arctanh(start / bent.factor)
 
     def gap(rate: float) -> Scalar:
         natural = NaturalGradient(rate)
-        moved = _run(Reparametrised(natural, bent), inverse, bent)
+        moved = _run(Reparametrised(natural, bent), bent.inverse(start), bent)
         return jnp.linalg.norm(moved - _run(natural, start, None))
 
     ratio = gap(1e-3) / gap(5e-4)

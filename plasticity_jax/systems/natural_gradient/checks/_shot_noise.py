@@ -1,4 +1,7 @@
-"""The exact Fisher matrix for Poisson inputs beside draws, limits and closed forms."""
+"""The exact Fisher matrix for Poisson inputs beside draws, limits and closed forms.
+
+Equations and figures are those of Kreutzer, Senn & Petrovici 2022.
+"""
 
 from collections.abc import Iterator
 
@@ -13,13 +16,12 @@ from ....circuits import input_moments, RectifiedQuadratic, Sigmoid, SynapticKer
 from ....curvature import fisher_density, glm_fisher, skewed_glm_fisher
 from ....experiment import always, Check, exact, expectation, simulated
 from ....measure import log_slope
+from .. import shot_noise
 from ..shot_noise import (
-    draw_potentials,
     fisher_error,
     relative_spectrum,
     shot_noise_fisher,
     update_angle,
-    voltage_density,
 )
 
 
@@ -40,35 +42,28 @@ def _few_inputs() -> Iterator[Check]:
     """Four inputs: the law of the potential and the matrix against draws."""
     weights, rates, kernel = jnp.asarray(WEIGHTS), jnp.asarray(RATES), SynapticKernel()
     moments = input_moments(rates, kernel)
-    voltages, density = voltage_density(weights, rates, kernel)
+    voltages, density = shot_noise.voltage_density(weights, rates, kernel)
     mass = density * (voltages[1] - voltages[0])
     mean = jnp.vdot(weights, moments.mean)
     central = [jnp.vdot(mass, (voltages - mean) ** k) for k in (2, 3)]
     cumulants = (moments.variance, moments.third)
     want = [jnp.vdot(weights**k, c) for k, c in zip((2, 3), cumulants, strict=True)]
-    yield exact(
-        "mass, mean, variance and third cumulant of the potential",
-        "T6",
-        jnp.stack([jnp.sum(mass), jnp.vdot(mass, voltages), *central]),
-        jnp.stack([jnp.ones_like(mean), mean, *want]),
-        1e-8,
-    )
+    got = jnp.stack([jnp.sum(mass), jnp.vdot(mass, voltages), *central])
+    want = jnp.stack([jnp.ones_like(mean), mean, *want])
+    says = "mass, mean, variance and third cumulant of the potential"
+    yield exact(says, "T6", got, want, 1e-8)
     full = shot_noise_fisher(Sigmoid(), weights, rates, kernel)
-    draw = jax.jit(jax.vmap(lambda key: draw_potentials(rates, kernel, 40, key)))
-    x = draw(jr.split(jr.key(0), DRAWS))
+    draw = lambda key: shot_noise.draw_potentials(rates, kernel, 40, key)
+    x = jax.jit(jax.vmap(draw))(jr.split(jr.key(0), DRAWS))
     seen = fisher_density(Sigmoid(), x @ weights)[0]
     for i, j in ((0, 0), (1, 1), (2, 2), (3, 3), (0, 1), (0, 2), (1, 3), (2, 3)):
         samples = seen * x[:, i] * x[:, j]
         yield expectation(f"entry {i}, {j} of the matrix", "T6", samples, full[i, j])
     quadratic = RectifiedQuadratic(threshold=-300.0)
-    second = jnp.diag(moments.variance) + jnp.outer(moments.mean, moments.mean)
-    yield exact(
-        "quadratic transfer function: two moments of any law",
-        "T5",
-        shot_noise_fisher(quadratic, weights, rates, kernel),
-        second,
-        1e-9,
-    )
+    got = shot_noise_fisher(quadratic, weights, rates, kernel)
+    want = jnp.diag(moments.variance) + jnp.outer(moments.mean, moments.mean)
+    says = "quadratic transfer function: two moments of any law"
+    yield exact(says, "T5", got, want, 1e-9)
 
 
 def _single_inputs() -> Iterator[Check]:
@@ -100,21 +95,14 @@ def _many_inputs() -> Iterator[Check]:
     error, corrected, _ = (jnp.stack(x) for x in zip(*rows, strict=True))
     slope = log_slope(np.asarray(sizes, float), np.asarray(error))
     yield simulated("exponent of its error in n, 50 to 200", "T6", slope, -1.0, 0.2)
-    yield always(
-        "with the third cumulant ten times smaller, 50 to 200",
-        "T7",
-        jnp.mean(corrected < 0.1 * error),
-    )
+    says, smaller = "with the third cumulant ten times smaller", corrected < 0.1 * error
+    yield always(f"{says}, 50 to 200", "T7", jnp.mean(smaller))
     draws = jr.uniform(jr.key(1), (8, 100), minval=-0.01, maxval=0.01)
     rows = [_errors(weights) for weights in draws]
     error, corrected, angle = (jnp.stack(x) for x in zip(*rows, strict=True))
     yield simulated("error, n = 100, mean over draws", "T6", error.mean(), 0.11, 0.2)
     yield simulated("its angle (degrees), n = 100", "T6", angle.mean(), 3.9, 0.35)
-    yield always(
-        "with the third cumulant ten times smaller, all draws",
-        "T7",
-        jnp.mean(corrected < 0.1 * error),
-    )
+    yield always(f"{says}, all draws", "T7", jnp.mean(corrected < 0.1 * error))
 
 
 @jax.jit
@@ -129,8 +117,5 @@ def _errors(weights: Vector) -> tuple[Scalar, Scalar, Scalar]:
     corrected = skewed_glm_fisher(*seen, moments.third).operator().as_matrix()
     way = jr.uniform(jr.key(2), weights.shape, minval=-1.0, maxval=1.0)
     way = way / weights.size - weights  # to the weights of a teacher
-    return (
-        fisher_error(full, gaussian),
-        fisher_error(full, corrected),
-        update_angle(full, gaussian, way),
-    )
+    errors = fisher_error(full, gaussian), fisher_error(full, corrected)
+    return *errors, update_angle(full, gaussian, way)

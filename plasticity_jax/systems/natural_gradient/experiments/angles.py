@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import lineax as lx
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Key
 from matplotlib.figure import Figure
 from xarray import Dataset
 
@@ -18,12 +18,13 @@ from ....circuits import SpikingNeuron
 from ....curvature import glm_fisher
 from ....experiment import changed, claim, Experiment, panels, standard_error
 from ....rules import ApproximateNaturalGradient, EuclideanGradient, NaturalGradient
+from ..config import half_and_half, uniform_weights, Vector
 from ..potentials import stationary_potentials
-from .learning import APPROXIMATE, EUCLIDEAN
+from .learning import COLOURS
 
 
-Vector = Float[Array, " n"]
 NODES = 241  # of quadrature
+METRICS, RULES = ("euclidean", "fisher"), ("euclidean", "approximate")
 EVALUATED = {  # rule, metric: degrees, by an independent evaluation
     ("euclidean", "euclidean"): 43.9,
     ("approximate", "euclidean"): 11.5,
@@ -65,26 +66,18 @@ def angle(metric: lx.AbstractLinearOperator, a: Vector, b: Vector) -> Scalar:
 def angles_to_natural(config: Angles, key: Key[Array, ""]) -> dict[str, Array]:
     """Mean over potentials at one random weight: `turn` (metric, rule) in degrees."""
     for_weights, for_potentials = jr.split(key)
-    first = jnp.arange(config.size) < config.size // 2
-    rates = jnp.where(first, config.low_rate, config.high_rate)
+    rates = half_and_half(config.size, config.low_rate, config.high_rate)
     neuron = SpikingNeuron(rates, 5e-4, nodes=NODES)
-    bound = config.weight_scale / config.size
-    weights = bound * jr.uniform(for_weights, (config.size,), minval=-1.0, maxval=1.0)
-    potentials = stationary_potentials(
-        rates, neuron.kernel, config.samples, for_potentials
-    )
+    weights = uniform_weights(config.weight_scale, (config.size,), for_weights)
+    draw = (rates, neuron.kernel, config.samples, for_potentials)
+    potentials = stationary_potentials(*draw)
     coefficients = neuron.coefficients(weights)
-    kept = 1.0 if config.heterosynaptic else 0.0
-    rules = (
-        EuclideanGradient(1.0),
-        ApproximateNaturalGradient(
-            1.0, kept * config.uniform, kept * config.proportional
-        ),
-    )
+    constants = jnp.stack([config.uniform, config.proportional])
+    constants = constants if config.heterosynaptic else jnp.zeros_like(constants)
+    rules = EuclideanGradient(1.0), ApproximateNaturalGradient(1.0, *constants)
     moments = neuron.moments
-    fisher = glm_fisher(
-        neuron.transfer, weights, moments.mean, moments.variance, nodes=NODES
-    )
+    seen = (neuron.transfer, weights, moments.mean, moments.variance)
+    fisher = glm_fisher(*seen, nodes=NODES)
     metrics = (lx.DiagonalLinearOperator(jnp.ones_like(rates)), fisher)
 
     def turns(potential: Vector) -> Array:
@@ -92,9 +85,8 @@ def angles_to_natural(config: Angles, key: Key[Array, ""]) -> dict[str, Array]:
         signals = neuron.signals(weights, potential, spike, coefficients)
         natural = NaturalGradient(1.0)(weights, signals, key)
         steps = [rule(weights, signals, key) for rule in rules]
-        return jnp.stack(
-            [jnp.stack([angle(m, step, natural) for step in steps]) for m in metrics]
-        )
+        from_natural = lambda m: jnp.stack([angle(m, step, natural) for step in steps])
+        return jnp.stack(list(map(from_natural, metrics)))
 
     return {"turn": jnp.mean(jax.vmap(turns)(potentials), axis=0)}
 
@@ -133,18 +125,15 @@ def draw_angles(data: Dataset) -> Figure:
     figure, axes = panels(1, data.sizes["metric"], 3.6, 2.9)
     bins = np.arange(0.0, 91.0, 2.0)
     for panel, metric in zip(axes[0], data.metric.values, strict=True):
-        for rule, label, color in (
-            ("euclidean", "Euclidean", EUCLIDEAN),
-            ("approximate", "approximate", APPROXIMATE),
-        ):
+        for label in ("Euclidean", "approximate"):
+            rule = label.lower()
+            color = COLOURS[rule]
             values = data.turn.sel(metric=metric, rule=rule).values.ravel()
             panel.hist(values, bins, color=color, alpha=0.8, label=label)
             panel.axvline(values.mean(), color=color, lw=1.2)
-        panel.set(
-            title=f"{metric.capitalize()} metric",
-            xlabel="angle to the natural step (degrees)",
-            ylabel="weights x patterns of rates",
-        )
+        panel.set(title=f"{metric.capitalize()} metric")
+        panel.set(ylabel="weights x patterns of rates")
+        panel.set(xlabel="angle to the natural step (degrees)")
     axes[0, 0].legend(frameon=False, fontsize="small")
     return figure
 
@@ -158,10 +147,5 @@ FIG12_ANGLES = Experiment(
     claims=(approximate_is_closer, mean_angle),
     figure=draw_angles,
     control=changed(heterosynaptic=False),
-    axes={
-        "turn": {
-            "metric": ("euclidean", "fisher"),
-            "rule": ("euclidean", "approximate"),
-        }
-    },
+    axes={"turn": {"metric": METRICS, "rule": RULES}},
 )

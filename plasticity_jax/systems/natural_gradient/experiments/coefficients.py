@@ -18,9 +18,13 @@ from ...._arguments import check_bins, real, require, whole
 from ....circuits import SpikingNeuron
 from ....experiment import changed, claim, Experiment, over_seeds, panels, THEORY
 from ....rules import natural_terms, proportional_limit
+from ..config import uniform_weights
 from ..potentials import BIN, stationary_potentials
 from ..theory import mixed_limit, uniform_limit
 from .learning import NATURAL
+
+
+BY_SIZE: tuple[str, ...] = ("g1", "g2", "g4", "q", "limit1", "limit2", "limit4")
 
 
 class Population(AbstractConfig):
@@ -59,20 +63,12 @@ def sampled(
 ) -> tuple[dict[str, Array], dict[str, Array]]:
     """Coefficients and their limits at random weights; factors of random steps."""
     for_weights, for_potentials = jr.split(key)
-    bound = config.weight_scale / size
-    weights = bound * jr.uniform(for_weights, (size,), minval=-1.0, maxval=1.0)
+    weights = uniform_weights(config.weight_scale, (size,), for_weights)
     rates = jnp.broadcast_to(rate, (size,))
     neuron = SpikingNeuron(rates, 5e-4, nodes=config.nodes)
     c = neuron.coefficients(weights)
-    coefficients = {
-        "g1": c.g1,
-        "g2": c.g2,
-        "g4": c.g4,
-        "q": c.q,
-        "limit1": uniform_limit(c),
-        "limit2": mixed_limit(c),
-        "limit4": proportional_limit(c),
-    }
+    limits = (uniform_limit(c), mixed_limit(c), proportional_limit(c))
+    coefficients = dict(zip(BY_SIZE, (c.g1, c.g2, c.g4, c.q, *limits), strict=True))
     if size != config.shown:
         return coefficients, {}
     strongest = jnp.argmax(jnp.abs(weights))
@@ -89,10 +85,8 @@ def sampled(
             "voltage": signals.voltage,
         }
 
-    potentials = stationary_potentials(
-        rates, neuron.kernel, config.potentials, for_potentials
-    )
-    return coefficients, jax.vmap(factors)(potentials)
+    draw = (rates, neuron.kernel, config.potentials, for_potentials)
+    return coefficients, jax.vmap(factors)(stationary_potentials(*draw))
 
 
 def inverse_coefficients(config: Population, key: Key[Array, ""]) -> dict[str, Array]:
@@ -294,7 +288,6 @@ def _against(
 
 SIZE = {"size": lambda config: config.sizes}
 RATE = {"rate": lambda config: config.input_rates}
-BY_SIZE = ("g1", "g2", "g4", "q", "limit1", "limit2", "limit4")
 OF_STEPS = ("uniform", "uniform_limit", "proportional", "voltage")
 FIG11 = Experiment(
     name="fig11",

@@ -1,7 +1,6 @@
 """One step of learning in different coordinates: the runs of Figures 1 and 8."""
 
 import math
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -9,27 +8,13 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, Key
 
-from .... import AbstractConfig, AbstractRule, Scalar, simulate, State, System
+from .... import AbstractConfig, AbstractRule, Scalar, simulate, System
 from ...._arguments import real, require, whole
 from ....circuits import SpikingNeuron, SynapticKernel
-from ....rules import (
-    EuclideanGradient,
-    natural_terms,
-    NaturalGradient,
-    NaturalTerms,
-    Reparametrised,
-)
+from ....rules import EuclideanGradient, natural_terms, NaturalGradient, Reparametrised
 from ....tasks import SpikeTrains
-from ..potentials import stationary_potentials
-from .two_afferents import (
-    BIN,
-    change_at,
-    divergence_map,
-    drift,
-    neuron_of,
-    RATES,
-    START,
-)
+from ..potentials import BIN, stationary_potentials
+from .two_afferents import change_at, divergence_map, drift, neuron_of, RATES, START
 
 
 Vector = Float[Array, " n"]
@@ -54,7 +39,7 @@ class Attenuated(eqx.Module):
 class Saturating(eqx.Module):
     r"""Somatic amplitudes that cannot exceed `ceiling`: $w = A\tanh(u/A)$."""
 
-    ceiling: Scalar = eqx.field(converter=real)
+    ceiling: Float[Array, "*#n"] = eqx.field(converter=real)
 
     def __call__(self, synapses: Vector) -> Vector:
         return self.ceiling * jnp.tanh(synapses / self.ceiling)
@@ -163,12 +148,6 @@ def descent(
     return jnp.concatenate([jnp.asarray(START)[None], path])
 
 
-def somatic_of(state: State, signals: Any, changes: Any) -> Array:
-    """Record the somatic amplitudes before the step."""
-    del state, changes
-    return signals.weights
-
-
 def learned(
     config: Coordinates, parametrisation: str, rate: Scalar, key: Key[Array, ""]
 ) -> Float[Array, "place 2"]:
@@ -178,9 +157,9 @@ def learned(
     trains = SpikeTrains(jnp.asarray(RATES), 5e-3, substeps=10)
     rules = {"learning": rule_of(config, "natural", rate, attenuation)}
     system = System(trains, neuron, rules)
-    synapses = start_of(attenuation)
-    state = State(neuron.start(synapses), synapses)
-    return simulate(system, state, key, steps=config.steps, record=somatic_of)[1]
+    state = system.start(start_of(attenuation), key)
+    somatic = lambda state, signals, changes: signals.weights  # before the step
+    return simulate(system, state, key, steps=config.steps, record=somatic)[1]
 
 
 def terms_of_a_step(
@@ -199,7 +178,7 @@ def terms_of_a_step(
     def terms(potential: Vector) -> Array:
         if not config.metric:
             zero = jnp.zeros_like(potential)
-            return jnp.stack(NaturalTerms(potential, zero, zero))
+            return jnp.stack([potential, zero, zero])
         target = jnp.ones_like(potential[0])
         signals = neuron.signals(weights, potential, target, coefficients)
         return jnp.stack(natural_terms(signals))
@@ -218,18 +197,14 @@ def steps_in_coordinates(config: Coordinates, key: Key[Array, ""]) -> dict[str, 
     """
     for_potentials, for_spikes, for_terms = jr.split(key, 3)
     rates = jnp.asarray(RATES)
-    potentials = stationary_potentials(
-        rates, SynapticKernel(), config.samples, for_potentials
-    )
-    paths = [
-        jnp.stack([descent(config, rule, p, potentials) for p in PARAMETRISATIONS])
-        for rule in ("euclidean", "natural")
-    ]
+    draw = (rates, SynapticKernel(), config.samples, for_potentials)
+    potentials = stationary_potentials(*draw)
+    way = lambda rule, p: descent(config, rule, p, potentials)
+    rules = ("euclidean", "natural")
+    paths = [jnp.stack([way(rule, p) for p in PARAMETRISATIONS]) for rule in rules]
     speeds = config.online_rate / 2 ** jnp.arange(config.halvings).astype(rates.dtype)
-    somatic, attenuated, saturating = (
-        jax.vmap(lambda rate, p=p: learned(config, p, rate, for_spikes))(speeds)
-        for p in PARAMETRISATIONS
-    )
+    at = lambda p: jax.vmap(lambda rate: learned(config, p, rate, for_spikes))(speeds)
+    somatic, attenuated, saturating = map(at, PARAMETRISATIONS)
     distance = lambda path: jnp.max(jnp.linalg.norm(path - somatic, axis=2), axis=1)
     return {
         "ratio": somatic_effects(config),

@@ -33,6 +33,7 @@ from ....experiment import (
 from ....numerics import eigvalsh
 from ....signals import InputMoments
 from .. import layer as layers
+from ..config import half_and_half, uniform_weights
 from ..layer import layer_fisher, layer_loss, SpikingLayer
 
 
@@ -89,8 +90,7 @@ class Layers(AbstractConfig):
     @property
     def rates(self) -> Float[Array, " n"]:
         """Input rates in Hz."""
-        first = jnp.arange(self.size) < self.size // 2
-        return jnp.where(first, self.low_rate, self.high_rate)
+        return half_and_half(self.size, self.low_rate, self.high_rate)
 
     @property
     def moments(self) -> InputMoments:
@@ -100,9 +100,7 @@ class Layers(AbstractConfig):
 
 def draw_weights(config: Layers, key: Key[Array, ""]) -> Matrix:
     """Hidden weights of a teacher or a student."""
-    bound = config.weight_scale / config.size
-    shape = (config.units, config.size)
-    return bound * jr.uniform(key, shape, minval=-1.0, maxval=1.0)
+    return uniform_weights(config.weight_scale, (config.units, config.size), key)
 
 
 def draw_readout(config: Layers, key: Key[Array, ""]) -> Float[Array, "k m"]:
@@ -119,19 +117,12 @@ def directions(
     inputs: Float[Array, "sample n"],
 ) -> Float[Array, "rule m n"]:
     """What each of `RULES` makes of its gradient; `inputs` serve its expectations."""
-    exact = layers.exact_direction(
-        layer, weights[-1], gradients[-1], inputs, config.damping
-    )
-    if not config.metric:
-        return gradients.at[-1].set(exact)
+    plain = lambda layer, w, gradient, *rest: gradient
     own = functools.partial(layers.unitwise_direction, own=True)
-    turns = (own, layers.unitwise_direction, layers.kfac_direction)
-    turns = (*turns, layers.whole_direction)
-    turned = [
-        turn(layer, w, g, inputs, config.damping)
-        for turn, w, g in zip(turns, weights[1:-1], gradients[1:-1], strict=True)
-    ]
-    return jnp.stack([gradients[0], *turned, exact])
+    closed = (layers.unitwise_direction, layers.kfac_direction, layers.whole_direction)
+    turns = (own, *closed) if config.metric else (plain,) * 4
+    each = zip((plain, *turns, layers.exact_direction), weights, gradients, strict=True)
+    return jnp.stack([f(layer, w, g, inputs, config.damping) for f, w, g in each])
 
 
 # --- directions ---------------------------------------------------------------------
@@ -182,9 +173,8 @@ def angles(config: Layers, key: Key[Array, ""]) -> dict[str, Array]:
     many = draw_readout(config, for_readout)
     one = many.at[1:].set(0.0)  # outputs that read nothing have nothing to learn
     ones = jnp.ones(())
-    rest = jax.vmap(case)(
-        jnp.stack([one, many, many]), jnp.stack([ones, ones, NARROW * ones])
-    )
+    scales = jnp.stack([ones, ones, NARROW * ones])
+    rest = jax.vmap(case)(jnp.stack([one, many, many]), scales)
     return {"angle": jnp.concatenate([case(None, ones)[None], rest])}
 
 
@@ -251,9 +241,8 @@ def draw_angles(data: Dataset) -> Figure:
         panel.set(title=case, xlim=(0, 70), ylim=(len(places) - 0.5, -0.5))
         panel.set_yticks(places, [""] * len(labels))
     axes[0, 0].set_yticks(places, labels)
-    figure.supxlabel(
-        "angle to the natural direction (degrees); full: Gaussian, pale: Poisson inputs"
-    )
+    laws = "full: Gaussian, pale: Poisson inputs"
+    figure.supxlabel(f"angle to the natural direction (degrees); {laws}")
     return figure
 
 

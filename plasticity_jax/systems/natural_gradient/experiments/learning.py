@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -13,8 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from xarray import DataArray, Dataset
 
-from .... import simulate, State
-from ....experiment import changed, over_seeds, panels, Plan, THEORY
+from .... import simulate, State, System
+from ....experiment import over_seeds, panels, Plan, standard_error, THEORY
 from ..config import build, Config, STUDENTS
 from ..mean_field import BIN, divergence_curve, PREDICTED, THRESHOLD, time_to_threshold
 from ..potentials import stationary_potentials
@@ -54,31 +55,37 @@ def learning_curves(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     """
     for_build, for_run, for_test = jr.split(key, 3)
     system, state = build(config, for_build)
-    steps = round(config.seconds / config.step)
-    every = round(config.record_seconds / config.step)
     if config.published:
-        second, records = round(1 / config.step), steps // every
-        each = config.record_seconds
+        each, second = config.record_seconds, round(1 / config.step)
+        records = config.seconds // each
         seen = segments(system, state, for_run, records, each, second)
     else:
-        _, seen = simulate(
-            system, state, for_run, steps=steps, every=every, record=synapses_of
-        )
+        seen = recorded(config, system, state, for_run)
     teacher = system.circuit.neuron.teacher  # pyright: ignore[reportAttributeAccessIssue]
-    potentials = stationary_potentials(
-        config.rates, config.kernel, config.tests, for_test
-    )
-    path = jnp.stack(
-        [
-            jnp.concatenate([state.synapses[name][None], seen[name]])
-            for name in config.students
-        ]
-    )
+    drawn = (config.rates, config.kernel, config.tests, for_test)
+    potentials = stationary_potentials(*drawn)
+    path = student_paths(state, seen, config.students)
     here = lambda weights: measures(config, weights, teacher, potentials)
     return jax.lax.map(jax.vmap(here), path)
 
 
-def times_of(config: Config) -> np.ndarray:
+def recorded(config: Any, system: System, state: State, key: Key[Array, ""]) -> Any:
+    """Weights of every student after every `record_seconds` of `seconds`."""
+    steps = round(config.seconds / config.step)
+    every = round(config.record_seconds / config.step)
+    how = {"steps": steps, "every": every, "record": synapses_of}
+    return simulate(system, state, key, **how)[1]
+
+
+def student_paths(
+    state: State, seen: dict[str, Array], students: Sequence[str]
+) -> Float[Array, "student time n"]:
+    """The weights at the start and those that a run has recorded."""
+    starts = state.synapses
+    return jnp.stack([jnp.concatenate([starts[k][None], seen[k]]) for k in students])
+
+
+def times_of(config: Any) -> np.ndarray:
     """Seconds at which the curves are recorded."""
     return np.arange(0, config.seconds + 1, config.record_seconds, dtype=float)
 
@@ -95,31 +102,31 @@ def predict(plan: Plan, keys: Any) -> Dataset:
     del keys
     times, students = times_of(plan.config), plan.config.students
     curve = jax.jit(divergence_curve, static_argnums=1)
-    axes = [k if isinstance(k, tuple) else (k,) for k in plan.grid]
-    columns = [np.atleast_2d(values) for values in plan.grid.values()]
-    shape = tuple(column.shape[1] for column in columns)
+    axes = [x if isinstance(x, dict) else {k: x} for k, x in plan.grid.items()]
+    shape = tuple(len(next(iter(axis.values()))) for axis in axes)
     curves = np.full((*shape, len(students), len(times)), np.nan)
     crossings = np.full((*shape, len(students)), np.nan)
     for index in np.ndindex(shape):
         point: dict[str, Any] = {}
-        for fields, column, i in zip(axes, columns, index, strict=True):
-            point |= zip(fields, column[:, i], strict=True)
+        for axis, i in zip(axes, index, strict=True):
+            point |= {field: values[i] for field, values in axis.items()}
         config = dataclasses.replace(plan.config, **point)
         for i, student in enumerate(students):
             if student in PREDICTED:
                 curves[*index, i] = curve(config, student, times)
                 crossings[*index, i] = time_to_threshold(config, student)
-    dims = (*map("_".join, axes), "student")
-    return Dataset(
-        {
-            "predicted_divergence": ((*dims, "time"), curves),
-            "predicted_time": (dims, crossings),
-        },
-        {"student": np.array(students), "time": times},
-    )
+    dims = (*plan.grid, "student")
+    curve_of = {"predicted_divergence": ((*dims, "time"), curves)}
+    found = curve_of | {"predicted_time": (dims, crossings)}
+    return Dataset(found, {"student": np.array(students), "time": times})
 
 
 # --- what claims measure --------------------------------------------------------------
+
+
+def with_error(values: DataArray) -> tuple[float, float]:
+    """Mean over seeds and its standard error."""
+    return float(over_seeds(values)), float(standard_error(values))
 
 
 def mean_curve(data: Dataset, student: str, name: str = "divergence") -> DataArray:
@@ -145,24 +152,30 @@ def crossing(data: Dataset, student: str, level: float = THRESHOLD) -> float:
 
 
 def crossing_error(data: Dataset, student: str) -> float:
-    """Standard error of `crossing`, by leaving out one trial at a time (jackknife)."""
+    """Standard error of `crossing`."""
+    return jackknife(lambda data: crossing(data, student), data)
+
+
+def jackknife(
+    measure: Callable[[Any], float], data: Dataset | DataArray, least: int = 2
+) -> float:
+    """Standard error of a measure of `least` trials or more, leaving out one by one."""
     count = data.sizes["seed"]
-    times = [crossing(data.drop_isel(seed=i), student) for i in range(count)]
-    if count < 2 or not np.all(np.isfinite(times)):
+    found = [measure(data.drop_isel(seed=i)) for i in range(count)]
+    if count < least or not np.all(np.isfinite(found)):
         return math.nan
-    return math.sqrt((count - 1) * np.var(times))
+    return math.sqrt((count - 1) * np.var(found))
 
 
-def speed_up(data: Dataset, other: str = "natural") -> float:
-    """Time to the threshold of the Euclidean student over that of another."""
-    return crossing(data, "euclidean") / crossing(data, other)
+def speed_up(data: Dataset, other: str = "natural") -> tuple[float, float]:
+    """Time to the threshold of the Euclidean student over that of another.
 
-
-def speed_up_error(data: Dataset, other: str = "natural") -> float:
-    """Standard error of `speed_up`, the two errors taken as independent."""
+    With its standard error, the errors of the two taken as independent.
+    """
     pair = ("euclidean", other)
     relative = [crossing_error(data, name) / crossing(data, name) for name in pair]
-    return speed_up(data, other) * math.hypot(*relative)
+    ratio = crossing(data, "euclidean") / crossing(data, other)
+    return ratio, ratio * math.hypot(*relative)
 
 
 def floor(data: Dataset, student: str, share: float = 0.2) -> float:
@@ -172,11 +185,10 @@ def floor(data: Dataset, student: str, share: float = 0.2) -> float:
     return float(curve.mean(skipna=False))
 
 
-without_metric = changed(metric=False, seeds=4)  # all descend the Euclidean gradient
-
 EUCLIDEAN, NATURAL, APPROXIMATE = "#d1731c", "#1f5fa8", "#3f9b74"
 OTHERS = ("#8a5bb0", "#17a2b8", "#707070", "#e0a800", "#b3262e", "#e377c2")
-COLOURS = dict(zip(STUDENTS, (EUCLIDEAN, NATURAL, APPROXIMATE, *OTHERS), strict=True))
+COLORED = (EUCLIDEAN, NATURAL, APPROXIMATE, *OTHERS)
+COLOURS: dict[str, str] = dict(zip(STUDENTS, COLORED, strict=True))
 MINUTE = 60.0
 
 
@@ -207,10 +219,9 @@ def draw_learning_curves(data: Dataset) -> Figure:
     """Divergence (shaded: range over trials; dashed: theory), distance, rate error."""
     figure, axes = panels(1, 3, 3.8, 3.0)
     divergence_panel(axes[0, 0], data, spread=data.sizes["student"] <= 3)
-    for panel, name, says in (
-        (axes[0, 1], "distance", "distance of weights from teacher"),
-        (axes[0, 2], "rate_error", "rate error (Hz, root mean square)"),
-    ):
+    named = {"distance": "distance of weights from teacher"}
+    named["rate_error"] = "rate error (Hz, root mean square)"
+    for panel, (name, says) in zip(axes[0, 1:], named.items(), strict=True):
         _curve(panel, data, name)
         most = 1.3 * float(data[name].isel(time=0).mean())
         panel.set(ylabel=says, ylim=(0, most))

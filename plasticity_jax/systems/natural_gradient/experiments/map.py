@@ -15,23 +15,15 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from xarray import apply_ufunc, DataArray, Dataset
 
-from .... import AbstractConfig, Scalar, simulate, State, sweep, System
+from .... import AbstractConfig, Scalar, simulate, sweep, System
 from ...._arguments import real, require
 from ....circuits import Sigmoid, SpikingNeuron
-from ....experiment import (
-    changed,
-    claim,
-    Experiment,
-    over_seeds,
-    panels,
-    Plan,
-    standard_error,
-)
+from ....experiment import changed, claim, Experiment, over_seeds, panels, Plan
 from ....rules import NaturalGradient, NaturalTerms
 from ....tasks import SpikeTrains
 from ..potentials import stationary_potentials
 from ..single_theory import heterosynaptic_boundary
-from .learning import EUCLIDEAN, NATURAL, synapses_of
+from .learning import EUCLIDEAN, NATURAL, synapses_of, with_error
 
 
 Vector = Float[Array, " n"]
@@ -122,8 +114,8 @@ def rule_of(config: Groups) -> NaturalGradient:
 
 def by_group(config: Groups, weights: Float[Array, "*time n"]) -> Array:
     """Mean weights of both groups in units of 1/`size`, stimulated first."""
-    first, second = weights[..., : config.active], weights[..., config.active :]
-    means = jnp.stack([jnp.mean(first, axis=-1), jnp.mean(second, axis=-1)], axis=-1)
+    groups = jnp.split(weights, [config.active], axis=-1)
+    means = jnp.stack([jnp.mean(group, axis=-1) for group in groups], axis=-1)
     return config.size * means
 
 
@@ -135,7 +127,7 @@ def learned(config: Groups, key: Key[Array, ""]) -> dict[str, Array]:
     neuron = neuron_of(config)
     spikes = SpikeTrains(config.rates, config.step, config.target_rate)
     system = System(spikes, neuron, {"learning": rule_of(config)})
-    state = State(neuron.start(config.start), config.start)
+    state = system.start(config.start, key)
     steps, every = config.steps, config.steps // RECORDS
     _, seen = simulate(system, state, key, steps=steps, every=every, record=synapses_of)
     course = by_group(config, jnp.concatenate([config.start[None], seen]))
@@ -276,8 +268,7 @@ def slopes(data: Dataset, drift: DataArray) -> DataArray:
 )
 def silent_follow_their_drift(data: Dataset) -> tuple[float, float]:
     """Silent synapses change as their drift says (slope over cells)."""
-    each = slopes(data, data.unstimulated_drift)
-    return float(over_seeds(each)), float(standard_error(each))
+    return with_error(slopes(data, data.unstimulated_drift))
 
 
 @claim("drift: 1.87", low=BALANCE - 0.15, high=BALANCE + 0.15, control=None)
@@ -285,7 +276,7 @@ def balance(data: Dataset) -> tuple[float, float]:
     """Stimulated weight (1/n) at which stimulated synapses are balanced."""
     turns = turning_point(data.stimulated_change.mean("unstimulated", skipna=False))
     own = turning_point(over_seeds(data.stimulated_change))
-    return float(own.mean(skipna=False)), float(standard_error(turns))
+    return float(own.mean(skipna=False)), with_error(turns)[1]
 
 
 @claim("Fig. 7, corrected", low=10.0, high=12.0, control=None)

@@ -10,17 +10,10 @@ from xarray import Dataset
 
 from .... import simulate
 from ....circuits import SynapticKernel
-from ....experiment import (
-    changed,
-    claim,
-    Experiment,
-    over_seeds,
-    panels,
-    standard_error,
-)
+from ....experiment import changed, claim, Experiment, over_seeds, panels
 from ....tasks import spike_counts
 from ..config import build, Config
-from .learning import EUCLIDEAN, NATURAL, synapses_of
+from .learning import EUCLIDEAN, NATURAL, synapses_of, with_error
 
 
 BIN = 5e-4  # s
@@ -89,8 +82,7 @@ def error_before(data: Dataset) -> float:
 @claim("Fig. 3C: 0.8 Hz; trials 0.4 to 1.5", low=0.5, high=1.2)
 def error_after(data: Dataset) -> tuple[float, float]:
     """After natural learning by 0.8 Hz."""
-    scatter = standard_error(data.error.sel(stage="after"))
-    return float(over_seeds(data.error).sel(stage="after")), float(scatter)
+    return with_error(data.error.sel(stage="after"))
 
 
 @claim("Fig. 3B", low=1e-3, high=2.0)
@@ -106,10 +98,8 @@ def draw_responses(data: Dataset) -> Figure:
     axes[0, 0].set_ylabel("spikes (Hz)")
     axes[1, 0].set_ylabel("potential (mV above rest)")
     for (upper, lower), stage in zip(axes.T, data.stage.values, strict=True):
-        for who, color, name in (
-            ("teacher", EUCLIDEAN, "teacher"),
-            (stage, NATURAL, "student"),
-        ):
+        shown = {"teacher": ("teacher", EUCLIDEAN), "student": (stage, NATURAL)}
+        for name, (who, color) in shown.items():
             here = one.sel(who=who)
             upper.stairs(here.histogram, EDGES, color=color, lw=1.5, label=name)
             lower.plot(data.bin, here.voltage, color=color, lw=1.2)

@@ -18,10 +18,10 @@ from ....circuits import input_moments, Sigmoid, SynapticKernel
 from ....curvature import glm_fisher, mean_density, skewed_glm_fisher, voltage_moments
 from ....experiment import changed, claim, Experiment, over_seeds, panels, SHADES
 from ....measure import log_slope
+from ..config import half_and_half, uniform_weights, Vector
 from ..shot_noise import fisher_error, shot_noise_fisher, update_angle
 
 
-Vector = Float[Array, " n"]
 Matrix = Float[Array, "n n"]
 SIZE = {"size": lambda config: config.sizes}
 
@@ -40,11 +40,6 @@ def metrics(
         "skewed": corrected.operator().as_matrix(),
         "exact": shot_noise_fisher(transfer, weights, rates, kernel),
     }
-
-
-def drawn_weights(size: int, scale: Scalar, key: Key[Array, ""]) -> Vector:
-    """Uniform in plus or minus `scale` over `size`."""
-    return scale / size * jr.uniform(key, (size,), minval=-1.0, maxval=1.0)
 
 
 def check_sizes(sizes: tuple[int, ...]) -> None:
@@ -90,24 +85,20 @@ def fisher_errors(config: ShotNoise, key: Key[Array, ""]) -> dict[str, Array]:
 
 def errors_at(config: ShotNoise, size: int, key: Key[Array, ""]) -> dict[str, Array]:
     """`fisher_errors` of one size."""
-    for_weights, for_other = jr.split(key)
-    weights = drawn_weights(size, config.weight_scale, for_weights)
-    other = drawn_weights(size, config.weight_scale, for_other)
-    slow = jnp.arange(size) < size // 2
-    rates = jnp.where(slow, config.low_rate, config.high_rate)
+    scale, shape = config.weight_scale, (size,)
+    weights, other = (uniform_weights(scale, shape, k) for k in jr.split(key))
+    rates = half_and_half(size, config.low_rate, config.high_rate)
     forms = metrics(weights, rates, config.skewness, config.nodes)
     kernel = SynapticKernel()
     moments = input_moments(rates, kernel)
     seen = voltage_moments(weights, moments.mean, moments.variance)[:2]
-    c1, c2 = (
-        mean_density(Sigmoid(), *seen, order=k, nodes=config.nodes) for k in (0, 1)
-    )
+    mean = lambda order: mean_density(Sigmoid(), *seen, order=order, nodes=config.nodes)
     largest = jnp.max(jnp.abs(weights)) * kernel.skew / kernel.energy
     return {
         "gaussian_error": fisher_error(forms["exact"], forms["natural"]),
         "skewed_error": fisher_error(forms["exact"], forms["skewed"]),
         "angle": update_angle(forms["exact"], forms["natural"], other - weights),
-        "leading": jnp.abs(c2 / c1) * largest,
+        "leading": jnp.abs(mean(1) / mean(0)) * largest,
     }
 
 

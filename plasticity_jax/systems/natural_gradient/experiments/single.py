@@ -24,16 +24,9 @@ from ....experiment import (
     THEORY,
 )
 from ....rules import Separate
-from ....signals import SpikingSignals
 from ....tasks import Recorded, SpikeTrains
-from ..single_synapse import (
-    legacy_spikes,
-    neuron_of,
-    ROUNDED_ENERGY,
-    rule_of,
-    SingleSynapse,
-    StaleNeuron,
-)
+from .. import single_synapse as model
+from ..single_synapse import neuron_of, rule_of, SingleSynapse
 from ..single_theory import variance_law
 from .learning import EUCLIDEAN, NATURAL, synapses_of
 
@@ -53,6 +46,7 @@ PRINTED_VARIANCE = {  # input rate (Hz), synaptic time (ms): change in per cent 
     (50, 20): 207.956,
 }
 THIN = 2  # steps between the points of a time course
+Replay = dict[str, Array]
 
 
 def learned(config: SingleSynapse, key: Key[Array, ""]) -> dict[str, Array]:
@@ -66,68 +60,58 @@ def learned(config: SingleSynapse, key: Key[Array, ""]) -> dict[str, Array]:
     rules = {student: rule_of(config, student) for student in STUDENTS}
     system = System(spikes, SharedInput(neuron), {"learning": Separate(rules)})
     synapses = dict.fromkeys(STUDENTS, config.start)
-    state = State(neuron.start(synapses), synapses)
+    state = system.start(synapses, key)
     steps = config.steps
     end, _ = simulate(system, state, key, steps=steps, every=steps, record=synapses_of)
-    change = {name: (end.synapses[name] - config.start)[0] for name in STUDENTS}
-    relative = {name: 100 * x / config.start[0] for name, x in change.items()}
+    natural, euclidean = ((end.synapses[k] - config.start)[0] for k in STUDENTS)
+    relative = lambda change: 100 * change / config.start[0]
     return {
-        "relative": relative["natural"],
-        "absolute": change["natural"],
-        "relative_euclidean": relative["euclidean"],
-        "absolute_euclidean": change["euclidean"],
+        "relative": relative(natural),
+        "absolute": natural,
+        "relative_euclidean": relative(euclidean),
+        "absolute_euclidean": euclidean,
     }
-
-
-def weight_and_potential(state: State, signals: SpikingSignals, changes: Any) -> Array:
-    """Record the dendritic weight and the synaptic potential."""
-    del changes
-    return jnp.concatenate([state.synapses, signals.potentials])
 
 
 def replayed(
     config: SingleSynapse,
-    circuit: SpikingNeuron | StaleNeuron,
+    circuit: SpikingNeuron | model.StaleNeuron,
     activity: Afferents,
     spikes: Recorded,
     key: Key[Array, ""],
-) -> dict[str, Array]:
+) -> Replay:
     """A published run: its change in per cent, and weight and potential in time.
 
     The published code leaves the last step out.
     """
     system = System(spikes, circuit, {"learning": rule_of(config, "natural")})
     state = State(activity, config.start)
-    steps = config.steps - 1
-    _, seen = simulate(system, state, key, steps=steps, record=weight_and_potential)
-    weight = jnp.concatenate([config.start, seen[:, 0]])
+    both = lambda state, signals, changes: (state.synapses[0], signals.potentials[0])
+    _, seen = simulate(system, state, key, steps=config.steps - 1, record=both)
+    weight = jnp.concatenate([config.start, seen[0]])
     return {
         "published": 100 * (weight[-1] / weight[0] - 1),
         "published_weight": weight[:-1:THIN],
-        "published_potential": seen[::THIN, 1],
+        "published_potential": seen[1][::THIN],
     }
 
 
-def published_attenuation(
-    config: SingleSynapse, key: Key[Array, ""]
-) -> dict[str, Array]:
+def published_attenuation(config: SingleSynapse, key: Key[Array, ""]) -> Replay:
     """The published run of Fig. 4."""
     neuron = neuron_of(config, refresh=0)
-    circuit = StaleNeuron(neuron, config.start, ROUNDED_ENERGY)
-    spikes = legacy_spikes(config, 55, teacher_first=True)
+    circuit = model.StaleNeuron(neuron, config.start, model.ROUNDED_ENERGY)
+    spikes = model.legacy_spikes(config, 55, teacher_first=True)
     return replayed(config, circuit, circuit.start(), spikes, key)
 
 
-def published_variance(config: SingleSynapse, key: Key[Array, ""]) -> dict[str, Array]:
+def published_variance(config: SingleSynapse, key: Key[Array, ""]) -> Replay:
     """The published run of Fig. 5; `variance` (mV^2) and the `law` (per cent)."""
     neuron = neuron_of(config, refresh=0)
-    spikes = legacy_spikes(config, 999, teacher_first=False)
+    spikes = model.legacy_spikes(config, 999, teacher_first=False)
     run = replayed(config, neuron, neuron.start(config.start), spikes, key)
-    variance = neuron.moments.variance[0]
-    duration = config.steps * config.step
-    law = variance_law(
-        neuron.transfer, variance, config.learning_rate, duration, config.target_rate
-    )
+    variance, duration = neuron.moments.variance[0], config.steps * config.step
+    how = (config.learning_rate, duration, config.target_rate)
+    law = variance_law(neuron.transfer, variance, *how)
     return {**run, "variance": variance, "law": 100 * law / config.weight}
 
 

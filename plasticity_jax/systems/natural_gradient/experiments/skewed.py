@@ -11,7 +11,7 @@ from jaxtyping import Array, Key
 from matplotlib.figure import Figure
 from xarray import Dataset
 
-from .... import AbstractConfig, AbstractRule, Scalar, simulate, State, System
+from .... import AbstractConfig, AbstractRule, Scalar, simulate, System
 from ...._arguments import real, require, whole
 from ....circuits import SharedInput, SpikingNeuron
 from ....experiment import changed, claim, Experiment, panels, THEORY
@@ -23,11 +23,12 @@ from ....rules import (
     SkewedNaturalGradient,
 )
 from ....tasks import SpikeTrains
+from ..config import uniform_weights
 from ..mean_field import BIN
 from ..shot_noise import draw_potentials, fisher_error
 from ..theory import divergence
-from .learning import COLOURS, crossing, floor, synapses_of
-from .shot_noise import check_sizes, drawn_weights, Matrix, metrics, SIZE
+from .learning import COLOURS, crossing, floor, student_paths, synapses_of
+from .shot_noise import check_sizes, Matrix, metrics, SIZE
 
 
 STUDENTS = ("euclidean", "natural", "skewed", "exact")
@@ -78,9 +79,9 @@ def learning_with_metrics(config: Skewed, key: Key[Array, ""]) -> dict[str, Arra
 
 def learning_at(config: Skewed, size: int, key: Key[Array, ""]) -> dict[str, Array]:
     """`learning_with_metrics` of one size."""
-    for_teacher, for_start, for_run, for_test = jr.split(key, 4)
-    teacher = drawn_weights(size, config.weight_scale, for_teacher)
-    start = drawn_weights(size, config.weight_scale, for_start)
+    *for_weights, for_run, for_test = jr.split(key, 4)
+    scale, shape = config.weight_scale, (size,)
+    teacher, start = (uniform_weights(scale, shape, k) for k in for_weights)
     rates = jnp.full(size, config.rate)
     forms = metrics(teacher, rates, 1.0, config.nodes)
     rules = rules_of(config, forms)
@@ -92,21 +93,16 @@ def learning_at(config: Skewed, size: int, key: Key[Array, ""]) -> dict[str, Arr
     synapses = dict.fromkeys(STUDENTS, start)
     seconds = config.duration * size * BIN / (4 * config.residual)
     every = max(1, round(seconds / config.records / STEP))
-    _, seen = simulate(
-        system,
-        State(neuron.start(synapses), synapses),
-        for_run,
-        steps=every * config.records,
-        every=every,
-        record=synapses_of,
-    )
+    state, steps = system.start(synapses, for_run), every * config.records
+    how = {"steps": steps, "every": every, "record": synapses_of}
+    path = student_paths(state, simulate(system, state, for_run, **how)[1], STUDENTS)
     draw = lambda key: draw_potentials(rates, neuron.kernel, SPIKES, key)
     potentials = jax.lax.map(draw, jr.split(for_test, config.tests))
     cost = lambda w: divergence(neuron.transfer, w, teacher, potentials, BIN)
-    costs = lambda name: jax.lax.map(cost, jnp.concatenate([start[None], seen[name]]))
+    costs = jnp.stack([jax.lax.map(cost, weights) for weights in path])
     closed = (forms["natural"], forms["skewed"])
     return {
-        "divergence": jnp.stack([costs(name) for name in STUDENTS]) / config.residual,
+        "divergence": costs / config.residual,
         "metric_error": jnp.stack([fisher_error(p, forms["exact"]) for p in closed]),
     }
 
@@ -215,10 +211,10 @@ def draw_learning(data: Dataset) -> Figure:
             panel.axhline(level, color=THEORY, lw=0.8, ls=":")
         panel.set_yscale("log")
         panel.set_title(f"n = {sizes[j]:g}, weights ±{scales[i] / sizes[j]:.2g}")
-        if j == 0:
-            panel.set_ylabel("divergence / intended residual")
-        if i == len(scales) - 1:
-            panel.set_xlabel("time x learning rate")
+    for outer in axes[:, 0]:
+        outer.set_ylabel("divergence / intended residual")
+    for lowest in axes[-1]:
+        lowest.set_xlabel("time x learning rate")
     axes[0, -1].legend(frameon=False, fontsize="small")
     return figure
 

@@ -14,19 +14,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from xarray import DataArray, Dataset
 
-from .... import AbstractConfig, AbstractRule, Scalar, simulate, State, System
+from .... import AbstractConfig, AbstractRule, Scalar, System
 from ...._arguments import real, require, whole
 from ....circuits import SharedInput, Sigmoid, SpikingNeuron, SynapticKernel
 from ....experiment import changed, claim, Experiment, over_seeds, panels, Plan
 from ....rules import EuclideanGradient, NaturalGradient, Separate
 from ....tasks import SpikeTrains
-from ..potentials import stationary_potentials
+from ..potentials import BIN, stationary_potentials
 from ..theory import divergence
-from .learning import COLOURS
+from .learning import COLOURS, jackknife, recorded, student_paths, times_of
 
 
 Vector = Float[Array, " n"]
-BIN = 5e-4  # s
 RATES = (10.0, 50.0)  # Hz
 START, TEACHER = (-0.15, 0.25), (0.075, 0.075)  # (-0.3, 0.5) and (0.15, 0.15) over n
 STUDENTS, SYNAPSES = ("euclidean", "natural"), ("10 Hz", "50 Hz")
@@ -108,37 +107,19 @@ def rules_of(config: TwoAfferents) -> dict[str, AbstractRule]:
     return dict(zip(STUDENTS, (euclidean, natural), strict=True))
 
 
-def weights_of(state: State, signals: Any, changes: Any) -> Array:
-    """Record the weights of both students."""
-    del signals, changes
-    return jnp.stack([state.synapses[name] for name in STUDENTS])
-
-
 def learning_paths(config: TwoAfferents, key: Key[Array, ""]) -> dict[str, Array]:
     """Weights (student, time, synapse) every `record_seconds`, on the same spikes."""
     law = "bernoulli" if config.substeps == 1 else "poisson"
     refresh = max(1, round(0.1 / config.step))
     neuron = neuron_of(config.step, refresh=refresh, law=law)
-    task = SpikeTrains(
-        jnp.asarray(RATES),
-        config.step,
-        substeps=config.substeps,
-        half_words=config.substeps > 1,
-    )
+    how = {"substeps": config.substeps, "half_words": config.substeps > 1}
+    task = SpikeTrains(jnp.asarray(RATES), config.step, **how)
     rule = Separate(rules_of(config))
     system = System(task, SharedInput(neuron), {"learning": rule})
     synapses = dict.fromkeys(STUDENTS, jnp.asarray(START))
-    state = State(neuron.start(synapses), synapses)
-    steps = round(config.seconds / config.step)
-    every = round(config.record_seconds / config.step)
-    _, seen = simulate(system, state, key, steps=steps, every=every, record=weights_of)
-    path = jnp.concatenate([weights_of(state, None, None)[None], seen])
-    return {"weight": jnp.swapaxes(path, 0, 1)}
-
-
-def times_of(config: TwoAfferents) -> np.ndarray:
-    """Seconds at which the weights are recorded."""
-    return np.arange(0, config.seconds + 1, config.record_seconds, dtype=float)
+    state = system.start(synapses, key)
+    seen = recorded(config, system, state, key)
+    return {"weight": student_paths(state, seen, STUDENTS)}
 
 
 def predict(plan: Plan, keys: Any) -> Dataset:
@@ -155,10 +136,8 @@ def predict(plan: Plan, keys: Any) -> Dataset:
     sample = stationary_potentials(rates, kernel, config.samples, key)
     neuron = neuron_of(BIN)
     places = jnp.asarray([(low / 2, high / 2) for low in LOW for high in HIGH])
-    changes = [
-        lambda w, rule=rule: drift(neuron, rule, w, sample)
-        for rule in rules_of(config).values()
-    ]
+    change_by = lambda rule: lambda w: drift(neuron, rule, w, sample)
+    changes = list(map(change_by, rules_of(config).values()))
     field = np.stack([jax.lax.map(change, places) for change in changes])
     way = np.asarray(TEACHER) - np.asarray(places)
     lengths = np.linalg.norm(field, axis=2) * np.linalg.norm(way, axis=1)
@@ -195,11 +174,9 @@ def mean_path(
         moved = jax.lax.fori_loop(0, substeps, step, weights)
         return moved, moved
 
-    start = jnp.asarray(START)
-    records = config.seconds // config.record_seconds
-    return jnp.concatenate(
-        [start[None], jax.lax.scan(record, start, length=records)[1]]
-    )
+    start, records = jnp.asarray(START), config.seconds // config.record_seconds
+    path = jax.lax.scan(record, start, length=records)[1]
+    return jnp.concatenate([start[None], path])
 
 
 def detour(weights: DataArray) -> float:
@@ -213,10 +190,8 @@ def detour(weights: DataArray) -> float:
 def bend(data: Dataset, student: str) -> tuple[float, float]:
     """The `detour` of the mean path; its standard error, by leaving out one trial."""
     weights = data.weight.sel(student=student)
-    count = weights.sizes["seed"]
-    means = [detour(over_seeds(weights.drop_isel(seed=i))) for i in range(count)]
-    error = math.sqrt((count - 1) * np.var(means)) if count > 2 else math.nan
-    return detour(over_seeds(weights)), error
+    mean = lambda weights: detour(over_seeds(weights))
+    return mean(weights), jackknife(mean, weights, least=3)
 
 
 def covered(weights: DataArray, seconds: float) -> np.ndarray:

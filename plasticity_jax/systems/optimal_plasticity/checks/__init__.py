@@ -1,4 +1,7 @@
-"""Every closed form beside autodiff and beside simulation, for `verify`."""
+"""Every closed form beside autodiff and beside simulation, for `verify`.
+
+Equations and figures are those of Raman & O'Leary 2021.
+"""
 
 import math
 from collections.abc import Iterator
@@ -22,10 +25,8 @@ from ._run import run_checks
 
 def checks() -> Iterator[Check]:
     """All checks of the system; run them in double precision."""
-    yield from algebra_checks()
-    yield from network_checks()
-    yield from noise_checks()
-    yield from run_checks()
+    for part in (algebra_checks, network_checks, noise_checks, run_checks):
+        yield from part()
 
 
 # --- identities ---------------------------------------------------------------------
@@ -56,12 +57,9 @@ def algebra_checks() -> Iterator[Check]:
     slope = jax.grad(lambda s: expected(s) / s)(jnp.asarray(0.7))
     closed = theory.slope_per_length(curvature, jnp.asarray(0.7), average, delta)
     yield exact("slope of the change per length", "A1", closed, slope)
-    yield exact(
-        "derivatives of the expected change",
-        "Eq. 8",
-        jnp.stack([jnp.vdot(unit, gradient) + 0.7 * curvature, curvature]),
-        jnp.stack([jax.grad(expected)(0.7), jax.grad(jax.grad(expected))(0.7)]),
-    )
+    closed = jnp.stack([jnp.vdot(unit, gradient) + 0.7 * curvature, curvature])
+    auto = jnp.stack([jax.grad(expected)(0.7), jax.grad(jax.grad(expected))(0.7)])
+    yield exact("derivatives of the expected change", "Eq. 8", closed, auto)
     at_best = theory.learning_excess(-expected(length), delta, average)
     excess = (length / delta) ** 2 * curvature / average - 1
     yield exact("excess of the ratio while learning", "Eq. 10", at_best, excess)
@@ -70,25 +68,20 @@ def algebra_checks() -> Iterator[Check]:
     yield exact("Eq. 9 is where A1 vanishes", "Eq. 9, A1", 1 + zero, 1.0)
     overlaps = basis.T @ gradient
     yield exact("gradient is H (w - w*)", "Eq. 13", gradient, matrix @ w)
-    steep = theory.gradient_curvature(spectrum, overlaps)
-    yield exact(
-        "Q of the gradient", "Eq. 14, A2", steep, quadratic_form(loss, w, gradient)
-    )
     newton = newton_direction(loss, w)
     yield exact("Newton's step is the beeline", "A6", newton, -w, 1e-8)
+    steep = theory.gradient_curvature(spectrum, overlaps)
     flat = theory.newton_curvature(spectrum, overlaps)
-    yield exact("Q of Newton's step", "A6", flat, quadratic_form(loss, w, newton), 1e-8)
     mixed = theory.mixture_curvature(loss, w, c, e)
-    yield exact(
-        "Q of a corrupted direction", "A8", mixed, quadratic_form(loss, w, c + e)
-    )
-    after = jnp.vdot(jax.grad(loss)(w + c), c)
-    yield exact(
-        "slope after a step", "Positivity", theory.step_slope(loss, w, c), after
-    )
-    yield exact(
-        "Q is scale-free", "Box 3", quadratic_form(loss, w, -7.3 * c), curvature
-    )
+    for name, source, form, direction, *tolerance in (
+        ("Q of the gradient", "Eq. 14, A2", steep, gradient),
+        ("Q of Newton's step", "A6", flat, newton, 1e-8),
+        ("Q of a corrupted direction", "A8", mixed, c + e),
+        ("Q is scale-free", "Box 3", curvature, -7.3 * c),
+    ):
+        yield exact(name, source, form, quadratic_form(loss, w, direction), *tolerance)
+    slope, after = theory.step_slope(loss, w, c), jnp.vdot(jax.grad(loss)(w + c), c)
+    yield exact("slope after a step", "Positivity", slope, after)
     yield from _spectral_inequalities()
 
 
@@ -115,41 +108,25 @@ def network_checks() -> Iterator[Check]:
     batch = (inputs, feedforward(teacher, inputs))
     error = SquaredError()
     loss = lambda w: error(w, batch)
-    by_hand = theory.two_layer_gradient(weights, *batch)
     flat = lambda tree: ravel_pytree(tree)[0]
-    yield exact(
-        "2-layer gradient", "Methods", flat(by_hand), flat(jax.grad(loss)(weights))
-    )
-    matrix = hessian(loss, weights)
-    yield exact(
-        "2-layer Hessian", "Methods", theory.two_layer_hessian(weights, *batch), matrix
-    )
+    slope, matrix = jax.grad(loss)(weights), hessian(loss, weights)
+    by_hand = flat(theory.two_layer_gradient(weights, *batch))
+    yield exact("2-layer gradient", "Methods", by_hand, flat(slope))
+    by_hand = theory.two_layer_hessian(weights, *batch)
+    yield exact("2-layer Hessian", "Methods", by_hand, matrix)
     lowest = jnp.linalg.eigvalsh(hessian(loss, teacher))[0]
     yield always("Hessian at the teacher is psd", "Positivity", lowest > -1e-14)
     path = theory.path_hessian(loss, weights, teacher, nodes=64)
-    displacement = flat(weights) - flat(teacher)
-    gradient = flat(jax.grad(loss)(weights))
-    yield exact(
-        "gradient from the path Hessian", "path Hessian", path @ displacement, gradient
-    )
+    along = path @ (flat(weights) - flat(teacher))
+    yield exact("gradient from the path Hessian", "path Hessian", along, flat(slope))
     values, vectors = jnp.linalg.eigh(matrix)
-    overlaps = vectors.T @ gradient
-    steep = quadratic_form(loss, weights, jax.grad(loss)(weights))
-    yield exact(
-        "Q of the gradient, nonlinear",
-        "A2",
-        theory.gradient_curvature(values, overlaps),
-        steep,
-    )
-    newton = newton_direction(loss, weights)
-    bent = quadratic_form(loss, weights, newton)
-    yield exact(
-        "Q of Newton's step, nonlinear",
-        "A6",
-        theory.newton_curvature(values, overlaps),
-        bent,
-        1e-6,
-    )
+    overlaps = vectors.T @ flat(slope)
+    q = lambda direction: quadratic_form(loss, weights, direction)
+    steep = theory.gradient_curvature(values, overlaps)
+    yield exact("Q of the gradient, nonlinear", "A2", steep, q(slope))
+    level = theory.newton_curvature(values, overlaps)
+    bent = q(newton_direction(loss, weights))
+    yield exact("Q of Newton's step, nonlinear", "A6", level, bent, 1e-6)
     direction = normal_like(jr.key(3), weights)
     noise = normal_like(jr.key(4), weights)
 
@@ -162,26 +139,20 @@ def network_checks() -> Iterator[Check]:
     steps = jnp.asarray([1e-3, 1e-2])
     order = jnp.diff(jnp.log(jax.vmap(residual)(steps))) / jnp.diff(jnp.log(steps))
     yield simulated("order of the remainder", "Eq. 2", order[0], 3.0, 0.1 / 3)
-    linear_teacher, linear = (
-        glorot_uniform((6, 3), jr.key(5)),
-        glorot_uniform((6, 3), jr.key(6)),
-    )
-    moment = inputs @ inputs.T / inputs.shape[1]
-    quick = SecondMomentError(moment, linear_teacher[0])
-    slow = lambda w: error(w, (inputs, feedforward(linear_teacher, inputs)))
-    yield exact("linear error from C", "Methods", quick(linear), slow(linear))
-    yield exact(
-        "linear gradient from C",
-        "Methods",
-        jax.grad(quick)(linear)[0],
-        jax.grad(slow)(linear)[0],
-    )
-    yield exact(
-        "linear Hessian",
-        "Methods",
-        theory.linear_hessian(moment, 3),
-        hessian(slow, linear),
-    )
+    yield from _linear_checks(inputs)
+
+
+def _linear_checks(inputs: Array) -> Iterator[Check]:
+    """A linear network's error from the inputs' second moment alone."""
+    teacher, weights = (glorot_uniform((6, 3), jr.key(seed)) for seed in (5, 6))
+    moment, error = inputs @ inputs.T / inputs.shape[1], SquaredError()
+    quick = SecondMomentError(moment, teacher[0])
+    slow = lambda w: error(w, (inputs, feedforward(teacher, inputs)))
+    yield exact("linear error from C", "Methods", quick(weights), slow(weights))
+    slopes = (jax.grad(loss)(weights)[0] for loss in (quick, slow))
+    yield exact("linear gradient from C", "Methods", *slopes)
+    closed = theory.linear_hessian(moment, 3)
+    yield exact("linear Hessian", "Methods", closed, hessian(slow, weights))
 
 
 # --- expectations over noise ----------------------------------------------------------
@@ -198,60 +169,44 @@ def noise_checks() -> Iterator[Check]:
     matrix = jnp.diag(spectrum)
     average = theory.mean_curvature(matrix)
     yield expectation("mean curvature of a fluctuation", "Eq. 12", curvatures, average)
+    spread, law = (curvatures - average) ** 2, theory.curvature_variance(matrix)
+    yield expectation("its variance", "Eq. 12", spread, law)
     gradient = jax.grad(loss)(w)
     yield expectation("fluctuations are blind", "Eq. 3a", unit @ gradient, 0.0)
     cross = unit @ (spectrum * w)
     yield expectation("they do not see repair", "Eq. 3b", cross, 0.0)
     clean, rho = -tree_unit(gradient), 1.5
     corrupted = clean[None] + rho * unit
-    upward = jnp.sum(spectrum[None] * corrupted**2, axis=1)
+    upward = jnp.sum(spectrum[None] * corrupted**2, axis=1) / (1 + rho**2)
     printed = theory.mixture_curvature_without_overlap(
         jnp.vdot(clean, spectrum * clean), average, jnp.asarray(rho)
     )
-    yield expectation(
-        "numerator of the printed A8", "A8", upward / (1 + rho**2), printed
-    )
-    spread = (curvatures - average) ** 2
-    yield expectation(
-        "its variance", "Eq. 12", spread, theory.curvature_variance(matrix)
-    )
+    yield expectation("numerator of the printed A8", "A8", upward, printed)
     rises = jax.vmap(lambda e: loss(w + delta * e) - loss(w))(unit)
     still = theory.expected_change(loss, w, jnp.zeros(count), jnp.asarray(delta))
     yield expectation("mean rise from a fluctuation", "Eq. 4, Box 2", rises, still)
-    yield expectation(
-        "E|e . zeta| of a probe",
-        "one-probe law",
-        jnp.abs(unit[:, 0]),
-        theory.probe_alignment(count),
-    )
+    met, law = jnp.abs(unit[:, 0]), theory.probe_alignment(count)
+    yield expectation("E|e . zeta| of a probe", "one-probe law", met, law)
     seen = LossSignals(jnp.ones(()), loss(w), gradient, loss, -gradient)
-    keys = jr.split(jr.key(2), draws)
-    rule = NoisyGradient(1.0, 1.5)
-    changes = jax.vmap(lambda key: rule(w, seen, key))(keys)
-    lengths = jnp.sum(changes**2, axis=1)
+    yield from _rule_checks(w, seen, spectrum, jr.split(jr.key(2), draws))
+
+
+def _rule_checks(
+    w: Array, seen: LossSignals, spectrum: Array, keys: Array
+) -> Iterator[Check]:
+    """Means of what the rules that draw at random do, over their draws."""
+    gradient, count = seen.gradient, len(w)
+    drawn = lambda rule, keys: jax.vmap(lambda key: rule(w, seen, key))(keys)
+    lengths = jnp.sum(drawn(NoisyGradient(1.0, 1.5), keys) ** 2, axis=1)
     yield expectation("mean square length of rule 1", "Methods", lengths, 1.0)
-    yield expectation(
-        "its variance",
-        "Methods, derived",
-        (lengths - 1) ** 2,
-        theory.length_variance(jnp.asarray(1.5), count),
-    )
-    probe = WeightPerturbation(0.7)
-    estimates = jax.vmap(lambda key: probe(w, seen, key))(keys)
-    yield expectation(
-        "a probe's mean is minus the gradient",
-        "rule 5",
-        estimates @ gradient,
-        -jnp.vdot(gradient, gradient),
-    )
-    upward = jax.vmap(lambda c: jnp.sum(spectrum * c**2))(
-        jax.vmap(tree_unit)(estimates)
-    )
+    spread, law = (lengths - 1) ** 2, theory.length_variance(jnp.asarray(1.5), count)
+    yield expectation("its variance", "Methods, derived", spread, law)
+    estimates = drawn(WeightPerturbation(0.7), keys)
+    along, law = estimates @ gradient, -jnp.vdot(gradient, gradient)
+    yield expectation("a probe's mean is minus the gradient", "rule 5", along, law)
+    upward = jnp.sum(spectrum * jax.vmap(tree_unit)(estimates) ** 2, axis=1)
+    average = jnp.mean(spectrum)
     yield expectation("a probe sees average curvature", "Table 2", upward, average)
-    many = WeightPerturbation(0.7, probes=100)
-    cosine = jax.vmap(
-        lambda key: -jnp.vdot(tree_unit(many(w, seen, key)), tree_unit(gradient))
-    )(keys[:400])
-    yield simulated(
-        "cosine of 100 probes", "rule 6", jnp.mean(cosine), math.sqrt(100 / 141), 0.02
-    )
+    many = jax.vmap(tree_unit)(drawn(WeightPerturbation(0.7, probes=100), keys[:400]))
+    cosine, law = jnp.mean(many @ -tree_unit(gradient)), math.sqrt(100 / 141)
+    yield simulated("cosine of 100 probes", "rule 6", cosine, law, 0.02)

@@ -1,4 +1,7 @@
-"""The laws of the long run beside simulation, for `verify`."""
+"""The laws of the long run beside simulation, for `verify`.
+
+Equations and figures are those of Raman & O'Leary 2021.
+"""
 
 import dataclasses
 import math
@@ -12,7 +15,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array
 
-from .... import simulate, State
+from .... import State
 from ....curvature import (
     isotropic_loss,
     quadratic_form,
@@ -23,9 +26,9 @@ from ....experiment import Check, simulated
 from ....numerics import tree_norm
 from ....signals import LossSignals
 from .. import theory
-from ..config import build, Config
+from ..config import Config
 from ..experiments.directions import optimal_step_of
-from ..experiments.steady import before_step, loss_of
+from ..experiments.steady import before_step, loss_of, recorded
 
 
 MOMENT = np.diag(np.geomspace(0.2, 5.0, 12))  # anisotropic inputs
@@ -46,16 +49,16 @@ def linear(**changes: Any) -> Config:
 
 
 @eqx.filter_jit
+def settled(config: Config, key: Array, record: Any) -> Any:
+    """What `record` sees in one run, after the burn-in."""
+    seen = recorded(config, key, record)
+    return jax.tree.map(lambda x: x[-config.window :], seen)
+
+
 def steady_loss(config: Config, keys: Array) -> Array:
     """Steady-state error averaged over keys."""
-
-    def run(key: Array) -> Array:
-        for_build, for_run = jr.split(key)
-        system, state = build(config, for_build)
-        _, losses = simulate(system, state, for_run, steps=config.steps, record=loss_of)
-        return jnp.mean(losses[-config.window :])
-
-    return jnp.mean(jax.vmap(run)(keys))
+    mean = lambda key: jnp.mean(settled(config, key, loss_of))
+    return jnp.mean(jax.vmap(mean)(keys))
 
 
 def gradient_of(state: State, signals: LossSignals, changes: Any) -> Array:
@@ -63,15 +66,6 @@ def gradient_of(state: State, signals: LossSignals, changes: Any) -> Array:
     before = before_step(state, changes)
     gradient, loss = signals.gradient, signals.loss_at
     return jnp.stack([tree_norm(gradient), quadratic_form(loss, before, gradient)])
-
-
-@eqx.filter_jit
-def recorded(config: Config, key: Array, record: Any) -> Any:
-    """What `record` sees in one run, after the burn-in."""
-    for_build, for_run = jr.split(key)
-    system, state = build(config, for_build)
-    _, seen = simulate(system, state, for_run, steps=config.steps, record=record)
-    return jax.tree.map(lambda x: x[-config.window :], seen)
 
 
 def run_checks() -> Iterator[Check]:
@@ -90,14 +84,13 @@ def run_checks() -> Iterator[Check]:
     for ratio in (0.15, 0.5):
         got = steady_loss(dataclasses.replace(soft, ratio=ratio), keys)
         want = steady_state(spectrum, jnp.asarray(ratio), one, jnp.zeros(()), shares)
-        marginal = (
-            "marginal" if float(want.step * jnp.max(spectrum)) > 2 - 1e-9 else "stable"
-        )
-        name = f"steady-state error, soft half driven, r = {ratio} ({marginal})"
+        at_limit = float(want.step * jnp.max(spectrum)) > 2 - 1e-9
+        kind = "marginal" if at_limit else "stable"
+        name = f"steady-state error, soft half driven, r = {ratio} ({kind})"
         yield simulated(name, "undriven-direction limit", got, want.loss, 0.03)
     yield from _isotropic_checks(keys)
     config = linear(ratio=0.7, corruption=1.0, steps=10_000, window=9_000)
-    norms, curvatures = recorded(config, keys[0], gradient_of).T
+    norms, curvatures = settled(config, keys[0], gradient_of).T
     sides = stationary_balance(
         jnp.mean(norms), jnp.mean(curvatures), average, config.ratio, one, one
     )
@@ -105,7 +98,7 @@ def run_checks() -> Iterator[Check]:
     for rho in (0.0, 5.0):
         rule = linear(rule="optimal_magnitude", corruption=rho, length_cap=1e3)
         rule = dataclasses.replace(rule, steps=20_000, window=18_000)
-        seen = recorded(rule, keys[0], optimal_step_of)
+        seen = settled(rule, keys[0], optimal_step_of)
         upward = jnp.mean(seen["length"] ** 2 * seen["curvature"])
         name = f"optimal lengths balance the noise, rho = {rho}"
         yield simulated(name, "Eq. 9a, stationary", upward, average, 0.01)
@@ -140,18 +133,10 @@ def _derivative_checks(keys: Array, spectrum: Array) -> Iterator[Check]:
     config = linear(steps=3000, window=2500)
     error = lambda r: steady_loss(dataclasses.replace(config, ratio=r), keys)
     law = lambda r: steady_state(spectrum, r, jnp.ones(()), jnp.zeros(())).loss
+    step = 1e-6
     for ratio in (jnp.asarray(0.4), jnp.asarray(1.0)):
-        reverse = jax.grad(error)(ratio)
-        step = 1e-6
+        reverse, slope = jax.grad(error)(ratio), jax.grad(law)(ratio)
         central = (error(ratio + step) - error(ratio - step)) / (2 * step)
-        at = f"r = {float(ratio)}"
-        yield simulated(
-            f"dF/dr by reverse mode, {at}", "central difference", reverse, central, 1e-6
-        )
-        yield simulated(
-            f"dF/dr by reverse mode, {at}",
-            "mean-field law",
-            reverse,
-            jax.grad(law)(ratio),
-            0.1,
-        )
+        name = f"dF/dr by reverse mode, r = {float(ratio)}"
+        yield simulated(name, "central difference", reverse, central, 1e-6)
+        yield simulated(name, "mean-field law", reverse, slope, 0.1)

@@ -23,14 +23,15 @@ from ....numerics import tree_norm
 from ....signals import LossSignals
 from ..config import build, Config, Directions, objective
 from ..theory import mean_curvature
-from .steady import before_step, BEST, loss_of, SIMULATED, THEORY
+from .steady import before_step, BEST, loss_of, recorded, SIMULATED, THEORY
 
 
 RECORDS = 8  # of the curvature over the second half of a run
 ORDERS = ("zeroth", "first", "second")
 REGIMES = ("quadratic", "low error", "high error")
-# (order, regime): rule, sizes, fluctuation size, ratio, corruption
-CASES = {
+SHARED = ("inputs", "samples", "data_seed", "steps")  # by all networks
+FIELDS = ("rule", "sizes", "fluctuation_size", "ratio", "corruption")
+CASES = {  # of each (order, regime)
     ("zeroth", "quadratic"): ("weight_perturbation", (12, 10), 0.01, 1.0, 0.0),
     ("zeroth", "low error"): ("weight_perturbation", (12, 20, 10), 0.001, 1.0, 0.0),
     ("zeroth", "high error"): ("weight_perturbation", (12, 20, 10), 0.02, 1.0, 0.0),
@@ -45,13 +46,10 @@ CASES = {
 
 def curvatures_of(state: State, signals: LossSignals, changes: Any) -> dict[str, Array]:
     """Record the mean curvature before the step and that along each direction."""
-    before = before_step(state, changes)
+    before, loss = before_step(state, changes), signals.loss_at
     directions = {**changes, "gradient": signals.gradient}
-    along = {
-        name: quadratic_form(signals.loss_at, before, direction)
-        for name, direction in directions.items()
-    }
-    return {**along, "mean": mean_curvature(hessian(signals.loss_at, before))}
+    along = {name: quadratic_form(loss, before, v) for name, v in directions.items()}
+    return {**along, "mean": mean_curvature(hessian(loss, before))}
 
 
 def curvature_table(config: Directions, key: Key[Array, ""]) -> dict[str, Array]:
@@ -62,30 +60,17 @@ def curvature_table(config: Directions, key: Key[Array, ""]) -> dict[str, Array]
     is mostly noise, or the fluctuation where `blind` (the control).
     """
     first = "fluctuation" if config.blind else "gradient"
+    shared = {name: getattr(config, name) for name in SHARED}
+    half = config.steps // 2
+    every = max(1, half // RECORDS)
+    records = {"steps": half // every * every, "every": every, "record": curvatures_of}
     table = []
     for number, ((order, _), case) in enumerate(CASES.items()):
-        rule, sizes, size, ratio, corruption = case
-        here = Config(
-            inputs=config.inputs,
-            samples=config.samples,
-            data_seed=config.data_seed,
-            steps=config.steps,
-            window=1,
-            rule=rule,
-            sizes=sizes,
-            fluctuation_size=size,
-            ratio=ratio,
-            corruption=corruption,
-        )
+        own = dict(zip(FIELDS, case, strict=True))
         for_build, for_run = jr.split(jr.fold_in(key, number))
-        system, state = build(here, for_build)
-        half = config.steps // 2
-        every = max(1, half // RECORDS)
-        steps = half // every * every
+        system, state = build(Config(**shared, **own, window=1), for_build)
         state, _ = simulate(system, state, for_run, steps=half, record=loss_of)
-        _, seen = simulate(
-            system, state, for_run, steps=steps, every=every, record=curvatures_of
-        )
+        _, seen = simulate(system, state, for_run, **records)
         along = seen[first if order == "first" else "compensation"]
         table.append(jnp.mean(along) / jnp.mean(seen["mean"]))
     return {"steepness": jnp.stack(table).reshape(len(ORDERS), len(REGIMES))}
@@ -147,15 +132,12 @@ def draw_curvature_table(data: Dataset) -> Figure:
     figure, axes = panels(1, 3, 2.9, 2.8)
     mean, errors = data.steepness.mean("seed"), standard_error(data.steepness)
     for panel, order in zip(axes[0], data.order.values, strict=True):
-        places = np.arange(len(REGIMES))
-        values, error = mean.sel(order=order).values, errors.sel(order=order).values
-        panel.bar(places, values, yerr=error, color=SIMULATED, width=0.6)
-        panel.axhline(1.0, color=BEST, lw=1)
+        values, error = mean.sel(order=order), errors.sel(order=order)
         labels = [name.replace(" ", "\n") for name in data.regime.values]
-        panel.set_xticks(places, labels)
-        panel.set(
-            title=f"{order} order", yscale="linear" if order == "zeroth" else "log"
-        )
+        panel.bar(labels, values, yerr=error, color=SIMULATED, width=0.6)
+        panel.axhline(1.0, color=BEST, lw=1)
+        scale = "linear" if order == "zeroth" else "log"
+        panel.set(title=f"{order} order", yscale=scale)
     axes[0, 0].set_ylabel("curvature along the step\nover the average")
     return figure
 
@@ -165,9 +147,8 @@ def draw_learning(data: Dataset) -> Figure:
     figure, axes = panels(1, 2, 4.0, 2.9)
     loss, ratio = axes[0]
     steps = np.arange(1, data.sizes["step"] + 1)
-    loss.loglog(
-        steps, data.loss.transpose("step", "seed").values, lw=0.8, color=SIMULATED
-    )
+    each = data.loss.transpose("step", "seed").values
+    loss.loglog(steps, each, lw=0.8, color=SIMULATED)
     loss.set(xlabel="step", ylabel="error")
     for name, color, label in (
         ("optimal", SIMULATED, "optimal length / fluctuation (Eq. 6)"),
@@ -207,13 +188,9 @@ def optimal_step_of(
     state: State, signals: LossSignals, changes: Any
 ) -> dict[str, Array]:
     """Record the loss before the step, the compensation's length and its curvature."""
-    before = before_step(state, changes)
-    loss = signals.loss_at
-    return {
-        "loss": signals.loss,
-        "length": tree_norm(changes["compensation"]),
-        "curvature": quadratic_form(loss, before, changes["compensation"]),
-    }
+    before, step = before_step(state, changes), changes["compensation"]
+    curvature = quadratic_form(signals.loss_at, before, step)
+    return {"loss": signals.loss, "length": tree_norm(step), "curvature": curvature}
 
 
 def learning_then_maintenance(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
@@ -223,12 +200,8 @@ def learning_then_maintenance(config: Config, key: Key[Array, ""]) -> dict[str, 
     Q[\Delta c]}$ with the exact mean curvature, `equality` the time average over the
     window of $\|\Delta c\|^{*2} Q[\Delta c]/(\delta^2\,\mathrm{Tr}H/N)$.
     """
-    for_build, for_run = jr.split(key)
-    system, state = build(config, for_build)
-    average = mean_curvature(hessian(*objective(config, for_build)))
-    _, seen = simulate(
-        system, state, for_run, steps=config.steps, record=optimal_step_of
-    )
+    average = mean_curvature(hessian(*objective(config, jr.split(key)[0])))
+    seen = recorded(config, key, optimal_step_of)
     optimal = seen["length"] / config.fluctuation
     upward = optimal**2 * seen["curvature"] / average
     return {

@@ -13,7 +13,14 @@ from matplotlib.figure import Figure
 from xarray import Dataset
 
 from .... import simulate, State
-from ....experiment import changed, claim, Experiment, over_seeds, panels
+from ....experiment import (
+    changed,
+    claim,
+    Experiment,
+    over_seeds,
+    panels,
+    standard_error,
+)
 from ....measure import log_slope, log_vertex
 from ....signals import LossSignals
 from ..config import build, Config
@@ -45,23 +52,16 @@ def stages_and_drift(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
 
     def stage(state: State, ratio: Array) -> tuple[State, Array]:
         system, _ = build(dataclasses.replace(config, ratio=ratio), for_build)
-        state, losses = simulate(
-            system, state, for_stages, steps=config.steps, record=loss_of
-        )
+        steps = config.steps
+        state, losses = simulate(system, state, for_stages, steps=steps, record=loss_of)
         return state, jnp.mean(losses[-config.window :])
 
     _, stage_loss = jax.lax.scan(stage, state, jnp.asarray(STAGES, config.ratio.dtype))
     system, start = build(dataclasses.replace(config, ratio=1.0), for_build)
-    burn = config.steps - config.window
-    settled, _ = simulate(system, start, for_drift, steps=max(burn, 1), record=loss_of)
-    _, seen = simulate(
-        system,
-        settled,
-        for_drift,
-        steps=config.window // EVERY * EVERY,
-        every=EVERY,
-        record=loss_and_weights,
-    )
+    burn, kept = max(config.steps - config.window, 1), config.window // EVERY * EVERY
+    settled, _ = simulate(system, start, for_drift, steps=burn, record=loss_of)
+    options = {"every": EVERY, "record": loss_and_weights}
+    _, seen = simulate(system, settled, for_drift, steps=kept, **options)
     weights, teacher = seen["weights"], ravel_pytree(start.synapses)[0]
     return {
         "stage_loss": stage_loss,
@@ -132,18 +132,16 @@ def draw_stages_and_drift(data: Dataset) -> Figure:
     """Figure 1: error in stages of the ratio; error and weights at ratio 1."""
     figure, axes = panels(1, 3, 3.6, 2.9)
     curve, weights, distance = axes[0]
-    mean = data.stage_loss.mean("seed")
-    error = data.stage_loss.std("seed", ddof=1) / np.sqrt(data.sizes["seed"])
+    mean, error = data.stage_loss.mean("seed"), standard_error(data.stage_loss)
     curve.errorbar(data.stage, mean, error, marker="o", ms=4, color=SIMULATED)
     curve.axvline(1.0, color="0.8", lw=0.8, zorder=0)
     curve.set(xlabel="compensation / fluctuation", ylabel="error", yscale="log")
-    steps = EVERY * np.arange(1, data.sizes["record"] + 1)
-    error_trace = data.error.isel(seed=0)
+    steps = data.record.values
     for i, color in zip(range(data.sizes["synapse"]), SHADES, strict=False):
         weights.plot(steps, data.weight.isel(seed=0, synapse=i), color=color, lw=1)
     weights.set(xlabel="step at ratio 1", ylabel="weights")
     inset = weights.inset_axes((0.0, 1.05, 1.0, 0.3), sharex=weights)
-    inset.plot(steps, error_trace, color=BEST, lw=1)
+    inset.plot(steps, data.error.isel(seed=0), color=BEST, lw=1)
     inset.set(ylabel="error", ylim=(0, None))
     inset.tick_params(labelbottom=False)
     inset.spines[["top", "right"]].set_visible(False)
@@ -157,6 +155,8 @@ def draw_stages_and_drift(data: Dataset) -> Figure:
     return figure
 
 
+steps_of = lambda config: EVERY * np.arange(1, config.window // EVERY + 1)
+RECORD = {"record": steps_of}
 FIG1 = Experiment(
     name="fig1",
     source="Fig. 1b, c",
@@ -176,8 +176,8 @@ FIG1 = Experiment(
     control=changed(rule="noise"),
     axes={
         "stage_loss": {"stage": STAGES},
-        "error": {"record": None},
-        "distance": {"record": None},
-        "weight": {"record": None, "synapse": None},
+        "error": RECORD,
+        "distance": RECORD,
+        "weight": RECORD | {"synapse": None},
     },
 )

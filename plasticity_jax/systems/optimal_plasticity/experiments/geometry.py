@@ -17,7 +17,6 @@ from ....curvature import newton_direction, quadratic_form
 from ....experiment import changed, claim, Experiment, over_seeds, panels
 from ....numerics import tree_norm, tree_unit
 from ....rules import Descent, Normalised, OptimalMagnitude, Wiener
-from ....signals import LossSignals
 from ....tasks import Constant
 from ..config import Landscape
 from ..theory import optimal_length
@@ -26,7 +25,9 @@ from .steady import BEST, SIMULATED, THEORY
 
 Point = Float[Array, " 2"]
 EXAMPLE = 1.6  # optimal length, corrupted over clean, of the point that is drawn
+MEANS = ("length", "gain", "curvature")  # what is averaged over points
 LENGTHS = 41  # points of a curve of loss against step length, in optimal lengths 0..2.5
+SPACING = 2.5 / (LENGTHS - 1)  # of these points
 
 
 class Bowl(eqx.Module):
@@ -37,12 +38,6 @@ class Bowl(eqx.Module):
     def __call__(self, weights: Point, stimulus: None = None) -> Scalar:
         del stimulus
         return jnp.sum(self.stiffness * weights**2) / 2
-
-
-def length_of(state: State, signals: LossSignals, changes: Any) -> Array:
-    """Record the length of the compensation."""
-    del state, signals
-    return tree_norm(changes["compensation"])
 
 
 def steps_on_a_bowl(config: Landscape, key: Key[Array, ""]) -> dict[str, Array]:
@@ -68,16 +63,14 @@ def steps_on_a_bowl(config: Landscape, key: Key[Array, ""]) -> dict[str, Array]:
             length = optimal_length(loss, point, direction)
             after = point + length * direction
             steps = length * jnp.linspace(0.0, 2.5, LENGTHS)
-            along = jax.vmap(lambda s, d=direction: loss(point + s * d))(steps)
-            slope = tree_unit(jax.grad(loss)(after)) @ direction
             out[name] = {
                 "length": length,
                 "gain": loss(point) - loss(after),
                 "curvature": quadratic_form(loss, point, direction),
-                "tangency": slope,
+                "tangency": tree_unit(jax.grad(loss)(after)) @ direction,
                 "end": after,
                 "steps": steps,
-                "curve": along,
+                "curve": jax.vmap(lambda s, d=direction: loss(point + s * d))(steps),
             }
         newton = newton_direction(loss, config.fluctuation * downhill)
         out["retrace"] = tree_norm(newton + config.fluctuation * downhill)
@@ -90,31 +83,31 @@ def steps_on_a_bowl(config: Landscape, key: Key[Array, ""]) -> dict[str, Array]:
     }
     system = System(Constant(None), LossCircuit(loss), rules)
     start = State(None, points[0])
-    _, lengths = simulate(system, start, for_run, steps=config.trials, record=length_of)
+    of = lambda state, signals, changes: tree_norm(changes["compensation"])
+    _, lengths = simulate(system, start, for_run, steps=config.trials, record=of)
     gradient, corrupted = seen["gradient"], seen["corrupted"]
-    pairs = lambda name: jnp.stack([gradient[name], corrupted[name]])
+    pairs = {name: jnp.stack([x, corrupted[name]]) for name, x in gradient.items()}
     worse = corrupted["gain"] < gradient["gain"]
     longer = corrupted["length"] / gradient["length"]
     example = jnp.argmin(jnp.where(worse, jnp.abs(longer - EXAMPLE), jnp.inf))
+    means = {name: jnp.mean(pairs[name], axis=1) for name in MEANS}
+    shown = {name: pairs[name][:, example] for name in ("steps", "curve", "end")}
     return {
-        "length": jnp.mean(pairs("length"), axis=1),
-        "gain": jnp.mean(pairs("gain"), axis=1),
-        "curvature": jnp.mean(pairs("curvature"), axis=1),
-        "tangency": jnp.max(jnp.abs(pairs("tangency")), axis=1),
+        **means,
+        **shown,
+        "tangency": jnp.max(jnp.abs(pairs["tangency"]), axis=1),
         "retrace": jnp.max(seen["retrace"]),
-        "steps": pairs("steps")[:, example],
-        "curve": pairs("curve")[:, example],
         "start": points[example],
-        "end": pairs("end")[:, example],
         "eigenvalue": loss.stiffness,
         "repair": jnp.mean(lengths[config.trials // 10 :]) / config.fluctuation,
     }
 
 
 DIRECTION = {"direction": ("gradient", "corrupted")}
-CURVE, AXIS = DIRECTION | {"place": None}, {"axis": ("stiff", "soft")}
+CURVE = DIRECTION | {"place": np.linspace(0.0, 2.5, LENGTHS)}  # in optimal lengths
+AXIS = {"axis": ("stiff", "soft")}
 AXES = {
-    **dict.fromkeys(("length", "gain", "curvature", "tangency"), DIRECTION),
+    **dict.fromkeys((*MEANS, "tangency"), DIRECTION),
     **dict.fromkeys(("steps", "curve"), CURVE),
     **dict.fromkeys(("start", "eigenvalue"), AXIS),
     "end": DIRECTION | AXIS,
@@ -129,15 +122,10 @@ def mean_curve(data: Dataset) -> DataArray:
     return over_seeds(data.curve.sel(direction="gradient"))
 
 
-@claim(
-    "Fig. 3b, Eq. 6",
-    low=1 - 2.5 / (LENGTHS - 1),
-    high=1 + 2.5 / (LENGTHS - 1),
-    control=None,
-)
+@claim("Fig. 3b, Eq. 6", low=1 - SPACING, high=1 + SPACING, control=None)
 def best_length(data: Dataset) -> float:
     """Loss along the gradient is least at the length of Eq. 6 (place / Eq. 6)."""
-    return 2.5 * float(mean_curve(data).values.argmin()) / (LENGTHS - 1)
+    return SPACING * float(mean_curve(data).values.argmin())
 
 
 @claim("Fig. 3b", low=1.0, control=None)
@@ -225,9 +213,8 @@ def draw_level_sets(data: Dataset) -> Figure:
     for end, color in zip(example.end.values, colors, strict=True):
         value = (stiffness * end**2).sum() / 2
         panel.contour(x, y, bowl, [value], colors=[color], linewidths=0.8)
-        panel.annotate(
-            "", end, start, arrowprops={"arrowstyle": "->", "color": color, "lw": 2}
-        )
+        arrow = {"arrowstyle": "->", "color": color, "lw": 2}
+        panel.annotate("", end, start, arrowprops=arrow)
     panel.plot(0, 0, "*", ms=11, color=BEST)
     panel.set(aspect="equal", xticks=[], yticks=[], title="steps end tangent")
     named = {

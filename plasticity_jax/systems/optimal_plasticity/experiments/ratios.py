@@ -1,32 +1,59 @@
 """Figure 5, its supplement and restricted noise: claims about the best ratio."""
 
+import math
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from xarray import Dataset
 
-from ....experiment import changed, claim, Experiment, over_seeds, panels
-from ....measure import STATIONARY
+from ....experiment import changed, claim, Experiment, over_seeds
+from ....measure import log_vertex, STATIONARY
 from ..config import Config
-from .steady import (
-    at,
-    AXES,
-    BEST,
-    blind_optimum,
-    growth_with_size,
-    misfit,
-    optimum,
-    overshoot,
-    predict,
-    share_of_valleys,
-    SIMULATED,
-    steady_state,
-    THEORY,
-    unsettled,
-    without_gradient,
-)
+from .steady import AXES, draw_ratio_grid, predict, steady_state, without_gradient
+
+
+# --- what is measured -----------------------------------------------------------------
+
+
+def at(data: Any, **point: float) -> Any:
+    """The data at a point of the grid; NaN where the grid does not have it."""
+    for name, value in point.items():
+        near = {name: [value]}
+        data = data.reindex(near, method="nearest", tolerance=1e-6 * abs(value))
+        data = data.isel({name: 0}, drop=True)
+    return data
+
+
+def optimum(data: Dataset, **point: float) -> tuple[float, float]:
+    """Ratio of least error, averaged over noise sizes, and its standard error."""
+    ratios, loss = data.ratio.values, at(data, **point).loss
+    curves = loss.transpose("seed", ..., "ratio").values
+    curves = curves.reshape(len(curves), -1, len(ratios))
+    best = lambda of_sizes: np.mean([log_vertex(ratios, y) for y in of_sizes])
+    each = [best(of_sizes) for of_sizes in curves]
+    error = np.std(each, ddof=1) / math.sqrt(len(each)) if len(each) > 1 else math.nan
+    return float(best(curves.mean(axis=0))), float(error)
+
+
+def blind_optimum(data: Dataset, control: Dataset, *point: float) -> Any:
+    """The best ratio of repair that does not see the loss: at one corruption only."""
+    return optimum(control)
+
+
+def theory(
+    data: Dataset, corruption: float = 0.1, name: str = "predicted_ratio"
+) -> float:
+    """The best ratio of the mean-field law, or of another theory."""
+    return float(over_seeds(at(data, corruption=corruption)[name]))
+
+
+def misfit(
+    data: Dataset, ratios: slice, law: str = "predicted_loss", summary: Any = np.max
+) -> float:
+    """Relative distance of the mean simulated error from a law: the largest one."""
+    near = data.sel(ratio=ratios)
+    distance = abs(over_seeds(near.loss) / over_seeds(near[law]) - 1).values
+    return float(summary(distance)) if distance.size else math.nan
 
 
 # --- Figure 5: nonlinear network ------------------------------------------------------
@@ -36,7 +63,10 @@ from .steady import (
 @claim("Fig. 5", low=1.0, high=1.0)
 def valleys(data: Dataset) -> float:
     """Every curve of error against ratio is U-shaped (share of curves)."""
-    return share_of_valleys(data)
+    loss = over_seeds(data.loss)
+    lowest = loss.fillna(-math.inf).argmin("ratio")
+    inside = (lowest > 0) & (lowest < len(data.ratio) - 1)
+    return float((inside & loss.notnull().all("ratio")).mean())
 
 
 @claim("Fig. 5, rho = 0.1: 0.4", low=0.25, high=0.55, control=blind_optimum)
@@ -75,37 +105,36 @@ def least_error_rises(data: Dataset) -> float:
 @claim("Fig. 5", low=10.0, high=100.0, control=None)
 def corruption_costs(data: Dataset) -> float:
     """At rho = 20 the least error is tens of times that at 0.1 (factor)."""
-    least = over_seeds(data.loss).min("ratio").to_dataset()
-    noisy, clean = (at(least, corruption=rho).loss for rho in (20.0, 0.1))
+    least = over_seeds(data.loss).min("ratio")
+    noisy, clean = (at(least, corruption=rho) for rho in (20.0, 0.1))
     return float((noisy / clean).mean())
 
 
 @claim("Fig. 5, theory 4", low=3.7, high=4.6, control=None)
 def square_of_the_noise(data: Dataset) -> float:
     """Error grows as the square of the noise (factor at twice the size)."""
-    return growth_with_size(data)
+    loss = over_seeds(at(data, corruption=0.1).loss).sel(ratio=slice(0.35, None))
+    first = float(data.fluctuation_size[0])
+    once, twice = (at(loss, fluctuation_size=k * first) for k in (1, 2))
+    return float((twice / once).mean(skipna=False))
 
 
 @claim("Fig. 5, rho = 0.1: 5", low=4.0, high=6.0, control=None)
 def overcompensation_costs(data: Dataset) -> float:
     """Overcompensation costs: error at ratio 2.5 over the least."""
-    return overshoot(data)
+    loss = over_seeds(at(data, corruption=0.1).loss)
+    return float((at(loss, ratio=2.5) / loss.min("ratio")).mean(skipna=False))
 
 
 def over_blind(name: str) -> Any:
     """The control of a ratio of a theory and the simulated optimum: blind repair's."""
-    return lambda data, control: clean_theory(data, name) / optimum(control)[0]
-
-
-def clean_theory(data: Dataset, name: str) -> float:
-    """The ratio of a theory at corruption 0.1."""
-    return float(over_seeds(at(data, corruption=0.1)[name]))
+    return lambda data, control: theory(data, name=name) / optimum(control)[0]
 
 
 @claim("mean-field law", low=0.8, high=1.2, control=over_blind("predicted_ratio"))
 def hessian_predicts_ratio(data: Dataset) -> float:
     """The Hessian at the teacher predicts the best ratio (law / simulated)."""
-    return clean_theory(data, "predicted_ratio") / optimum(data, corruption=0.1)[0]
+    return theory(data) / optimum(data, corruption=0.1)[0]
 
 
 @claim("mean-field law", low=0.0, high=0.09)
@@ -118,13 +147,14 @@ def hessian_predicts_error(data: Dataset) -> float:
 @claim("Eq. 9, rho = 0.1", low=0.0, high=1.0, control=over_blind("greedy_ratio"))
 def greedy_is_low(data: Dataset) -> float:
     """Eq. 9, taken greedily, asks for less than the best fixed ratio (Eq. 9 / best)."""
-    return clean_theory(data, "greedy_ratio") / optimum(data, corruption=0.1)[0]
+    return theory(data, name="greedy_ratio") / optimum(data, corruption=0.1)[0]
 
 
 @claim("stationarity flag", low=0.0, high=STATIONARY)
 def settled(data: Dataset) -> float:
     """Runs at rho = 0.1 are stationary (largest drift, r >= 0.4)."""
-    return unsettled(data)
+    kept = abs(at(data, corruption=0.1).drift).sel(ratio=slice(0.35, None))
+    return float(over_seeds(kept).max(skipna=False))
 
 
 # --- Figure 5-S1: linear network, anisotropic inputs ----------------------------------
@@ -132,15 +162,10 @@ def settled(data: Dataset) -> float:
 LAW = slice(0.35, 2.6)  # ratios at which the runs have settled
 
 
-def law_at(data: Dataset, corruption: float) -> float:
-    """The best ratio of the mean-field law."""
-    return float(over_seeds(data.predicted_ratio).sel(corruption=corruption))
-
-
 @claim(
     "Fig. 5-S1",
-    low=lambda data, control, rho: 0.92 * law_at(data, rho),
-    high=lambda data, control, rho: 1.08 * law_at(data, rho),
+    low=lambda data, control, rho: 0.92 * theory(data, rho),
+    high=lambda data, control, rho: 1.08 * theory(data, rho),
     control=blind_optimum,
     each="corruption",
 )
@@ -156,10 +181,12 @@ def rises_with_corruption(data: Dataset) -> float:
     return float(np.min(np.diff(best)))
 
 
-@claim("Fig. 5-S1, rho = 0.1: 0.7", low=0.55, high=0.85, control=blind_optimum)
-def smaller_in_a_linear_network(data: Dataset) -> tuple[float, float]:
-    """Clean gradient: repair is best when smaller than the noise (best ratio)."""
-    return optimum(data, corruption=0.1)
+smaller_in_a_linear_network = smaller_than_noise._replace(
+    name="smaller_in_a_linear_network",
+    source="Fig. 5-S1, rho = 0.1: 0.7",
+    low=0.55,
+    high=0.85,
+)
 
 
 @claim("mean-field law", low=0.0, high=0.03)
@@ -168,10 +195,9 @@ def error_is_the_laws(data: Dataset) -> float:
     return misfit(data.sel(corruption=slice(0, 1.0)), LAW)
 
 
-@claim("Fig. 5-S1, theory 4", low=3.6, high=4.4, control=None)
-def square_in_a_linear_network(data: Dataset) -> float:
-    """Error grows as the square of the noise (factor at twice the size)."""
-    return growth_with_size(data)
+square_in_a_linear_network = square_of_the_noise._replace(
+    name="square_in_a_linear_network", source="Fig. 5-S1, theory 4", low=3.6, high=4.4
+)
 
 
 # --- the same with inputs as printed, and straight at the teacher ---------------------
@@ -216,7 +242,7 @@ def error_is_isotropic(data: Dataset) -> float:
 @claim("isotropic law; Fig. 5-S1: 2.1 to 2.3", low=2.0, high=2.4)
 def isotropic_overshoot(data: Dataset) -> float:
     """Error at ratio 2.5 over the least (the law: 2.1)."""
-    return overshoot(data)
+    return overcompensation_costs(data)
 
 
 @claim("isotropic law", low=0.85, high=1.15, control=blind_optimum)
@@ -238,7 +264,7 @@ def slow_over_fast(data: Dataset) -> float:
 @claim(
     "Discussion",
     low=0.0,
-    high=lambda data, control, rho: 0.97 * law_at(control, rho),
+    high=lambda data, control, rho: 0.97 * theory(control, rho),
     control=lambda data, control, rho: optimum(control, corruption=rho),
     each="corruption",
 )
@@ -251,56 +277,6 @@ def less_than_everywhere(data: Dataset, corruption: float) -> tuple[float, float
 def error_with_undriven_directions(data: Dataset) -> float:
     """Error is the law's, kink included (largest distance, rho <= 1, r >= 0.2)."""
     return misfit(data.sel(corruption=slice(0, 1.0)), slice(0.18, 2.6))
-
-
-def draw_ratio_grid(data: Dataset) -> Figure:
-    """Steady-state error against the ratio: a row per corruption, a column per size."""
-    for name in ("fluctuation_size", "corruption"):
-        if name not in data.dims:
-            data = data.expand_dims(name)
-    rows, columns = data.sizes["corruption"], data.sizes["fluctuation_size"]
-    flat = columns == 1
-    figure, axes = panels(*((1, rows) if flat else (rows, columns)), 3.3, 2.5)
-    for i, j in np.ndindex(rows, columns):
-        panel = axes[0, i] if flat else axes[i, j]
-        _ratio_panel(panel, data.isel({"corruption": i, "fluctuation_size": j}))
-        rho = data.corruption.values[i] if "corruption" in data.coords else None
-        if flat and rho is not None:
-            panel.set_title(f"corruption {rho:g}")
-        elif not flat and i == 0:
-            size = data.fluctuation_size.values[j]
-            panel.set_title(f"noise per weight {size:g}")
-        if (flat and i == 0) or (not flat and j == 0):
-            row = "" if flat else f"\ncorruption {rho:g}"
-            panel.set_ylabel(f"steady-state error{row}")
-        if flat or i == rows - 1:
-            panel.set_xlabel("compensation / fluctuation")
-    axes[0, 0].legend(frameon=False, fontsize="small")
-    return figure
-
-
-def _ratio_panel(panel: Axes, data: Dataset) -> None:
-    loss = data.loss.transpose("ratio", "seed")
-    mean = loss.mean("seed").values
-    error = loss.std("seed", ddof=1).values / np.sqrt(loss.sizes["seed"])
-    ratios = data.ratio.values
-    panel.errorbar(
-        ratios,
-        mean,
-        error,
-        marker="o",
-        ms=4,
-        lw=1.2,
-        color=SIMULATED,
-        label="simulated",
-    )
-    law = data.predicted_loss.mean("seed").values
-    panel.plot(ratios, law, "--", color=THEORY, lw=1.5, label="from the Hessian")
-    lowest = int(mean.argmin())
-    panel.plot(ratios[lowest], mean[lowest], "*", ms=13, color=BEST, label="least")
-    panel.axvline(1.0, color="0.8", lw=0.8, zorder=0)
-    panel.set_yscale("log")
-    panel.set_ylim(mean.min() / 1.6, mean.max() * 1.6)
 
 
 FIG5 = Experiment(

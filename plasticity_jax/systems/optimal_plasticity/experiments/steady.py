@@ -9,19 +9,30 @@ import jax.random as jr
 import numpy as np
 import xarray
 from jaxtyping import Array, Key
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from .... import simulate, State, sweep
 from ....curvature import best_ratio, greedy_ratio, hessian, isotropic_loss
 from ....curvature import steady_state as settled_state
-from ....experiment import changed, over_seeds, Plan
-from ....measure import drift, log_vertex, STATIONARY
+from ....experiment import changed, panels, Plan, standard_error
+from ....measure import drift, STATIONARY
 from ....numerics import eigvalsh
 from ....signals import LossSignals
 from ..config import build, Config, input_moment, objective
 
 
 STRETCHES = 50  # of the recorded course of the loss
-AXES = {"course": {"stretch": None}}
+AXES = {"course": {"stretch": lambda config: middles_of(config.steps)}}
+
+
+def middles_of(steps: int) -> np.ndarray:
+    """Middles of the equal stretches of a run's course, as shares of the run."""
+    count = min(STRETCHES, steps)
+    return (np.arange(count) + 0.5) / count
+
+
+SIMULATED, THEORY, BEST = "#1f5fa8", "#d1731c", "#b3262e"
 
 
 def loss_of(state: State, signals: LossSignals, changes: Any) -> Array:
@@ -35,15 +46,20 @@ def before_step(state: State, changes: dict[str, Any]) -> Any:
     return jax.tree.map(lambda w, *d: w - sum(d), state.synapses, *changes.values())
 
 
+def recorded(config: Config, key: Key[Array, ""], record: Any) -> Any:
+    """What `record` sees in one run of `steps` steps, its system built for the key."""
+    for_build, for_run = jr.split(key)
+    system, state = build(config, for_build)
+    return simulate(system, state, for_run, steps=config.steps, record=record)[1]
+
+
 def steady_state(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     """Steady-state error: the loss averaged over the last `window` steps.
 
     `drift` says how settled it is (see `measure.drift`), `stationary` whether by less
     than 5 %; `course` is the loss averaged over 50 equal stretches of the run.
     """
-    for_build, for_run = jr.split(key)
-    system, state = build(config, for_build)
-    _, losses = simulate(system, state, for_run, steps=config.steps, record=loss_of)
+    losses = recorded(config, key, loss_of)
     stretches = min(STRETCHES, config.steps)
     kept = losses[config.steps % stretches :]
     settled = drift(losses)
@@ -63,8 +79,7 @@ def spectrum_at_teacher(config: Config, key: Key[Array, ""]) -> dict[str, Array]
         values = jnp.repeat(eigvalsh(scale * input_moment(config)), outputs)
     else:
         for_build, _ = jr.split(key)
-        matrix = hessian(*objective(config, for_build))
-        values = eigvalsh(matrix)
+        values = eigvalsh(hessian(*objective(config, for_build)))
     return {"eigenvalue": jnp.maximum(values, 0.0)}
 
 
@@ -80,23 +95,22 @@ def predict(plan: Plan, keys: Key[Array, " seed"]) -> xarray.Dataset:
     """The mean-field law fed with the exact curvature at every teacher.
 
     `predicted_loss` and, from the mean curvature alone, `isotropic_loss` on the grid;
-    per corruption the best fixed ratio and the ratio
-    of Eq. 9 at its own steady state.
+    per corruption the best fixed ratio and the ratio of Eq. 9 at its own steady state.
     """
     config: Config = plan.config
     dims = {"eigenvalue": ("mode",)}
     data = sweep(spectrum_at_teacher, config, {}, keys, dims=dims, progress=False)
     shares = fluctuating_shares(config)
-    size = lambda s: s * math.sqrt(config.weights)
+    root = math.sqrt(config.weights)
     axes = [_axis(plan, name) for name in ("corruption", "fluctuation_size", "ratio")]
     if config.rule == "gradient":
         axes[0] = 0 * axes[0]
-    law = lambda e, rho, s, r: settled_state(e, r, size(s), rho, shares).loss
+    law = lambda e, rho, s, r: settled_state(e, r, s * root, rho, shares).loss
+    even = lambda e, rho, s, r: isotropic_loss(r, s * root, jnp.mean(e), rho)
     if config.rule in ("beeline", "newton"):
-        law = lambda e, rho, s, r: isotropic_loss(r, size(s), jnp.mean(e), 0 * rho)
-    spectra = data.eigenvalue
+        law = lambda e, rho, s, r: even(e, 0 * rho, s, r)
     best = lambda e, rho: best_ratio(e, rho, shares)
-    even = lambda e, rho, s, r: isotropic_loss(r, size(s), jnp.mean(e), rho)
+    spectra = data.eigenvalue
     return xarray.Dataset(
         {
             "eigenvalue": spectra,
@@ -132,73 +146,6 @@ def _broadcast(law: Any, spectra: xarray.DataArray, *axes: xarray.DataArray) -> 
     return xarray.apply_ufunc(at, spectra, *axes, input_core_dims=core)
 
 
-def at(data: xarray.Dataset, **point: float) -> xarray.Dataset:
-    """The data at a point of the grid; NaN where the grid does not have it."""
-    for name, value in point.items():
-        near = {name: [value]}
-        data = data.reindex(near, method="nearest", tolerance=1e-6 * abs(value))
-        data = data.isel({name: 0}, drop=True)
-    return data
-
-
-def optimum(data: xarray.Dataset, **point: float) -> tuple[float, float]:
-    """Ratio of least error, averaged over noise sizes, and its standard error."""
-    loss = at(data, **point).loss
-    ratios, seeds = data.ratio.values, data.sizes["seed"]
-    curves = loss.transpose("seed", ..., "ratio").values
-    curves = curves.reshape(seeds, -1, len(ratios))
-    each = [np.mean([log_vertex(ratios, y) for y in seed]) for seed in curves]
-    error = np.std(each, ddof=1) / math.sqrt(len(each)) if len(each) > 1 else math.nan
-    best = [log_vertex(ratios, y) for y in curves.mean(axis=0)]
-    return float(np.mean(best)), float(error)
-
-
-def blind_optimum(data: xarray.Dataset, control: xarray.Dataset, *point: float) -> Any:
-    """The best ratio of repair that does not see the loss: at one corruption only."""
-    return optimum(control)
-
-
-def share_of_valleys(data: xarray.Dataset) -> float:
-    """Share of the curves over the ratio whose lowest point is inside the grid."""
-    loss = over_seeds(data.loss)
-    lowest = loss.fillna(-math.inf).argmin("ratio")
-    inside = (lowest > 0) & (lowest < len(data.ratio) - 1)
-    return float((inside & loss.notnull().all("ratio")).mean())
-
-
-def growth_with_size(data: xarray.Dataset) -> float:
-    """Error at twice the first fluctuation size over error at the first, r >= 0.4."""
-    loss = over_seeds(at(data, corruption=0.1).loss).sel(ratio=slice(0.35, None))
-    first = float(data.fluctuation_size[0])
-    pair = [at(loss.to_dataset(), fluctuation_size=k * first).loss for k in (1, 2)]
-    return float((pair[1] / pair[0]).mean(skipna=False))
-
-
-def overshoot(data: xarray.Dataset, corruption: float = 0.1) -> float:
-    """Error at ratio 2.5 over the least error."""
-    loss = over_seeds(at(data, corruption=corruption).loss)
-    most = at(loss.to_dataset(), ratio=2.5).loss
-    return float((most / loss.min("ratio")).mean(skipna=False))
-
-
-def misfit(
-    data: xarray.Dataset,
-    ratios: slice,
-    law: str = "predicted_loss",
-    summary: Any = np.max,
-) -> float:
-    """Relative distance of the mean simulated error from a law: the largest one."""
-    near = data.sel(ratio=ratios)
-    distance = abs(over_seeds(near.loss) / over_seeds(near[law]) - 1).values
-    return float(summary(distance)) if distance.size else math.nan
-
-
-def unsettled(data: xarray.Dataset) -> float:
-    """Largest mean size of the drift at corruption 0.1 and r >= 0.4."""
-    kept = abs(at(data, corruption=0.1).drift).sel(ratio=slice(0.35, None))
-    return float(over_seeds(kept).max(skipna=False))
-
-
 def without_gradient(plan: Plan) -> Plan:
     """Negative control: compensation of the same length that does not see the loss."""
     fewer = {"corruption": [0.1]} if "corruption" in plan.grid else {}
@@ -206,4 +153,38 @@ def without_gradient(plan: Plan) -> Plan:
     return blind._replace(grid={**plan.grid, **fewer})
 
 
-SIMULATED, THEORY, BEST = "#1f5fa8", "#d1731c", "#b3262e"
+def draw_ratio_grid(data: xarray.Dataset) -> Figure:
+    """Steady-state error against the ratio: a row per corruption, a column per size."""
+    for name in ("fluctuation_size", "corruption"):
+        if name not in data.dims:
+            data = data.expand_dims(name)
+    rows, columns = data.sizes["corruption"], data.sizes["fluctuation_size"]
+    flat = columns == 1
+    figure, axes = panels(*((1, rows) if flat else (rows, columns)), 3.3, 2.5)
+    for i, j in np.ndindex(rows, columns):
+        panel = axes[j, i] if flat else axes[i, j]
+        _ratio_panel(panel, data.isel({"corruption": i, "fluctuation_size": j}))
+        rho = data.corruption.values[i] if "corruption" in data.coords else None
+        if flat and rho is not None:
+            panel.set_title(f"corruption {rho:g}")
+        elif not flat and i == 0:
+            panel.set_title(f"noise per weight {data.fluctuation_size.values[j]:g}")
+        if panel.get_subplotspec().is_first_col():
+            row = "" if flat else f"\ncorruption {rho:g}"
+            panel.set_ylabel(f"steady-state error{row}")
+        if panel.get_subplotspec().is_last_row():
+            panel.set_xlabel("compensation / fluctuation")
+    axes[0, 0].legend(frameon=False, fontsize="small")
+    return figure
+
+
+def _ratio_panel(panel: Axes, data: xarray.Dataset) -> None:
+    mean, error = data.loss.mean("seed").values, standard_error(data.loss)
+    style = {"marker": "o", "ms": 4, "lw": 1.2, "color": SIMULATED}
+    panel.errorbar(data.ratio, mean, error, **style, label="simulated")
+    law = data.predicted_loss.mean("seed")
+    panel.plot(data.ratio, law, "--", color=THEORY, lw=1.5, label="from the Hessian")
+    least = data.ratio.values[mean.argmin()]
+    panel.plot(least, mean.min(), "*", ms=13, color=BEST, label="least")
+    panel.axvline(1.0, color="0.8", lw=0.8, zorder=0)
+    panel.set(yscale="log", ylim=(mean.min() / 1.6, mean.max() * 1.6))

@@ -16,7 +16,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Key
 from scipy.stats import spearmanr
 
-from .... import Scalar, simulate
+from .... import Scalar
 from ...._arguments import real
 from ....circuits import PosteriorNetwork
 from ....curvature import Fisher
@@ -25,7 +25,7 @@ from ....rules import BayesianDescent
 from .. import theory
 from ..config import build, Config, images_of
 from ..networks import CrossEntropy, Perceptron
-from ..training import stream_of
+from ..training import attend, stream_of
 
 
 KEY = jr.key(0)
@@ -49,17 +49,10 @@ def information_checks() -> Iterator[Check]:
 # --- T4 -----------------------------------------------------------------------------
 
 
-def _smooth(weights: Any, image: Pixels) -> Logits:
-    """Logits of two layers of tangent units."""
-    return weights[1] @ jnp.tanh(weights[0] @ image)
-
-
-def _rectified(weights: Any, image: Pixels) -> Logits:
-    return weights[1] @ jax.nn.relu(weights[0] @ image)
-
-
-def _linear(weights: Any, image: Pixels) -> Logits:
-    return weights[0] @ image
+LOGITS: dict[str, Callable[[Any, Pixels], Logits]] = {
+    "tangent": lambda weights, image: weights[1] @ jnp.tanh(weights[0] @ image),
+    "rectified": lambda weights, image: weights[1] @ jax.nn.relu(weights[0] @ image),
+}
 
 
 def _batch() -> tuple[Float[Array, "sample pixel"], Array]:
@@ -92,14 +85,14 @@ def _information(
 
 def _bartlett_checks() -> Iterator[Check]:
     weights = Perceptron(SIZES, KEY).weights
-    for name, logits in (("tangent", _smooth), ("rectified", _rectified)):
+    for name, logits in LOGITS.items():
         matrix, own, observed = _information(logits, weights)
         title = f"curvature for the model's own labels, {name} units"
         yield exact(title, "T4a", own, matrix, 1e-12)
         far = jnp.max(jnp.abs(observed - matrix)) > 0.05 * jnp.max(jnp.abs(matrix))
         yield always(f"that for observed labels differs, {name} units", "T4a", far)
     one = Perceptron((SIZES[0], SIZES[-1]), KEY).weights
-    matrix, _, observed = _information(_linear, one)
+    matrix, _, observed = _information(lambda weights, image: weights[0] @ image, one)
     yield exact("curvature of one layer, any labels", "T4b", observed, matrix, 1e-12)
 
 
@@ -125,10 +118,8 @@ def _diagonal_checks() -> Iterator[Check]:
         yield exact(title, "T4c", got, want, 1e-12)
     slopes = np.asarray(jr.normal(KEY, (4, 3))) + 0.5  # sample, weight
     for batch in (1, 2, 3):
-        means = [
-            slopes[list(chosen)].mean(0)
-            for chosen in itertools.product(range(4), repeat=batch)
-        ]
+        chosen = map(list, itertools.product(range(4), repeat=batch))
+        means = [slopes[rows].mean(0) for rows in chosen]
         mean, second = slopes.mean(0), (slopes**2).mean(0)
         want = theory.batch_square(jnp.asarray(mean), jnp.asarray(second), batch)
         title = f"mean squared slope of all batches of {batch}"
@@ -220,12 +211,10 @@ def _posterior_checks() -> Iterator[Check]:
     gain, x = (after**-2 - deviation**-2) / curvature - 1, curvature * deviation**2
     far = jnp.mean((gain > -1e-6) & (gain <= x / 2 + x**2 / 8 + 1e-6))
     yield always("precision gained: Bayes' rule within O(h sigma^2)", "T9", far)
-    exact_mean, exact_deviation = theory.gaussian_posterior(
-        mean, deviation, curvature, centre
-    )
-    precision = exact_deviation**-2 / (deviation**-2 + curvature)
+    bayes = theory.gaussian_posterior(mean, deviation, curvature, centre)
+    precision = bayes[1] ** -2 / (deviation**-2 + curvature)
     yield exact("Bayes' precision", "T9", precision, 1.0, 1e-12)
-    got, want = change["mean"] / (exact_mean - mean), 1 + curvature * deviation**2
+    got, want = change["mean"] / (bayes[0] - mean), 1 + curvature * deviation**2
     yield exact("step of the mean over Bayes' step", "T9", got / want, 1.0, 1e-10)
     yield from _drawn_checks(_Quadratic(real(curvature), real(centre)))
 
@@ -261,25 +250,15 @@ def _learned(data: Any, key: Key[Array, ""]) -> tuple[list[Array], list[Array]]:
     for_stream, for_build, for_run = jr.split(key, 3)
     task = stream_of(config, data, for_stream).tasks[0]
     system, state, rest = build(config, task, data.train_images.shape[1], for_build)
-    steps = len(task.order)
-    final, _ = simulate(system, state, for_run, steps=steps, every=steps)
-    strength, p = final.synapses.strength, final.synapses.probability
+    synapses: Any = attend(system, state, for_run).synapses
+    strength, p = synapses.strength, synapses.probability
     images, labels = jax.vmap(lambda step: task(step, for_run))(jnp.arange(10))
     images, labels = images.reshape(-1, images.shape[-1]), labels.reshape(-1)
-    loss = CrossEntropy(rest)
-    log_prob = lambda w, x, y: -loss(w, (x[None], y[None]))
-    flat = Fisher(
-        log_prob, strength, images, kind="empirical", targets=labels
-    ).diagonal()
-    information = ravel_pytree(strength)[1](flat)
-    still = jax.tree.map(jnp.zeros_like, strength)
-    wide = jax.tree.map(jnp.ones_like, strength)
-    variance = jax.tree.map(
-        lambda f, m, s: theory.gaussian_posterior(m, s, len(labels) * f, 0.0)[1] ** 2,
-        information,
-        still,
-        wide,
-    )
+    given: dict[str, Any] = {"kind": "empirical", "targets": labels}
+    fisher = Fisher(CrossEntropy(rest).log_prob, strength, images, **given).diagonal()
+    still, wide = jnp.zeros_like(fisher), jnp.ones_like(fisher)
+    narrowed = theory.gaussian_posterior(still, wide, len(labels) * fisher, 0.0)[1]
+    variance = ravel_pytree(strength)[1](narrowed**2)
     return jax.tree.leaves(variance), [1 - x for x in jax.tree.leaves(p)]
 
 

@@ -85,8 +85,7 @@ def _moment_checks() -> Iterator[Check]:
     yield exact("mean loss of a linear neuron over all masks", "T1", mean, want, 1e-12)
     yield expectation("mean loss of a linear neuron, drawn", "T1", losses, want)
     along = theory.square_loss_slopes(*where)
-    title = "its slope along expected strengths"
-    yield exact(title, "T1", slopes[0], along[0], 1e-12)
+    yield exact("its slope along expected strengths", "T1", slopes[0], along[0], 1e-12)
     title = "its slope along release probabilities"
     yield exact(title, "T1", slopes[1], along[1], 1e-12)
     yield always("reliable release never hurts it", "T1", jnp.mean(slopes[1] <= 0))
@@ -167,12 +166,8 @@ def _stepped(system: System, state: State) -> tuple[Any, ...]:
 
 def _explicit_checks() -> Iterator[Check]:
     rate, decay = 0.3, 0.2
-    variants: dict[str, dict[str, Any]] = {
-        "default": {},
-        "decay": {"decay": decay},
-        "unscaled": {"scaled": False},
-        "no modulation": {"modulated": False},
-    }
+    variants: dict[str, dict[str, Any]] = {"default": {}, "decay": {"decay": decay}}
+    variants |= {"unscaled": {"scaled": False}, "no modulation": {"modulated": False}}
     for name, changes in variants.items():
         system, state = _tiny(rate=rate, up=0.2, down=0.1, **changes)
         before, after, gradient, explicit, slope = _stepped(system, state)
@@ -228,8 +223,8 @@ def _freezing_checks() -> Iterator[Check]:
 
 def _plasticity_checks() -> Iterator[Check]:
     low, freeze, up, down = 0.25, 0.9353, 0.052, 0.0516
-    floor, top = theory.plasticity_range(low, freeze, up)
-    got = np.round([float(floor), float(top)], 4)
+    floor, top = map(float, theory.plasticity_range(low, freeze, up))
+    got = np.round([floor, top], 4)
     yield exact("range of plasticity by default", "T8", got, [0.0613, 0.75])
     rule = ReleasePlasticity(1.0, up, down, freeze)
     for_start, for_steps = jr.split(KEY)

@@ -9,19 +9,10 @@ from jaxtyping import Array, Key
 from matplotlib.figure import Figure
 from xarray import DataArray, Dataset
 
-from ....experiment import (
-    changed,
-    claim,
-    Experiment,
-    over_seeds,
-    panels,
-    SHADES,
-    standard_error,
-    THEORY,
-)
-from ..config import Config, images_of, Source
+from ....experiment import claim, over_seeds, panels, SHADES, standard_error, THEORY
+from ..config import Config, Source
 from ..training import learn
-from .lifelong import AFTER, known, on_mnist, REMOVED, summary, TASK
+from .lifelong import AFTER, known, on_mnist, REMOVED, SPLIT, summary, TASK
 
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -140,15 +131,12 @@ def draw_ablations(data: Dataset) -> Figure:
 
 
 LEVEL = {"learner": tuple(VARIANTS), **AFTER}
-ABLATIONS = Experiment(
+ABLATIONS = SPLIT._replace(
     name="ablations",
     source="Figure 5a",
     shows="freezing, modulation and release by the learned probabilities all count",
-    config=Config,
     run=ablated,
     claims=(forgets_less, reaches_more, learning_stops, unscaled_freezes_more),
     figure=draw_ablations,
-    control=changed(up=0.0),
     axes={"accuracy": LEVEL | TASK, "probability": LEVEL, "frozen": LEVEL},
-    data=images_of,
 )

@@ -7,6 +7,7 @@ biases are homogeneous: the budget as such changes no decision, but limits how s
 it a network can be, and with that what it learns from.
 """
 
+import dataclasses
 import math
 from typing import Any
 
@@ -20,28 +21,20 @@ from jaxtyping import Array, Key
 from matplotlib.figure import Figure
 from xarray import Dataset
 
-from .... import AbstractConfig, AbstractProjection, Scalar, simulate, System
+from .... import AbstractConfig, AbstractProjection, Scalar
 from ...._arguments import real, require
-from ....experiment import (
-    changed,
-    claim,
-    Experiment,
-    over_seeds,
-    panels,
-    SHADES,
-    THEORY,
-)
-from ....measure import mutual_information
+from ....experiment import changed, claim, Experiment, over_seeds, panels, SHADES
 from ....numerics import ratio
 from ....synapses import Stochastic
-from ....tasks import standardised
-from ..config import build, Config, images_of, Source, statistics
-from ..networks import hits, predict
-from ..training import stream_of, weights_of
-from .energy import draw_means
+from ..config import build, Config, images_of, Source
+from ..networks import hits
+from ..trained import energy, flat, information, outputs, Trained, with_probability
+from ..training import attend, stream_of
+from .energy import draw_means, draw_theory
 
 
 MODELS = ("plastic", "plastic, shuffled", "fixed release", "deterministic")
+SAME = ("rate", "threshold", "up", "down", "data", "hidden", "batch", "epochs")
 
 
 class EnergyBudget(AbstractProjection):
@@ -59,17 +52,9 @@ class EnergyBudget(AbstractProjection):
     def __call__(self, synapses: Any) -> Any:
         stochastic = isinstance(synapses, Stochastic)
         strength = synapses.strength if stochastic else synapses
-        total = energy(strength)
-        scale = ratio(self.budget, total, 1.0)
+        scale = ratio(self.budget, jnp.sum(jnp.abs(flat(strength))), 1.0)
         strength = jax.tree.map(lambda w: scale.astype(w.dtype) * w, strength)
-        if not stochastic:
-            return strength
-        return Stochastic(strength, synapses.probability)
-
-
-def energy(strength: Any) -> Scalar:
-    r"""$\sum|\bar w|$ over all weights."""
-    return jnp.sum(jnp.abs(ravel_pytree(strength)[0]))
+        return Stochastic(strength, synapses.probability) if stochastic else strength
 
 
 class BudgetConfig(AbstractConfig):
@@ -93,57 +78,34 @@ class BudgetConfig(AbstractConfig):
 
     def network(self, **changes: Any) -> Config:
         """The same as a configuration of the system, without consolidation."""
-        settings: dict[str, Any] = {
-            "rate": self.rate,
-            "threshold": self.threshold,
-            "up": self.up,
-            "down": self.down,
-            "freeze": 2.0,
-            "modulated": False,
-            "protocol": "single",
-            "data": self.data,
-            "hidden": self.hidden,
-            "batch": self.batch,
-            "epochs": self.epochs,
-        }
-        return Config(**{**settings, **changes})
-
-
-def images(config: BudgetConfig) -> Source:
-    """The images that the configuration names."""
-    return images_of(config.network())
+        same = {name: getattr(self, name) for name in SAME}
+        plain = {"freeze": 2.0, "modulated": False, "protocol": "single"}
+        return Config(**{**same, **plain, **changes})
 
 
 def trained(
     budget: BudgetConfig, config: Config, data: Source, key: Key[Array, ""]
-) -> tuple[Any, Any]:
-    """Synapses after learning under the budget, and the rest of the network."""
+) -> Trained:
+    """The network after learning under the budget."""
     for_stream, for_build, for_run = jr.split(key, 3)
     task = stream_of(config, data, for_stream).tasks[0]
     pixels = data.train_images.shape[1]
     system, state, rest = build(config, task, pixels, for_build)
     if budget.bounded:
         held = (*system.projections, EnergyBudget(budget.budget))
-        system = System(system.task, system.circuit, system.rules, held)
-    steps = len(task.order)
-    state, _ = simulate(system, state, for_run, steps=steps, every=steps)
-    return state.synapses, rest
+        system = dataclasses.replace(system, projections=held)
+    return Trained(config, data, rest, attend(system, state, for_run).synapses)
 
 
-def tested(
-    config: Config, data: Source, rest: Any, synapses: Any, key: Key[Array, ""]
-) -> dict[str, Scalar]:
-    """Accuracy and soft information (bits) of one sampled network at a time."""
-    white, mean, deviation = statistics(config, data)
-    shown = standardised(data.test_images, mean, deviation, white)
-    draw = lambda key: weights_of(config, synapses, key)
+def tested(network: Trained, key: Key[Array, ""]) -> dict[str, Scalar]:
+    """Accuracy, soft information (bits) of one sampled network at a time, energy."""
     for_votes, for_one = jr.split(key)
-    votes = config.votes if config.releases else 1
-    chances = predict(rest, draw, shown, for_votes, votes)
-    once = predict(rest, draw, shown, for_one, 1)
+    votes = network.config.votes if network.config.releases else 1
+    chances = outputs(network, for_votes, votes)
     return {
-        "accuracy": jnp.mean(hits(chances, data.test_labels)),
-        "bits": mutual_information(once, data.test_labels),
+        "accuracy": jnp.mean(hits(chances, network.data.test_labels)),
+        "bits": information(network, for_one),
+        "energy": energy(network),
     }
 
 
@@ -157,24 +119,13 @@ def budgeted(
     deterministic network.
     """
     for_run, for_test, for_shuffle = jr.split(key, 3)
-    plastic = config.network()
-    learned, rest = trained(config, plastic, data, for_run)
-    p, unravel = ravel_pytree(learned.probability)
-    moved = Stochastic(learned.strength, unravel(jr.permutation(for_shuffle, p)))
+    plastic = trained(config, config.network(), data, for_run)
+    p, unravel = ravel_pytree(plastic.synapses.probability)
+    moved = with_probability(plastic, unravel(jr.permutation(for_shuffle, p)))
     fixed = config.network(method="fixed", fixed_release=jnp.mean(p))
-    even, even_rest = trained(config, fixed, data, for_run)
     plain = config.network(method="deterministic", rate=config.deterministic_rate)
-    sure, sure_rest = trained(config, plain, data, for_run)
-    runs = (
-        (plastic, learned, rest, learned.strength),
-        (plastic, moved, rest, moved.strength),
-        (fixed, even, even_rest, even.strength),
-        (plain, sure, sure_rest, sure),
-    )
-    seen = [
-        {**tested(here, data, rest, synapses, for_test), "energy": energy(strength)}
-        for here, synapses, rest, strength in runs
-    ]
+    others = [trained(config, method, data, for_run) for method in (fixed, plain)]
+    seen = [tested(network, for_test) for network in (plastic, moved, *others)]
     high = jnp.where(jnp.isnan(p), jnp.nan, (p >= 0.9).astype(p.dtype))
     return {
         **jax.tree.map(lambda *x: jnp.stack(x), *seen),
@@ -225,27 +176,26 @@ def draw_budget(data: Dataset) -> Figure:
     figure, axes = panels(1, 3, 3.7, 3.3)
     left, middle, right = axes[0]
     styles = {
-        "plastic": (SHADES[0], "o-"),
-        "fixed release": (SHADES[2], "s-"),
-        "deterministic": (SHADES[5], "o-"),
-        "plastic, shuffled": (SHADES[4], "s:"),
+        "plastic": (0, "o-"),
+        "fixed release": (2, "s-"),
+        "deterministic": (5, "o-"),
+        "plastic, shuffled": (4, "s:"),
     }
-    for name, (color, fmt) in styles.items():
+    for name, (shade, fmt) in styles.items():
         here = data.sel(model=name)
-        style = {"fmt": fmt, "color": color, "capsize": 2, "label": name}
+        style = {"fmt": fmt, "color": SHADES[shade], "capsize": 2, "label": name}
         draw_means(left, data.budget, here.bits, **style)
         draw_means(middle, data.budget, here.accuracy, **style)
-    left.axhline(np.log2(10), color=THEORY, lw=0.8, ls="--")
+    draw_theory(left, np.log2(10), ls="--")
     left.set_ylabel("information of one sample (bits)")
     middle.set_ylabel("accuracy, votes of ten samples")
     middle.legend(frameon=False, fontsize=8)
-    shares = {
-        "mean release probability": data.release,
-        r"share with $p \geq 0.9$": data.reliable,
-    }
-    for (label, values), color in zip(shares.items(), SHADES, strict=False):
+    labels = ("mean release probability", r"share with $p \geq 0.9$")
+    for name, label, color in zip(
+        ("release", "reliable"), labels, SHADES, strict=False
+    ):
         style = {"ms": 4, "color": color, "label": label}
-        right.plot(data.budget, values.mean("seed"), "o-", **style)
+        right.plot(data.budget, data[name].mean("seed"), "o-", **style)
     right.set(ylim=(0, 1), ylabel="probability, share")
     right.legend(frameon=False, fontsize=8)
     for axis in axes[0]:
@@ -253,7 +203,6 @@ def draw_budget(data: Dataset) -> Figure:
     return figure
 
 
-MODEL = {"model": MODELS}
 BUDGET = Experiment(
     name="budget",
     source="beyond the paper",
@@ -263,6 +212,6 @@ BUDGET = Experiment(
     claims=(energy_is_held, learned_over_fixed, budget_buys_information),
     figure=draw_budget,
     control=changed(bounded=False),
-    axes=dict.fromkeys(("accuracy", "bits", "energy"), MODEL),
-    data=images,
+    axes={name: {"model": MODELS} for name in ("accuracy", "bits", "energy")},
+    data=lambda config: images_of(config.network()),
 )

@@ -8,57 +8,35 @@ gradient in the diagonal metric of the first task (Amari 1998).
 """
 
 import dataclasses
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Key
 from matplotlib.figure import Figure
 from xarray import DataArray, Dataset
 
-from .... import Scalar, simulate, State, System
+from .... import Scalar, State, System
 from ....curvature import Fisher, hvp, quadratic_form
-from ....experiment import (
-    changed,
-    claim,
-    Experiment,
-    over_seeds,
-    panels,
-    SHADES,
-    THEORY,
-)
+from ....experiment import claim, over_seeds, panels, SHADES, standard_error
 from ....measure import rank_correlation
 from ....synapses import Stochastic
-from ..config import build, Config, images_of, Source
+from ..config import build, Config, Source
 from ..networks import CrossEntropy
-from ..training import stream_of, task_sample
-from .energy import errors
+from ..training import attend, stream_of, task_sample
+from .energy import draw_theory, errors
+from .importance import FIG2
 
 
 SAMPLES = 300  # training images of the first task
 BINS = 10  # of release probability
 MODELS = ("presynaptic", "shuffled release", "no consolidation")
-
-
-class Probe(NamedTuple):
-    """A network after its first task, and that task's images."""
-
-    weights: Any
-    rest: Any
-    images: Float[Array, "sample pixel"]
-    labels: Int[Array, " sample"]
-
-    def loss(self, weights: Any) -> Scalar:
-        """Cross-entropy of the first task in the network of expected strengths."""
-        return CrossEntropy(self.rest)(weights, (self.images, self.labels))
-
-    def log_prob(self, weights: Any, image: Array, label: Array) -> Scalar:
-        """Log probability of one label."""
-        return jax.nn.log_softmax(eqx.combine(weights, self.rest)(image))[label]
+Loss = Callable[[Any], Scalar]  # of the weights
 
 
 def cosine(a: Float[Array, " synapse"], b: Float[Array, " synapse"]) -> Scalar:
@@ -66,17 +44,9 @@ def cosine(a: Float[Array, " synapse"], b: Float[Array, " synapse"]) -> Scalar:
     return jnp.vdot(a, b) / jnp.sqrt(jnp.vdot(a, a) * jnp.vdot(b, b))
 
 
-def later(system: System, synapses: Any, task: Any, key: Key[Array, ""]) -> Any:
-    """Synapses after the next task."""
-    system = dataclasses.replace(system, task=task)
-    steps = len(task.order)
-    state = State(None, synapses)
-    return simulate(system, state, key, steps=steps, every=steps)[0].synapses
-
-
 def change_curvature(
-    probe: Probe, change: Any, frozen: Array, key: Key[Array, ""]
-) -> Any:
+    loss: Loss, weights: Any, change: Any, frozen: Array, key: Key[Array, ""]
+) -> dict[str, Scalar]:
     r"""How the loss of the first task curves along a change of the weights.
 
     `relative`, its quadratic form over the mean one of the same changes at random
@@ -85,14 +55,14 @@ def change_curvature(
     their share of $|\Delta|^2$.
     """
     flat, unravel = ravel_pytree(change)
-    along = quadratic_form(probe.loss, probe.weights, change)
+    along = quadratic_form(loss, weights, change)
 
     def shuffled(key: Key[Array, ""]) -> Scalar:
         other = unravel(jr.permutation(key, flat))
-        return quadratic_form(probe.loss, probe.weights, other)
+        return quadratic_form(loss, weights, other)
 
     anywhere = jnp.mean(jax.lax.map(shuffled, jr.split(key, 8)))
-    bent = ravel_pytree(hvp(probe.loss, probe.weights, change))[0]
+    bent = ravel_pytree(hvp(loss, weights, change))[0]
     parts = flat * bent
     return {
         "relative": along / anywhere,
@@ -102,19 +72,13 @@ def change_curvature(
 
 
 def alignment(
-    probe: Probe,
-    new: tuple[Array, Array],
-    levels: tuple[Array, Array],
-    key: Key[Array, ""],
-) -> dict[str, Array]:
+    gradient: Any, p: Array, diagonal: Array, key: Key[Array, ""]
+) -> dict[str, Scalar]:
     r"""Cosines with the natural gradient of the next task in the first one's metric.
 
     The update $(1 - p)g$, the plain gradient, and the update with $p$ shuffled. The
-    metric is the diagonal of the exact Fisher matrix, damped by its mean; `levels` are
-    the release probabilities and that diagonal.
+    metric is the `diagonal` of the exact Fisher matrix, damped by its mean.
     """
-    p, diagonal = levels
-    gradient = jax.grad(CrossEntropy(probe.rest))(probe.weights, new)
     g = ravel_pytree(gradient)[0]
     wanted = g / (diagonal + jnp.mean(diagonal))
     return {
@@ -134,57 +98,52 @@ def curved(data: Source, config: Config, key: Key[Array, ""]) -> dict[str, Array
     `alignment`; `binned` (bin,), mean Fisher information by release.
     """
     for_stream, for_build, for_first, for_later, for_null, for_probe = jr.split(key, 6)
-    stream = stream_of(config, data, for_stream)
+    first, second, *_ = stream_of(config, data, for_stream).tasks
     pixels = data.train_images.shape[1]
-    system, state, rest = build(config, stream.tasks[0], pixels, for_build)
-    steps = len(stream.tasks[0].order)
-    state, _ = simulate(system, state, for_first, steps=steps, every=steps)
-    synapses: Any = state.synapses
+    system, state, rest = build(config, first, pixels, for_build)
+    synapses: Any = attend(system, state, for_first).synapses
     for_old, for_new, for_shuffle, for_changes = jr.split(for_probe, 4)
-    images, labels = task_sample(stream.tasks[0], SAMPLES, for_old)
-    probe = Probe(synapses.strength, rest, images, labels)
+    old = task_sample(first, SAMPLES, for_old)
+    new = task_sample(second, SAMPLES, for_new)
+    entropy, weights = CrossEntropy(rest), synapses.strength
     p, unravel = ravel_pytree(synapses.probability)
-    strength = ravel_pytree(synapses.strength)[0]
+    strength = jnp.abs(ravel_pytree(weights)[0])
     outcomes = jnp.arange(2, dtype=jnp.int32)
-    fisher = Fisher(probe.log_prob, probe.weights, images, outcomes=outcomes)
+    fisher = Fisher(entropy.log_prob, weights, old[0], outcomes=outcomes)
     information = fisher.diagonal()
     moved = unravel(jr.permutation(for_shuffle, p))
     plain = dataclasses.replace(config, modulated=False, freeze=jnp.asarray(2.0))
-    free, _, _ = build(plain, stream.tasks[0], pixels, for_build)
-    task = stream.tasks[1]
+    free, _, _ = build(plain, second, pixels, for_build)
+    own = dataclasses.replace(system, task=second)
 
-    def end(probability: Any) -> Any:
-        start = Stochastic(synapses.strength, probability)
-        return later(system, start, task, for_later).strength
+    def end(system: System, probability: Any) -> Any:
+        start = State(None, Stochastic(weights, probability))
+        return attend(system, start, for_later).synapses.strength
 
     held = jax.tree.map(lambda *x: jnp.stack(x), synapses.probability, moved)
-    ends = jax.lax.map(end, held)
-    loose = later(free, synapses, task, for_later).strength
+    ends = jax.lax.map(partial(end, own), held)
+    loose = end(free, synapses.probability)
     ends = jax.tree.map(lambda x, y: jnp.concatenate([x, y[None]]), ends, loose)
 
-    def outcome(ended: tuple[Any, Array]) -> dict[str, Array]:
-        strength, p = ended
-        change = jax.tree.map(jnp.subtract, strength, synapses.strength)
+    def outcome(ended: tuple[Any, Array]) -> dict[str, Scalar]:
+        after, p = ended
+        change = jax.tree.map(jnp.subtract, after, weights)
         frozen = (p >= config.freeze).astype(p.dtype)
-        return change_curvature(probe, change, frozen, for_changes)
+        loss = lambda weights: entropy(weights, old)
+        return change_curvature(loss, weights, change, frozen, for_changes)
 
     levels = jnp.stack([p, ravel_pytree(moved)[0], p])
     seen = jax.lax.map(outcome, (ends, levels))
-    new = task_sample(stream.tasks[1], SAMPLES, for_new)
+    others = (p, jr.permutation(for_null, p), strength)
+    slope = jax.grad(entropy)(weights, new)
     edges = jnp.linspace(config.low, config.high, BINS + 1)
     bins = jnp.clip(jnp.searchsorted(edges, p, side="right") - 1, 0, BINS - 1)
     member = (bins[None] == jnp.arange(BINS, dtype=bins.dtype)[:, None]).astype(p.dtype)
     return {
-        "follows": jnp.stack(
-            [
-                rank_correlation(information, p),
-                rank_correlation(information, jr.permutation(for_null, p)),
-                rank_correlation(information, jnp.abs(strength)),
-            ]
-        ),
+        "follows": jnp.stack([rank_correlation(information, x) for x in others]),
         "binned": member @ information / jnp.maximum(jnp.sum(member, axis=1), 1.0),
         **seen,
-        **alignment(probe, new, (p, information), for_null),
+        **alignment(slope, p, information, for_null),
     }
 
 
@@ -202,10 +161,9 @@ def relative(data: Dataset, model: str) -> float:
     return float(mean.sel(model=model)) / float(mean.sel(model="no consolidation"))
 
 
-def gain(pairs: DataArray) -> tuple[float, float]:
+def gain(pairs: DataArray) -> tuple[DataArray, DataArray]:
     """Mean over seeds of paired differences, and its standard error."""
-    error = float(pairs.std("seed", ddof=1)) / pairs.sizes["seed"] ** 0.5
-    return float(over_seeds(pairs)), error
+    return over_seeds(pairs), standard_error(pairs)
 
 
 @claim(
@@ -239,7 +197,7 @@ def changes_avoid_curvature(data: Dataset) -> float:
 
 
 @claim("theory: negative, their rate falls most", high=-1e-3, control=None)
-def frozen_synapses_carry_less(data: Dataset) -> tuple[float, float]:
+def frozen_synapses_carry_less(data: Dataset) -> tuple[DataArray, DataArray]:
     """Share of the change's quadratic form that frozen synapses carry, less that of
     the same synapses without consolidation.
     """
@@ -248,7 +206,7 @@ def frozen_synapses_carry_less(data: Dataset) -> tuple[float, float]:
 
 
 @claim("measured", high=0.0, control=None)
-def modulation_turns_away(data: Dataset) -> tuple[float, float]:
+def modulation_turns_away(data: Dataset) -> tuple[DataArray, DataArray]:
     """Reported, F as importance would have it otherwise: modulation by 1 - p turns the
     gradient away from the natural gradient of the first task's metric (gain of the
     cosine).
@@ -258,8 +216,7 @@ def modulation_turns_away(data: Dataset) -> tuple[float, float]:
 
 def draw_curvature(data: Dataset) -> Figure:
     """Fisher information along release, curvature of later changes, alignment."""
-    figure, axes = panels(1, 3, 3.7, 3.3)
-    left, middle, right = axes[0]
+    figure, ((left, middle, right),) = panels(1, 3, 3.7, 3.3)
     shown = data.binned.where(data.binned > 0).mean("seed")
     left.plot(data.release, shown, "o-", ms=4, color=SHADES[0])
     left.set(yscale="log", xlabel="release probability", ylabel="mean Fisher diagonal")
@@ -269,22 +226,17 @@ def draw_curvature(data: Dataset) -> Figure:
     text = "rank correlation with" + "".join(lines)
     left.text(0.97, 0.04, text, fontsize=7, **where)
     free = data.relative.sel(model="no consolidation").mean("seed")
-    bars = {
-        "all directions": data.relative / free,
-        "frozen synapses' share": data.carried,
-    }
+    bars = {"all directions": data.relative / free}
+    bars["frozen synapses' share"] = data.carried
     places = np.arange(data.model.size)
     for i, (name, values) in enumerate(bars.items()):
         mean, error = errors(values)
         style = {"color": SHADES[i], "label": name, "capsize": 2}
         middle.bar(places + 0.4 * i - 0.2, mean, 0.38, yerr=error, **style)
-    middle.axhline(0, color=THEORY, lw=0.6)
-    ticks = {
-        "presynaptic": "presynaptic",
-        "shuffled release": "shuffled\nrelease",
-        "no consolidation": "no consol-\nidation",
-    }
-    middle.set_xticks(places, [ticks[name] for name in data.model.values])
+    draw_theory(middle, 0, lw=0.6)
+    middle.set_xticks(
+        places, ["presynaptic", "shuffled\nrelease", "no consol-\nidation"]
+    )
     middle.set_ylabel("curvature of task 1 along later change")
     middle.legend(frameon=False, fontsize=7, loc="upper right")
     cosines = {
@@ -306,11 +258,10 @@ def middles(config: Config) -> Any:
     return low + (high - low) * (np.arange(BINS) + 0.5) / BINS
 
 
-CURVATURE = Experiment(
+CURVATURE = FIG2._replace(
     name="curvature",
     source="beyond the paper",
     shows="release follows the Fisher information, and later learning avoids curvature",
-    config=Config,
     run=curved,
     claims=(
         release_follows_fisher,
@@ -320,11 +271,9 @@ CURVATURE = Experiment(
         modulation_turns_away,
     ),
     figure=draw_curvature,
-    control=changed(up=0.0, down=0.0, random_start=True),
     axes={
         "follows": {"with": ("release", "shuffled release", "strength")},
         **{name: {"model": MODELS} for name in ("relative", "carried", "moved")},
         "binned": {"release": middles},
     },
-    data=images_of,
 )

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -60,43 +61,20 @@ def compared(
     $\sum|\bar w|$; `neuronal` energy, summed activity; mean `release` probability.
     """
     for_train, for_accuracy, for_bits, for_neurons = jr.split(key, 4)
-    seen = []
-    for method in models:
-        own = dataclasses.replace(config, method=method)
-        if method == "deterministic":
-            own = dataclasses.replace(own, rate=config.deterministic_rate)
+
+    def readouts(method: str) -> dict[str, Scalar]:
+        rate = config.deterministic_rate if method == "deterministic" else config.rate
+        own = dataclasses.replace(config, method=method, rate=rate)
         network = train(own, source, for_train)
-        seen.append(
-            {
-                "accuracy": accuracy(network, for_accuracy),
-                "information": information(network, for_bits),
-                "energy": energy(network),
-                "neuronal": neuronal_energy(network, for_neurons),
-                "release": jnp.mean(flat(probabilities(network))),
-            }
-        )
-    return jax.tree.map(lambda *x: jnp.stack(x), *seen)
+        return {
+            "accuracy": accuracy(network, for_accuracy),
+            "information": information(network, for_bits),
+            "energy": energy(network),
+            "neuronal": neuronal_energy(network, for_neurons),
+            "release": jnp.mean(flat(probabilities(network))),
+        }
 
-
-def all_models(
-    source: Source, config: EnergyConfig, key: Key[Array, ""]
-) -> dict[str, Array]:
-    """Plastic, deterministic and fixed release."""
-    return compared(MODELS, source, config, key)
-
-
-def plastic_and_deterministic(
-    source: Source, config: EnergyConfig, key: Key[Array, ""]
-) -> dict[str, Array]:
-    """The plastic network and its deterministic rival."""
-    return compared(MODELS[:2], source, config, key)
-
-
-def plastic_and_fixed(
-    source: Source, config: EnergyConfig, key: Key[Array, ""]
-) -> dict[str, Array]:
-    """The plastic network and one with the same release everywhere."""
-    return compared((MODELS[0], MODELS[2]), source, config, key)
+    return jax.tree.map(lambda *x: jnp.stack(x), *map(readouts, models))
 
 
 def compared_at(plan: Plan, keys: Any) -> Dataset:
@@ -131,8 +109,7 @@ def ratio(values: DataArray, pair: str) -> tuple[float, float]:
     """Ratio of two models, mean over seeds and its standard error; paired."""
     above, below = (values.sel(model=model) for model in PAIRS[pair])
     pairs = above / below
-    error = float(pairs.std("seed")) / math.sqrt(pairs.seed.size)
-    return float(over_seeds(pairs)), error
+    return float(over_seeds(pairs)), float(pairs.std("seed")) / math.sqrt(pairs.size)
 
 
 # --- Figure 1: plastic release needs least energy for a bit, fixed release most -------
@@ -200,6 +177,11 @@ def errors(values: DataArray) -> tuple[DataArray, DataArray]:
     return values.mean("seed"), values.std("seed") / values.seed.size**0.5
 
 
+def draw_theory(panel: Axes, y: float, **style: Any) -> None:
+    """A thin line across the panel, of what theory says or of a network beside."""
+    panel.axhline(y, color=THEORY, **{"lw": 0.8, **style})
+
+
 def draw_means(panel: Axes, x: Any, values: DataArray, **style: Any) -> None:
     """Means over seeds with their standard errors, joined by a line."""
     panel.errorbar(x, *errors(values), **{"fmt": "o-", "ms": 4, **style})
@@ -207,8 +189,7 @@ def draw_means(panel: Axes, x: Any, values: DataArray, **style: Any) -> None:
 
 def draw_information(data: Dataset) -> Figure:
     """Figure 1: bits against energy, the best ratio, and all ratios over decay."""
-    figure, axes = panels(1, 4, 3.0, 2.9)
-    plane, best, synapses, neurons = axes[0]
+    figure, ((plane, best, synapses, neurons),) = panels(1, 4, 3.0, 2.9)
     decays = np.arange(data.decay.size)
     for model in data.model.values:
         here, look = data.sel(model=model), LOOKS[model]
@@ -236,8 +217,7 @@ def draw_information(data: Dataset) -> Figure:
 
 def draw_steps(data: Dataset) -> Figure:
     """Bits per energy over the steps of release probability."""
-    figure, axes = panels(1, 1, 3.6, 2.9)
-    (panel,) = axes[0]
+    figure, ((panel,),) = panels(1, 1, 3.6, 2.9)
     for model in data.model.values:
         bits = 1000 * efficiency(data.sel(model=model))
         draw_means(panel, data.up, bits, **LOOKS[model])
@@ -250,8 +230,7 @@ def draw_steps(data: Dataset) -> Figure:
 
 def draw_fixed_release(data: Dataset) -> Figure:
     """Appendix 1-figure 1c: fixed release at every rate; the best plastic network."""
-    figure, axes = panels(1, 1, 3.9, 2.9)
-    (panel,) = axes[0]
+    figure, ((panel,),) = panels(1, 1, 3.9, 2.9)
     bits = 1000 * efficiency(data)
     for rate, color in zip(data.rate.values, SHADES[1:], strict=False):
         here, name = bits.sel(model="fixed", rate=rate), f"rate {rate:g}"
@@ -270,7 +249,7 @@ FIG1 = Experiment(
     source="Fig. 1; Appendix 1-figure 1a, b",
     shows="plastic release probabilities save energy, fixed ones cost it",
     config=EnergyConfig,
-    run=all_models,
+    run=partial(compared, MODELS),
     claims=(at_the_same_decay, at_the_best_decay, for_neuronal_energy),
     figure=draw_information,
     control=unplastic,
@@ -282,7 +261,7 @@ FIG1_STEPS = FIG1._replace(
     name="fig1_steps",
     source="Fig. 1, text",
     shows="the steps of release probability may be a quarter larger or smaller",
-    run=plastic_and_deterministic,
+    run=partial(compared, MODELS[:2]),
     claims=(plastic_saves_with_any_step,),
     figure=draw_steps,
     control=lambda plan: plan._replace(grid={("up", "down"): (np.zeros(1),) * 2}),
@@ -293,10 +272,10 @@ FIXED_RELEASE = FIG1._replace(
     name="fixed_release",
     source="Appendix 1-figure 1c",
     shows="no fixed release probability is as frugal as plastic ones",
-    run=plastic_and_fixed,
+    run=partial(compared, MODELS[::2]),
     claims=(no_fixed_release_saves_as_much,),
     figure=draw_fixed_release,
     control=changed(up=0.0, down=0.0),
-    axes={name: {"model": (MODELS[0], MODELS[2])} for name in READOUTS},
+    axes={name: {"model": MODELS[::2]} for name in READOUTS},
     predict=None,
 )

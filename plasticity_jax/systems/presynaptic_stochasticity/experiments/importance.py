@@ -1,5 +1,7 @@
 """Figure 2 and Appendix 1-figure 1d: what the release probabilities encode."""
 
+import dataclasses
+import itertools
 from typing import NamedTuple
 
 import jax
@@ -13,17 +15,8 @@ from matplotlib.figure import Figure
 from xarray import DataArray, Dataset
 
 from .... import Scalar
-from ....experiment import (
-    changed,
-    claim,
-    Experiment,
-    over_seeds,
-    panels,
-    SHADES,
-    THEORY,
-)
+from ....experiment import changed, claim, Experiment, over_seeds, panels, SHADES
 from ....measure import rank_correlation
-from ....synapses import Stochastic
 from ..config import Config, images_of, Source
 from ..trained import (
     accuracy,
@@ -35,7 +28,7 @@ from ..trained import (
     Trained,
     with_probability,
 )
-from .energy import draw_means, errors
+from .energy import draw_means, draw_theory, errors
 
 
 HIGH = 0.9  # probability from which a synapse counts as reliable
@@ -75,9 +68,10 @@ def lesioned(
     """The network without the least important `fraction` of its synapses."""
     ranks = jnp.argsort(jnp.argsort(importance)).astype(importance.dtype)
     kept = jnp.where(ranks < fraction * len(ranks), 0.0, 1.0).astype(importance.dtype)
-    kept = ravel_pytree(network.synapses.strength)[1](kept)
-    strength = jax.tree.map(jnp.multiply, network.synapses.strength, kept)
-    return network._replace(synapses=Stochastic(strength, network.synapses.probability))
+    synapses = network.synapses
+    kept = ravel_pytree(synapses.strength)[1](kept)
+    strength = jax.tree.map(jnp.multiply, synapses.strength, kept)
+    return network._replace(synapses=dataclasses.replace(synapses, strength=strength))
 
 
 def accuracies(network: Trained, key: Key[Array, ""]) -> dict[str, Array]:
@@ -96,14 +90,9 @@ def accuracies(network: Trained, key: Key[Array, ""]) -> dict[str, Array]:
         used = jax.tree.map(lambda p: jnp.where(level > 0, level, p), learned)
         return accuracy(with_probability(left, used), for_test)
 
-    count, kept = len(ORDERS) * len(FRACTIONS), 1 + len(LEVELS)
-    order = jnp.repeat(jnp.arange(len(ORDERS)), len(FRACTIONS))
-    fraction, level = jnp.tile(jnp.asarray(FRACTIONS), len(ORDERS)), jnp.array(LEVELS)
-    cases = (
-        jnp.concatenate([order, jnp.zeros(kept, order.dtype)]),
-        jnp.concatenate([fraction, jnp.zeros(kept)]),
-        jnp.concatenate([jnp.zeros(count + 1), level]),
-    )
+    lesions = list(itertools.product(range(len(ORDERS)), FRACTIONS, [0.0]))
+    count, clamps = len(lesions), [(0, 0.0, level) for level in (0.0, *LEVELS)]
+    cases = tuple(map(jnp.asarray, zip(*lesions, *clamps, strict=True)))
     tests = jax.lax.map(tested, cases)
     return {
         "lesion": tests[:count].reshape(len(ORDERS), len(FRACTIONS)),
@@ -133,10 +122,21 @@ def levels(network: Trained) -> dict[str, Array]:
     }
 
 
-def _where(values: Array, chosen: Array) -> Scalar:
-    """Mean of the chosen values; NaN if there is none."""
-    marks = chosen.astype(values.dtype)
-    return jnp.sum(values * marks) / jnp.sum(marks)
+def of_reliable(values: Array, p: Array) -> Scalar:
+    """Mean of reliable synapses' values over the others'; NaN if there are none."""
+    marks = [chosen.astype(values.dtype) for chosen in (p >= HIGH, p < HIGH)]
+    high, low = (jnp.sum(values * mark) / jnp.sum(mark) for mark in marks)
+    return high / low
+
+
+def binned(values: Array, p: Array) -> Float[Array, " bin"]:
+    """Mean of synapses' values by release probability, 0 in empty bins."""
+    edges = jnp.asarray(BINS, p.dtype)
+    count, total = (
+        jnp.histogram(p, edges)[0],
+        jnp.histogram(p, edges, weights=values)[0],
+    )
+    return jnp.where(count > 0, total / jnp.maximum(count, 1), 0.0)
 
 
 def curvatures(network: Trained, key: Key[Array, ""]) -> dict[str, Array]:
@@ -147,26 +147,16 @@ def curvatures(network: Trained, key: Key[Array, ""]) -> dict[str, Array]:
     strength; `bin_fisher` (kind, bin) its mean over synapses of similar probability.
     """
     p, w = flat(probabilities(network)), jnp.abs(flat(strengths(network)))
-    shuffled, edges = jr.permutation(key, p), jnp.asarray(BINS, p.dtype)
-    seen = []
-    for kind in KINDS:
-        f = fisher(network, kind)
-        weighted = jnp.histogram(p, edges, weights=f)[0]
-        seen.append(
-            {
-                "fisher_ratio": _where(f, p >= HIGH) / _where(f, p < HIGH),
-                "fisher_rank": rank_correlation(f, p),
-                "shuffled_rank": rank_correlation(f, shuffled),
-                "strength_rank": rank_correlation(f, w),
-                "bin_fisher": _per(weighted, jnp.histogram(p, edges)[0]),
-            }
-        )
+    shuffled = jr.permutation(key, p)
+    measured = lambda f: {
+        "fisher_ratio": of_reliable(f, p),
+        "fisher_rank": rank_correlation(f, p),
+        "shuffled_rank": rank_correlation(f, shuffled),
+        "strength_rank": rank_correlation(f, w),
+        "bin_fisher": binned(f, p),
+    }
+    seen = [measured(fisher(network, kind)) for kind in KINDS]
     return jax.tree.map(lambda *x: jnp.stack(x), *seen)
-
-
-def _per(total: Array, count: Array) -> Array:
-    """Totals per count, 0 where nothing is counted."""
-    return jnp.where(count > 0, total / jnp.maximum(count, 1), 0.0)
 
 
 def encoded(source: Source, config: Config, key: Key[Array, ""]) -> dict[str, Array]:
@@ -179,16 +169,13 @@ def encoded(source: Source, config: Config, key: Key[Array, ""]) -> dict[str, Ar
     for_train, for_test, for_null, for_shuffle = jr.split(key, 4)
     network = train(config, source, for_train)
     p, w = flat(probabilities(network)), jnp.abs(flat(strengths(network)))
-    ratio = lambda p: _where(w, p >= HIGH) / _where(w, p < HIGH)
-    edges = jnp.asarray(BINS, p.dtype)
-    count, total = jnp.histogram(p, edges)[0], jnp.histogram(p, edges, weights=w)[0]
     return {
         **levels(network),
         **curvatures(network, for_null),
         **accuracies(network, for_test),
-        "energy_ratio": ratio(p),
-        "shuffled_energy_ratio": ratio(jr.permutation(for_shuffle, p)),
-        "bin_energy": _per(total, count),
+        "energy_ratio": of_reliable(w, p),
+        "shuffled_energy_ratio": of_reliable(w, jr.permutation(for_shuffle, p)),
+        "bin_energy": binned(w, p),
     }
 
 
@@ -320,7 +307,7 @@ def draw_importance(data: Dataset) -> Figure:
     small = {"frameon": False, "fontsize": "x-small"}
     lesion.legend(**small, title="least important by", title_fontsize="x-small")
     draw_means(clamp, data.level, data.clamp, ms=3, color=SHADES[0])
-    clamp.axhline(float(mean.accuracy), ls="--", lw=1, color=THEORY)
+    draw_theory(clamp, float(mean.accuracy), ls="--", lw=1)
     clamp.text(0.1, float(mean.accuracy) + 0.02, "as learned", fontsize="x-small")
     clamp.set(xlabel="probability of all synapses", ylabel="accuracy", ylim=(0, 1.12))
     some = mean.share > 1e-3
@@ -331,17 +318,13 @@ def draw_importance(data: Dataset) -> Figure:
     curvature.set(xlabel="release probability", ylabel="mean Fisher information")
     curvature.set_xlim(0, 1)
     curvature.legend(**small)
-    names = {
-        "fisher_rank": "probability",
-        "strength_rank": "strength",
-        "shuffled_rank": "shuffled\nprobability",
-    }
+    names, places = ("fisher_rank", "strength_rank", "shuffled_rank"), np.arange(3)
     for i, kind in enumerate(data.kind.values):
         here = np.transpose([errors(data[name].sel(kind=kind)) for name in names])
-        places = np.arange(len(names)) + 0.38 * (i - 0.5)
-        rank.bar(places, here[0], 0.36, yerr=here[1], color=SHADES[i], label=kind)
+        style = {"yerr": here[1], "color": SHADES[i], "label": kind}
+        rank.bar(places + 0.38 * (i - 0.5), here[0], 0.36, **style)
     rank.axhline(0, lw=0.8, color="black")
-    rank.set_xticks(np.arange(len(names)), list(names.values()))
+    rank.set_xticks(places, ["probability", "strength", "shuffled\nprobability"])
     rank.set(ylabel="rank correlation with Fisher")
     rank.legend(**small)
     return figure
@@ -349,8 +332,7 @@ def draw_importance(data: Dataset) -> Figure:
 
 def draw_random_start(data: Dataset) -> Figure:
     """Appendix 1-figure 1d: probabilities that began at random."""
-    figure, axes = panels(1, 1, 3.6, 2.9)
-    (panel,) = axes[0]
+    figure, ((panel,),) = panels(1, 1, 3.6, 2.9)
     draw_bins(panel, data.share.mean("seed"), "share of synapses")
     panel.set_ylim(top=1.12 * panel.get_ylim()[1])
     share = f"{float(data.between.mean()):.0%} between the modes"

@@ -41,6 +41,12 @@ METHODS: dict[str, dict[str, Any]] = {
     "BGD": {"method": "bgd", "rate": 1.0},
 }
 JOINT = {"method": "deterministic", "adam": True, "rate": 1e-3, "protocol": "joint"}
+OF_MNIST = {
+    "Adam": {"rate": 1e-6},
+    "EWC": {"penalty": 3e3},
+    "online EWC": {"penalty": 3e3},
+    "BGD": {"deviation": 0.00125},
+}
 SETTINGS: dict[str, dict[str, dict[str, Any]]] = {  # from `tuning`, Table 1
     "digits": {
         "SGD": {"rate": 0.01},
@@ -49,20 +55,8 @@ SETTINGS: dict[str, dict[str, dict[str, Any]]] = {  # from `tuning`, Table 1
         "online EWC": {"penalty": 100.0},
         "BGD": {"deviation": 0.005},
     },
-    "mnist": {
-        "SGD": {"rate": 1e-3},
-        "Adam": {"rate": 1e-6},
-        "EWC": {"penalty": 3e3},
-        "online EWC": {"penalty": 3e3},
-        "BGD": {"deviation": 0.00125},
-    },
-    "fashion_mnist": {
-        "SGD": {"rate": 1e-4},
-        "Adam": {"rate": 1e-6},
-        "EWC": {"penalty": 3e3},
-        "online EWC": {"penalty": 3e3},
-        "BGD": {"deviation": 0.00125},
-    },
+    "mnist": {"SGD": {"rate": 1e-3}, **OF_MNIST},
+    "fashion_mnist": {"SGD": {"rate": 1e-4}, **OF_MNIST},
 }
 TRAJECTORY = (0.3375, 0.3737, 0.3909, 0.4124, 0.4362)  # mean p, the published code
 LEVELS = ("probability", "frozen")  # of the consolidated network

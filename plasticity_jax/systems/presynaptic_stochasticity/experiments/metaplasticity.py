@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from xarray import DataArray, Dataset
 
 from .... import AbstractConfig, Scalar
-from ...._arguments import real, require
+from ...._arguments import real, require, whole
 from ....data import load
 from ....experiment import (
     changed,
@@ -35,6 +35,7 @@ from ....experiment import (
 from ....measure import forgetting, mean_accuracy, rank_correlation
 from ..config import Config, Source, source_of
 from ..training import learn
+from .energy import errors
 
 
 STREAMS = ("same split", "other split", "permuted pixels")
@@ -60,26 +61,23 @@ def splits(config: "MetaConfig") -> Source:
         train_labels=names[np.asarray(data.train_labels)],
         test_labels=names[np.asarray(data.test_labels)],
     )
-    first, other = source_of(data), source_of(renamed)
-    count = min(len(pair) for pair in (*first.pairs, *other.pairs))
-    both = lambda a, b: jnp.stack([a, b])
-    return first._replace(
-        train_labels=both(first.train_labels, other.train_labels),
-        test_labels=both(first.test_labels, other.test_labels),
-        pairs=tuple(
-            both(a[:count], b[:count])
-            for a, b in zip(first.pairs, other.pairs, strict=True)
-        ),
-    )
+    sources = source_of(data), source_of(renamed)
+    count = min(len(pair) for source in sources for pair in source.pairs)
+    cut = lambda source: jax.tree.map(lambda pair: pair[:count], source.pairs)
+    parts = [pairing(source._replace(pairs=cut(source))) for source in sources]
+    return sources[0]._replace(**jax.tree.map(lambda *x: jnp.stack(x), *parts))
+
+
+def pairing(data: Source) -> dict[str, Any]:
+    """What depends on how classes are paired."""
+    return {
+        name: getattr(data, name) for name in ("train_labels", "test_labels", "pairs")
+    }
 
 
 def paired(data: Source, which: Int[Array, ""]) -> Source:
     """The images with the first pairing of classes, or the other one."""
-    return data._replace(
-        train_labels=data.train_labels[which],
-        test_labels=data.test_labels[which],
-        pairs=tuple(pair[which] for pair in data.pairs),
-    )
+    return data._replace(**jax.tree.map(lambda x: x[which], pairing(data)))
 
 
 class MetaConfig(AbstractConfig):
@@ -103,9 +101,7 @@ class MetaConfig(AbstractConfig):
     def __check_init__(self) -> None:
         require(self, spread=(0.0, 1.0))
         for name in ("candidates", "trials", "tests"):
-            if getattr(self, name) < 1:
-                value = getattr(self, name)
-                raise ValueError(f"`{name}` must be at least 1; got {value}.")
+            whole(name, getattr(self, name), 1)
         self.network()
 
     def network(self, **changes: Any) -> Config:
@@ -278,8 +274,7 @@ def draw_metaplasticity(data: Dataset) -> Figure:
     streams = data.stream.values
     places = np.arange(len(streams))
     for panel, values in ((left, data.accuracy), (middle, data.forgetting)):
-        mean = values.mean("seed")
-        error = values.std("seed") / data.sizes["seed"] ** 0.5
+        mean, error = errors(values)
         for i, (rule, color) in enumerate(zip(data.rule.values, colors, strict=True)):
             style = {"color": color, "label": rule, "yerr": error.sel(rule=rule)}
             panel.bar(places + 0.2 * (i - 1.5), mean.sel(rule=rule), 0.19, **style)

@@ -7,22 +7,14 @@ from typing import Any
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, Key
-from matplotlib.axes import Axes
+from jaxtyping import Array, Float, Key
 from matplotlib.figure import Figure
 from xarray import DataArray, Dataset
 
-from ....experiment import (
-    changed,
-    claim,
-    Experiment,
-    over_seeds,
-    panels,
-    SHADES,
-    THEORY,
-)
+from ....experiment import changed, claim, Experiment, over_seeds, panels, SHADES
 from ....measure import mean_accuracy
-from ..sign_neuron import Config, Patterns, patterns_of, teach
+from ..sign_neuron import Config, patterns_of, teach
+from .energy import draw_means, draw_theory
 
 
 OFF = 2.0  # a latch out of reach
@@ -69,12 +61,10 @@ def ablated(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     shuffled = patterns_of(changes_of("shuffled", config), for_order).order
     taught = {}
     for variant in VARIANTS:
-        shown: Patterns = patterns
-        if variant == "shuffled":
-            shown = patterns._replace(order=shuffled)
-        pace = None
-        if variant == "same mean rate":
-            pace = taught["presynaptic"].plasticity
+        order = shuffled if variant == "shuffled" else patterns.order
+        paced = variant == "same mean rate"
+        pace = taught["presynaptic"].plasticity if paced else None
+        shown = patterns._replace(order=order)
         taught[variant] = teach(changes_of(variant, config), shown, for_run, pace)
     plasticity = taught["presynaptic"].plasticity.reshape(config.tasks, -1)
     return {
@@ -163,20 +153,13 @@ CURVES = {  # what is drawn over tasks, and how
 }
 
 
-def curve(panel: Axes, values: DataArray, style: str = "o-", **more: Any) -> None:
-    """Mean over seeds with standard errors, along the other axis."""
-    (dim,) = {*values.dims} - {"seed"}
-    error = values.std("seed") / values.sizes["seed"] ** 0.5
-    mean = values.mean("seed")
-    panel.errorbar(values[dim], mean, error, fmt=style, ms=4, capsize=2, **more)
-
-
 def draw_perceptron(data: Dataset) -> Figure:
     """The first task over time, every ablation at the end, and plasticity."""
     figure, ((left, middle, right),) = panels(1, 3, 3.7, 3.3)
     first = data.accuracy.isel(task=0)
-    for name, (color, style) in CURVES.items():
-        curve(left, first.sel(variant=name), style, color=color, label=name)
+    for name, (color, fmt) in CURVES.items():
+        style = {"fmt": fmt, "capsize": 2, "color": color, "label": name}
+        draw_means(left, data.after, first.sel(variant=name), **style)
     left.set(xlabel="tasks learned", ylabel="accuracy on task 1")
     left.legend(frameon=False, fontsize=7, loc="lower left")
     reached, names = data.accuracy.isel(after=-1).mean("task"), data.variant.values
@@ -219,18 +202,15 @@ FIG5_PERCEPTRON = Experiment(
 
 def loaded(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     """Final mean accuracy (neuron, load) at every load, on the same patterns."""
-    rows = []
-    for load in config.loads:
+
+    def reached(load: int) -> Float[Array, " neuron"]:
         here = dataclasses.replace(config, patterns=load)
         for_patterns, for_run = jr.split(jr.fold_in(key, load))
         patterns = patterns_of(here, for_patterns)
-        rows.append(
-            [
-                mean_accuracy(teach(changes_of(x, here), patterns, for_run).accuracy)
-                for x in METHODS
-            ]
-        )
-    return {"accuracy": jnp.stack([jnp.stack(row) for row in rows], axis=1)}
+        taught = [teach(changes_of(x, here), patterns, for_run) for x in METHODS]
+        return jnp.stack([mean_accuracy(run.accuracy) for run in taught])
+
+    return {"accuracy": jnp.stack([reached(load) for load in config.loads], axis=1)}
 
 
 def advantage(data: Dataset) -> DataArray:
@@ -268,23 +248,22 @@ def draw_load(data: Dataset) -> Figure:
     """Accuracy at every load, and the advantage of release plasticity."""
     figure, ((left, right),) = panels(1, 2, 3.9, 3.2)
     for name, color in zip(data.neuron.values, (SHADES[0], SHADES[5]), strict=True):
-        curve(left, data.accuracy.sel(neuron=name), color=color, label=name)
+        style = {"capsize": 2, "color": color, "label": name}
+        draw_means(left, data["load"], data.accuracy.sel(neuron=name), **style)
     left.set(xlabel="patterns per task", ylabel="mean accuracy, all tasks")
     left.legend(frameon=False, fontsize=8)
-    curve(right, advantage(data), color=SHADES[0])
-    right.axhline(0.0, color=THEORY, lw=0.8)
+    draw_means(right, data["load"], advantage(data), capsize=2, color=SHADES[0])
+    draw_theory(right, 0.0)
     right.set(xlabel="patterns per task", ylabel="presynaptic − deterministic")
     return figure
 
 
-FIG5_LOAD = Experiment(
+FIG5_LOAD = FIG5_PERCEPTRON._replace(
     name="fig5_load",
     source="Fig. 5, text",
     shows="consolidation helps a neuron with room left, hurts one that is nearly full",
-    config=Config,
     run=loaded,
     claims=(helps_with_room_left, hurts_when_nearly_full),
     figure=draw_load,
-    control=changed(step=0.0),
     axes={"accuracy": {"neuron": METHODS, "load": lambda config: config.loads}},
 )

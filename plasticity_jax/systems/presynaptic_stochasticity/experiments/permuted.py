@@ -10,8 +10,8 @@ from jaxtyping import Array, Key
 from matplotlib.figure import Figure
 from xarray import DataArray, Dataset
 
-from ....experiment import changed, claim, Experiment, over_seeds, panels, SHADES
-from ..config import Config, images_of, Source
+from ....experiment import claim, over_seeds, panels, SHADES
+from ..config import Config, Source
 from ..training import learn
 from .lifelong import (
     draw_first_task,
@@ -24,6 +24,7 @@ from .lifelong import (
     LEVELS,
     on_mnist,
     REMOVED,
+    SPLIT,
     summary,
     with_method,
 )
@@ -71,11 +72,10 @@ def draw_permuted(data: Dataset) -> Figure:
 
 tasks = lambda config: range(1, config.tasks + 1)
 AFTER = {"after": tasks}
-PERMUTED = Experiment(
+PERMUTED = SPLIT._replace(
     name="permuted",
     source="Figure 4b, Appendix 1-table 1, Appendix 1-figure 3",
     shows="with every task more synapses freeze, until none is left",
-    config=Config,
     run=streams,
     # On digits the noisy network hardly learns what it could forget, even if its
     # release probabilities stay: its forgetting then says nothing of consolidation.
@@ -87,12 +87,10 @@ PERMUTED = Experiment(
         gains._replace(when=on_mnist),
     ),
     figure=draw_permuted,
-    control=changed(up=0.0),
     axes={
         "accuracy": {"learner": METHODS, **AFTER, "task": tasks},
         **dict.fromkeys(LEVELS, AFTER),
     },
-    data=images_of,
 )
 CONTINUOUS = PERMUTED._replace(
     name="continuous",

@@ -8,13 +8,21 @@ from jaxtyping import Array, Key
 from matplotlib.figure import Figure
 from xarray import Dataset
 
-from ....experiment import changed, claim, Experiment, over_seeds, panels, SHADES
+from ....experiment import claim, over_seeds, panels, SHADES
 from ....measure import important_counts, kolmogorov_smirnov, shuffled_counts
-from ..config import Config, images_of, Source
+from ..config import CLASSES, Config, Source
 from ..trained import probabilities, train
-from .importance import HIGH
+from .importance import FIG2, HIGH
 
 
+NEURONS = {  # counted by an observable, and what a panel calls it
+    "inputs_0": ("neuron_1", "inputs of hidden layer 1"),
+    "inputs_1": ("neuron_2", "inputs of hidden layer 2"),
+    "inputs_2": ("digit", "inputs of outputs"),
+    "outputs_0": ("pixel", "outputs of pixels"),
+    "outputs_1": ("neuron_1", "outputs of hidden layer 1"),
+    "outputs_2": ("neuron_2", "outputs of hidden layer 2"),
+}
 LAYERS = 3  # weight matrices of a network with two hidden layers
 
 
@@ -23,8 +31,8 @@ def gathered(source: Source, config: Config, key: Key[Array, ""]) -> dict[str, A
 
     For every weight matrix i: `inputs_i` (post,) and `outputs_i` (pre,), shares of
     important inputs and outputs, and `shuffled_inputs_i`, `shuffled_outputs_i` with
-    its synapses permuted. `in_out` (hidden,): Pearson's correlation over the neurons
-    of a hidden layer between important inputs and outputs.
+    its synapses permuted. `in_out` (hidden_layer,): Pearson's correlation over the
+    neurons of a hidden layer between important inputs and outputs.
     """
     for_train, for_shuffle = jr.split(key)
     network = train(config, source, for_train)
@@ -34,18 +42,12 @@ def gathered(source: Source, config: Config, key: Key[Array, ""]) -> dict[str, A
     found: dict[str, Array] = {}
     for i, layer in enumerate(layers):
         important = layer >= HIGH
-        counts = important_counts(important)
         chance = shuffled_counts(important, jr.fold_in(for_shuffle, i))
-        found |= {f"inputs_{i}": counts.inputs, f"outputs_{i}": counts.outputs}
-        found |= {f"shuffled_inputs_{i}": chance.inputs}
-        found |= {f"shuffled_outputs_{i}": chance.outputs}
-    found["in_out"] = jnp.stack(
-        [
-            jnp.corrcoef(found[f"inputs_{i}"], found[f"outputs_{i + 1}"])[0, 1]
-            for i in range(LAYERS - 1)
-        ]
-    )
-    return found
+        for kind, seen in (("", important_counts(important)), ("shuffled_", chance)):
+            found[f"{kind}inputs_{i}"] = seen.inputs
+            found[f"{kind}outputs_{i}"] = seen.outputs
+    pairs = [(found[f"inputs_{i}"], found[f"outputs_{i + 1}"]) for i in (0, 1)]
+    return {**found, "in_out": jnp.stack([jnp.corrcoef(*x)[0, 1] for x in pairs])}
 
 
 def tested(data: Dataset, name: str) -> tuple[float, float]:
@@ -113,16 +115,10 @@ def inputs_follow_outputs(data: Dataset) -> float:
 def draw_sparsity(data: Dataset) -> Figure:
     """Figure 3: important inputs and outputs of neurons against chance."""
     figure, axes = panels(2, 4, 2.9, 2.6)
-    titles = {
-        "inputs_0": "inputs of hidden layer 1",
-        "inputs_1": "inputs of hidden layer 2",
-        "inputs_2": "inputs of outputs",
-        "outputs_0": "outputs of pixels",
-        "outputs_1": "outputs of hidden layer 1",
-        "outputs_2": "outputs of hidden layer 2",
-    }
     edges = np.linspace(0, 1, 21)
-    for panel, (name, title) in zip(axes[:, :3].ravel(), titles.items(), strict=True):
+    for panel, (name, (_, title)) in zip(
+        axes[:, :3].flat, NEURONS.items(), strict=True
+    ):
         for kind, color in ((f"shuffled_{name}", SHADES[5]), (name, SHADES[0])):
             values = data[kind].values.ravel()
             share = np.histogram(values, edges)[0] / values.size
@@ -142,11 +138,11 @@ def draw_sparsity(data: Dataset) -> Figure:
     return figure
 
 
-FIG3 = Experiment(
+LABELS = {"digit": range(CLASSES)}  # pixels and hidden neurons have none
+FIG3 = FIG2._replace(
     name="fig3",
     source="Fig. 3; Appendix 1-figure 2",
     shows="important synapses gather on few neurons, at their inputs and outputs alike",
-    config=Config,
     run=gathered,
     claims=(
         inputs_of_hidden_neurons,
@@ -156,7 +152,12 @@ FIG3 = Experiment(
         inputs_follow_outputs,
     ),
     figure=draw_sparsity,
-    control=changed(up=0.0, down=0.0, random_start=True),
-    axes={"in_out": {"hidden_layer": (1, 2)}},
-    data=images_of,
+    axes={
+        "in_out": {"hidden_layer": (1, 2)},
+        **{
+            kind + name: {dim: LABELS.get(dim)}
+            for kind in ("", "shuffled_")
+            for name, (dim, _) in NEURONS.items()
+        },
+    },
 )

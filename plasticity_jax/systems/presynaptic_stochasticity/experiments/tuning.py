@@ -14,20 +14,11 @@ from jaxtyping import Array, Float, Key
 from matplotlib.figure import Figure
 from xarray import DataArray, Dataset
 
-from ....experiment import (
-    changed,
-    claim,
-    Experiment,
-    over_seeds,
-    panels,
-    Plan,
-    SHADES,
-    THEORY,
-)
+from ....experiment import claim, over_seeds, panels, Plan, SHADES, THEORY
 from ....measure import forgetting, mean_accuracy
-from ..config import Config, images_of, Source
+from ..config import Config, Source
 from ..training import learn
-from .lifelong import finite, images, LEGEND, REMOVED, SETTINGS, with_method
+from .lifelong import finite, images, LEGEND, REMOVED, SETTINGS, SPLIT, with_method
 
 
 SWEPT = {  # the field of each method, and its values
@@ -179,16 +170,13 @@ def draw_tuning(data: Dataset) -> Figure:
     return figure
 
 
-TUNING = Experiment(
+TUNING = SPLIT._replace(
     name="tuning",
     source="Appendix 1-table 1",
     shows="the networks compared with at their best settings",
-    config=Config,
     run=swept,
     claims=(best_is_in_use, forgets_less, adam_forgets_little),
     figure=draw_tuning,
-    control=changed(up=0.0),
     axes=dict.fromkeys(("mean", "forgetting", "stable"), AXES),
     predict=candidates,
-    data=images_of,
 )

@@ -50,10 +50,9 @@ def learning_checks() -> Iterator[Check]:
 
 
 def _lag_checks() -> Iterator[Check]:
-    frequency, time = jnp.asarray(0.02), jnp.asarray(50.0)
-    lag = theory.quadrature(frequency, time)
-    yield exact("h is 1/2 where omega tau = 1", "5.6", lag, 0.5, 1e-14)
-    slope = jax.grad(theory.quadrature)(frequency, time)
+    lag = jax.value_and_grad(theory.quadrature)
+    value, slope = lag(jnp.asarray(0.02), jnp.asarray(50.0))
+    yield exact("h is 1/2 where omega tau = 1", "5.6", value, 0.5, 1e-14)
     yield exact("and largest: its slope is 0", "5.6", 1 + slope, 1.0, 1e-12)
 
 
@@ -74,9 +73,7 @@ def _learned(config: Config, targets: Float[Array, " n"], turns: int) -> Weights
     trace = ACTIVITY * (u - lag * v) / (1 + lag**2)  # of the steady rotation
     first = jnp.asarray(0, jnp.int32)
 
-    def step(
-        carry: tuple[Weights, Float[Array, " n"]], phase: Scalar
-    ) -> tuple[tuple[Weights, Float[Array, " n"]], None]:
+    def step(carry: tuple[Weights, Array], phase: Scalar) -> tuple[Any, None]:
         weights, trace = carry
         rate = ACTIVITY * (jnp.cos(phase) * u + jnp.sin(phase) * v)
         trace = trace + config.step / config.trace_time * (rate - trace)
@@ -93,19 +90,15 @@ def _learned(config: Config, targets: Float[Array, " n"], turns: int) -> Weights
 def _clamped_checks() -> Iterator[Check]:
     turns, activity = 2, jnp.asarray(ACTIVITY)
     time, still = jnp.asarray(turns * TURN), jnp.zeros(CLAMPED.size)
-    basis = _plane().T
-    laws = {
-        "none": theory.free_eigenvalue,
-        "decorrelation": theory.decorrelated_eigenvalue,
-    }
-    for homeostasis, law in laws.items():
+    free, restrained = theory.free_eigenvalue, theory.decorrelated_eigenvalue
+    for homeostasis, law in {"none": free, "decorrelation": restrained}.items():
         config = dataclasses.replace(CLAMPED, homeostasis=homeostasis)
         weights = _learned(config, still, turns)
         title = f"clamped rotation, homeostasis {homeostasis}"
-        got = measure.rotation(weights, *basis.T)
+        got = measure.rotation(weights, *_plane())
         want = theory.learned_rotation(config, activity, time)
         yield simulated(f"{title}: A", "5.6", got, want, 1e-3)
-        got = measure.memory_eigenvalue(weights, basis).value
+        got = measure.memory_eigenvalue(weights, _plane().T).value
         want = law(config, activity, time)
         yield simulated(f"{title}: frequency", "5.6", got.imag, want.imag, 1e-3)
         if homeostasis == "decorrelation":
@@ -122,10 +115,9 @@ def _control_checks() -> Iterator[Check]:
         weights = _learned(config, targets, 10)
         state = theory.controlled_state(config, activity)
         title = f"clamped rotation, rate control of gain {gain:g}"
-        got = measure.rotation(weights, u, v)
-        yield simulated(f"{title}: A", "5.6", got, state.rotation, 1e-3)
-        got = measure.expansion(weights, u, v)
-        yield simulated(f"{title}: S", "5.6", got, state.expansion, 1e-3)
+        turn, grow = (f(weights, u, v) for f in (measure.rotation, measure.expansion))
+        yield simulated(f"{title}: A", "5.6", turn, state.rotation, 1e-3)
+        yield simulated(f"{title}: S", "5.6", grow, state.expansion, 1e-3)
         values, want = np.linalg.eigvals(weights), complex(state.eigenvalue)
         distance = np.min(np.abs(values - want)) / abs(want)
         yield simulated(f"{title}: eigenvalue", "5.6", 1 + distance, 1.0, 2e-3)
@@ -140,22 +132,15 @@ def _control_checks() -> Iterator[Check]:
 
 
 def _slope_checks() -> Iterator[Check]:
-    decay, none = jnp.asarray(0.01), jnp.asarray(0.0)
-
-    def drive(rotation: Scalar, trace_time: Scalar) -> Scalar:
-        return jnp.imag(theory.random_drive(rotation, decay, trace_time))
-
+    decay = jnp.asarray(0.01)
+    drive = lambda rotation, time: theory.random_drive(rotation, decay, time).imag
     for trace_time, published in ((50.0, 0.0128), (100.0, 0.0097)):
         time = jnp.asarray(trace_time)
         slope = theory.random_drive_slope(decay, time)
-        want = jax.grad(drive)(none, time)
+        want = jax.grad(drive)(jnp.asarray(0.0), time)
         title = f"drive of a random stimulus, slope at 0, tau_y = {trace_time:g}"
         yield exact(title, "5.7", slope, want, 1e-12)
         yield simulated(title + ", as printed", "5.7", slope, published, 5e-3)
-
-
-def _linear(x: Float[Array, " n"]) -> Float[Array, " n"]:
-    return x
 
 
 def _learning(state: State, signals: RateSignals, changes: Any) -> Scalar:
@@ -186,7 +171,7 @@ def _drives(
 
 def _random_checks() -> Iterator[Check]:
     decay, time, dt = jnp.asarray(0.5), jnp.asarray(2.0), 0.02
-    network = RateNetwork(dt, time, transfer=_linear)
+    network = RateNetwork(dt, time, transfer=lambda x: x)
     for strength in (0.0, 0.5, -2.0):
         rotation = jnp.asarray(strength)
         drives = _drives(rotation, decay, network, dt, 1000)

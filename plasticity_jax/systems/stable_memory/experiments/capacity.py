@@ -15,30 +15,12 @@ from xarray import DataArray, Dataset
 
 from .... import AbstractConfig, Scalar
 from ...._arguments import real, require
-from ....experiment import (
-    changed,
-    claim,
-    Experiment,
-    over_seeds,
-    panels,
-    Plan,
-    SHADES,
-    standard_error,
-    THEORY,
-)
-from ..capacity import (
-    first_step_error,
-    half_load,
-    pattern_field,
-    plane_field,
-    plane_overlap,
-    settled,
-    Signs,
-    States,
-    updated,
-    vector_overlap,
-)
+from ....experiment import changed, claim, Experiment, panels, Plan, SHADES, THEORY
+from .. import capacity as maps
+from ..capacity import pattern_field, plane_field, Signs, States
+from ..config import check_positive
 from ..retrieval import plane_network, recall
+from .learning import with_error
 
 
 RECALLED = 0.7  # overlap above which a memory counts as recalled
@@ -68,10 +50,7 @@ class Capacity(AbstractConfig):
 
     def __check_init__(self) -> None:
         require(self, rotation=(-math.inf, math.inf), expansion=(0.0, math.inf))
-        for name in ("probes", "updates", "duration"):
-            if getattr(self, name) <= 0:
-                value = getattr(self, name)
-                raise ValueError(f"`{name}` must be positive; got {value}.")
+        check_positive(self, "probes", "updates", "duration")
         for name in ("size", "continuous_size"):
             size = getattr(self, name)
             if size < 2:
@@ -111,16 +90,16 @@ def synchronous(config: Capacity, size: int, key: Key[Array, ""]) -> dict[str, A
     first, second = planes[:, 0].T, planes[:, 1].T
     stored = jnp.sum(first**2)  # signs in all
     codings = (
-        (plane_field, plane_overlap, -second),
-        (pattern_field, vector_overlap, first),
+        (plane_field, maps.plane_overlap, -second),
+        (pattern_field, maps.vector_overlap, first),
     )
     if not config.rotates:
         codings = (codings[1], codings[1])
     success, wrong = [], []
     for field, overlap, next_one in codings:
-        late = settled(field, planes, start, config.updates)
+        late = maps.settled(field, planes, start, config.updates)
         success.append(share(overlap(planes, late) > RECALLED))
-        missed = updated(field, planes, first) != next_one
+        missed = maps.updated(field, planes, first) != next_one
         wrong.append(jnp.sum(jnp.where(missed, 1.0, 0.0)) / stored)
     return {"success": jnp.stack(success), "wrong": jnp.stack(wrong)}
 
@@ -148,8 +127,8 @@ def continuous(config: Capacity, key: Key[Array, ""]) -> Array:
         return jnp.sign(jax.vmap(last, 1, 1)(starts))
 
     turned, alone = jax.vmap(signs)(rotations, diagonals)
-    first = plane_overlap if config.rotates else vector_overlap
-    found = (first(planes, turned), vector_overlap(planes, alone))
+    first = maps.plane_overlap if config.rotates else maps.vector_overlap
+    found = (first(planes, turned), maps.vector_overlap(planes, alone))
     return jnp.stack([share(overlap > RECALLED) for overlap in found])
 
 
@@ -170,7 +149,7 @@ def predict(plan: Plan, keys: Any) -> Dataset:
     """The share of wrong signs after one step."""
     del keys
     loads = np.asarray(plan.grid["load"])
-    law = np.asarray(first_step_error(loads))
+    law = np.asarray(maps.first_step_error(loads))
     return Dataset({"predicted_wrong": ("load", law)}, {"load": loads})
 
 
@@ -179,8 +158,9 @@ def predict(plan: Plan, keys: Any) -> Dataset:
 
 def critical(success: DataArray, coding: str) -> float:
     """The load at which half of the probes are recalled."""
-    mean = over_seeds(success.sel(coding=coding))
-    return float(half_load(jnp.asarray(mean["load"].values), jnp.asarray(mean.values)))
+    mean = success.sel(coding=coding).mean("seed", skipna=False)
+    loads, means = jnp.asarray(mean["load"].values), jnp.asarray(mean.values)
+    return float(maps.half_load(loads, means))
 
 
 def over_patterns(success: DataArray) -> float:
@@ -218,8 +198,7 @@ def planes_fail_in_time(data: Dataset) -> float:
 def wrong_signs(data: Dataset, coding: str) -> tuple[float, float]:
     """Wrong signs after one step over theory, {coding}, all loads."""
     seen = data.wrong.isel(neurons=-1).sel(coding=coding).mean("load", skipna=False)
-    over = seen / float(data.predicted_wrong.mean())
-    return float(over_seeds(over)), float(standard_error(over))
+    return with_error(seen / float(data.predicted_wrong.mean()))
 
 
 def draw_capacity(data: Dataset) -> Figure:

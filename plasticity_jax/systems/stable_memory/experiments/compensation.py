@@ -18,19 +18,10 @@ from matplotlib.figure import Figure
 from xarray import Dataset
 
 from .... import AbstractConfig, Scalar, simulate, State, sweep, System
-from ...._arguments import real, require
+from ...._arguments import at_least, real, require
 from ....circuits import LossCircuit, RateNetwork, Rates
 from ....curvature import best_ratio, hessian, steady_state
-from ....experiment import (
-    changed,
-    claim,
-    Experiment,
-    over_seeds,
-    panels,
-    Plan,
-    SHADES,
-    THEORY,
-)
+from ....experiment import changed, claim, Experiment, panels, Plan, SHADES, THEORY
 from ....measure import drift, vertex_of_mean
 from ....numerics import eigvalsh
 from ....rules import NoisyGradient, Normalised, Wiener
@@ -42,7 +33,7 @@ from ..patterns import draw_planes, low_rank
 Matrix = Float[Array, "n n"]
 
 
-class Config(AbstractConfig):
+class Repaired(AbstractConfig):
     r"""Memories whose synapses fluctuate and are repaired along the recall's gradient.
 
     Per step, fluctuations have length `fluctuation` times the square root of the number
@@ -71,9 +62,7 @@ class Config(AbstractConfig):
         require(self, ratio=unbounded, fluctuation=unbounded, corruption=unbounded)
         require(self, rotation=unbounded, expansion=unbounded, cue_amplitude=unbounded)
         for name in ("planes", "cues", "steps", "window"):
-            if getattr(self, name) < 1:
-                value = getattr(self, name)
-                raise ValueError(f"`{name}` must be at least 1; got {value}.")
+            at_least(name, getattr(self, name), 1)
         if self.window > self.steps:
             raise ValueError(
                 f"`window` ({self.window}) must not exceed `steps` ({self.steps})."
@@ -114,7 +103,7 @@ def recall(
     return jax.vmap(course)(starts)
 
 
-def intact(config: Config, key: Key[Array, ""]) -> tuple[RecallError, Matrix]:
+def intact(config: Repaired, key: Key[Array, ""]) -> tuple[RecallError, Matrix]:
     """The recall error of a network and the weights at which it vanishes.
 
     Cues are the vectors of its planes with either sign, in a random background.
@@ -139,7 +128,7 @@ def loss_of(state: State, signals: LossSignals, changes: Any) -> Scalar:
     return signals.loss
 
 
-def repaired(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
+def repaired(config: Repaired, key: Key[Array, ""]) -> dict[str, Array]:
     """Recall error averaged over the last `window` steps, and its relative drift."""
     for_memory, for_run = jr.split(key)
     loss, weights = intact(config, for_memory)
@@ -149,17 +138,13 @@ def repaired(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
         repair = Normalised(Wiener(), config.ratio * length)
     rules = {"fluctuation": Normalised(Wiener(), length), "repair": repair}
     system = System(Constant(None), LossCircuit(loss), rules)
-    start = State(None, weights)
-    _, losses = simulate(
-        system, start, for_run, steps=config.steps, every=1, record=loss_of
-    )
-    return {
-        "loss": jnp.mean(losses[-config.window :]),
-        "drift": drift(losses[-config.window :], 0.5),
-    }
+    start, steps = State(None, weights), config.steps
+    losses = simulate(system, start, for_run, steps=steps, record=loss_of)[1]
+    late = losses[-config.window :]
+    return {"loss": jnp.mean(late), "drift": drift(late, 0.5)}
 
 
-def curvature_at_memory(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
+def curvature_at_memory(config: Repaired, key: Key[Array, ""]) -> dict[str, Array]:
     """Eigenvalues of the exact Hessian of the recall error at the intact weights."""
     loss, weights = intact(config, jr.split(key)[0])
     return {"eigenvalue": eigvalsh(hessian(loss, weights))}
@@ -243,7 +228,7 @@ def hessian_predicts_ratio(data: Dataset, corruption: float) -> float:
 def hessian_predicts_error(data: Dataset) -> float:
     """And the error (largest relative distance, 0.25 <= ratio <= 1.05)."""
     clean = data.isel(corruption=0).sel(ratio=slice(0.25, 1.05))
-    over = over_seeds(clean.loss) / clean.predicted_loss.mean("seed")
+    over = clean.loss.mean("seed", skipna=False) / clean.predicted_loss.mean("seed")
     return float(abs(over - 1).max(skipna=False))
 
 
@@ -290,7 +275,7 @@ COMPENSATION = Experiment(
     name="compensation",
     source="beyond the paper",
     shows="repair of a recall error is best when no larger than the noise",
-    config=Config,
+    config=Repaired,
     run=repaired,
     claims=(
         at_most_the_noise,

@@ -17,6 +17,7 @@ from xarray import Dataset
 from .... import AbstractConfig, Scalar
 from ...._arguments import real, require
 from ....experiment import changed, claim, Experiment, panels, Plan, SHADES, THEORY
+from ..config import check_positive
 from ..cycles import (
     critical_rotation,
     euler_radius,
@@ -55,10 +56,7 @@ class PhasePlane(AbstractConfig):
 
     def __check_init__(self) -> None:
         require(self, rotation=(1e-9, math.inf), expansion=(0.0, math.inf))
-        for name in ("size", "steps", "slow"):
-            if np.min(getattr(self, name)) <= 0:
-                value = getattr(self, name)
-                raise ValueError(f"`{name}` must be positive; got {value}.")
+        check_positive(self, "size", "steps", "slow")
 
 
 def balanced_plane() -> Planes:

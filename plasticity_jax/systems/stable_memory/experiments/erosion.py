@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -13,26 +14,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from xarray import DataArray, Dataset
 
-from .... import AbstractSignals, simulate, State, System
-from ....experiment import (
-    changed,
-    claim,
-    Experiment,
-    over_seeds,
-    panels,
-    Plan,
-    SHADES,
-    standard_error,
-    THEORY,
-)
+from .... import simulate, State, System
+from ....experiment import changed, claim, Experiment, panels, Plan, SHADES, THEORY
 from ....measure import memory_eigenvalue, plane_basis, rotation
 from ..config import build, Config, embed
 from ..patterns import draw_planes, imaginary_memory, real_memory
+from .learning import with_error
 
 
 Frame = Float[Array, "2 n"]
 Matrix = Float[Array, "n n"]
 Memories = Float[Array, "memory n n"]
+Run = Callable[[Config, Key[Array, ""]], dict[str, Array]]
 ACTIVE = ("rate_control", "decorrelation")  # act through activity
 RULES = ("dissipation", *ACTIVE)
 MEMORY = {"memory": ("real", "imaginary")}
@@ -46,23 +39,15 @@ EARLY, EARLY_EVERY = 100.0, 0.5  # finely sampled time after embedding
 def memories(config: Config, key: Key[Array, ""]) -> tuple[Frame, Memories]:
     """An orthonormal frame of a random plane; a real and an imaginary memory in it."""
     plane = draw_planes(config.pattern, 1, config.size, key, config.orthonormal)[0]
-    u, v = plane[0], plane[1]
+    u, v = plane
     both = real_memory(u, config.strength), imaginary_memory(u, v, config.strength)
     return jnp.stack(plane_basis(u, v)), jnp.stack(both)
 
 
 def coefficients(weights: Matrix, frame: Frame) -> Float[Array, " memory"]:
     r"""$S_1 = u^\top Wu$ of a real memory, $A$ of an imaginary one."""
-    u, v = frame[0], frame[1]
+    u, v = frame
     return jnp.stack([u @ weights @ u, rotation(weights, u, v)])
-
-
-def record_coefficients(
-    frame: Frame, state: State, signals: AbstractSignals, changes: dict[str, Any]
-) -> Float[Array, " memory"]:
-    """`coefficients` after every step; `jax.tree_util.Partial` binds the frame."""
-    del signals, changes
-    return coefficients(state.synapses, frame)
 
 
 def spun_up(config: Config, key: Key[Array, ""]) -> tuple[System, State]:
@@ -72,6 +57,21 @@ def spun_up(config: Config, key: Key[Array, ""]) -> tuple[System, State]:
     steps = config.steps("spin_up")
     state, _ = simulate(system, state, for_run, steps=steps, every=steps)
     return system, state
+
+
+def under_each(
+    rules: Sequence[str], run: Run, config: Config, key: Key[Array, ""]
+) -> dict[str, Array]:
+    """What a run gives under each of some rules of homeostasis, stacked."""
+    each = [run(dataclasses.replace(config, homeostasis=rule), key) for rule in rules]
+    return jax.tree.map(lambda *x: jnp.stack(x), *each)
+
+
+def own_course(
+    course: Float[Array, "memory time memory"],
+) -> Float[Array, "memory time"]:
+    """Of the coefficients after each memory, the one of that memory."""
+    return jnp.diagonal(course, axis1=0, axis2=2).T
 
 
 def thinned_times(config: Config) -> np.ndarray:
@@ -124,10 +124,9 @@ def eroded(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     for_spin, for_memory, for_kick, for_run = jr.split(key, 4)
     system, state = spun_up(config, for_spin)
     frame, patterns = memories(config, for_memory)
-    record = jax.tree_util.Partial(record_coefficients, frame)
+    record = lambda state, *_: coefficients(state.synapses, frame)
     fine, coarse = round(EARLY_EVERY / config.step), config.steps("record_every")
     first, rest = round(EARLY / config.step), config.steps("follow")
-    before = coefficients(state.synapses, frame)
 
     def follow(memory: Matrix, both_axes: Array) -> tuple[Array, Array, Array]:
         start = embed(config, system, state, memory, for_kick)
@@ -137,9 +136,7 @@ def eroded(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
         end, late = simulate(
             system, middle, for_run, steps=rest - first, record=record, every=coarse
         )
-        course = jnp.concatenate(
-            [coefficients(start.synapses, frame)[None], early, late]
-        )
+        course = jnp.concatenate([record(start)[None], early, late])
         frames = jnp.stack([x.synapses for x in (state, start, middle, end)])
         basis = jnp.stack([frame[0], both_axes * frame[1]], axis=1)
         own = jax.lax.map(lambda w: memory_eigenvalue(w, basis).value, frames)
@@ -147,10 +144,9 @@ def eroded(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
         return course, _parts(spectrum), _parts(own)
 
     course, spectrum, own = jax.vmap(follow)(patterns, jnp.arange(2.0))
-    own_course = jnp.diagonal(course, axis1=0, axis2=2).T
     return {
-        "coefficient": own_course,
-        "before": before,
+        "coefficient": own_course(course),
+        "before": record(state),
         "spectrum": spectrum,
         "eigenvalue": own,
     }
@@ -158,10 +154,7 @@ def eroded(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
 
 def erosion(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     """`eroded` under each of `RULES`, from the same start."""
-    each = [
-        eroded(dataclasses.replace(config, homeostasis=rule), key) for rule in RULES
-    ]
-    return jax.tree.map(lambda *x: jnp.stack(x), *each)
+    return under_each(RULES, eroded, config, key)
 
 
 def predict(plan: Plan, keys: Any) -> Dataset:
@@ -263,7 +256,7 @@ def imaginary_outlives_real(data: Dataset, rule: str) -> float:
 def edge_returns(data: Dataset, rule: str) -> float:
     """{rule}, g = 2: edge of the spectrum 100 after a real memory over that before."""
     here = data.spectrum.sel(rule=rule, memory="real", part="real", initial_gain=2.0)
-    edge = over_seeds(here.max("mode"))
+    edge = here.max("mode").mean("seed", skipna=False)
     return float(edge.sel(snapshot="after 100") / edge.sel(snapshot="before"))
 
 
@@ -271,7 +264,8 @@ def edge_returns(data: Dataset, rule: str) -> float:
 def outlier_vanishes(data: Dataset) -> float:
     """Rate control, W(0) = 0: eigenvalue of the real memory after 100."""
     here = data.eigenvalue.sel(rule="rate_control", memory="real", part="real")
-    return float(over_seeds(here.sel(initial_gain=0.0, snapshot="after 100")))
+    here = here.sel(initial_gain=0.0, snapshot="after 100")
+    return float(here.mean("seed", skipna=False))
 
 
 @claim(
@@ -288,7 +282,7 @@ def imaginary_left(
     real one.
     """
     kept = retained(data).sel(memory=memory, rule=rule, initial_gain=0.0).isel(time=-1)
-    return float(over_seeds(kept)), float(standard_error(kept))
+    return with_error(kept)
 
 
 def draw_erosion(data: Dataset) -> Figure:

@@ -12,27 +12,11 @@ from matplotlib.figure import Figure
 from xarray import Dataset
 
 from .... import Scalar, simulate, State
-from ....experiment import (
-    changed,
-    claim,
-    Experiment,
-    over_seeds,
-    panels,
-    Plan,
-    SHADES,
-    standard_error,
-    THEORY,
-)
+from ....experiment import changed, claim, Experiment, panels, Plan, SHADES, THEORY
 from ..config import Config, embed
-from .erosion import (
-    AFTER,
-    coefficients,
-    ENDS,
-    memories,
-    record_coefficients,
-    spun_up,
-    thinned_times,
-)
+from . import erosion
+from .erosion import AFTER, ENDS, thinned_times
+from .learning import with_error
 
 
 # --- the filter of the decorrelation rule ---------------------------------------------
@@ -46,38 +30,36 @@ def spectral_edge(state: State) -> Scalar:
     return jnp.max(jnp.real(jnp.linalg.eigvals(state.synapses)))
 
 
+def followed(config: Config, key: Key[Array, ""]) -> tuple[Array, Array]:
+    """An imaginary memory's coefficient in time; the spectral edge at both ends."""
+    for_spin, for_memory, for_kick, for_run = jr.split(key, 4)
+    frame, patterns = erosion.memories(config, for_memory)
+    record = lambda state, *_: erosion.coefficients(state.synapses, frame)
+    steps, every = config.steps("follow"), config.steps("record_every")
+    system, state = erosion.spun_up(config, for_spin)
+    start = embed(config, system, state, patterns[1], for_kick)
+    end, course = simulate(
+        system, start, for_run, steps=steps, record=record, every=every
+    )
+    course = jnp.append(record(start)[1], course[:, 1])
+    return course, jnp.stack([spectral_edge(start), spectral_edge(end)])
+
+
 def filtered(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     """An imaginary memory under decorrelation with each of `FILTERS`.
 
     `coefficient` (filter, time) and the `edge` (filter, end) of the spectrum just after
     the embedding and at the end.
     """
-    for_spin, for_memory, for_kick, for_run = jr.split(key, 4)
-    frame, patterns = memories(config, for_memory)
-    record = jax.tree_util.Partial(record_coefficients, frame)
-    steps, every = config.steps("follow"), config.steps("record_every")
 
-    def under(rule: str, gain: Scalar) -> tuple[Array, Array]:
-        changed = dataclasses.replace(config, homeostasis=rule, gain=gain)
-        system, state = spun_up(changed, for_spin)
-        start = embed(changed, system, state, patterns[1], for_kick)
-        end, course = simulate(
-            system, start, for_run, steps=steps, record=record, every=every
-        )
-        first = coefficients(start.synapses, frame)
-        course = jnp.append(first[1], course[:, 1])
-        return course, jnp.stack([spectral_edge(start), spectral_edge(end)])
+    def under(gain: Scalar, rule: str = "decorrelation") -> tuple[Array, Array]:
+        here = dataclasses.replace(config, homeostasis=rule, gain=gain)
+        return followed(here, key)
 
-    gains = jnp.asarray(GAINS)
-    each = jax.vmap(lambda gain: under("decorrelation", gain))(gains)
-    literal = under("decorrelation_literal", config.gain)
-    lowpass = under("decorrelation_lowpass", config.gain)
-    course, edge = jax.tree.map(
-        lambda x, *others: jnp.concatenate([x, jnp.stack(others)]),
-        each,
-        literal,
-        lowpass,
-    )
+    each = jax.vmap(under)(jnp.asarray(GAINS))
+    others = [under(config.gain, f"decorrelation_{x}") for x in ("literal", "lowpass")]
+    joined = lambda x, *others: jnp.concatenate([x, jnp.stack(others)])
+    course, edge = jax.tree.map(joined, each, *others)
     return {"coefficient": course, "edge": edge}
 
 
@@ -110,7 +92,7 @@ def share_left(data: Dataset, name: str) -> tuple[float, float]:
     """{filter}: share of the imaginary memory left at the end; control: 1 or 0.5."""
     course = data.coefficient.sel(filter=name)
     kept = course.isel(time=-1) / course.isel(time=0)
-    return float(over_seeds(kept)), float(standard_error(kept))
+    return with_error(kept)
 
 
 @claim(
@@ -136,7 +118,7 @@ def low_pass_escapes(data: Dataset, name: str = "low-pass") -> float:
     """Low-pass: the edge of the spectrum escapes (slope over eta B); control:
     memoryless.
     """
-    edge = over_seeds(data.edge.sel(filter=name))
+    edge = data.edge.sel(filter=name).mean("seed", skipna=False)
     law = float(data.escape[-1] - data.escape[0])
     return float(edge.sel(end="end") - edge.sel(end="embedded")) / law
 
@@ -205,22 +187,8 @@ def integrated(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
 
     `coefficient` (integrator, time).
     """
-    for_spin, for_memory, for_kick, for_run = jr.split(key, 4)
-    frame, patterns = memories(config, for_memory)
-    record = jax.tree_util.Partial(record_coefficients, frame)
-    steps, every = config.steps("follow"), config.steps("record_every")
-
-    def with_(integrator: str) -> Array:
-        changed = dataclasses.replace(config, integrator=integrator)
-        system, state = spun_up(changed, for_spin)
-        start = embed(changed, system, state, patterns[1], for_kick)
-        _, course = simulate(
-            system, start, for_run, steps=steps, record=record, every=every
-        )
-        first = coefficients(start.synapses, frame)
-        return jnp.append(first[1], course[:, 1])
-
-    return {"coefficient": jnp.stack([with_(name) for name in INTEGRATORS])}
+    runs = [dataclasses.replace(config, integrator=name) for name in INTEGRATORS]
+    return {"coefficient": jnp.stack([followed(run, key)[0] for run in runs])}
 
 
 def predict_limit(plan: Plan, keys: Any) -> Dataset:
@@ -243,7 +211,8 @@ def euler_erodes(data: Dataset, integrator: str = "euler") -> float:
     fourth order.
     """
     here = data.coefficient.sel(integrator=integrator, initial_gain=0.0)
-    return float(over_seeds(here.sel(time=100.0, method="nearest")) / data.limit)
+    mean = here.sel(time=100.0, method="nearest").mean("seed", skipna=False)
+    return float(mean / data.limit)
 
 
 @claim("theory; independent evaluation: 3.97 / 4.36", low=0.85, high=1.01)
@@ -255,7 +224,7 @@ def homeostasis_erodes(data: Dataset) -> float:
 def left(data: Dataset, integrator: str, gain: float) -> float:
     """Share of the memory left at the end."""
     here = data.coefficient.sel(integrator=integrator, initial_gain=gain)
-    return float(over_seeds(here.isel(time=-1) / here.isel(time=0)))
+    return float((here.isel(time=-1) / here.isel(time=0)).mean("seed", skipna=False))
 
 
 @claim(

@@ -1,6 +1,5 @@
 """Synapses fluctuate: slowly beside activity (Fig. 1b), yet memories outlive them."""
 
-import dataclasses
 from typing import Any
 
 import jax
@@ -11,31 +10,12 @@ from jaxtyping import Array, Float, Key
 from matplotlib.figure import Figure
 from xarray import DataArray, Dataset
 
-from .... import AbstractSignals, Scalar, simulate, State
-from ....experiment import (
-    changed,
-    claim,
-    Experiment,
-    over_seeds,
-    panels,
-    Plan,
-    SHADES,
-    THEORY,
-)
+from .... import Scalar, simulate
+from ....experiment import changed, claim, Experiment, panels, Plan, SHADES, THEORY
 from ....measure import autocorrelation_time
 from ..config import Config, embed, REFERENCE_STEP
-from .erosion import (
-    ACTIVE,
-    AFTER,
-    coefficients,
-    EARLY,
-    late_times,
-    memories,
-    MEMORY,
-    retained,
-    spun_up,
-    title,
-)
+from . import erosion
+from .erosion import ACTIVE, EARLY, late_times, MEMORY, retained
 
 
 Matrix = Float[Array, "n n"]
@@ -45,32 +25,22 @@ TRACES = 4
 # --- Fig. 1b --------------------------------------------------------------------------
 
 
-def record_traces(
-    state: State, signals: AbstractSignals, changes: dict[str, Any]
-) -> tuple[Array, Array]:
-    """Potentials of the first neurons, and a synapse between each of them and others.
-
-    Synapse k leads from neuron k + 1 to neuron k.
-    """
-    del signals, changes
+def traced(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
+    """Potentials of the first neurons, and a synapse to each of them from the next."""
+    for_spin, for_run = jr.split(key)
+    system, state = erosion.spun_up(config, for_spin)
+    steps, every = config.steps("follow"), config.steps("record_every")
     place = jnp.arange(TRACES)
-    return state.activity.potential[:TRACES], state.synapses[place, place + 1]
+    record = lambda state, *_: {
+        "potential": state.activity.potential[:TRACES],
+        "weight": state.synapses[place, place + 1],
+    }
+    return simulate(system, state, for_run, steps=steps, record=record, every=every)[1]
 
 
 def traces(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     """`potential` and `weight` (rule, time, trace) under either active rule."""
-
-    def under(rule: str) -> tuple[Array, Array]:
-        for_spin, for_run = jr.split(key)
-        system, state = spun_up(dataclasses.replace(config, homeostasis=rule), for_spin)
-        steps, every = config.steps("follow"), config.steps("record_every")
-        run = simulate(
-            system, state, for_run, steps=steps, record=record_traces, every=every
-        )
-        return run[1]
-
-    potential, weight = zip(*(under(rule) for rule in ACTIVE), strict=True)
-    return {"potential": jnp.stack(potential), "weight": jnp.stack(weight)}
+    return erosion.under_each(ACTIVE, traced, config, key)
 
 
 def times_of(config: Config) -> np.ndarray:
@@ -135,7 +105,7 @@ def draw_traces(data: Dataset) -> Figure:
             for row, color in zip(rows, SHADES, strict=False):
                 panel.plot(here.time, row - row.mean(), color=color, lw=0.8)
             panel.set(ylabel=label, xlim=(0.0, float(here.time[-1])))
-        column[0].set(title=title(rule))
+        column[0].set(title=erosion.title(rule))
         column[1].set(xlabel="time (neural time constants)")
     return figure
 
@@ -160,24 +130,13 @@ FIG1B = Experiment(
 CHANGES = ("all", "symmetric", "antisymmetric")
 
 
-def record_turnover(
-    frame: Array,
-    reference: Matrix,
-    state: State,
-    signals: AbstractSignals,
-    changes: dict[str, Any],
-) -> tuple[Array, Array, Array]:
-    """Coefficients, correlation of the synapses with `reference`, rms of CHANGES.
-
-    The correlation leaves out self-connections.
-    """
-    del signals, changes
-    w = state.synapses
+def changes_of(w: Matrix, reference: Matrix) -> tuple[Array, Array]:
+    """Correlation with `reference`, self-connections left out, and rms of CHANGES."""
     moved = w - reference
     parts = jnp.stack([moved, (moved + moved.T) / 2, (moved - moved.T) / 2])
     others = 1 - jnp.eye(len(w))  # a self-connection is no synapse between neurons
     rms = jnp.sqrt(jnp.mean(parts**2, axis=(1, 2)))
-    return coefficients(w, frame), correlation(w, reference, others), rms
+    return correlation(w, reference, others), rms
 
 
 def correlation(a: Matrix, b: Matrix, mask: Matrix) -> Scalar:
@@ -196,25 +155,25 @@ def turned_over(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     its two parts; `own` (memory) the rms weight of the memory itself.
     """
     for_spin, for_memory, for_kick, for_run = jr.split(key, 4)
-    system, state = spun_up(config, for_spin)
-    frame, patterns = memories(config, for_memory)
+    system, state = erosion.spun_up(config, for_spin)
+    frame, patterns = erosion.memories(config, for_memory)
+    own = lambda state: erosion.coefficients(state.synapses, frame)
     early, rest = round(EARLY / config.step), config.steps("follow")
     every = config.steps("record_every")
 
     def follow(memory: Matrix) -> tuple[Array, Array, Array]:
         start = embed(config, system, state, memory, for_kick)
         middle, _ = simulate(system, start, for_run, steps=early, every=early)
-        record = jax.tree_util.Partial(record_turnover, frame, middle.synapses)
+        record = lambda now, *_: (own(now), *changes_of(now.synapses, middle.synapses))
         _, (course, alike, moved) = simulate(
             system, middle, for_run, steps=rest - early, record=record, every=every
         )
-        first = coefficients(start.synapses, frame)
-        return jnp.concatenate([first[None], course]), alike, moved
+        return jnp.concatenate([own(start)[None], course]), alike, moved
 
     course, alike, moved = jax.vmap(follow)(patterns)
     return {
-        "coefficient": jnp.diagonal(course, axis1=0, axis2=2).T,
-        "before": coefficients(state.synapses, frame),
+        "coefficient": erosion.own_course(course),
+        "before": own(state),
         "likeness": alike,
         "moved": moved,
         "own": jnp.sqrt(jnp.mean(patterns**2, axis=(1, 2))),
@@ -260,7 +219,8 @@ def synapses_forget_themselves(data: Dataset) -> float:
 )
 def memory_stays(data: Dataset, memory: str = "imaginary") -> float:
     """Share of the imaginary memory that is left; control: of the real one."""
-    return float(over_seeds(retained(data).sel(memory=memory, gain=0.9).isel(time=-1)))
+    kept = retained(data).sel(memory=memory, gain=0.9).isel(time=-1)
+    return float(kept.mean("seed", skipna=False))
 
 
 @claim("independent evaluation: 0.103 / 0.055", low=1.0)
@@ -305,7 +265,7 @@ def draw_turnover(data: Dataset) -> Figure:
     moved.plot([], [], "-", color=THEORY, label="anti-symmetric part")
     moved.set_ylim(top=2.0)
     likeness.set(ylabel="correlation with earlier self", title="Synapses")
-    kept.set(ylabel="share left", title="Memory (dotted: real)", xlabel=AFTER)
+    kept.set(ylabel="share left", title="Memory (dotted: real)", xlabel=erosion.AFTER)
     moved.set(ylabel="rms change of a synapse", title="Turnover")
     for panel in (likeness, moved):
         panel.set(xlabel="time apart (neural time constants)")

@@ -1,8 +1,7 @@
 """Figure 3, Supplementary Figure 2: planes that a network learns from a stimulus."""
 
 import dataclasses
-import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +12,16 @@ from matplotlib.figure import Figure
 from xarray import DataArray, Dataset
 
 from .... import Record, simulate, State, System
-from ....experiment import changed, claim, Experiment, panels, SHADES, THEORY
+from ....experiment import (
+    changed,
+    claim,
+    Experiment,
+    over_seeds,
+    panels,
+    SHADES,
+    standard_error,
+    THEORY,
+)
 from ....measure import expansion, leading_overlaps, memory_eigenvalue, rotation
 from ....tasks import Drive, turning
 from ..config import build, Config
@@ -35,12 +43,9 @@ def in_planes(
     r"""$A$ and $S$ in every plane, and the power $|c|^2$ of the rates there."""
     del changes
     u, v = planes[:, 0], planes[:, 1]
-    turn, grow = (
-        jax.vmap(coefficient, (None, 0, 0))(state.synapses, u, v)
-        for coefficient in (rotation, expansion)
-    )
+    each = lambda coefficient: jax.vmap(coefficient, (None, 0, 0))(state.synapses, u, v)
     power = (u @ signals.rate) ** 2 + (v @ signals.rate) ** 2
-    return {"rotation": turn, "expansion": grow, "power": power}
+    return {"rotation": each(rotation), "expansion": each(expansion), "power": power}
 
 
 def settled(config: Config, key: Key[Array, ""]) -> tuple[System, State]:
@@ -59,37 +64,37 @@ def settled(config: Config, key: Key[Array, ""]) -> tuple[System, State]:
     return system, State(state.activity, state.synapses)
 
 
-class Course(NamedTuple):
-    """Records in time, and the weights at the end of every stage."""
-
-    seen: Any
-    weights: Float[Array, "stage n n"]
-
-
 def in_stages(
-    system: System,
-    state: State,
-    key: Key[Array, ""],
+    config: Config,
+    start: tuple[System, State],
+    task: Drive,
     record: Record,
-    *,
-    stages: int,
-    steps: int,
-    every: int,
-) -> Course:
-    """`stages` stages of `steps` steps, one after the other, in one compiled program.
+    key: Key[Array, ""],
+) -> tuple[Any, Float[Array, "stage n n"]]:
+    """Records of a task in time, and the weights at the end of every stage.
 
-    Records come at every `every`-th step.
+    One stage of `duration` with its stimulus, then as many as `follow` takes, all in
+    one compiled program.
     """
+    system = dataclasses.replace(start[0], task=task)
+    steps, every = config.steps("duration"), config.steps("record_every")
 
     def stage(state: State, _: None) -> tuple[State, tuple[Any, Array]]:
         state, seen = simulate(
-            system, state, key, steps=steps, every=every, record=record
+            system, state, key, steps=steps, record=record, every=every
         )
         return state, (seen, state.synapses)
 
-    _, (seen, weights) = jax.lax.scan(stage, state, length=stages)
-    seen = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), seen)
-    return Course(seen, weights)
+    stages = 1 + round(config.follow / config.duration)
+    seen, weights = jax.lax.scan(stage, start[1], length=stages)[1]
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), seen), weights
+
+
+def turned(config: Config, plane: Float[Array, "2 n"]) -> Drive:
+    """A stimulus that goes round a plane for `duration`."""
+    steps = config.steps("duration")
+    course = turning(steps, config.step, 0.0, config.duration, config.frequency)
+    return Drive(config.amplitude * config.size**0.5 * plane, course, "silence")
 
 
 def spectrum_of(weights: Weights, planes: Planes, shown: int) -> dict[str, Array]:
@@ -106,8 +111,8 @@ def spectrum_of(weights: Weights, planes: Planes, shown: int) -> dict[str, Array
 
 def all_planes(config: Config, key: Key[Array, ""]) -> Planes:
     """Planes that together span the space; stimuli move in the first ones."""
-    n = config.size
-    return draw_planes(config.pattern, n // 2, n, key, config.orthonormal)
+    count, size = config.size // 2, config.size
+    return draw_planes(config.pattern, count, size, key, config.orthonormal)
 
 
 def courses_of(config: Config) -> Float[Array, "protocol step 4"]:
@@ -120,8 +125,7 @@ def courses_of(config: Config) -> Float[Array, "protocol step 4"]:
     steps = round(second / config.step)
 
     def course(stop: float, duration: float) -> Array:
-        start = stop - duration
-        return turning(steps, config.step, start, stop, config.frequency)
+        return turning(steps, config.step, stop - duration, stop, config.frequency)
 
     still = jnp.zeros((steps, 2))
     alone = [jnp.hstack([course(LONGEST, d), still]) for d in DURATIONS]
@@ -137,18 +141,14 @@ def learned(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     direction) at the end of the first stimulus and at the end of the run.
     """
     for_start, for_planes, for_run = jr.split(key, 3)
-    system, start = settled(config, for_start)
-    planes = all_planes(config, for_planes)
+    start, planes = settled(config, for_start), all_planes(config, for_planes)
     axes = config.amplitude * config.size**0.5 * planes[:2].reshape(4, -1)
     record = jax.tree_util.Partial(in_planes, planes[:2])
-    stages = 1 + round(FOLLOW / LONGEST)
-    steps, every = round(LONGEST / config.step), config.steps("record_every")
+    whole = dataclasses.replace(config, duration=LONGEST, follow=FOLLOW)
 
     def protocol(course: Array) -> dict[str, Array]:
-        taught = dataclasses.replace(system, task=Drive(axes, course, "silence"))
-        seen, weights = in_stages(
-            taught, start, for_run, record, stages=stages, steps=steps, every=every
-        )
+        task = Drive(axes, course, "silence")
+        seen, weights = in_stages(whole, start, task, record, for_run)
         ends = jnp.stack([weights[0], weights[-1]])
         return {**seen, **jax.lax.map(lambda w: spectrum_of(w, planes, 2), ends)}
 
@@ -173,8 +173,7 @@ LEARNED = {"protocol": ALONE[-1], "moment": STOP, "plane": "first"}
 
 def with_error(rows: DataArray) -> tuple[float, float]:
     """The mean over seeds, NaN if any is, and its standard error."""
-    error = float(rows.std("seed", ddof=1)) / math.sqrt(rows.sizes["seed"])
-    return float(rows.mean(skipna=False)), error
+    return float(over_seeds(rows)), float(standard_error(rows))
 
 
 def strength(data: Dataset, time: float = LONGEST) -> DataArray:

@@ -12,50 +12,35 @@ from jaxtyping import Array, Float, Key
 from matplotlib.figure import Figure
 from xarray import DataArray, Dataset
 
-from .... import State, System
 from ....experiment import changed, claim, Experiment, panels, SHADES, THEORY
 from ....tasks import Drive, turning, wandering
 from ..config import Config, REFERENCE_STEP
 from ..theory import controlled_state
-from .learning import (
-    all_planes,
-    Course,
-    in_planes,
-    in_stages,
-    MOMENTS,
-    record_times,
-    settled,
-    spectrum_of,
-    with_error,
-)
+from . import learning
+from .learning import MOMENTS, with_error
 
 
 PUBLISHED = (("decorrelation", 25.0, 50.0), ("rate_control", 10.0, 100.0))  # A_b, tau_y
 LEARNED = 1.5  # |A| above which a plane counts as learned
 STANDS_OUT = 0.9  # overlap above which the leading eigenvector is the plane's
 MEASURED = 24  # networks of the independent evaluation
-TIME, RULE = {"time": record_times}, {"rule": [rule for rule, *_ in PUBLISHED]}
+TIME, RULE = {"time": learning.record_times}, {"rule": [rule for rule, *_ in PUBLISHED]}
 
 
 def taught(
     config: Config,
-    start: tuple[System, State],
-    planes: Float[Array, "plane 2 n"],
+    for_start: Key[Array, ""],
+    planes: learning.Planes,
     course: Float[Array, "step 2"],
     key: Key[Array, ""],
-) -> Course:
+) -> tuple[Any, Float[Array, "stage n n"]]:
     """`course` along the axes of the first plane, in stages of `duration`."""
-    system, state = start
-    stages = 1 + round(config.follow / config.duration)
-    return in_stages(
-        dataclasses.replace(system, task=Drive(planes[0], course, "silence")),
-        state,
-        key,
-        jax.tree_util.Partial(in_planes, planes[:1]),
-        stages=stages,
-        steps=config.steps("duration"),
-        every=config.steps("record_every"),
+    start, task = (
+        learning.settled(config, for_start),
+        Drive(planes[0], course, "silence"),
     )
+    record = jax.tree_util.Partial(learning.in_planes, planes[:1])
+    return learning.in_stages(config, start, task, record, key)
 
 
 def controlled(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
@@ -66,17 +51,16 @@ def controlled(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     `overlap` are those of the eigenvector nearest to the plane at that time.
     """
     for_start, for_planes, for_run = jr.split(key, 3)
-    planes = all_planes(config, for_planes)
+    planes = learning.all_planes(config, for_planes)
     steps = config.steps("duration")
     course = turning(steps, config.step, 0.0, config.duration, config.frequency)
     course = config.amplitude * config.size**0.5 * course
-    seen, weights = taught(config, settled(config, for_start), planes, course, for_run)
+    seen, weights = taught(config, for_start, planes, course, for_run)
     count = steps // config.steps("record_every")
     power = jnp.mean(seen["power"][count // 2 : count, 0])
-    spectrum = spectrum_of(weights[0], planes, 1)
+    spectrum = learning.spectrum_of(weights[0], planes, 1)
     return {
-        "rotation": seen["rotation"][:, 0],
-        "expansion": seen["expansion"][:, 0],
+        **{name: seen[name][:, 0] for name in ("rotation", "expansion")},
         "written": seen["rotation"][count - 1, 0],
         "predicted_written": controlled_state(config, jnp.sqrt(power)).rotation,
         "eigenvalue": jnp.stack([spectrum["growth"][0], spectrum["frequency"][0]]),
@@ -218,16 +202,15 @@ def wandered(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
             config, homeostasis=kind, amplitude=amplitude, trace_time=trace_time
         )
         for_start, for_planes, for_course, for_run = jr.split(key, 4)
-        planes = all_planes(here, for_planes)
+        planes = learning.all_planes(here, for_planes)
         steps = here.steps("duration") + here.steps("follow")
         course = wandering(
             steps, here.step, 0.0, here.duration, here.decay, REFERENCE_STEP, for_course
         )
-        seen, weights = taught(
-            here, settled(here, for_start), planes, amplitude * course, for_run
-        )
+        seen, weights = taught(here, for_start, planes, amplitude * course, for_run)
         ends = jnp.stack([weights[0], weights[-1]])
-        leading = jax.lax.map(lambda w: spectrum_of(w, planes, 1)["leading"][0], ends)
+        spectrum = lambda w: learning.spectrum_of(w, planes, 1)
+        leading = jax.lax.map(spectrum, ends)["leading"][:, 0]
         return {"rotation": seen["rotation"][:, 0], "leading": leading}
 
     seen = [under(*published) for published in PUBLISHED]

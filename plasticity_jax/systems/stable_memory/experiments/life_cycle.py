@@ -17,15 +17,8 @@ from ....experiment import changed, claim, Experiment, panels, SHADES, THEORY
 from ....measure import change_shares, integrated_changes, plane_activity
 from ....tasks import cue, Drive, turning
 from ..config import Config
-from .learning import (
-    all_planes,
-    in_planes,
-    Planes,
-    record_times,
-    settled,
-    spectrum_of,
-    with_error,
-)
+from . import learning
+from .learning import Planes, with_error
 
 
 STAGE, STAGES = 100.0, 14  # windows over which changes are summed
@@ -43,14 +36,10 @@ BEFORE, AFTER = "before the cues", "after the cues"
 def course_of(config: Config) -> Float[Array, "step axis"]:
     """Two planes are learned in turn, then three are cued; two columns for each."""
     steps, dt = round(STAGE * STAGES / config.step), config.step
-    columns = []
-    for k, at in enumerate(CUES):
-        part = config.cue_amplitude * cue(steps, dt, at, at + CUE_TIME)
-        if k < len(LEARNING):
-            start, stop = LEARNING[k], LEARNING[k] + LEARNING_TIME
-            whole = turning(steps, dt, start, stop, config.frequency)
-            part = part + config.amplitude * whole
-        columns.append(part)
+    columns = [config.cue_amplitude * cue(steps, dt, t, t + CUE_TIME) for t in CUES]
+    for k, start in enumerate(LEARNING):
+        whole = turning(steps, dt, start, start + LEARNING_TIME, config.frequency)
+        columns[k] = columns[k] + config.amplitude * whole
     return jnp.hstack(columns)
 
 
@@ -59,7 +48,7 @@ def life(planes: Planes, state: Any, signals: Any, changes: Any) -> dict[str, Ar
     share = change_shares(changes)
     rows, columns = np.asarray(WEIGHTS).T
     return {
-        **in_planes(planes, state, signals, changes),
+        **learning.in_planes(planes, state, signals, changes),
         "weight": state.synapses[rows, columns],
         "spontaneous": share.spontaneous,
         "dependent": share.dependent,
@@ -69,9 +58,8 @@ def life(planes: Planes, state: Any, signals: Any, changes: Any) -> dict[str, Ar
 def overlaps(planes: Planes, state: Any, signals: Any, changes: Any) -> Array:
     """Activity along both axes of every plane, shaped (plane, 2)."""
     del state, changes
-    return jnp.stack(
-        [jnp.stack(plane_activity(signals.potential, *pair)[:2]) for pair in planes]
-    )
+    along = lambda pair: jnp.stack(plane_activity(signals.potential, *pair)[:2])
+    return jnp.stack([along(pair) for pair in planes])
 
 
 def whole_life(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
@@ -84,18 +72,16 @@ def whole_life(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     are the planes' eigenvalues before the first cue and at the end.
     """
     for_start, for_planes, for_run = jr.split(key, 3)
-    system, start = settled(config, for_start)
-    planes = all_planes(config, for_planes)
+    system, start = learning.settled(config, for_start)
+    planes = learning.all_planes(config, for_planes)
     shown = planes[: len(CUES)]
     axes = config.size**0.5 * shown.reshape(2 * len(CUES), -1)
     system = dataclasses.replace(system, task=Drive(axes, course_of(config)))
     steps, every = round(STAGE / config.step), config.steps("record_every")
-    record = jax.tree_util.Partial(life, shown)
+    options = {"every": every, "record": jax.tree_util.Partial(life, shown)}
 
     def stage(state: State, _: None) -> tuple[State, Any]:
-        final, seen = simulate(
-            system, state, for_run, steps=steps, every=every, record=record
-        )
+        final, seen = simulate(system, state, for_run, steps=steps, **options)
         changes = integrated_changes(system, state, for_run, steps=steps)[1]
         return final, (seen, jnp.stack(change_shares(changes)), state)
 
@@ -104,22 +90,15 @@ def whole_life(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     # a noisy step stands for all those between two changes by noise
     seen["spontaneous"] = seen["spontaneous"] / config.noise_every**0.5
     cued = jnp.asarray([round(at / STAGE) for at in CUES])
-    echo = jax.lax.map(
-        lambda state: simulate(
-            system,
-            state,
-            for_run,
-            steps=round(ECHO_TIME / config.step),
-            record=jax.tree_util.Partial(overlaps, shown),
-        )[1],
-        jax.tree.map(lambda x: x[cued], begun),
-    )
-    before = begun.synapses[cued[0]]
-    spectrum = jax.lax.map(
-        lambda weights: spectrum_of(weights, planes, len(CUES)),
-        jnp.stack([before, final.synapses]),
-    )
-    own = jnp.arange(len(CUES))
+
+    def heard(state: State) -> Array:
+        record, steps = jax.tree_util.Partial(overlaps, shown), len(delays(config))
+        return simulate(system, state, for_run, steps=steps, record=record)[1]
+
+    echo = jax.lax.map(heard, jax.tree.map(lambda x: x[cued], begun))
+    ends = jnp.stack([begun.synapses[cued[0]], final.synapses])
+    of_planes = lambda weights: learning.spectrum_of(weights, planes, len(CUES))
+    spectrum, own = jax.lax.map(of_planes, ends), jnp.arange(len(CUES))
     return {
         **seen,
         "summed": summed,
@@ -130,7 +109,7 @@ def whole_life(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     }
 
 
-TIME = {"time": lambda config: record_times(config, STAGE * STAGES)}
+TIME = {"time": lambda config: learning.record_times(config, STAGE * STAGES)}
 PLANE = {"plane": (*TAUGHT, "novel")}
 MOMENT = {"moment": (BEFORE, AFTER)}
 delays = lambda config: config.step * np.arange(round(ECHO_TIME / config.step))

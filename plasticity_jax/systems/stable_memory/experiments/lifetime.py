@@ -20,6 +20,8 @@ from ....experiment import changed, claim, Experiment, panels, Plan, SHADES, THE
 from ....measure import rotation
 from ..config import build, Config, embed
 from ..patterns import draw_planes, imaginary_memory
+from .erosion import under_each
+from .learning import with_error
 
 
 KNOBS = {"dissipation": "dissipation", "decorrelation": "gain"}  # what is varied
@@ -60,21 +62,17 @@ def lifetimes(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     run and `secant` by central differences, from the same state after `spin_up`, over
     multiples of 10 up to `duration`.
     """
-    parts = [_lifetime(config, kind, knob, key) for kind, knob in KNOBS.items()]
-    return {name: jnp.stack([part[name] for part in parts]) for name in AXES}
+    return under_each(tuple(KNOBS), _lifetime, config, key)
 
 
-def _lifetime(
-    config: Config, kind: str, knob: str, key: Key[Array, ""]
-) -> dict[str, Array]:
+def _lifetime(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     for_build, for_run, for_plane, for_kick = jr.split(key, 4)
-    config = dataclasses.replace(config, homeostasis=kind)
     system, state = build(config, for_build)
     spin_up = config.steps("spin_up")
     if spin_up:
         state, _ = simulate(system, state, for_run, steps=spin_up, every=spin_up)
     u, v = draw_planes("binary", 1, config.size, for_plane, orthonormal=True)[0]
-    memory = imaginary_memory(u, v, config.strength)
+    memory, knob = imaginary_memory(u, v, config.strength), KNOBS[config.homeostasis]
     start = embed(config, system, state, memory, for_kick)
 
     def rates(value: Scalar) -> Float[Array, " horizon"]:
@@ -96,13 +94,6 @@ def _lifetime(
 def horizons(config: Config) -> np.ndarray:
     """Times over which fading is differentiated."""
     return np.arange(HORIZON, config.duration + 1e-6, HORIZON)
-
-
-RULE = {"rule": tuple(KNOBS)}
-AXES = {
-    "rate": RULE,
-    **dict.fromkeys(("slope", "secant"), RULE | {"horizon": horizons}),
-}
 
 
 def predict(plan: Plan, keys: Any) -> Dataset:
@@ -182,7 +173,7 @@ def is_the_slope_of_the_curve(data: Dataset) -> tuple[float, float]:
     rates = data.rate.mean("seed", skipna=False)
     rise = float(rates[-1] - rates[0]) / float(data.gain[-1] - data.gain[0])
     each = data.slope.isel(horizon=1).mean("gain", skipna=False) / rise
-    return float(each.mean()), float(each.std(ddof=1)) / each.size**0.5
+    return with_error(each)
 
 
 @claim(
@@ -214,11 +205,11 @@ def draw_lifetime(data: Dataset) -> Figure:
     left.axhline(0.0, color=THEORY, lw=0.7)
     left.legend(frameon=False, fontsize=8)
     for rule, color in zip(data.rule.values, SHADES, strict=False):
-        middle, other = (
-            sensitivity(x.sel(rule=rule)) for x in (data.slope, data.secant)
+        slope, secant = map(
+            sensitivity, (x.sel(rule=rule) for x in (data.slope, data.secant))
         )
-        right.plot(data.horizon, middle, "o-", color=color, label=f"{rule}: slope")
-        right.plot(data.horizon, other, "x", color="black", ms=5)
+        right.plot(data.horizon, slope, "o-", color=color, label=f"{rule}: slope")
+        right.plot(data.horizon, secant, "x", color="black", ms=5)
     right.plot([], [], "x", color="black", label="central difference")
     right.set(yscale="log", xlabel="horizon (neural time constants)")
     right.set_ylabel("|derivative of ln A|, median")
@@ -226,6 +217,8 @@ def draw_lifetime(data: Dataset) -> Figure:
     return figure
 
 
+RULE = {"rule": tuple(KNOBS)}
+HORIZONS = RULE | {"horizon": horizons}
 LIFETIME = Experiment(
     name="lifetime",
     source="beyond the paper",
@@ -242,7 +235,7 @@ LIFETIME = Experiment(
     ),
     figure=draw_lifetime,
     control=changed(dissipation=0.0, gain=1.0),  # at c = 1 the asymmetry is conserved
-    axes=AXES,
+    axes={"rate": RULE, "slope": HORIZONS, "secant": HORIZONS},
     predict=predict,
     float64=True,
 )

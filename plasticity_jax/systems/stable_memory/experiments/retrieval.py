@@ -25,6 +25,7 @@ from ....experiment import (
     SHADES,
     THEORY,
 )
+from ..config import check_positive
 from ..cycles import balanced_cycle, gaussian_cycle
 from ..patterns import draw_planes, Planes
 from ..retrieval import plane_network, radii, recall, retrieved, turning
@@ -55,10 +56,7 @@ class Retrieval(AbstractConfig):
     def __check_init__(self) -> None:
         require(self, rotation=(-math.inf, math.inf), expansion=(0.0, math.inf))
         require(self, start=(1e-6, math.inf))
-        for name in ("planes", "settle", "watch", "sampling", "tolerance"):
-            if getattr(self, name) <= 0:
-                value = getattr(self, name)
-                raise ValueError(f"`{name}` must be positive; got {value}.")
+        check_positive(self, "planes", "settle", "watch", "sampling", "tolerance")
         if self.settle < LATER:
             raise ValueError(f"`settle` must be at least {LATER}; got {self.settle}.")
 
@@ -124,7 +122,7 @@ def one_plane(config: Retrieval, key: Key[Array, ""]) -> dict[str, Array]:
 
 @eqx.filter_jit
 def _theory(config: Retrieval) -> dict[str, Array]:
-    """What every pattern's `frequency`, `radius`, `least`, `largest` should be."""
+    """What every pattern's `frequency`, `least` and `largest` radius should be."""
     cycle = balanced_cycle(jnp.tanh, config.expansion, config.rotation)
     circle = gaussian_cycle(jnp.tanh, config.expansion, config.rotation)
     by_pattern = {
@@ -132,16 +130,13 @@ def _theory(config: Retrieval) -> dict[str, Array]:
         "least": (cycle.least, circle.radius),
         "largest": (cycle.largest, circle.radius),
     }
-    return {name: jnp.stack(pair) for name, pair in by_pattern.items()}
+    return {f"predicted_{k}": jnp.stack(pair) for k, pair in by_pattern.items()}
 
 
 def one_plane_theory(plan: Plan, keys: Any) -> Dataset:
     """The exact cycle of balanced signs, and the circle of Gaussian patterns."""
     del keys
-    laws = {
-        f"predicted_{name}": ("pattern", np.asarray(law))
-        for name, law in _theory(plan.config).items()
-    }
+    laws = {k: ("pattern", np.asarray(x)) for k, x in _theory(plan.config).items()}
     return Dataset(laws, {"pattern": list(CYCLES)})
 
 
@@ -280,7 +275,6 @@ def many_planes(config: Retrieval, key: Key[Array, ""]) -> dict[str, Array]:
     `success` (mean radii), `least` and `largest` radius of the first plane, largest of
     any other (`others`).
     """
-
     radius = radii(overlaps_of(config, RECALLED, key))
     late = radius[:, config.first :]
     cue = jnp.full((len(RECALLED),), config.start)
@@ -305,8 +299,8 @@ def many_planes_theory(plan: Plan, keys: Any) -> Dataset:
         laws = jax.lax.map(at, values)
     else:
         laws = _theory(config)
-    radius = lambda name: (dims, np.asarray(laws[name][..., 0]))
-    return Dataset({f"predicted_{k}": radius(k) for k in ("least", "largest")})
+    radii = ("predicted_least", "predicted_largest")
+    return Dataset({name: (dims, np.asarray(laws[name][..., 0])) for name in radii})
 
 
 def share(data: Dataset, pattern: str) -> float:

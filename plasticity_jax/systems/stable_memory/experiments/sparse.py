@@ -1,6 +1,5 @@
 """Where memories survive: sparse synapses (Supp. Fig. 1) and a phase diagram."""
 
-import dataclasses
 from typing import Any
 
 import jax
@@ -17,16 +16,8 @@ from .... import simulate
 from ....experiment import changed, claim, Experiment, over_seeds, panels, Plan, THEORY
 from ....measure import memory_eigenvalue
 from ..config import Config, embed
-from .erosion import (
-    ACTIVE,
-    coefficients,
-    COLORS,
-    ENDS,
-    memories,
-    MEMORY,
-    spun_up,
-    title,
-)
+from . import erosion
+from .erosion import ACTIVE, COLORS, ENDS, MEMORY
 
 
 Matrix = Float[Array, "n n"]
@@ -42,11 +33,11 @@ def fate(config: Config, key: Key[Array, ""], spectra: bool = True) -> dict[str,
     `edge` (memory, end), the largest real part, over that before.
     """
     for_spin, for_memory, for_kick, for_run = jr.split(key, 4)
-    system, state = spun_up(config, for_spin)
-    frame, patterns = memories(config, for_memory)
+    system, state = erosion.spun_up(config, for_spin)
+    frame, patterns = erosion.memories(config, for_memory)
     steps = config.steps("follow")
     bulk = jnp.linalg.eigvals(state.synapses)
-    before = coefficients(state.synapses, frame)
+    coefficients = lambda weights: erosion.coefficients(weights, frame)
 
     def follow(memory: Matrix) -> tuple[Matrix, Matrix]:
         start = embed(config, system, state, memory, for_kick)
@@ -54,8 +45,8 @@ def fate(config: Config, key: Key[Array, ""], spectra: bool = True) -> dict[str,
         return start.synapses, end.synapses
 
     ends = jnp.stack(jax.vmap(follow)(patterns), axis=1)  # (memory, end, n, n)
-    course = jax.vmap(jax.vmap(lambda w: coefficients(w, frame)))(ends)
-    own = jnp.diagonal(course, axis1=0, axis2=2).T - before[:, None]
+    course = erosion.own_course(jax.vmap(jax.vmap(coefficients))(ends))
+    own = course - coefficients(state.synapses)[:, None]
     seen = {
         "amplitude": own[:, 0],
         "left": own[:, 1] / own[:, 0],
@@ -79,8 +70,7 @@ def fate(config: Config, key: Key[Array, ""], spectra: bool = True) -> dict[str,
 
 def fates(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     """`fate` under either active rule; every result begins with the axis `rule`."""
-    each = [fate(dataclasses.replace(config, homeostasis=rule), key) for rule in ACTIVE]
-    return jax.tree.map(lambda *x: jnp.stack(x), *each)
+    return erosion.under_each(ACTIVE, fate, config, key)
 
 
 def predict(plan: Plan, keys: Any) -> Dataset:
@@ -145,9 +135,8 @@ def gap(data: Dataset) -> DataArray:
     "Supp. Fig. 1; theory: below 1 a real memory drives nothing",
     low=0.1,
     control=lambda data, control, rule: imaginary_outlasts(
-        data.assign(left=control.left),
-        rule,  # where its memories stand out
-    ),
+        data.assign(left=control.left), rule
+    ),  # where the data's memories stand out
     each="rule",
 )
 def imaginary_outlasts(data: Dataset, rule: str) -> float:
@@ -164,17 +153,15 @@ def draw_sparse(data: Dataset) -> Figure:
     for (top, bottom), rule in zip(axes.T, data.rule.values, strict=True):
         for memory, color in COLORS.items():
             here = mean.sel(rule=rule, memory=memory)
-            for end, name, style in (
-                ("embedded", "at embedding", "o-"),
-                ("end", "end", "s:"),
-            ):
+            for end, style in zip(ENDS, ("o-", "s:"), strict=True):
+                name = {"embedded": "at embedding"}.get(end, end)
                 values, label = here.outlier.sel(end=end), f"{memory}, {name}"
                 top.plot(data.density, values, style, ms=4, color=color, label=label)
             bottom.plot(data.density, here.left, "o-", ms=4, color=color)
         top.plot(data.density, data.predicted, "--", color=THEORY, lw=1, label="p a")
         radius = mean.radius.sel(rule=rule)
         top.plot(data.density, radius, color="black", lw=1, label="radius of the bulk")
-        top.set(title=title(rule), ylabel="outlier")
+        top.set(title=erosion.title(rule), ylabel="outlier")
         bottom.set(xlabel="density p", ylabel="share left at the end")
         bottom.set(ylim=(-0.1, 1.15))
     axes[0, 0].legend(frameon=False, fontsize="x-small")
@@ -197,9 +184,8 @@ def draw_phase(data: Dataset) -> Figure:
             panel.set(title=f"{memory.capitalize()}, density {density:g}")
     for panel in axes[-1]:
         panel.set(xlabel="scale of the noise")
-    figure.colorbar(
-        ScalarMappable(shades), ax=axes, label="share of the memory left", shrink=0.8
-    )
+    label = "share of the memory left"
+    figure.colorbar(ScalarMappable(shades), ax=axes, label=label, shrink=0.8)
     return figure
 
 

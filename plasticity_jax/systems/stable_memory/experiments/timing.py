@@ -1,6 +1,5 @@
 """Beyond the paper: learning by timing windows that do not mirror each other."""
 
-import dataclasses
 from typing import Any
 
 import jax
@@ -12,23 +11,15 @@ from xarray import Dataset
 
 from ....experiment import changed, claim, Experiment, panels, SHADES, THEORY
 from ....measure import expansion, rotation
-from ....tasks import Drive, turning
 from ..config import Config
-from .learning import (
-    all_planes,
-    in_planes,
-    in_stages,
-    Planes,
-    record_times,
-    settled,
-    with_error,
-)
+from . import learning
+from .learning import Planes, with_error
 
 
 # Delta = B - phi phi^T + 2 delta phi phi^T for saturated activity slower than traces:
 # with equal gains the Hebbian part wins above this imbalance
 CRITICAL = 0.5
-TIME = {"time": record_times}
+TIME = {"time": learning.record_times}
 
 
 def window_weights(config: Config) -> tuple[Array, Array]:
@@ -56,7 +47,7 @@ def leaky(
     """
     x = signals.potential
     post, pre = planes[0] @ jnp.tanh(gain * x), planes[0] @ jnp.tanh(x)
-    seen = in_planes(planes, state, signals, changes)
+    seen = learning.in_planes(planes, state, signals, changes)
     return {
         **{name: rows[0] for name, rows in seen.items()},
         "restraint": post @ pre,
@@ -73,28 +64,19 @@ def leaked(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     what factor all weights are `spreading`.
     """
     for_start, for_planes, for_run = jr.split(key, 3)
-    system, start = settled(config, for_start)
-    planes = all_planes(config, for_planes)
-    steps, every = config.steps("duration"), config.steps("record_every")
-    course = turning(steps, config.step, 0.0, config.duration, config.frequency)
-    axes = config.amplitude * config.size**0.5 * planes[0]
-    seen, _ = in_stages(
-        dataclasses.replace(system, task=Drive(axes, course, "silence")),
-        start,
-        for_run,
-        jax.tree_util.Partial(leaky, planes[:1], config.gain),
-        stages=1 + round(config.follow / config.duration),
-        steps=steps,
-        every=every,
-    )
-    count = steps // every
+    start = learning.settled(config, for_start)
+    planes = learning.all_planes(config, for_planes)
+    record = jax.tree_util.Partial(leaky, planes[:1], config.gain)
+    task = learning.turned(config, planes[0])
+    seen, _ = learning.in_stages(config, start, task, record, for_run)
+    count = config.steps("duration") // config.steps("record_every")
     power, restraint = (jnp.mean(seen[k][:count]) for k in ("power", "restraint"))
     turn, grow = window_weights(config)
     time = config.plasticity * config.duration
     growth = config.learning_gain * power * grow
     if config.homeostasis == "decorrelation":
         growth = growth + config.homeostasis_gain * (config.correlation - restraint / 2)
-    before = start.synapses
+    before = start[1].synapses
     return {
         **seen,
         "written": seen["rotation"][count - 1] - rotation(before, *planes[0]),

@@ -1,6 +1,5 @@
 """Figure 3a: eigenvalues followed through time while a network learns a plane."""
 
-import dataclasses
 from typing import Any
 
 import jax
@@ -11,15 +10,13 @@ from jaxtyping import Array, Key
 from matplotlib.figure import Figure
 from xarray import Dataset
 
-from .... import State
 from ....experiment import changed, claim, Experiment, panels, SHADES, THEORY
 from ....measure import rotation, track_eigenvalues
-from ....tasks import Drive, turning
 from ..config import Config
-from .learning import all_planes, in_stages, record_times, settled
+from .learning import all_planes, in_stages, record_times, settled, turned
 
 
-def weights_of(state: State, signals: Any, changes: Any) -> Array:
+def weights_of(state: Any, signals: Any, changes: Any) -> Array:
     """Record the synapses."""
     del signals, changes
     return state.synapses
@@ -34,22 +31,9 @@ def followed(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     eigenvalue between frames if matched and if sorted by real part.
     """
     for_start, for_planes, for_run = jr.split(key, 3)
-    system, start = settled(config, for_start)
-    plane = all_planes(config, for_planes)[0]
-    steps = config.steps("duration")
-    course = turning(steps, config.step, 0.0, config.duration, config.frequency)
-    axes = config.amplitude * config.size**0.5 * plane
-    every = config.steps("record_every")
-    seen, _ = in_stages(
-        dataclasses.replace(system, task=Drive(axes, course, "silence")),
-        start,
-        for_run,
-        weights_of,
-        stages=1 + round(config.follow / config.duration),
-        steps=steps,
-        every=every,
-    )
-    frames = jnp.concatenate([start.synapses[None], seen])
+    start, plane = settled(config, for_start), all_planes(config, for_planes)[0]
+    seen, _ = in_stages(config, start, turned(config, plane), weights_of, for_run)
+    frames = jnp.concatenate([start[1].synapses[None], seen])
     values, vectors = jax.lax.map(jnp.linalg.eig, frames)
     matched = track_eigenvalues(values, vectors)
     ordered = jax.vmap(lambda x: x[jnp.argsort(jnp.real(x))])(values)
@@ -61,7 +45,7 @@ def followed(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     return {
         "eigenvalue": parts(matched),
         "memory": parts(matched[:, index]),
-        "rotation": jax.vmap(lambda w: rotation(w, plane[0], plane[1]))(frames),
+        "rotation": jax.vmap(lambda w: rotation(w, *plane))(frames),
         "moved": apart(matched),
         "sorted_moved": apart(ordered),
     }

@@ -4,9 +4,6 @@ Some show the asymmetry of Fig. 2, some do not restrain every network, the print
 does not restrain any that holds a real memory.
 """
 
-import dataclasses
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -14,20 +11,11 @@ from jaxtyping import Array, Float, Key
 from matplotlib.figure import Figure
 from xarray import DataArray, Dataset
 
-from .... import AbstractSignals, Scalar, simulate, State
+from .... import Scalar, simulate
 from ....experiment import changed, claim, Experiment, over_seeds, panels
 from ..config import Config, embed
-from .erosion import (
-    coefficients,
-    COLORS,
-    Frame,
-    memories,
-    MEMORY,
-    retained,
-    spun_up,
-    thinned_times,
-    title,
-)
+from . import erosion
+from .erosion import COLORS, MEMORY, retained, thinned_times
 
 
 Matrix = Float[Array, "n n"]
@@ -41,20 +29,35 @@ RATE_RULES = (
 FAR = 1e3  # Frobenius norm at which weights count as lost, and are no longer followed
 
 
-def bounded(weights: Matrix, frame: Frame) -> tuple[Float[Array, " memory"], Scalar]:
+def bounded(
+    weights: Matrix, frame: erosion.Frame
+) -> tuple[Float[Array, " memory"], Scalar]:
     """Coefficients and norm of weights: 0 and `FAR` of those that are lost."""
     norm = jnp.linalg.norm(weights)
     near = norm < FAR  # not so where it is NaN
-    own = jnp.where(near, coefficients(weights, frame), 0.0)
+    own = jnp.where(near, erosion.coefficients(weights, frame), 0.0)
     return own, jnp.where(near, norm, FAR)
 
 
-def record_bounded(
-    frame: Frame, state: State, signals: AbstractSignals, changes: dict[str, Any]
-) -> tuple[Float[Array, " memory"], Scalar]:
-    """`bounded` after every step."""
-    del signals, changes
-    return bounded(state.synapses, frame)
+def restrained_by_one(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
+    """`restrained` under the config's rule; no result has the axis `rule`."""
+    for_spin, for_memory, for_kick, for_run = jr.split(key, 4)
+    frame, patterns = erosion.memories(config, for_memory)
+    record = lambda state, *_: bounded(state.synapses, frame)
+    steps, every = config.steps("follow"), config.steps("record_every")
+    system, state = erosion.spun_up(config, for_spin)
+
+    def follow(memory: Matrix) -> tuple[Array, Array]:
+        start = embed(config, system, state, memory, for_kick)
+        _, (course, norms) = simulate(
+            system, start, for_run, steps=steps, record=record, every=every
+        )
+        first, size = record(start)
+        return jnp.concatenate([first[None], course]), jnp.append(size, norms)
+
+    course, norms = jax.vmap(follow)(patterns)
+    own, before = erosion.own_course(course), record(state)[0]
+    return {"coefficient": own, "before": before, "norm": norms}
 
 
 def restrained(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
@@ -64,32 +67,7 @@ def restrained(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     (rule, memory, time) of all weights, which stops at `FAR`; lost weights count as a
     coefficient of zero.
     """
-    for_spin, for_memory, for_kick, for_run = jr.split(key, 4)
-    frame, patterns = memories(config, for_memory)
-    record = jax.tree_util.Partial(record_bounded, frame)
-    steps, every = config.steps("follow"), config.steps("record_every")
-
-    def under(rule: str) -> tuple[Array, Array, Array]:
-        system, state = spun_up(dataclasses.replace(config, homeostasis=rule), for_spin)
-
-        def follow(memory: Matrix) -> tuple[Array, Array]:
-            start = embed(config, system, state, memory, for_kick)
-            _, (course, norms) = simulate(
-                system, start, for_run, steps=steps, record=record, every=every
-            )
-            first, size = bounded(start.synapses, frame)
-            return jnp.concatenate([first[None], course]), jnp.append(size, norms)
-
-        course, norms = jax.vmap(follow)(patterns)
-        own = jnp.diagonal(course, axis1=0, axis2=2).T
-        return own, bounded(state.synapses, frame)[0], norms
-
-    course, before, norms = zip(*(under(rule) for rule in RATE_RULES), strict=True)
-    return {
-        "coefficient": jnp.stack(course),
-        "before": jnp.stack(before),
-        "norm": jnp.stack(norms),
-    }
+    return erosion.under_each(RATE_RULES, restrained_by_one, config, key)
 
 
 # --- which of the rules restrain, and that those which do are asymmetric --------------
@@ -154,7 +132,7 @@ def draw_variants(data: Dataset) -> Figure:
                 label = memory if k == 0 else None
                 top.plot(data.time, left.sel(here), color=color, lw=1, label=label)
                 bottom.semilogy(data.time, data.norm.sel(here), color=color, lw=1)
-        top.set(title=title(rule), ylim=(-1.0, 2.5))
+        top.set(title=erosion.title(rule), ylim=(-1.0, 2.5))
         bottom.set(ylim=(1.0, 2e3), xlabel="time after embedding")
     axes[0, 0].set(ylabel="share of the memory left")
     axes[1, 0].set(ylabel="norm of the weights")

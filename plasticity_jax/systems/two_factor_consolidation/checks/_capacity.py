@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import jax.random as jr
 import numpy as np
-from numpy import ndarray
 
 from ....experiment import always, Check, exact, simulated
 from ....measure import largest_l1_margin, largest_l2_margin
@@ -32,29 +31,31 @@ def capacity_checks() -> Iterator[Check]:
 
 
 def _table_checks() -> Iterator[Check]:
-    rho = capacity.robustness(LOADS, 0.5)
-    yield exact("robustness of L1 optima", "T7, table", rho, RHO, 1e-4)
-    share = capacity.density(LOADS, 0.5)
-    yield exact("their density", "T7, table", share, DENSITY, 2e-4)
+    robust, dense = capacity.robustness, capacity.density
     spread = capacity.weight_variation(LOADS, 0.5)
-    yield exact("variation of their weights", "T7, table", spread, VARIATION, 1e-4)
-    kappa = capacity.robustness(LOADS, 0.5, q=2)
-    yield exact("robustness of L2 optima", "T7, table", kappa, KAPPA, 1e-4)
+    for title, got, table, tolerance in (
+        ("robustness of L1 optima", robust(LOADS, 0.5), RHO, 1e-4),
+        ("their density", dense(LOADS, 0.5), DENSITY, 2e-4),
+        ("variation of their weights", spread, VARIATION, 1e-4),
+        ("robustness of L2 optima", robust(LOADS, 0.5, q=2), KAPPA, 1e-4),
+    ):
+        yield exact(title, "T7, table", got, table, tolerance)
+    names = {"sqrt(N) SNR_1": FIRST, "SNR_2": SECOND}
     for q in (1, 2):
-        name = f"of the L{q} optimum, sqrt(N) SNR_1"
-        got = capacity.robustness(LOADS, 0.5, q, norm=1) / 2
-        yield exact(name, "T7, table", got, FIRST[q - 1], 1e-4)
-        name = f"of the L{q} optimum, SNR_2"
-        got = capacity.robustness(LOADS, 0.5, q, norm=2) / 2
-        yield exact(name, "T7, table", got, SECOND[q - 1], 1e-4)
+        for norm, (name, tables) in enumerate(names.items(), 1):
+            title, got = (
+                f"of the L{q} optimum, {name}",
+                robust(LOADS, 0.5, q, norm=norm),
+            )
+            yield exact(title, "T7, table", got / 2, tables[q - 1], 1e-4)
     full = capacity.critical_load(LEVELS)
     yield exact("critical load", "T7", full, CRITICAL, 1e-6)
-    first = capacity.robustness(0.2, 0.5, exact=True) / 2
+    first = robust(0.2, 0.5, exact=True) / 2
     title = "of the L1 optimum, sqrt(N) SNR_1, exact patterns"
     yield simulated(title, "T7", first, 1.508, 5e-4)
-    share = capacity.density(0.2, 0.5, exact=True)
+    share = dense(0.2, 0.5, exact=True)
     yield simulated("density of it", "T7", share, 0.168, 3e-3)
-    share = capacity.density(0.2, 0.5, q=2, exact=True)
+    share = dense(0.2, 0.5, q=2, exact=True)
     yield simulated("density of L2 optima, exact patterns", "20", share, 0.565, 1e-3)
 
 
@@ -80,16 +81,15 @@ def _limit_checks() -> Iterator[Check]:
     density = capacity.weight_density(x, 0.33, 0.5)
     moments = [np.trapezoid(density * x**k, x) for k in range(3)]
     spread = 1 + capacity.weight_variation(0.33, 0.5) ** 2
-    title = "moments of the non-zero weights"
-    yield exact(title, "T7", moments, [1.0, 1.0, spread], 1e-5)
+    want = [1.0, 1.0, spread]
+    yield exact("moments of the non-zero weights", "T7", moments, want, 1e-5)
 
 
 def _finite_checks(coding: bool) -> Iterator[Check]:
     """200 neurons at a load of 0.2; the specification finds deviations of 1 to 3 %."""
     n, load = 200, 0.2
-    patterns = np.asarray(
-        draw_patterns(n, round(load * n), 0.5, jr.key(0), exact=coding)
-    )
+    count = round(load * n)
+    patterns = np.asarray(draw_patterns(n, count, 0.5, jr.key(0), exact=coding))
     kind = "exact" if coding else "independent"
     for q, solve in ((1, largest_l1_margin), (2, largest_l2_margin)):
         found = [solve(patterns, 2 * patterns[i] - 1, own=i) for i in range(n)]
@@ -98,11 +98,7 @@ def _finite_checks(coding: bool) -> Iterator[Check]:
         want = capacity.robustness(load, 0.5, q, exact=coding)
         title = f"robustness of {n} L{q} optima, {kind} bits"
         yield simulated(title, "T7", scale * size, want, 0.05)
-        alive = _alive(np.stack([best.weights for best in found]))
+        alive = np.mean(np.stack([best.weights for best in found]) > 1e-9)
         want = capacity.density(load, 0.5, q, exact=coding)
         title = f"density of {n} L{q} optima, {kind} bits"
         yield simulated(title, "T7", alive, want, 0.05)
-
-
-def _alive(weights: ndarray) -> float:
-    return float(np.mean(weights > 1e-9))

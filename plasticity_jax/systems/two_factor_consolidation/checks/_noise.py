@@ -109,15 +109,12 @@ def _synaptic_checks() -> Iterator[Check]:
     weights = jnp.where(weights > 0, weights + 0.05, 0.0)
     pattern = (jnp.arange(SIZE) < 20).astype(weights.dtype)
     same = jnp.repeat(pattern[:, None], draws, axis=1)
-    for order in (1, 2, 3, 4):
-        change = _jittered(weights, same, noise, order, "living")
-        want = theory.volatile_field_variance(weights, pattern, noise, order)
-        title = f"variance of a field by one volatile factor, z = {order}"
-        yield expectation(title, "T9", change**2, want)
-    for order in (2, 4):
-        change = _jittered(weights, same, noise, order, "all")
-        want = theory.volatile_field_variance(weights, pattern, noise, order, order)
-        title = f"variance of a field if all factors are volatile, z = {order}"
+    cases = [("living", "by one volatile factor", order, 1.0) for order in (1, 2, 3, 4)]
+    cases += [("all", "if all factors are volatile", x, float(x)) for x in (2, 4)]
+    for kind, words, order, factors in cases:
+        change = _jittered(weights, same, noise, order, kind)
+        want = theory.volatile_field_variance(weights, pattern, noise, order, factors)
+        title = f"variance of a field {words}, z = {order}"
         yield expectation(title, "T9", change**2, want)
     change = _jittered(weights, same, noise, 1, "first")
     want = noise * (2 / jnp.pi) ** 0.5 * (dead - 1)  # without the neuron itself
@@ -174,16 +171,19 @@ def _stability_checks() -> Iterator[Check]:
         title = f"what a soft replay leaves of a wrong threshold, chi = {pull}"
         yield exact(title, "T11", _kept(run, state), 1 - pull, 1e-9)
     balanced = state.synapses.threshold
-    off = dataclasses.replace(state.synapses, threshold=balanced + 1e-5)
-    wrong = dataclasses.replace(state, synapses=off)
+    wrong = _with_threshold(state, balanced + 1e-5)
     for pull in (1.5, 2.5):
         final, _ = settle(system(jnp.asarray(pull)), wrong)
-        away = jnp.abs(final.synapses.threshold - balanced) / 1e-5
-        title = "threshold under soft replay"
-        if pull < 2:
-            yield always(f"{title} settles, chi = {pull}", "T11", away[0] < 1e-6)
-        else:
-            yield always(f"{title} does not settle, chi = {pull}", "T11", away[0] > 10)
+        away = (jnp.abs(final.synapses.threshold - balanced) / 1e-5)[0]
+        settles = pull < 2
+        words = "settles" if settles else "does not settle"
+        title = f"threshold under soft replay {words}, chi = {pull}"
+        yield always(title, "T11", away < 1e-6 if settles else away > 10)
+
+
+def _with_threshold(state: State, threshold: Float[Array, " row"]) -> State:
+    synapses = dataclasses.replace(state.synapses, threshold=threshold)
+    return dataclasses.replace(state, synapses=synapses)
 
 
 @eqx.filter_jit
@@ -191,8 +191,7 @@ def _kept(system: System, state: State) -> Array:
     """Derivative of a neuron's threshold after a cycle by the one before it."""
 
     def after(threshold: Float[Array, " row"]) -> Array:
-        synapses = dataclasses.replace(state.synapses, threshold=threshold)
-        shifted = dataclasses.replace(state, synapses=synapses)
-        return advance(system, shifted, KEY)[0].synapses.threshold[0]
+        following, *_ = advance(system, _with_threshold(state, threshold), KEY)
+        return following.synapses.threshold[0]
 
     return jax.grad(after)(state.synapses.threshold)[0]

@@ -19,18 +19,11 @@ from numpy import ndarray
 from .... import simulate, State, System
 from ....circuits import Memories, memories_of
 from ....experiment import always, Check, exact, simulated
-from ....measure import (
-    density,
-    largest_l1_margin,
-    largest_l2_margin,
-    LargestMargin,
-    margins,
-    noise_ratio,
-)
+from ....measure import density, largest_l1_margin, largest_l2_margin, noise_ratio
 from ....synapses import Factored
 from .. import theory
 from ..config import Config, of_order
-from ..networks import fields_and_weights, sleep, start
+from ..networks import after, margins_and_weights, sleep, start
 
 
 KEY = jr.key(0)
@@ -79,9 +72,7 @@ def optima(name: str, q: int) -> Optima:
     """The largest $L_q$ margins of an instance, by linear or quadratic programme."""
     solve = {1: largest_l1_margin, 2: largest_l2_margin}[q]
     patterns = instance(name)
-    found: list[LargestMargin] = [
-        solve(patterns, 2 * patterns[row] - 1, own=row) for row in range(ROWS)
-    ]
+    found = [solve(patterns, 2 * patterns[row] - 1, own=row) for row in range(ROWS)]
     return Optima(*(np.stack([best[k] for best in found]) for k in (0, 2, 1, 3)))
 
 
@@ -117,14 +108,9 @@ def _oracle_checks(name: str) -> Iterator[Check]:
 def _residual(patterns: ndarray, best: Optima, row: int, q: int) -> float:
     """The largest residual of the conditions of an optimum, own input left out."""
     others = np.arange(SIZE) != row
-    found = _residuals(
-        jnp.asarray(patterns[others]),
-        jnp.asarray(2 * patterns[row] - 1),
-        jnp.asarray(best.weights[row, others]),
-        jnp.asarray(best.threshold[row]),
-        jnp.asarray(best.replay[row]),
-        q,
-    )
+    given = patterns[others], 2 * patterns[row] - 1, best.weights[row, others]
+    given += best.threshold[row], best.replay[row]
+    found = _residuals(*map(jnp.asarray, given), q)
     return max(float(jnp.max(jnp.abs(part))) for part in found)
 
 
@@ -134,21 +120,12 @@ _residuals = jax.jit(theory.residuals, static_argnums=5)
 # --- convergence --------------------------------------------------------------------
 
 
-def _ended(system: System, state: State) -> tuple[ndarray, Float[Array, "row n"]]:
-    """Margins and weights."""
-    fields, weights = fields_and_weights(system, state)
-    targets = system.task(state.step, KEY).targets
-    return np.asarray(margins(fields, targets)), weights
-
-
 def _convergence_checks(name: str) -> Iterator[Check]:
     for order in (1, 2):
         q = 2 // order
         system, state = asleep(name, order)
-        steps = Config().cycles
-        final, _ = simulate(system, state, KEY, steps=steps, every=steps)
-        margin, weights = _ended(system, final)
-        reached = noise_ratio(jnp.asarray(margin), weights, q)
+        final = after(system, state, KEY, Config().cycles)
+        reached = noise_ratio(*margins_and_weights(system, final), q)
         share = np.asarray(reached) / optima(name, q).margin
         title = f"{name}: share of the largest L{q} margin reached, z = {order}"
         yield simulated(title, "4", np.mean(share), 1.0, 0.01)
@@ -159,34 +136,24 @@ def _convergence_checks(name: str) -> Iterator[Check]:
 # --- replay shares and the gap ------------------------------------------------------
 
 
-class Watched(NamedTuple):
+def _watch(state: State, signals: Any, changes: Any) -> dict[str, Array]:
     """One cycle, before its change: margin, norms, what was replayed and how."""
-
-    margin: Float[Array, " row"]
-    first_norm: Float[Array, " row"]
-    second_norm: Float[Array, " row"]
-    weakest: Array
-    bias: Float[Array, " row"]
-
-
-def _watch(state: State, signals: Any, changes: Any) -> Watched:
     del state, changes
-    return Watched(
-        jnp.sum(signals.replay * signals.fields, axis=1),
-        jnp.sum(signals.weights, axis=1),
-        jnp.sqrt(jnp.sum(signals.weights**2, axis=1)),
-        jnp.argmax(jnp.abs(signals.replay), axis=1),
-        signals.bias,
-    )
+    return {
+        "margin": jnp.sum(signals.replay * signals.fields, axis=1),
+        "first_norm": jnp.sum(signals.weights, axis=1),
+        "second_norm": jnp.sqrt(jnp.sum(signals.weights**2, axis=1)),
+        "weakest": jnp.argmax(jnp.abs(signals.replay), axis=1),
+        "bias": signals.bias,
+    }
 
 
 @functools.cache
-def _stationary(name: str, order: int, rate: float) -> tuple[State, Watched]:
+def _stationary(name: str, order: int, rate: float) -> tuple[State, dict[str, Array]]:
     """A long run at constant rates: its end, and what was seen in its second half."""
     steps = round(200 / rate) if order == 2 else 20_000
-    options = {"rate": rate, "schedule": "constant"}
-    system, state = asleep(name, order, **options)
-    state, _ = simulate(system, state, KEY, steps=steps, every=steps)
+    system, state = asleep(name, order, rate=rate, schedule="constant")
+    state = after(system, state, KEY, steps)
     return simulate(system, state, KEY, steps=steps, record=_watch)
 
 
@@ -194,35 +161,33 @@ def _dual_checks(name: str) -> Iterator[Check]:
     for order, rate in ((1, 1e-3), (2, 0.02)):
         _, seen = _stationary(name, order, rate)
         dual = optima(name, 2 // order).replay
-        weakest = np.asarray(seen.weakest)
+        weakest = np.asarray(seen["weakest"])
         chosen = (weakest[..., None] == np.arange(dual.shape[1])).mean(axis=0)
         apart = np.abs(chosen - dual).sum(axis=1) / 2
         title = f"{name}: replay shares within 0.1 of the duals, z = {order}"
         yield always(title, "T5", np.mean(apart < 0.1))
-        potentiating = np.mean(np.asarray(seen.bias) > 0)
+        potentiating = np.mean(np.asarray(seen["bias"]) > 0)
         title = f"{name}: potentiating share of all replays, z = {order}"
         yield simulated(title, "T5", potentiating, 0.5, 0.004)
 
 
 def _gap_checks(name: str) -> Iterator[Check]:
-    best = optima(name, 1)
-    margin, threshold = jnp.asarray(best.margin), jnp.asarray(best.threshold)
+    margin, threshold = map(jnp.asarray, optima(name, 1)[:2])
     config = Config()
+    rates = config.threshold_rate, config.target
     for rate in (0.02, 0.01):
         _, seen = _stationary(name, 2, rate)
-        gap = margin - jnp.mean(seen.margin / seen.first_norm, axis=0)
-        law = functools.partial(theory.stationary_gap, rate, config.threshold_rate)
-        want = law(config.target, margin, threshold)
+        gap = margin - jnp.mean(seen["margin"] / seen["first_norm"], axis=0)
+        want = theory.stationary_gap(rate, *rates, margin, threshold)
         title = f"{name}: mean gap to the L1 optimum, rate {rate}"
         yield simulated(title, "T6", jnp.mean(gap), jnp.mean(want), 0.05)
-    best = optima(name, 2)
-    margin, threshold = jnp.asarray(best.margin), jnp.asarray(best.threshold)
+    margin, threshold = map(jnp.asarray, optima(name, 2)[:2])
     final, seen = _stationary(name, 1, 1e-3)
-    gap = margin - jnp.mean(seen.margin / seen.second_norm, axis=0)
+    gap = margin - jnp.mean(seen["margin"] / seen["second_norm"], axis=0)
     active = SIZE * density(final.synapses.factors[0]) * INSTANCES[name][1]
     config = of_order(config, 1)
-    law = functools.partial(theory.stationary_gap_single, 1e-3, config.threshold_rate)
-    want = law(config.target, margin, threshold, active)
+    rates = config.threshold_rate, config.target
+    want = theory.stationary_gap_single(1e-3, *rates, margin, threshold, active)
     title = f"{name}: mean gap to the L2 optimum, z = 1 (approximate law)"
     yield simulated(title, "T6", jnp.mean(gap), jnp.mean(want), 0.3)
 
@@ -239,9 +204,9 @@ def _softly(state: State, signals: Any, changes: Any) -> tuple[Array, ...]:
 
 
 def _soft_checks() -> Iterator[Check]:
-    sharpness, steps = 100.0, Config().cycles
+    sharpness = 100.0
     system, state = asleep("D1", 2, policy="taught", sharpness=sharpness)
-    state, _ = simulate(system, state, KEY, steps=steps, every=steps)
+    state = after(system, state, KEY, Config().cycles)
     options = {"steps": 200, "record": _softly}
     shares, sizes, norms, averages = simulate(system, state, KEY, **options)[1]
     bias = theory.soft_bias(shares[1:], averages[:-1], sharpness)
@@ -256,25 +221,23 @@ def _soft_checks() -> Iterator[Check]:
 # --- pruning ------------------------------------------------------------------------
 
 
-def _weights(state: State, signals: Any, changes: Any) -> Float[Array, "row n"]:
-    del state, changes
-    return signals.weights
+_weights = lambda state, signals, changes: signals.weights
 
 
 def _pruning_checks() -> Iterator[Check]:
     rate, cycles, patterns = 0.01, 1000, jnp.asarray(instance("D1"))
     options = {"rate": rate, "schedule": "constant", "pruned_below": 0.0}
     system, state = asleep("D1", 2, initial_spread=0.0, **options)
-    state, _ = simulate(system, state, KEY, steps=4000, every=4000)
+    state = after(system, state, KEY, 4000)
     options = {"steps": 2 * cycles, "every": cycles, "record": _weights}
-    before, after = np.asarray(simulate(system, state, KEY, **options)[1])
+    before, later = np.asarray(simulate(system, state, KEY, **options)[1])
     best, targets = optima("D1", 1), 2 * patterns[:ROWS] - 1
     each = jax.vmap(theory.decay_rates, (None, 0, 0, 0))
     duals, margin = jnp.asarray(best.replay), jnp.asarray(best.margin)
     rates = np.asarray(each(patterns, targets, duals, margin))
-    dying = (rates > 1e-3) & (after > 0)
+    dying = (rates > 1e-3) & (later > 0)
     want = 2 * rate * cycles * rates[dying]
-    lost = np.log(before[dying] / after[dying])
+    lost = np.log(before[dying] / later[dying])
     slope = np.sum(lost * want) / np.sum(want**2)
     yield simulated("D1: decay of synapses, over the law", "T6", slope, 1.0, 0.05)
 
@@ -298,5 +261,4 @@ def _row_checks() -> Iterator[Check]:
 
 def _slept(config: Config, stored: Memories, synapses: Factored, steps: int) -> Array:
     """The factors after some cycles."""
-    system, state = sleep(config, stored, synapses)
-    return simulate(system, state, KEY, steps=steps, every=steps)[0].synapses.factors
+    return after(*sleep(config, stored, synapses), KEY, steps).synapses.factors

@@ -5,7 +5,6 @@ Sections T1 to T4 and T10 of the specification.
 
 import functools
 from collections.abc import Iterator
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -15,14 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from .... import simulate, State, System
-from ....circuits import (
-    AbstractPolicy,
-    Memories,
-    memories_of,
-    Replay,
-    SoftReplay,
-    WeakestReplay,
-)
+from ....circuits import Memories, memories_of, Replay, SoftReplay, WeakestReplay
 from ....experiment import Check, exact, expectation
 from ....measure import margins
 from ....rules import FactorAscent
@@ -60,8 +52,7 @@ def _memories() -> Memories:
 def _synapses(height: int, key: Key[Array, ""] = KEY) -> Factored:
     """Random factors, and thresholds at which about half of the fields are positive."""
     factors = jr.uniform(key, (height, ROWS, SIZE), minval=0.5, maxval=1.5)
-    bare = Factored(factors, jnp.zeros(ROWS))
-    return RandomPatternThreshold(0.5)(bare)
+    return RandomPatternThreshold(0.5)(Factored(factors, jnp.zeros(ROWS)))
 
 
 # --- T1 -----------------------------------------------------------------------------
@@ -69,7 +60,9 @@ def _synapses(height: int, key: Key[Array, ""] = KEY) -> Factored:
 
 @eqx.filter_jit
 def _climbed(
-    policy: AbstractPolicy, parametrisation: AbstractFactors, synapses: Factored
+    policy: WeakestReplay | SoftReplay,
+    parametrisation: AbstractFactors,
+    synapses: Factored,
 ) -> tuple[Factored, Factored]:
     """The change by one cycle at unit rates, and the gradient of what it climbs."""
     stored = _memories()
@@ -80,10 +73,9 @@ def _climbed(
 
     def height(synapses: Factored) -> Array:
         fields = circuit.fields(synapses, stored)
-        if isinstance(policy, SoftReplay):
-            ratio = theory.soft_margin(fields, activity.average, policy.sharpness)
-            return jnp.sum(ratio)
-        return jnp.sum(margins(fields, stored.targets))
+        if isinstance(policy, WeakestReplay):
+            return jnp.sum(margins(fields, stored.targets))
+        return jnp.sum(theory.soft_margin(fields, activity.average, policy.sharpness))
 
     return change, jax.grad(height)(synapses)
 
@@ -91,6 +83,7 @@ def _climbed(
 def _gradient_checks() -> Iterator[Check]:
     synapses, weaker = _synapses(2), jnp.asarray([1.0, 0.3])[:, None, None]
     policies = {"margin": WeakestReplay(), "soft margin": SoftReplay(20.0)}
+    signed = eqx.tree_at(lambda s: s.factors, synapses, synapses.factors * weaker)
     for name, policy in policies.items():
         for order in ORDERS:
             change, slope = _climbed(policy, Product(), _synapses(order))
@@ -101,7 +94,6 @@ def _gradient_checks() -> Iterator[Check]:
         change, slope = _climbed(policy, Power(2.5), _synapses(1))
         title = f"slope of the {name}, a factor to the power of 2.5, over 2.5"
         yield exact(title, "T1", change.factors, slope.factors / 2.5, 1e-12)
-        signed = eqx.tree_at(lambda s: s.factors, synapses, synapses.factors * weaker)
         change, slope = _climbed(policy, SignedPower(2.0), signed)
         title = f"slope of the {name}, a signed square"
         yield exact(title, "T1", change.factors, slope.factors, 1e-12)
@@ -128,9 +120,8 @@ def _penalised(
 
 
 def _penalty_checks() -> Iterator[Check]:
-    goal, penalty = jnp.asarray(0.8), 0.3
+    goal, penalty, factor = jnp.asarray(0.8), 0.3, 0.9
     for order in ORDERS:
-        factor = 0.9
         slope, bend = _at_equal_factors(factor, goal, penalty, order)
         want = theory.penalised_hessian(factor, goal, penalty, order)
         title = f"curvature at equal factors, z = {order}"
@@ -140,12 +131,13 @@ def _penalty_checks() -> Iterator[Check]:
         title = f"slope at equal factors, z = {order}"
         yield exact(title, "T2", slope, want, 1e-12)
         dead = np.linalg.eigvalsh(_at_equal_factors(0.0, goal, penalty, order)[1])
+        title = f"curvature where all factors are lost, z = {order}"
         if order == 2:
             want = penalty + jnp.asarray([-goal, goal])
-            yield exact("curvature where all factors are lost, z = 2", "T2", dead, want)
+            yield exact(title, "T2", dead, want)
         if order > 2:
-            title = f"curvature where all factors are lost, z = {order}: none returns"
-            yield exact(title, "T2", dead, jnp.full(order, 2 * penalty / order))
+            want = jnp.full(order, 2 * penalty / order)
+            yield exact(f"{title}: none returns", "T2", dead, want)
         if order > 1:
             yield _split_check(order)
     yield from _threshold_checks(penalty)
@@ -189,9 +181,7 @@ def _threshold_checks(penalty: float) -> Iterator[Check]:
 # --- T3 -----------------------------------------------------------------------------
 
 
-def _drive(state: State, signals: Any, changes: Any) -> Float[Array, "row n"]:
-    del state, changes
-    return signals.drive
+_drive = lambda state, signals, changes: signals.drive
 
 
 def _free(order: int, rate: float) -> tuple[System, State]:
@@ -199,7 +189,7 @@ def _free(order: int, rate: float) -> tuple[System, State]:
     stored, synapses = _memories(), _synapses(order)
     circuit = Replay(pruned_below=0.0)
     system = System(Constant(stored), circuit, {"replay": FactorAscent(rate, rate)})
-    return system, State(circuit.start(synapses, stored), synapses)
+    return system, system.start(synapses, jr.key(0))
 
 
 def _invariant_checks() -> Iterator[Check]:
@@ -226,10 +216,8 @@ def _invariant_checks() -> Iterator[Check]:
 def _geometry_checks() -> Iterator[Check]:
     for order in ORDERS:
         weights = jr.uniform(KEY, (ROWS, SIZE), minval=0.1, maxval=2.0)
-        synapses = Factored(
-            jnp.repeat(weights[None] ** (1 / order), order, axis=0), jnp.ones(ROWS)
-        )
-        got, drive = _moved(synapses)
+        factors = jnp.repeat(weights[None] ** (1 / order), order, axis=0)
+        got, drive = _moved(Factored(factors, jnp.ones(ROWS)))
         title = f"weights of equal factors follow a preconditioned slope, z = {order}"
         want = theory.preconditioner(weights, order) * drive
         yield exact(title, "T4", got, want, 1e-12)
@@ -245,8 +233,8 @@ def _moved(synapses: Factored) -> tuple[Float[Array, "row n"], Float[Array, "row
         change = FactorAscent(rate, 0.0)(synapses, signals, KEY)
         return Product().weights(synapses.factors + change.factors)
 
-    one = jnp.ones(())
-    return jax.jvp(weights, (jnp.zeros(()),), (one,))[1], signals.drive
+    zero, one = jnp.zeros(()), jnp.ones(())
+    return jax.jvp(weights, (zero,), (one,))[1], signals.drive
 
 
 # --- T10 ----------------------------------------------------------------------------
@@ -277,8 +265,7 @@ def _scaling_checks() -> Iterator[Check]:
 def _activity_checks() -> Iterator[Check]:
     for level in (0.5, 0.2):
         factors = jr.uniform(KEY, (2, 1, 400), minval=0.07, maxval=0.13)
-        bare = Factored(factors, jnp.zeros(1))
-        synapses = RandomPatternThreshold(level)(bare)
+        synapses = RandomPatternThreshold(level)(Factored(factors, jnp.zeros(1)))
         patterns = draw_patterns(400, 10_000, level, KEY)
         fields = Product().weights(factors) @ patterns - synapses.threshold[:, None]
         active = (fields[0] > 0).astype(fields.dtype)

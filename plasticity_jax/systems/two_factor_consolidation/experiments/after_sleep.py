@@ -11,23 +11,18 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from matplotlib.figure import Figure
 from xarray import DataArray, Dataset
 
-from .... import Scalar, simulate
+from .... import Scalar
 from ....circuits import Memories, retrieve
-from ....experiment import (
-    changed,
-    claim,
-    Experiment,
-    over_seeds,
-    panels,
-    SHADES,
-    THEORY,
-)
+from ....experiment import changed, claim, Experiment, over_seeds, panels
 from ....measure import lifetime_sparseness
 from ....synapses import Factored, Product
 from ..config import Config
 from ..domains import living, unless_lost
-from ..recall import flip_balanced, jitter, OBSERVED, observed, recall_rate, tolerance
+from ..networks import after, stored_in
+from ..recall import jitter, OBSERVED, observed, tolerance
 from .night import evening, shares, some_of
+from .shared import LAW, legends, middles, shaded, stacked, WHEN
+from .tolerance import noisy_recall
 
 
 Matrix = Float[Array, "n n"]
@@ -39,6 +34,7 @@ HOLD, CUES, QUIET = 10, 20, 50  # raster: steps a cue, cues, steps without noise
 SHAKE = 0.3  # sigma / <u> of its synapses afterwards
 CELLS = 100  # neurons in the raster, at most
 EDGES = (-0.1, 0.0, 0.1, 0.2, 0.3, 0.4)  # correlation of input currents
+COUNTED: tuple[str, ...] = ("connected", "strength", "pairs")
 SLOPES = (0.45, 0.6)  # b of the sigmoid responses
 RESPONSES = {"current": 0.04, "sigmoid .45": 0.11, "sigmoid .6": 0.14}  # published
 
@@ -53,21 +49,13 @@ def recall_curves(
     config: Config, synapses: Factored, patterns: Patterns, key: Key[Array, ""]
 ) -> tuple[Float[Array, " flips"], Float[Array, " shake"]]:
     """Recall rates against balanced flips of the cue, and jitter of the synapses."""
-    scaled, f = observed(synapses), config.activity
     keys = jr.split(key, DRAWS)
-
-    def flips(level: Scalar, key: Key[Array, ""]) -> Scalar:
-        cues = flip_balanced(patterns, level * f / 2, f, key)
-        return recall_rate(scaled, cues, patterns, f)
-
-    def shakes(level: Scalar, key: Key[Array, ""]) -> Scalar:
-        shaken = jitter(scaled, OBSERVED * level, key)
-        return recall_rate(shaken, patterns, patterns, f)
 
     def curve(rate: Any, levels: tuple[float, ...]) -> Array:
         point = lambda level: jnp.mean(jax.lax.map(lambda key: rate(level, key), keys))
         return jax.lax.map(point, jnp.asarray(levels, patterns.dtype))
 
+    flips, shakes = noisy_recall(observed(synapses), patterns, config.activity)
     return curve(flips, NEURAL), curve(shakes, SYNAPTIC)
 
 
@@ -128,8 +116,7 @@ def connectivity(
         return connected, jnp.sum(shares(living) * weights), pairs
 
     bins = [in_bin(*ends) for ends in itertools.pairwise(EDGES)]
-    connected, strength, pairs = (jnp.stack(x) for x in zip(*bins, strict=True))
-    found = {"connected": connected, "strength": strength, "pairs": pairs}
+    found = dict(zip(COUNTED, stacked(bins), strict=True))
     return unless_lost(found, jnp.where(both, alike, 0.0))
 
 
@@ -171,9 +158,8 @@ def selectivity(
         ranked = jnp.where(jnp.isneginf(ranked) | ~counted[:, None], 0.0, ranked)
         return jnp.stack([sparseness(x) for x in (currents, *sigmoids)]), rows @ ranked
 
-    both = [each(patterns) for patterns in (memories.patterns, novel)]
-    scores, curves = zip(*both, strict=True)
-    return {"sparseness": jnp.stack(scores, axis=1), "ranked": jnp.stack(curves)}
+    scores, curves = stacked([each(x) for x in (memories.patterns, novel)])
+    return {"sparseness": scores.T, "ranked": curves}
 
 
 def morning(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
@@ -185,10 +171,8 @@ def morning(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     """
     for_day, for_night, for_recall, for_raster, for_novel = jr.split(key, 5)
     system, state, counted = evening(config, for_day)
-    task: Any = system.task
-    stored: Memories = task.stimulus
-    cycles = config.cycles
-    end, _ = simulate(system, state, for_night, steps=cycles, every=cycles)
+    stored = stored_in(system)
+    end = after(system, state, for_night, config.cycles)
     chosen = stored_first(stored.stored, min(CUED, config.patterns))
     cues = stored.patterns[:, chosen[jnp.arange(CUES) % len(chosen)]]
     first = jnp.where(jnp.any(cues > 0, axis=1), jnp.argmax(cues, axis=1), CUES)
@@ -204,15 +188,14 @@ def morning(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
             "raster": states[:, cells],
         }
 
-    both = jax.tree.map(lambda *x: jnp.stack(x), state.synapses, end.synapses)
+    both = stacked([state.synapses, end.synapses])
     weights = Product().weights(end.synapses.factors)
+    number = jnp.sum(stored.stored).astype(weights.dtype)
     return {
         **jax.lax.map(tested, both),
         **connectivity(weights, stored, counted),
         **selectivity(weights, end.synapses.threshold, stored, counted, for_novel),
-        "memories": unless_lost(
-            jnp.sum(stored.stored).astype(weights.dtype), state.synapses.factors
-        ),
+        "memories": unless_lost(number, state.synapses.factors),
     }
 
 
@@ -319,7 +302,7 @@ def draw_after_sleep(data: Dataset) -> Figure:
     (neural, synaptic, *rasters), (overlap, connected, selective, rank) = axes
     mean, loads = data.mean("seed"), data["load"].values
     places = np.arange(data.sizes["response"])
-    for load, color in zip(loads, SHADES, strict=False):
+    for load, color in shaded(loads):
         here, label = mean.sel(load=load), f"load {load:g}"
         for when, style in {"before": ":", "after": "-"}.items():
             curves, look = here.sel(when=when), {"color": color}
@@ -336,11 +319,11 @@ def draw_after_sleep(data: Dataset) -> Figure:
             look = {"color": color, "label": f"{novelty}, {label}"}
             selective.plot(places, seen.sparseness, marker, ms=4, **look)
             rank.plot(np.arange(1, last + 1), seen.ranked[:last], style, **look)
-    connected.plot([], [], "s--", ms=4, color=THEORY, label="mean living weight")
+    connected.plot([], [], "s--", ms=4, label="mean living weight", **LAW)
     neural.set(title="Flipped cues", xlabel="flipped bits over $fN$")
     synaptic.set(title="Shaken synapses", xlabel="s.d. of the factor over its mean")
     for panel in (neural, synaptic):
-        panel.axhline(0.5, color=THEORY, lw=0.7)
+        panel.axhline(0.5, lw=0.7, **LAW)
         panel.set(ylabel="recall rate", ylim=(-0.03, 1.03))
     overlap.set(title="End of every cue", ylabel="overlap with the cue", xlabel="step")
     overlap.set_ylim(-0.1, 1.7)
@@ -351,20 +334,19 @@ def draw_after_sleep(data: Dataset) -> Figure:
         panel.imshow(one.sel(when=when), cmap="Blues", aspect="auto", origin="lower")
         panel.set(title=f"Cued activity {when} sleep", xlabel="step", ylabel="neuron")
     for panel in (overlap, *rasters):
-        panel.axvline(QUIET, color=THEORY, lw=0.7, ls="--")
+        panel.axvline(QUIET, lw=0.7, ls="--", **LAW)
     selective.set(title="Selectivity", ylabel="lifetime sparseness", ylim=(0, 1.3))
     selective.set_xticks(places, data.response.values)
     selective.set_xlim(-0.3, len(places) - 0.7)
     rank.set(title="Ranked responses", xlabel="rank of the pattern", xscale="log")
     rank.set_ylabel("z-score of the current")
-    for panel in (neural, synaptic, overlap, connected, selective, rank):
-        panel.legend(frameon=False, fontsize="x-small")
+    legends((neural, synaptic, overlap, connected, selective, rank))
     return figure
 
 
-WHEN, NOVELTY = {"when": ("before", "after")}, {"novelty": ("familiar", "novel")}
+NOVELTY = {"novelty": ("familiar", "novel")}
 CUED_STEPS = WHEN | {"step": np.arange(HOLD * CUES)}
-ALIKE = {"alike": [(low + high) / 2 for low, high in itertools.pairwise(EDGES)]}
+ALIKE = {"alike": middles(EDGES)}
 FIG3_AFTER = Experiment(
     name="fig3_after",
     source="Fig. 3, after sleep",
@@ -372,13 +354,9 @@ FIG3_AFTER = Experiment(
     config=Config,
     run=morning,
     claims=(
-        sleep_makes_tolerant,
-        load_costs_tolerance,
-        recalled_after_sleep,
-        lost_before_sleep,
-        alike_are_connected,
-        connections_rise,
-        weights_rise,
+        *(sleep_makes_tolerant, load_costs_tolerance),
+        *(recalled_after_sleep, lost_before_sleep),
+        *(alike_are_connected, connections_rise, weights_rise),
         responses_are_selective,
     ),
     figure=draw_after_sleep,
@@ -388,7 +366,7 @@ FIG3_AFTER = Experiment(
         "synaptic": WHEN | {"shake": SYNAPTIC},
         "overlap": CUED_STEPS,
         "raster": CUED_STEPS | {"cell": None},
-        **dict.fromkeys(("connected", "strength", "pairs"), ALIKE),
+        **dict.fromkeys(COUNTED, ALIKE),
         "sparseness": {"response": tuple(RESPONSES)} | NOVELTY,
         "ranked": NOVELTY | {"pattern": None},
     },

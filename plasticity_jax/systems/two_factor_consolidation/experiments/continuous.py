@@ -7,6 +7,7 @@ by automatic differentiation, vanishes there.
 """
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -17,18 +18,12 @@ from matplotlib.figure import Figure
 from xarray import DataArray, Dataset
 
 from .... import Scalar, simulate
-from ....experiment import (
-    changed,
-    claim,
-    Experiment,
-    over_seeds,
-    panels,
-    SHADES,
-    THEORY,
-)
-from ....measure import degenerate, density, margins, noise_ratio
+from ....experiment import changed, claim, Experiment, over_seeds, panels, SHADES
+from ....measure import density, noise_ratio
 from ..config import Config
-from ..networks import build, fields_and_weights, sleep
+from ..domains import mean_over
+from ..networks import after, build, margins_and_weights, sleep, stored_in, valid_rows
+from .shared import LAW, shaded
 
 
 NORMS = (2.0, 4 / 3, 1.0, 0.8)  # q; largest ratio at z = 1, 1.5, 2, 2.5
@@ -43,35 +38,24 @@ def real_order(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     follows, which forgets where it started.
     """
     for_build, for_hard, for_soft = jr.split(key, 3)
-    hard = dataclasses.replace(config, policy="weakest")
-    system, state = build(hard, for_build)
-    steps = config.cycles
-    state, _ = simulate(system, state, for_hard, steps=steps, every=steps)
-    stored, counts = system.task.stimulus, 0.0  # pyright: ignore[reportAttributeAccessIssue]
-    counts = jnp.where(degenerate(stored.targets, stored.stored), 0.0, 1.0)
-    soft = dataclasses.replace(
-        config,
-        schedule="constant",
-        rate=config.rate / 4,
-        threshold_rate=config.threshold_rate / 5,
-    )
+    system, state = build(dataclasses.replace(config, policy="weakest"), for_build)
+    steps, stored = config.cycles, stored_in(system)
+    state = after(system, state, for_hard, steps)
+    mean = functools.partial(mean_over, valid_rows(stored))
+    slower = {"rate": config.rate / 4, "threshold_rate": config.threshold_rate / 5}
+    soft = dataclasses.replace(config, schedule="constant", **slower)
 
-    def after(exponent: Scalar) -> tuple[Array, Scalar]:
-        night = dataclasses.replace(soft, exponent=exponent)
-        system, start = sleep(night, stored, state.synapses)
+    def night(exponent: Scalar) -> tuple[Array, Scalar]:
+        here = dataclasses.replace(soft, exponent=exponent)
+        system, start = sleep(here, stored, state.synapses)
         every = max(k for k in range(1, 201) if steps % k == 0)
         end, _ = simulate(system, start, for_soft, steps=steps, every=every)
-        fields, weights = fields_and_weights(system, end)
-        margin = margins(fields, stored.targets, stored.stored)
+        margin, weights = margins_and_weights(system, end)
         ratio = jnp.stack([noise_ratio(margin, weights, q) for q in NORMS])
-        of_all = lambda rows: (
-            jnp.sum(jnp.where(counts > 0, rows, 0.0)) / jnp.sum(counts)
-        )
-        return jax.vmap(of_all)(ratio), of_all(density(weights))
+        return jax.vmap(mean)(ratio), mean(density(weights))
 
-    (ratio, share), (slope, _) = jax.jvp(
-        after, (config.exponent,), (jnp.ones_like(config.exponent),)
-    )
+    z = config.exponent
+    (ratio, share), (slope, _) = jax.jvp(night, (z,), (jnp.ones_like(z),))
     return {"ratio": ratio, "slope": slope, "density": share}
 
 
@@ -129,32 +113,29 @@ def derivative(data: Dataset) -> float:
 
 def draw_continuous(data: Dataset) -> Figure:
     """Robustness, its derivative and the density against a real number of factors."""
-    figure, axes = panels(1, 3, 3.6, 3.2)
-    left, middle, right = axes[0]
+    figure, ((left, middle, right),) = panels(1, 3, 3.6, 3.2)
     mean = data.mean("seed")
-    for q, color in zip(data.norm.values, SHADES, strict=False):
+    for q, color in shaded(data.norm.values):
         ratio, slope = mean.ratio.sel(norm=q), mean.slope.sel(norm=q)
         top, style = float(ratio.max()), {"ms": 3, "color": color}
         left.plot(data.exponent, ratio / top, "o-", **style)
         left.axvline(2 / q, color=color, lw=0.7, ls=":")
         middle.plot(data.exponent, slope / top, "o-", label=f"q = {q:.3g}", **style)
         step = ratio.differentiate("exponent") / top
-        middle.plot(data.exponent[1:-1], step[1:-1], "--", lw=0.8, color=THEORY)
-    middle.plot([], [], "--", lw=0.8, color=THEORY, label="sweep's differences")
-    middle.axhline(0.0, color=THEORY, lw=0.7)
-    middle.set_ylim(-0.8, 0.8)
+        middle.plot(data.exponent[1:-1], step[1:-1], "--", lw=0.8, **LAW)
+    middle.plot([], [], "--", lw=0.8, label="sweep's differences", **LAW)
+    middle.axhline(0.0, lw=0.7, **LAW)
     left.set_ylabel("SNR$_q$ over its largest value")
-    middle.set_ylabel("slope of it, by automatic derivative")
+    middle.set(ylabel="slope of it, by automatic derivative", ylim=(-0.8, 0.8))
     middle.legend(frameon=False, fontsize=7, loc="upper right")
     right.plot(data.exponent, data.density.transpose("exponent", "seed"), ".", ms=3)
     right.plot(data.exponent, mean.density, "-", color=SHADES[0])
     right.set_ylabel("connection density")
-    for axis in axes[0]:
+    for axis in (left, middle, right):
         axis.set_xlabel("number of factors $z$")
     return figure
 
 
-NORM = {"norm": NORMS}
 CONTINUOUS = Experiment(
     name="continuous",
     source="beyond the paper",
@@ -164,6 +145,6 @@ CONTINUOUS = Experiment(
     claims=(slope_vanishes, largest_near_the_law, derivative),
     figure=draw_continuous,
     control=changed(sharpness=1e-3),  # replay does not care how weak a memory is
-    axes={"ratio": NORM, "slope": NORM},
+    axes={name: {"norm": NORMS} for name in ("ratio", "slope")},
     float64=True,
 )

@@ -14,13 +14,14 @@ from xarray import DataArray, Dataset
 
 from .... import simulate, State
 from ....circuits import Memories
-from ....experiment import claim, Experiment, over_seeds, panels, Plan, SHADES, THEORY
-from ....measure import degenerate, density, margins, noise_ratio
+from ....experiment import claim, Experiment, over_seeds, panels, Plan, SHADES
+from ....measure import density, margins, noise_ratio
 from ....signals import ReplaySignals
 from .. import capacity
 from ..config import Config, of_order
-from ..domains import living_share
-from ..networks import build, fields_and_weights
+from ..domains import living_share, mean_over
+from ..networks import build, fields_and_weights, stored_in, valid_rows
+from .shared import LAW, legends, shaded
 
 
 RECORDS = 40  # of a night
@@ -33,17 +34,13 @@ def measured(
     fields: Float[Array, "row pattern"],
     weights: Float[Array, "row n"],
 ) -> Float[Array, " quantity"]:
-    r"""Density, living weight and $\sqrt N\,\mathrm{SNR}_1$.
-
-    Means over the rows that count.
-    """
+    r"""Density, living weight, $\sqrt N\,\mathrm{SNR}_1$; means of rows that count."""
     n = weights.shape[1]
     margin = margins(fields, memories.targets, memories.stored)
     share = living_share(weights)
     mean = jnp.sum(share * weights, axis=1) / jnp.sum(share, axis=1)
     rows = density(weights), mean, n**0.5 * noise_ratio(margin, weights, 1.0)
-    number = jnp.sum(counted.astype(weights.dtype))
-    return jnp.stack([jnp.sum(jnp.where(counted, row, 0.0)) / number for row in rows])
+    return jnp.stack([mean_over(counted, row) for row in rows])
 
 
 def record(
@@ -61,19 +58,12 @@ def developed(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     """
     for_build, for_run = jr.split(key)
     system, state = build(config, for_build)
-    task: Any = system.task
-    memories = task.stimulus
-    counted = ~degenerate(memories.targets, memories.stored)
-    measure = jax.tree_util.Partial(measured, memories, counted)
+    memories, steps = stored_in(system), config.cycles
+    measure = jax.tree_util.Partial(measured, memories, valid_rows(memories))
     start = measure(*fields_and_weights(system, state))
-    _, rest = simulate(
-        system,
-        state,
-        for_run,
-        steps=config.cycles,
-        every=config.cycles // RECORDS,
-        record=jax.tree_util.Partial(record, measure),
-    )
+    seen = jax.tree_util.Partial(record, measure)
+    every = steps // RECORDS
+    _, rest = simulate(system, state, for_run, steps=steps, every=every, record=seen)
     dense, weight, robust = jnp.concatenate([start[None], rest]).T
     return {"density": dense, "weight": weight / weight[0], "robustness": robust}
 
@@ -166,19 +156,17 @@ def draw_development(data: Dataset) -> Figure:
     figure, axes = panels(2, 3, 3.4, 2.6)
     mean, loads = data.mean("seed"), data["load"].values
     for (name, label), (asleep, over) in zip(names.items(), axes.T, strict=True):
-        for load, color in zip(loads, SHADES, strict=False):
+        for load, color in shaded(loads):
             course = mean[name].sel(load=load).values[1:]
             asleep.semilogx(data.time[1:], course, color=color, label=f"load {load:g}")
         values = data[name].isel(time=-1)
         mid, spread = values.mean("seed"), values.std("seed")
         style = {"fmt": "o", "ms": 4, "color": SHADES[0], "label": "after sleep"}
         over.errorbar(loads, mid, spread, **style)
-        law = {"color": THEORY, "label": "optimum, N large"}
-        over.plot(loads, data[f"best_{name}"], "--", **law)
+        over.plot(loads, data[f"best_{name}"], "--", label="optimum, N large", **LAW)
         asleep.set(xlabel="cycles of replay", ylabel=label)
         over.set(xlabel="patterns per input", ylabel=label)
-    for panel in axes[:, 0]:
-        panel.legend(frameon=False, fontsize="x-small")
+    legends(axes[:, 0])
     return figure
 
 

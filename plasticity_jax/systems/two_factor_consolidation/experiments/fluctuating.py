@@ -24,29 +24,18 @@ from ....experiment import (
     Plan,
     SHADES,
     standard_error,
-    THEORY,
 )
 from ....numerics import power
 from ....rules import VolatileFactor
 from ....tasks import Constant
+from .. import fluctuations
 from ..domains import unless_lost
-from ..fluctuations import (
-    explained,
-    exponents,
-    increments,
-    least,
-    POPULATIONS,
-    resampled_variations,
-    scaling,
-    shape,
-    SIGNS,
-    variations,
-    Weights,
-)
-from .imaging import imaged_weights
+from ..fluctuations import exponents, least, resampled_variations, shape, variations
+from .imaging import both_signs, imaged_weights, POINTS, SIGN
+from .shared import LAW, legends, shaded, TINY
 
 
-class Config(AbstractConfig):
+class Fluctuating(AbstractConfig):
     """`synapses` of one neuron, each with one volatile factor of `order` in all.
 
     Time runs in units of 10 min to `duration`, in steps of `step`; `samples` are taken
@@ -82,17 +71,10 @@ class Config(AbstractConfig):
             )
 
 
-def build(config: Config) -> tuple[System, State]:
+def build(config: Fluctuating) -> tuple[System, State]:
     """Synapses alone, all of weight 1."""
-    rule = VolatileFactor(
-        config.order,
-        config.noise,
-        config.slowness,
-        config.bias,
-        config.homeostasis,
-        coupling=config.coupling,
-        coupled=config.coupled,
-    )
+    names = ("order", "noise", "slowness", "bias", "homeostasis", "coupling", "coupled")
+    rule = VolatileFactor(**{name: getattr(config, name) for name in names})
     system = System(Constant(None), Resting(config.step), {"volatile": rule})
     return system, State(None, jnp.ones((2, config.synapses)))
 
@@ -106,7 +88,7 @@ def record_weights(
     return jnp.where(order == 1, volatile, volatile * power(slow, order - 1))
 
 
-def recorded(config: Config, key: Key[Array, ""]) -> Weights:
+def recorded(config: Fluctuating, key: Key[Array, ""]) -> fluctuations.Weights:
     """The last `samples` of all synapses, dead ones at 0."""
     system, state = build(config)
     record = jax.tree_util.Partial(record_weights, config.order)
@@ -119,18 +101,15 @@ def recorded(config: Config, key: Key[Array, ""]) -> Weights:
 # --- Fig. 5: increments ---------------------------------------------------------------
 
 
-def scaled(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
+def scaled(config: Fluctuating, key: Key[Array, ""]) -> dict[str, Array]:
     """`slope` (sign) of changes over `lag`, and their averages (sign, point).
 
     `alive` is the share of synapses that are left.
     """
     weights = recorded(config, key)
-    pairs = increments(weights, config.lag)
-    both = [scaling(*pairs, sign) for sign in (1, -1)]
-    slope, weight, size = (jnp.stack(x) for x in zip(*both, strict=True))
     alive = jnp.mean((weights[:, -1] > 0).astype(weights.dtype))
     alive = unless_lost(alive, weights[:, -1])
-    return {"slope": slope, "weight": weight, "size": size, "alive": alive}
+    return both_signs(weights, config.lag)._asdict() | {"alive": alive}
 
 
 def coupled(plan: Plan) -> Plan:
@@ -176,10 +155,9 @@ def rises_with_factors(data: Dataset) -> tuple[float, float]:
 
 def draw_increments(data: Dataset) -> Figure:
     """Figure 5: changes against weights, and their exponents against 1 - 1/z."""
-    figure, axes = panels(1, 2, 3.9, 2.9)
-    changes, slope = axes[0]
+    figure, ((changes, slope),) = panels(1, 2, 3.9, 2.9)
     signs = list(zip(data.sign.values, ("o", "s"), ("-", ":"), strict=True))
-    for order, color in zip(data.order.values, SHADES, strict=False):
+    for order, color in shaded(data.order.values):
         for sign, marker, style in signs:
             here = data.sel(order=order, sign=sign).isel(seed=0)
             label = f"z = {order:g}" if sign == "growing" else None
@@ -187,35 +165,33 @@ def draw_increments(data: Dataset) -> Figure:
             changes.loglog(here.weight, here["size"], marker + style, **look)
     changes.set(xlabel="weight", ylabel="mean change in 20 min", title="Simulation")
     orders = np.linspace(1, float(data.order.max()), 100)
-    slope.plot(orders, 1 - 1 / orders, "--", color=THEORY, lw=1, label="1 - 1/z")
-    for (sign, marker, _), color in zip(signs, SHADES, strict=False):
+    slope.plot(orders, 1 - 1 / orders, "--", lw=1, label="1 - 1/z", **LAW)
+    for (sign, marker, _), color in shaded(signs):
         values = data.slope.sel(sign=sign)
         look = {"fmt": marker, "ms": 4, "color": color, "label": sign}
         slope.errorbar(data.order, values.mean("seed"), values.std("seed"), **look)
     slope.set(xlabel="number of factors z", ylabel="exponent of changes")
-    for panel in axes[0]:
-        panel.legend(frameon=False, fontsize="x-small")
+    legends((changes, slope))
     return figure
 
 
-SIGN, POINT = {"sign": SIGNS}, {"point": None}
 FIG5_INCREMENTS = Experiment(
     name="fig5_increments",
     source="Fig. 5",
     shows="one volatile factor of z makes changes grow as the weight to the 1 - 1/z",
-    config=Config,
+    config=Fluctuating,
     run=scaled,
     claims=(exponent_of_all, square_root, rises_with_factors),
     figure=draw_increments,
     control=coupled,
-    axes={"slope": SIGN, "weight": SIGN | POINT, "size": SIGN | POINT},
+    axes={"slope": SIGN, **POINTS},
 )
 
 
 # --- Fig. 6: norms --------------------------------------------------------------------
 
 
-def normed(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
+def normed(config: Fluctuating, key: Key[Array, ""]) -> dict[str, Array]:
     """`variation` (population, exponent) of norms, the `resampled` one's mean shape.
 
     `resampled_least` (draw): where the curves of the bootstrap are least.
@@ -231,7 +207,7 @@ def normed(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
 
 
 EXPONENT = {"exponent": np.arange(1, 45) / 10}
-POPULATION = {"population": list(POPULATIONS)}
+POPULATION = {"population": list(fluctuations.POPULATIONS)}
 
 
 def imaged_norms(plan: Plan, keys: Any) -> Dataset:
@@ -241,13 +217,11 @@ def imaged_norms(plan: Plan, keys: Any) -> Dataset:
     draw = eqx.filter_jit(resampled_variations)
     curves = shape(draw(weights, q, plan.config.draws, jr.key(0)))
     raw = variations(weights, q)
-    return Dataset(
-        {
-            "imaged": (("imaged_draw", "exponent"), np.asarray(curves)),
-            "imaged_variation": (("population", "exponent"), np.asarray(raw)),
-        },
-        EXPONENT | POPULATION,
-    )
+    found = {
+        "imaged": (("imaged_draw", "exponent"), np.asarray(curves)),
+        "imaged_variation": (("population", "exponent"), np.asarray(raw)),
+    }
+    return Dataset(found, EXPONENT | POPULATION)
 
 
 @claim("Fig. 6; specification: 2/z rounded", low=0.0, high=0.1)
@@ -269,8 +243,9 @@ def falls_with_factors(data: Dataset) -> float:
 def explained_share(data: Dataset) -> DataArray:
     """Share of the variance of imaged curves that the simulated mean explains."""
     curves = data.resampled.transpose(..., "exponent")
-    share = explained(jnp.asarray(curves.values), jnp.asarray(data.imaged.values))
-    return curves.isel(exponent=0, drop=True).copy(data=np.asarray(share))
+    both = (jnp.asarray(x.values) for x in (curves, data.imaged))
+    share = np.asarray(fluctuations.explained(*both))
+    return curves.isel(exponent=0, drop=True).copy(data=share)
 
 
 def known_share(data: Dataset) -> DataArray:
@@ -302,9 +277,8 @@ def not_one_factor(data: Dataset) -> float:
 
 def draw_norms(data: Dataset) -> Figure:
     """Figure 6: variation of norms over their exponent; what imaging says."""
-    figure, axes = panels(1, 3, 3.5, 2.9)
-    raw, resampled, share = axes[0]
-    for order, color in zip(data.order.values, SHADES, strict=False):
+    figure, ((raw, resampled, share),) = panels(1, 3, 3.5, 2.9)
+    for order, color in shaded(data.order.values):
         here = data.sel(order=order).mean("seed")
         curve = here.variation.sel(population="per synapse")
         raw.semilogy(data.exponent, curve, color=color, label=f"z = {order:g}")
@@ -314,15 +288,14 @@ def draw_norms(data: Dataset) -> Figure:
     resampled.plot(data.exponent, imaged, color="black", lw=2, label="imaged")
     raw.set(xlabel="exponent q", ylabel="variation of the norm over time")
     raw.set_title("Norm per living synapse")
-    raw.legend(frameon=False, fontsize="x-small", title="triangles: 2/z")
-    raw.get_legend().get_title().set_fontsize("x-small")
+    raw.legend(title="triangles: 2/z", title_fontsize="x-small", **TINY)
     resampled.set(xlabel="exponent q", ylabel="variation (least 0, most 1)")
     resampled.set_title("Synapses drawn anew")
-    resampled.legend(frameon=False, fontsize="x-small")
+    resampled.legend(**TINY)
     values = explained_share(data)
     mean, error = values.mean("seed"), values.std("seed")
     share.errorbar(data.order, mean, error, fmt="o-", ms=4, color=SHADES[0])
-    share.axhline(0.0, color=THEORY, lw=1, ls="--")
+    share.axhline(0.0, lw=1, ls="--", **LAW)
     share.set(xlabel="number of factors z", ylabel="explained share of imaged curves")
     return figure
 
@@ -331,7 +304,7 @@ FIG6_NORMS = Experiment(
     name="fig6_norms",
     source="Fig. 6",
     shows="homeostasis of z factors holds the norm of exponent 2/z; imaging: 2 or 3",
-    config=Config,
+    config=Fluctuating,
     run=normed,
     claims=(held_norm, falls_with_factors, explains_imaging_best, not_one_factor),
     figure=draw_norms,

@@ -12,16 +12,10 @@ from xarray import DataArray, Dataset
 from .... import AbstractConfig
 from ...._arguments import counted
 from ....data import kaufman_2012
-from ....experiment import (
-    changed,
-    claim,
-    Experiment,
-    over_seeds,
-    panels,
-    SHADES,
-    THEORY,
-)
-from ..fluctuations import in_random_order, increments, scaling, SIGNS, slopes, Weights
+from ....experiment import changed, claim, Experiment, over_seeds, panels, SHADES
+from .. import fluctuations
+from ..fluctuations import SIGNS, slopes, Weights
+from .shared import LAW, legends, stacked
 
 
 LAGS = (1, 2, 4, 8, 16)
@@ -46,6 +40,12 @@ def imaged_weights() -> Weights:
     return jax.lax.optimization_barrier(weights)
 
 
+def both_signs(weights: Weights, lag: int) -> fluctuations.Scaling:
+    """`scaling` of growing and of shrinking synapses, stacked."""
+    pairs = fluctuations.increments(weights, lag)
+    return stacked([fluctuations.scaling(*pairs, sign) for sign in (1, -1)])
+
+
 def imaged(config: Imaging, key: Key[Array, ""]) -> dict[str, Array]:
     """`slope` (lag, sign) of imaged synapses; at the first lag all else.
 
@@ -54,19 +54,16 @@ def imaged(config: Imaging, key: Key[Array, ""]) -> dict[str, Array]:
     for_order, for_draws = jr.split(key)
     weights = imaged_weights()
     if config.shuffled:
-        weights = in_random_order(weights, for_order)
+        weights = fluctuations.in_random_order(weights, for_order)
     synapses = len(weights)
 
     def draw(key: Key[Array, ""]) -> Array:
         return slopes(weights[jr.randint(key, (synapses,), 0, synapses)], LAGS[0])
 
-    both = [scaling(*increments(weights, LAGS[0]), sign) for sign in (1, -1)]
-    return {
-        "slope": jnp.stack([slopes(weights, lag) for lag in LAGS]),
-        "resampled": jax.lax.map(draw, jr.split(for_draws, config.draws)),
-        "weight": jnp.stack([part.weight for part in both]),
-        "size": jnp.stack([part.size for part in both]),
-    }
+    slope = jnp.stack([slopes(weights, lag) for lag in LAGS])
+    resampled = jax.lax.map(draw, jr.split(for_draws, config.draws))
+    points = both_signs(weights, LAGS[0])._asdict()
+    return points | {"slope": slope, "resampled": resampled}
 
 
 PUBLISHED = {"growing": 0.57, "shrinking": 0.72}  # exponents
@@ -119,8 +116,7 @@ def three_factors(data: Dataset) -> tuple[float, float]:
 
 def draw_imaging(data: Dataset) -> Figure:
     """Figure 5: changes of imaged synapses, and their exponents over the lag."""
-    figure, axes = panels(1, 2, 3.9, 2.9)
-    changes, slope = axes[0]
+    figure, ((changes, slope),) = panels(1, 2, 3.9, 2.9)
     here, lags = data.isel(seed=0), data.lag.values
     for sign, marker, color in zip(data.sign.values, ("o", "s"), SHADES, strict=False):
         part, look = here.sel(sign=sign), {"ms": 4, "color": color}
@@ -130,22 +126,23 @@ def draw_imaging(data: Dataset) -> Figure:
         error = float(part.resampled.std("draw"))
         slope.errorbar(lags[:1], part.slope[:1], error, color=color, capsize=3)
     for order in (2, 3):
-        height, look = 1 - 1 / order, {"color": THEORY}
-        slope.axhline(height, ls="--", lw=1, **look)
-        slope.text(lags[-1], height + 0.01, f"z = {order}", ha="right", **look)
+        height = 1 - 1 / order
+        slope.axhline(height, ls="--", lw=1, **LAW)
+        slope.text(lags[-1], height + 0.01, f"z = {order}", ha="right", **LAW)
     changes.set_xticks([0.3, 0.5, 1, 2], ["0.3", "0.5", "1", "2"])
     changes.set_yticks([0.01, 0.02, 0.04], ["0.01", "0.02", "0.04"])
     changes.set(xlabel="fluorescence (mean 1)", ylabel="mean change in 0.5 h")
     changes.set_title("1087 imaged synapses")
     slope.set_xticks(lags, [f"{x:g}" for x in lags])
     slope.set(xlabel="time between images (h)", ylabel="exponent of changes")
-    for panel in axes[0]:
+    for panel in (changes, slope):
         panel.minorticks_off()
-        panel.legend(frameon=False, fontsize="x-small")
+    legends((changes, slope))
     return figure
 
 
-SIGN, POINT = {"sign": SIGNS}, {"point": None}
+SIGN = {"sign": SIGNS}
+POINTS = dict.fromkeys(("weight", "size"), SIGN | {"point": None})
 FIG5_IMAGING = Experiment(
     name="fig5_imaging",
     source="Fig. 5",
@@ -158,7 +155,6 @@ FIG5_IMAGING = Experiment(
     axes={
         "slope": {"lag": 0.5 * np.array(LAGS)} | SIGN,  # in hours
         "resampled": {"draw": None} | SIGN,
-        "weight": SIGN | POINT,
-        "size": SIGN | POINT,
+        **POINTS,
     },
 )

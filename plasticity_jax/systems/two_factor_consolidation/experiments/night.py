@@ -12,7 +12,6 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from .... import Scalar, simulate, State, System
 from ....circuits import Memories
 from ....measure import (
-    degenerate,
     density,
     margins,
     memory_ratios,
@@ -23,7 +22,8 @@ from ....numerics import ratio, root
 from ....signals import ReplaySignals
 from ..config import Config, require_products
 from ..domains import living_share, PRUNED, unless_lost
-from ..networks import fall_asleep, memories, wake
+from ..networks import after, fall_asleep, memories, stored_in, valid_rows, wake
+from .shared import stacked
 
 
 Matrix = Float[Array, "n n"]
@@ -55,12 +55,9 @@ def evening(
     for_patterns, for_order, for_day = jr.split(key, 3)
     stored = memories(config, for_patterns)
     system, state = wake(config, stored, for_order)
-    steps = config.epochs * config.patterns
-    state, _ = simulate(system, state, for_day, steps=steps, every=steps)
+    state = after(system, state, for_day, config.epochs * config.patterns)
     system, state = fall_asleep(config, stored, state.synapses)
-    replayed: Any = system.task
-    replayed = replayed.stimulus
-    return system, state, ~degenerate(replayed.targets, replayed.stored)
+    return system, state, valid_rows(stored_in(system))
 
 
 def shares(where: Bool[Array, "..."]) -> Float[Array, "..."]:
@@ -123,6 +120,7 @@ def seen(night: Night, signals: ReplaySignals, state: State) -> dict[str, Array]
     signed = jnp.where(counted[:, None], stored.targets * fields, jnp.inf)
     dead = unless_lost((~alive).astype(weights.dtype), weights)
     bias = jnp.where(jnp.isnan(margin), jnp.nan, signals.bias)
+    beside = jnp.roll(second, 1, axis=1), alive & jnp.roll(alive, 1, axis=1)
     chosen = [(bins == index).astype(weights.dtype) for index in range(len(BINS))]
     count = jnp.stack([jnp.sum(x) for x in chosen])
     lost = jnp.stack([jnp.sum(x * dead) for x in chosen])
@@ -133,9 +131,7 @@ def seen(night: Night, signals: ReplaySignals, state: State) -> dict[str, Array]
         "unpruned": mean(density(weights, None)),
         "density": mean(density(weights)),
         "within": correlation(first, second, alive),
-        "across": correlation(
-            first, jnp.roll(second, 1, axis=1), alive & jnp.roll(alive, 1, axis=1)
-        ),
+        "across": correlation(first, *beside),
         "potentiating": mean((1 + bias) / 2),
         "radius": memory_ratios(stored.targets * signed, stored.targets, weights),
         "pruned": lost / jnp.maximum(count, 1.0),
@@ -152,8 +148,7 @@ def watch(
     """
     del changes
     circuit: Any = system.circuit
-    arguments = (state.activity, state.synapses, night.memories, jr.key(0))
-    _, following = circuit(*arguments)
+    following = circuit(state.activity, state.synapses, night.memories, jr.key(0))[1]
     bias = (signals.bias + following.bias) / 2
     return seen(night, dataclasses.replace(following, bias=bias), state)
 
@@ -196,37 +191,28 @@ def night(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     """
     for_day, for_night = jr.split(key)
     system, state, counted = evening(config, for_day)
-    task: Any = system.task
     circuit: Any = system.circuit
+    stored = stored_in(system)
     before = circuit.parametrisation.weights(state.synapses.factors)
-    bins = weight_bins(before, config.pruned_below)
-    bound = Night(task.stimulus, counted, bins)
+    bound = Night(stored, counted, weight_bins(before, config.pruned_below))
     record = jax.tree_util.Partial(watch, system, bound)
-    arguments = (state.activity, state.synapses, task.stimulus, for_night)
-    first = seen(bound, circuit(*arguments)[1], state)
+    signals = circuit(state.activity, state.synapses, stored, for_night)[1]
+    first = seen(bound, signals, state)
     state, early = simulate(system, state, for_night, steps=EARLY, record=record)
-    state, late = simulate(
-        system,
-        state,
-        for_night,
-        steps=config.cycles - EARLY,
-        record=record,
-        every=EVERY,
-    )
-    course = jax.tree.map(
-        lambda a, b, c: jnp.concatenate([a[None], b, c]), first, early, late
-    )
-    after = circuit.parametrisation.weights(state.synapses.factors)
+    options = {"steps": config.cycles - EARLY, "record": record, "every": EVERY}
+    state, late = simulate(system, state, for_night, **options)
+    joined = lambda a, b, c: jnp.concatenate([a[None], b, c])
+    course = jax.tree.map(joined, first, early, late)
+    weights = circuit.parametrisation.weights(state.synapses.factors)
     radius = course.pop("radius")
-    slope, gain = gains(radius, bound.memories.stored)
-    both = [histogram(weights) for weights in (before, after)]
-    counts, strength, spread = (jnp.stack(x) for x in zip(*both, strict=True))
+    slope, gain = gains(radius, stored.stored)
+    counts, strength, spread = stacked([histogram(x) for x in (before, weights)])
     return {
         **course,
         "slope": slope,
         "gain": gain,
         "radius": radius[jnp.array([*SNAPSHOTS, -1])],
-        "kept": unless_lost(bound.memories.stored.astype(radius.dtype), before),
+        "kept": unless_lost(stored.stored.astype(radius.dtype), before),
         "histogram": counts,
         "strength": strength,
         "spread": spread,

@@ -1,6 +1,7 @@
 """The rule against its oracle: exact optima of the instances that are simulated."""
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 import jax.numpy as jnp
@@ -11,7 +12,7 @@ from jaxtyping import Array, Key
 from xarray import DataArray, Dataset
 
 from ....experiment import changed, claim, over_seeds, Plan
-from ....measure import ALIVE, largest_l1_margin, largest_l2_margin
+from ....measure import ALIVE, largest_l1_margin, largest_l2_margin, LargestMargin
 from .. import theory
 from ..config import Config, of_order, require_products
 from ..networks import memories
@@ -55,6 +56,15 @@ def averages(rows: Dataset, valid: DataArray) -> Dataset:
     return over_seeds(rows.map(over_rows, args=(valid,)))
 
 
+def both_optima(
+    patterns: Any, targets: Any
+) -> Iterator[tuple[int, LargestMargin, LargestMargin]]:
+    """Every neuron that is not degenerate, its largest $L_1$ and $L_2$ margin."""
+    for i in map(int, np.flatnonzero(abs(np.asarray(targets).mean(axis=1)) < 1)):
+        first = largest_l1_margin(patterns, targets[i], own=i)
+        yield i, first, largest_l2_margin(patterns, targets[i], own=i)
+
+
 def oracle(config: Config, key: Key[Array, ""]) -> dict[str, np.ndarray]:
     """Exact optima of the instance that `build` makes of this config and key.
 
@@ -66,14 +76,11 @@ def oracle(config: Config, key: Key[Array, ""]) -> dict[str, np.ndarray]:
     patterns = np.asarray(instance.patterns)[:, stored]
     targets = np.asarray(instance.targets)[:, stored]
     found = np.full((4, len(targets)), np.nan)
-    for i in np.flatnonzero(abs(targets.mean(axis=1)) < 1):
-        linear = largest_l1_margin(patterns, targets[i], own=int(i))
-        squared = largest_l2_margin(patterns, targets[i], own=int(i))
+    for i, linear, squared in both_optima(patterns, targets):
         alive = (linear.weights > ALIVE * linear.weights.max()).mean()
         found[:, i] = linear.margin, squared.margin, linear.threshold, alive
-    return dict(
-        zip(("best_1", "best_2", "threshold", "best_density"), found, strict=True)
-    )
+    names = ("best_1", "best_2", "threshold", "best_density")
+    return dict(zip(names, found, strict=True))
 
 
 def oracles(config: Config, keys: Any, two: Config) -> dict[str, np.ndarray]:

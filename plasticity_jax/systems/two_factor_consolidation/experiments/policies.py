@@ -5,6 +5,7 @@ replay of a sharpness near 0 is the replay of all patterns alike.
 """
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -17,14 +18,15 @@ from xarray import Dataset, where
 
 from .... import simulate, State
 from ....circuits import Memories
-from ....experiment import changed, claim, Experiment, panels, Plan, SHADES, THEORY
+from ....experiment import changed, claim, Experiment, panels, Plan, SHADES
 from ....measure import degenerate, largest_l1_margin, margins, noise_ratio
 from ....numerics import ratio
 from ....signals import ReplaySignals
 from .. import theory
 from ..config import Config
-from ..networks import build, memories, sleep
+from ..networks import after, build, fields_and_weights, memories, sleep, stored_in
 from .oracle import averages, CHECKPOINTS, TIME
+from .shared import LAW, ROW, shaded
 
 
 LEARNING = 500  # cycles of plain replay that store the patterns at first
@@ -75,21 +77,14 @@ def replayed(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     for_build, for_run = jr.split(key)
     plain = dataclasses.replace(config, policy="weakest", schedule="constant")
     system, state = build(plain, for_build)
-    stored: Any = system.task(state.step, for_run)
-    awake, _ = simulate(system, state, for_run, steps=LEARNING, every=LEARNING)
-    replay: Any = system.circuit
-    weights = replay.parametrisation.weights(awake.synapses.factors)
-    before = strengths(replay.fields(awake.synapses, stored), weights, stored)
+    stored, awake = stored_in(system), after(system, state, for_run, LEARNING)
+    before = strengths(*fields_and_weights(system, awake), stored)
     seen = jax.tree_util.Partial(record, stored, before)
-
+    run = functools.partial(simulate, key=for_run, record=seen)
     system, state = sleep(config, stored, awake.synapses)
-    state, (_, early) = simulate(
-        system, state, for_run, steps=EARLY, record=seen, every=EARLY
-    )
+    state, (_, early) = run(system, state, steps=EARLY, every=EARLY)
     every = config.cycles // CHECKPOINTS
-    _, (course, late) = simulate(
-        system, state, for_run, steps=config.cycles, record=seen, every=every
-    )
+    _, (course, late) = run(system, state, steps=config.cycles, every=every)
     return {
         "course": course,
         "early": early[-1],
@@ -214,28 +209,26 @@ def _policy(data: Dataset, axis: str, words: str) -> Figure:
     figure, ((courses, gaps, slopes),) = panels(1, 3, 3.8, 3.0)
     values, legend = seen[axis].values, {"frameon": False, "fontsize": "small"}
     shown = values[np.linspace(0, len(values) - 1, 5).round().astype(int)]
-    for k, value in enumerate(np.unique(shown)):
+    for value, color in shaded(np.unique(shown)):
         gap = np.maximum(1 - seen.course.sel({axis: value}), 1e-4)
-        courses.semilogy(data.time / 1e3, gap, color=SHADES[k], label=f"{value:.2g}")
+        courses.semilogy(data.time / 1e3, gap, color=color, label=f"{value:.2g}")
     courses.set(xlabel="thousand cycles", ylabel="relative gap to the optimum")
     courses.set_ylim(top=100 * courses.get_ylim()[1])
     courses.legend(title=words, title_fontsize="small", ncols=2, **legend)
     gap = np.maximum(1 - seen.reached, 1e-4)
     gaps.loglog(values, gap, "o-", ms=4, color=SHADES[0], label="measured")
     if "law" in seen:
-        gaps.loglog(values, seen.law, "--", color=THEORY, label="theory")
+        gaps.loglog(values, seen.law, "--", label="theory", **LAW)
     gaps.set(xlabel=words, ylabel="relative gap at the end")
     gaps.legend(**legend)
-    for k, name in enumerate(("early", "late")):
-        slopes.semilogx(values, seen[name], "o-", ms=4, color=SHADES[k], label=name)
-    slopes.axhline(0, color=THEORY, lw=0.8)
-    slopes.set(xlabel=words, ylabel="slope of gain by initial strength")
-    slopes.set_ylim(-0.2, 1.0)
+    for name, color in shaded(("early", "late")):
+        slopes.semilogx(values, seen[name], "o-", ms=4, color=color, label=name)
+    slopes.axhline(0, lw=0.8, **LAW)
+    slopes.set(xlabel=words, ylabel="slope of gain by initial strength", ylim=(-0.2, 1))
     slopes.legend(**legend)
     return figure
 
 
-ROW = {"row": None}
 POLICIES = Experiment(
     name="policies",
     source="beyond the paper",
@@ -243,11 +236,8 @@ POLICIES = Experiment(
     config=Config,
     run=replayed,
     claims=(
-        no_policy_is_above,
-        weakest_reaches_the_optimum,
-        errors_gain_nothing,
-        random_replay_stores_little,
-        random_replay_favours_the_strong,
+        *(no_policy_is_above, weakest_reaches_the_optimum, errors_gain_nothing),
+        *(random_replay_stores_little, random_replay_favours_the_strong),
     ),
     figure=draw_noisy,
     control=changed(rate=0.0, threshold_rate=0.0),  # no replay

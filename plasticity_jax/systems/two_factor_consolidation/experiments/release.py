@@ -8,47 +8,31 @@ single factor.
 """
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Key
 from matplotlib.figure import Figure
 from xarray import DataArray, Dataset
 
-from .... import simulate, State
-from ....experiment import (
-    changed,
-    claim,
-    Experiment,
-    over_seeds,
-    panels,
-    Plan,
-    SHADES,
-    THEORY,
-)
-from ....measure import (
-    degenerate,
-    density,
-    largest_l1_margin,
-    largest_l2_margin,
-    margins,
-    noise_ratio,
-)
-from ....signals import ReplaySignals
+from .... import simulate
+from ....experiment import changed, claim, Experiment, over_seeds, panels, Plan, SHADES
+from ....measure import density, noise_ratio
 from ..config import Config
-from ..domains import living_share
-from ..networks import build, fields_and_weights
+from ..domains import living_share, mean_over
+from ..networks import after, build, margins_and_weights, stored_in, valid_rows
+from .oracle import both_optima
+from .shared import LAW
 
 
 REFERENCE = 0.02  # L / N for which the threshold's rate is meant
 LISTEN = 5  # cycles between two looks at what is replayed
 
 
-def _drive(state: State, signals: ReplaySignals, changes: Any) -> Float[Array, "row n"]:
-    del state, changes
-    return signals.drive
+drive_of = lambda state, signals, changes: signals.drive
 
 
 def limited_release(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
@@ -64,20 +48,13 @@ def limited_release(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     scale = config.target_per_input / REFERENCE
     config = dataclasses.replace(config, threshold_rate=config.threshold_rate * scale)
     system, state = build(config, for_build)
-    stored = system.task.stimulus  # pyright: ignore[reportAttributeAccessIssue]
     early = config.cycles * 5 // 6
-    state, _ = simulate(system, state, for_run, steps=early, every=early)
+    state = after(system, state, for_run, early)
     late = (config.cycles - early) // LISTEN * LISTEN
-    state, drives = simulate(
-        system, state, for_run, steps=late, every=LISTEN, record=_drive
-    )
-    fields, weights = fields_and_weights(system, state)
-    margin = margins(fields, stored.targets, stored.stored)
-    counts = jnp.where(degenerate(stored.targets, stored.stored), 0.0, 1.0)
-
-    def mean(values: Float[Array, " row"]) -> Array:
-        return jnp.sum(jnp.where(counts > 0, values, 0.0)) / jnp.sum(counts)
-
+    options = {"steps": late, "every": LISTEN, "record": drive_of}
+    state, drives = simulate(system, state, for_run, **options)
+    margin, weights = margins_and_weights(system, state)
+    mean = functools.partial(mean_over, valid_rows(stored_in(system)))
     p, q = state.synapses.factors
     alive = living_share(weights)
     number = jnp.sum(alive, axis=1)
@@ -101,15 +78,12 @@ def optima(plan: Plan, keys: Any) -> Dataset:
     r"""The largest $\mathrm{SNR}_1$ and $\mathrm{SNR}_2$ of the same neurons."""
     found = []
     for key in keys:
-        system, _ = build(plan.config, jr.split(key)[0])
-        stored = system.task.stimulus  # pyright: ignore[reportAttributeAccessIssue]
+        stored = stored_in(build(plan.config, jr.split(key)[0])[0])
         rows = [
-            solve(stored.patterns, stored.targets[i], own=int(i))
-            for solve in (largest_l1_margin, largest_l2_margin)
-            for i in np.flatnonzero(~np.asarray(degenerate(stored.targets)))
+            [(x.margin, np.mean(x.weights > 1e-6)) for x in both]
+            for _, *both in both_optima(stored.patterns, stored.targets)
         ]
-        each = np.array([(x.margin, np.mean(x.weights > 1e-6)) for x in rows])
-        found.append(each.reshape(2, -1, 2).mean(1).ravel())
+        found.append(np.array(rows).mean(axis=0).ravel())
     names = ("best_first", "sparse", "best_second", "dense")
     best = dict(zip(names, np.array(found).T, strict=True))
     return Dataset({name: ("seed", x) for name, x in best.items()})
@@ -174,11 +148,11 @@ def draw_release(data: Dataset) -> Figure:
     ):
         panel.plot(data.target_per_input, values.mean("seed"), "o-", ms=4, **style)
         panel.set(xscale="log", xlabel="homeostatic target $L/N$")
-    left.axhline(1.0, color=THEORY, lw=0.7)
+    left.axhline(1.0, lw=0.7, **LAW)
     left.legend(frameon=False, fontsize=7)
     left.set_ylabel("robustness over its optimum")
     for law in (data.sparse, data.dense):
-        middle.axhline(float(law.mean()), color=THEORY, lw=0.8, ls="--")
+        middle.axhline(float(law.mean()), lw=0.8, ls="--", **LAW)
     middle.set_ylabel("connection density")
     right.set_ylabel("living synapses that always release")
     return figure

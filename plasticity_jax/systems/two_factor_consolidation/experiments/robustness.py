@@ -16,35 +16,18 @@ from xarray import DataArray, Dataset
 from .... import simulate, State
 from ....circuits import Memories
 from ....experiment import claim, Experiment, panels, Plan, SHADES, THEORY
-from ....measure import (
-    ALIVE,
-    degenerate,
-    density,
-    margins,
-    noise_ratio,
-    volatile_noise_ratio,
-)
+from ....measure import ALIVE, density, margins, noise_ratio, volatile_noise_ratio
 from ....signals import ReplaySignals
 from .. import capacity, theory
 from ..config import Config
-from ..networks import build, fields_and_weights, memories
+from ..networks import build, margins_and_weights, memories, stored_in, valid_rows
 from ..recall import OBSERVED, observed
-from .oracle import (
-    CHECKPOINTS,
-    EASY,
-    gap_of_constant_rates,
-    no_neuron_is_above,
-    oracles,
-    ORDERS,
-    over_positive,
-    random_replay,
-    reaches_the_optimum,
-    suited,
-    summary,
-    TIME,
-)
+from . import oracle
+from .oracle import ORDERS, over_positive, suited, summary
+from .shared import legends, ROW, stacked
 
 
+SMALL = {"frameon": False, "fontsize": "small"}
 EXPONENTS = (2.0, 1.0, 2 / 3, 0.5)  # q of SNR_q
 FLIPPED = 0.03  # f_noise / f of neural noise
 VOLATILE = 0.2  # sigma / <u> of synaptic noise
@@ -75,34 +58,19 @@ def consolidated(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     (time, norm, row) of $\mathrm{SNR}_1$ and $\mathrm{SNR}_2$.
     """
     for_build, for_run = jr.split(key)
-    system, state = build(config, for_build)
-    stored: Any = system.task(state.step, for_run)
-    end, course = simulate(
-        system,
-        state,
-        for_run,
-        steps=config.cycles,
-        record=jax.tree_util.Partial(record_ratios, stored),
-        every=config.cycles // CHECKPOINTS,
-    )
-    fields, weights = fields_and_weights(system, end)
-    margin = margins(fields, stored.targets, stored.stored)
+    (system, state), f = build(config, for_build), config.coding_level
+    watch = jax.tree_util.Partial(record_ratios, stored_in(system))
+    n, every = config.cycles, config.cycles // oracle.CHECKPOINTS
+    end, course = simulate(system, state, for_run, steps=n, record=watch, every=every)
+    margin, weights = margins_and_weights(system, end)
     seen = dataclasses.replace(end, synapses=observed(end.synapses))
-    seen_fields, seen_weights = fields_and_weights(system, seen)
-    synaptic = volatile_noise_ratio(
-        margins(seen_fields, stored.targets, stored.stored),
-        seen_weights,
-        config.order,
-        ALIVE * OBSERVED**config.order,
-    )
+    order, both = config.order, margins_and_weights(system, seen)
+    synaptic = volatile_noise_ratio(*both, order, ALIVE * OBSERVED**order)
+    second = noise_ratio(margin, weights, 2.0)
     return {
         "ratio": jnp.stack([noise_ratio(margin, weights, q) for q in EXPONENTS]),
-        "neural": theory.neural_noise_ratio(
-            noise_ratio(margin, weights, 2.0), FLIPPED * config.coding_level
-        ),
-        "synaptic": theory.synaptic_noise_ratio(
-            synaptic, VOLATILE * OBSERVED, config.coding_level
-        ),
+        "neural": theory.neural_noise_ratio(second, FLIPPED * f),
+        "synaptic": theory.synaptic_noise_ratio(synaptic, VOLATILE * OBSERVED, f),
         "density": density(weights),
         "course": course,
     }
@@ -116,31 +84,24 @@ def ratios(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     """
     each = [consolidated(suited(config, order), key) for order in ORDERS]
     stored = memories(config, jr.split(jr.split(key)[0])[0])
-    valid = ~degenerate(stored.targets, stored.stored)
-    return {**jax.tree.map(lambda *x: jnp.stack(x), *each), "valid": valid}
+    return stacked(each) | {"valid": valid_rows(stored)}
 
 
 def optima(plan: Plan, keys: Any) -> Dataset:
     """Exact optima of the same instances, and the theory of many inputs."""
     config, loads = plan.config, np.asarray(plan.grid["load"])
-    each = [
-        oracles(dataclasses.replace(config, load=load), keys, suited(config, 2))
-        for load in loads
-    ]
+    of_load = lambda load: dataclasses.replace(config, load=load)
+    each = [oracle.oracles(of_load(load), keys, suited(config, 2)) for load in loads]
     found = {name: np.stack([one[name] for one in each]) for name in each[0]}
     level, powers = float(config.coding_level), (2, 1)
     kappa = np.stack([capacity.robustness(loads, level, q, norm=2) for q in powers])
     kappa = jnp.asarray(kappa * (level * (1 - level)) ** 0.5)
     neural = np.asarray(theory.neural_noise_ratio(kappa, FLIPPED * level))
     dense = np.stack([capacity.density(loads, level, q) for q in powers])
-    return Dataset(
-        {
-            **{name: (("load", "seed", "row"), x) for name, x in found.items()},
-            "neural_law": (("solved", "load"), neural),
-            "density_law": (("solved", "load"), dense),
-        },
-        {"load": loads, "solved": [1, 2], "coding_level": level},
-    )
+    laws = {"neural_law": neural, "density_law": dense}
+    rows = {name: (("load", "seed", "row"), x) for name, x in found.items()}
+    rows |= {name: (("solved", "load"), x) for name, x in laws.items()}
+    return Dataset(rows, {"load": loads, "solved": [1, 2], "coding_level": level})
 
 
 # --- which norm each number of factors optimises, and how well ------------------------
@@ -216,7 +177,7 @@ def neural_ratio(data: Dataset, order: int) -> float:
     """z = {order}: ratio to neural noise is theory's (largest error, loads < 0.34)."""
     means = summary(data)
     both = means.neural.sel(order=order) / means.neural_law.sel(solved=order)
-    easy = both.where(both["load"] < EASY, drop=True)
+    easy = both.where(both["load"] < oracle.EASY, drop=True)
     return float(abs(easy - 1).max(skipna=False))
 
 
@@ -259,17 +220,21 @@ def density_of_theory(data: Dataset, order: int) -> float:
     return float(abs(gap).max(skipna=False))
 
 
+def several(data: Dataset) -> DataArray:
+    """Density of synapses of two and more factors."""
+    return summary(data).density.sel(order=[2, 3, 4])
+
+
 @claim("Fig. 2", low=0.0, control=None)
 def density_grows(data: Dataset) -> float:
     """z = 2, 3, 4: density grows with every step of the load (least rise)."""
-    rises = summary(data).density.sel(order=[2, 3, 4]).diff("load")
-    return float(rises.min(skipna=False))
+    return float(several(data).diff("load").min(skipna=False))
 
 
 @claim("Fig. 2, panel 5 and above", low=3.0)
 def denser_at_the_highest_load(data: Dataset) -> float:
     """z = 2, 3, 4: density at the highest load over that at the lowest (least)."""
-    rows = summary(data).density.sel(order=[2, 3, 4])
+    rows = several(data)
     return float((rows.isel(load=-1) / rows.isel(load=0)).min(skipna=False))
 
 
@@ -279,7 +244,7 @@ def sparser_with_every_factor(data: Dataset) -> float:
     where z = 4 keeps more than z = 3.
     """
     rows = summary(data).density.transpose("order", "load").values
-    rows = rows[:, data["load"].values < EASY]
+    rows = rows[:, data["load"].values < oracle.EASY]
     return float(np.max(rows[1:] / rows[:-1]))
 
 
@@ -292,9 +257,6 @@ def spare_load(data: Dataset) -> float:
     shares = np.clip(shares, 1e-6, 1 - 1e-6)
     bound = capacity.load_bound(shares, float(data.coding_level))
     return float(np.min(bound - data["load"].values))
-
-
-SMALL = {"frameon": False, "fontsize": "small"}
 
 
 def draw_ratios(data: Dataset) -> Figure:
@@ -333,8 +295,7 @@ def draw_ratios(data: Dataset) -> Figure:
     course.set_ylim(top=30)
     for panel in (neural, synaptic, density, reached):
         panel.set_xlabel("load (patterns per input)")
-    for panel in (neural, density, reached, course):
-        panel.legend(**SMALL)
+    legends((neural, density, reached, course), **SMALL)
     return figure
 
 
@@ -353,7 +314,6 @@ def _bars(panel: Axes, seen: Dataset) -> None:
     panel.legend(ncols=3, **SMALL)
 
 
-ROW = {"row": None}
 BY_ORDER = {"order": ORDERS} | ROW
 FIG2 = Experiment(
     name="fig2",
@@ -362,30 +322,24 @@ FIG2 = Experiment(
     config=Config,
     run=ratios,
     claims=(
-        two_factors_under_squares,
-        one_factor_under_sums,
-        one_factor_leads,
-        two_factors_lead,
-        more_factors_lead,
-        neural_ratio,
-        neural_ratio_falls,
-        synaptic_ratio,
+        *(two_factors_under_squares, one_factor_under_sums),
+        *(one_factor_leads, two_factors_lead, more_factors_lead),
+        *(neural_ratio, neural_ratio_falls, synaptic_ratio),
         few_factors_under_synaptic_noise,
-        density_of_theory,
-        density_grows,
-        denser_at_the_highest_load,
-        sparser_with_every_factor,
-        spare_load,
-        no_neuron_is_above,
-        reaches_the_optimum,
-        gap_of_constant_rates,
+        *(density_of_theory, density_grows, denser_at_the_highest_load),
+        *(sparser_with_every_factor, spare_load),
+        *(
+            oracle.no_neuron_is_above,
+            oracle.reaches_the_optimum,
+            oracle.gap_of_constant_rates,
+        ),
     ),
     figure=draw_ratios,
-    control=random_replay,
+    control=oracle.random_replay,
     axes={
         "ratio": {"order": ORDERS, "exponent": EXPONENTS} | ROW,
         **dict.fromkeys(("neural", "synaptic", "density"), BY_ORDER),
-        "course": {"order": ORDERS} | TIME | {"norm": (1, 2)} | ROW,
+        "course": {"order": ORDERS} | oracle.TIME | {"norm": (1, 2)} | ROW,
         "valid": ROW,
     },
     predict=optima,

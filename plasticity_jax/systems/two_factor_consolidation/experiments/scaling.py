@@ -11,31 +11,23 @@ from jaxtyping import Array, Bool, Float, Key
 from matplotlib.figure import Figure
 from xarray import Dataset
 
-from .... import Scalar, simulate, State
+from .... import Scalar, State
 from ....circuits import Memories
-from ....experiment import (
-    changed,
-    claim,
-    Experiment,
-    over_seeds,
-    panels,
-    Plan,
-    SHADES,
-    THEORY,
-)
-from ....measure import degenerate
+from ....experiment import changed, claim, Experiment, over_seeds, panels, Plan
 from ....numerics import power
 from ....synapses import Factored, HomeostaticScaling, Product
 from ..config import Config, of_order, require_products
-from ..domains import living, living_share
+from ..domains import living, living_share, mean_over
 from ..fluctuations import line
-from ..networks import build, sleep
+from ..networks import after, build, sleep, stored_in, valid_rows
+from .shared import LAW, legends, shaded, stacked, WHEN
 
 
 Weights = Float[Array, "row n"]
 ORDERS = (1, 2, 3)
 REPLAYED = 2  # the order at which replay goes on
 RATIOS = (0.25, 0.5, 2.0, 4.0)  # of targets, L'/L
+SLOPES = ("slope", "intercept", "shift_slope", "shift_intercept")
 
 
 def ranked(weights: Weights) -> Weights:
@@ -57,13 +49,8 @@ def rank_lines(
     share = living_share(before)
     size = jnp.sum(share * before, axis=1) / jnp.sum(share, axis=1)
     both = (jnp.where(lost, jnp.nan, x) for x in (slope, intercept / size))
-    slope, intercept = (_mean(rows, counted) for rows in both)
+    slope, intercept = (mean_over(counted, rows) for rows in both)
     return slope, intercept
-
-
-def _mean(rows: Float[Array, " row"], counted: Bool[Array, " row"]) -> Scalar:
-    share = counted.astype(rows.dtype)
-    return jnp.sum(jnp.where(counted, rows, 0.0)) / jnp.sum(share)
 
 
 def shifted(weights: Weights, ratio: Scalar) -> Weights:
@@ -79,8 +66,8 @@ def norm_variation(
 ) -> Scalar:
     r"""Coefficient of variation over neurons of $\sum_jw_{ij}^{2/z}$."""
     sums = jnp.sum(power(weights, 2 / order), axis=1)
-    mean = _mean(sums, counted)
-    return jnp.sqrt(_mean((sums - mean) ** 2, counted)) / mean
+    mean = mean_over(counted, sums)
+    return jnp.sqrt(mean_over(counted, (sums - mean) ** 2)) / mean
 
 
 class Night(NamedTuple):
@@ -98,12 +85,8 @@ def slept(config: Config, key: Key[Array, ""]) -> Night:
     require_products(config)
     for_build, for_run = jr.split(key)
     system, state = build(config, for_build)
-    task: Any = system.task
-    memories = task.stimulus
-    steps = config.cycles
-    end, _ = simulate(system, state, for_run, steps=steps, every=steps)
-    counted = ~degenerate(memories.targets, memories.stored)
-    return Night(config, memories, state.synapses, end, counted)
+    memories, end = stored_in(system), after(system, state, for_run, config.cycles)
+    return Night(config, memories, state.synapses, end, valid_rows(memories))
 
 
 def at_target(night: Night, ratio: Scalar) -> Weights:
@@ -114,12 +97,10 @@ def at_target(night: Night, ratio: Scalar) -> Weights:
 
 def replayed(night: Night, ratio: Scalar, key: Key[Array, ""]) -> Weights:
     """Weights after as much sleep again, with a target `ratio` times as large."""
-    config = night.config
-    target = ratio * config.target_per_input
-    config = dataclasses.replace(config, target_per_input=target)
+    target = ratio * night.config.target_per_input
+    config = dataclasses.replace(night.config, target_per_input=target)
     system, _ = sleep(config, night.memories, night.after.synapses)
-    steps = config.cycles
-    end, _ = simulate(system, night.after, key, steps=steps, every=steps)
+    end = after(system, night.after, key, config.cycles)
     return Product().weights(end.synapses.factors)
 
 
@@ -140,27 +121,18 @@ def rescaled(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
         night = slept(of_order(config, order, scaling=config.scaling), for_sleep)
         before, counted = Product().weights(night.before.factors), night.counted
         weights = Product().weights(night.after.synapses.factors)
-        after = jax.lax.map(jax.tree_util.Partial(at_target, night), ratios)
-        slope, intercept = against(weights, after, counted)
+        then = jax.lax.map(jax.tree_util.Partial(at_target, night), ratios)
+        lines = against(weights, then, counted)
         moved = jax.vmap(shifted, (None, 0))(weights, ratios)
-        shift_slope, shift_intercept = against(weights, moved, counted)
-        seen.append(
-            {
-                "slope": slope,
-                "intercept": intercept,
-                "shift_slope": shift_slope,
-                "shift_intercept": shift_intercept,
-                "variation": jnp.stack(
-                    [norm_variation(w, order, counted) for w in (before, weights)]
-                ),
-                "first": ranked(weights)[0],
-                "then": jax.vmap(ranked)(after)[:, 0],
-            }
-        )
+        lines += against(weights, moved, counted)
+        spread = [norm_variation(w, order, counted) for w in (before, weights)]
+        ranks = {"first": ranked(weights)[0], "then": jax.vmap(ranked)(then)[:, 0]}
+        lines = dict(zip(SLOPES, lines, strict=True))
+        seen.append(lines | ranks | {"variation": jnp.stack(spread)})
         if order == REPLAYED:
             again = jax.vmap(lambda x, night=night: replayed(night, x, for_replay))
             replay, _ = against(weights, again(ratios), counted)
-    return {**jax.tree.map(lambda *x: jnp.stack(x), *seen), "replay_slope": replay}
+    return stacked(seen) | {"replay_slope": replay}
 
 
 def predict(plan: Plan, keys: Any) -> Dataset:
@@ -224,19 +196,19 @@ def sleep_makes_them_alike(data: Dataset) -> float:
 
 def draw_scaling(data: Dataset) -> Figure:
     """Figure 4: ranked weights before and after a new target, and their slopes."""
-    figure, axes = panels(1, 3, 3.5, 2.9)
-    ranks, slope, norm = axes[0]
+    figure, (row,) = panels(1, 3, 3.5, 2.9)
+    ranks, slope, norm = row
     here, ratios, mean = data.isel(seed=0).sel(order=2), data.ratio, data.mean("seed")
     unit = float(here["first"].where(here["first"] > 0).mean())
     first = here["first"] / unit
     ends = np.array([0.0, float(here["first"].max()) / unit])
-    for ratio, color in zip(ratios.values, SHADES, strict=False):
+    for ratio, color in shaded(ratios.values):
         at, label = here.sel(ratio=ratio), f"L'/L = {ratio:g}"
         ranks.plot(first, at.then / unit, "o", ms=3, color=color, label=label)
         ranks.plot(ends, float(at.predicted) * ends, color=color, lw=1)
     ranks.set(xlabel="weight before (mean)", ylabel="weight after (mean)")
     ranks.set_title("One neuron, z = 2, by rank")
-    for order, color in zip(data.order.values, SHADES, strict=False):
+    for order, color in shaded(data.order.values):
         of, look = mean.sel(order=order), {"color": color, "label": f"z = {order}"}
         slope.loglog(ratios, of.slope, "o", ms=4, **look)
         slope.plot(ratios, of.predicted, color=color, lw=1)
@@ -244,7 +216,7 @@ def draw_scaling(data: Dataset) -> Figure:
     look = {"ms": 7, "color": "black", "label": "z = 2, replay goes on"}
     slope.plot(ratios, mean.replay_slope, "x", **look)
     moved = data.shift_slope.mean(["seed", "order"])
-    slope.plot(ratios, moved, ":", color=THEORY, label="if all were shifted")
+    slope.plot(ratios, moved, ":", label="if all were shifted", **LAW)
     slope.set_xticks(ratios.values, [f"{x:g}" for x in ratios.values])
     slope.set_yticks([0.125, 0.5, 1, 2, 8], ["0.125", "0.5", "1", "2", "8"])
     slope.minorticks_off()
@@ -252,13 +224,11 @@ def draw_scaling(data: Dataset) -> Figure:
     slope.set_title("Lines: (L'/L)^(z/2)")
     norm.set_xticks([0, 1], [f"{moment} sleep" for moment in data.moment.values])
     norm.set(ylabel="variation of sum w^(2/z)", xlim=(-0.3, 1.3), title="Over neurons")
-    for panel in axes[0]:
-        panel.legend(frameon=False, fontsize="x-small")
+    legends(row)
     return figure
 
 
 ORDER, RATIO, INPUT = {"order": ORDERS}, {"ratio": RATIOS}, {"input": None}
-SLOPES = ("slope", "intercept", "shift_slope", "shift_intercept")
 FIG4_SCALING = Experiment(
     name="fig4_scaling",
     source="Fig. 4",
@@ -277,7 +247,7 @@ FIG4_SCALING = Experiment(
     axes={
         **dict.fromkeys(SLOPES, ORDER | RATIO),
         "replay_slope": RATIO,
-        "variation": ORDER | {"moment": ("before", "after")},
+        "variation": ORDER | {"moment": WHEN["when"]},
         "first": ORDER | INPUT,
         "then": ORDER | RATIO | INPUT,
     },

@@ -1,22 +1,13 @@
 """Figure 3, asleep: what replay does to margins, weak memories and synapses."""
 
-import itertools
-
 import numpy as np
 from matplotlib.figure import Figure
 from xarray import DataArray, Dataset
 
-from ....experiment import (
-    changed,
-    claim,
-    Experiment,
-    over_seeds,
-    panels,
-    SHADES,
-    THEORY,
-)
+from ....experiment import changed, claim, Experiment, over_seeds, panels
 from ..config import Config
 from .night import BINS, EARLY, EDGES, EVERY, night, SNAPSHOTS, times_of
+from .shared import LAW, legends, middles, shaded, WHEN
 
 
 def at(data: Dataset, name: str, record: int = -1) -> DataArray:
@@ -167,7 +158,7 @@ def draw_sleep(data: Dataset) -> Figure:
     figure, axes = panels(2, 4, 3.4, 2.8)
     (neural, synaptic, density, factors), (gain, slopes, pruned, sizes) = axes
     mean, loads = data.mean("seed"), data["load"].values
-    for load, color in zip(loads, SHADES, strict=False):
+    for load, color in shaded(loads):
         here, label = mean.sel(load=load), f"load {load:g}"
         for panel, name, style, shown in (
             (neural, "l1", "-", f"$q=1$, {label}"),
@@ -183,13 +174,13 @@ def draw_sleep(data: Dataset) -> Figure:
         ):
             panel.plot(data.cycle, here[name], style, color=color, label=shown)
         for when, style in {"before": ":", "after": "-"}.items():
-            line, shown = here.histogram.sel(when=when), f"{when}, {label}"
-            sizes.plot(data["size"], line, style, color=color, label=shown)
+            look = {"color": color, "label": f"{when}, {label}"}
+            sizes.plot(data["size"], here.histogram.sel(when=when), style, **look)
+        middle = here.pruned.sel(cycle=300, method="nearest")
+        look = {"color": color, "label": f"{label}, cycle {int(middle.cycle)}"}
         end = here.pruned.isel(cycle=-1)
         pruned.plot(data.bin, end, "o-", color=color, label=label)
-        middle = here.pruned.sel(cycle=300, method="nearest")
-        shown = f"{label}, cycle {int(middle.cycle)}"
-        pruned.plot(data.bin, middle, "o:", color=color, label=shown)
+        pruned.plot(data.bin, middle, "o:", **look)
     for panel, style, name in (
         (factors, "-", "factors of one synapse"),
         (factors, "--", "factors of different synapses"),
@@ -197,22 +188,22 @@ def draw_sleep(data: Dataset) -> Figure:
         (slopes, "-", "slope"),
         (slopes, "--", "mean gain"),
     ):
-        panel.plot([], [], style, color=THEORY, label=name)
+        panel.plot([], [], style, label=name, **LAW)
     neural.set(title="Signal to noise", ylabel=r"$\sqrt{N}\,$SNR$_1$, SNR$_2$")
     neural.set_yscale("log")
     synaptic.set(title="To synaptic noise", ylabel="SNR$^{syn}$")
     density.set(title="Density", ylabel="share of inputs")
-    factors.set(title="Factors", ylabel="correlation, share of replay")
-    factors.set_ylim(-0.1, 1.6)
+    factors.set(title="Factors", ylim=(-0.1, 1.6))
+    factors.set_ylabel("correlation, share of replay")
     slopes.set(title="Gain of memories", ylabel="slope on first $R$, gain of $R$")
-    slopes.axhline(0.0, color=THEORY, lw=0.7)
+    slopes.axhline(0.0, lw=0.7, **LAW)
     for panel in (neural, synaptic, density, factors, slopes):
         panel.set_xscale("symlog", linthresh=1.0)
         panel.set(xlabel="cycle", xlim=(0, float(data.cycle[-1])))
     one = data.sel(load=loads[-1]).isel(seed=0)
     radius = one.radius.isel(pattern=one.kept.values > 0)
     first = radius.isel(snapshot=0)
-    for cycle, color in zip(data.snapshot.values[1:], SHADES, strict=False):
+    for cycle, color in shaded(data.snapshot.values[1:]):
         gained = radius.sel(snapshot=cycle) - first
         gain.plot(first, gained, ".", ms=3, color=color, label=f"cycle {cycle}")
     gain.set(title="Every memory, high load", xlabel="$R$ before sleep")
@@ -221,15 +212,13 @@ def draw_sleep(data: Dataset) -> Figure:
     pruned.set_xlabel("z-score of log weight before sleep")
     sizes.set(title="Living weights", ylabel="share", xlabel="log$_{10}$ weight")
     sizes.set(yscale="log", ylim=(1e-4, 1.0))
-    for panel in axes.ravel():
-        panel.legend(frameon=False, fontsize="x-small")
+    legends(axes.ravel())
     return figure
 
 
-WHEN, PATTERN = {"when": ("before", "after")}, {"pattern": None}
-CYCLE = {"cycle": times_of}
+PATTERN, CYCLE = {"pattern": None}, {"cycle": times_of}
 SNAPSHOT = {"snapshot": lambda config: [*SNAPSHOTS, config.cycles]}
-SIZE = {"size": [(low + high) / 2 for low, high in itertools.pairwise(EDGES)]}
+SIZE = {"size": middles(EDGES)}
 COURSES = ("l1", "l2", "synaptic", "unpruned", "density", "within", "across")
 FIG3_SLEEP = Experiment(
     name="fig3_sleep",
@@ -238,20 +227,10 @@ FIG3_SLEEP = Experiment(
     config=Config,
     run=night,
     claims=(
-        never_falls,
-        saturates,
-        overshoots,
-        peaks_early,
-        half_potentiates,
-        weak_gain_most,
-        memories_gain,
-        load_costs_gain,
-        density_at_high_load,
-        load_needs_synapses,
-        pruned_stay_so,
-        weak_are_lost,
-        factors_align,
-        weights_grow,
+        *(never_falls, saturates, overshoots, peaks_early, half_potentiates),
+        *(weak_gain_most, memories_gain, load_costs_gain),
+        *(density_at_high_load, load_needs_synapses, pruned_stay_so),
+        *(weak_are_lost, factors_align, weights_grow),
     ),
     figure=draw_sleep,
     # neurons replay patterns at random, which destroys them soon

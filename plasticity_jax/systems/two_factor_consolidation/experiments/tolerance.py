@@ -1,22 +1,24 @@
 """Figure 2, recall: how much noise a network of one to four factors tolerates."""
 
-from typing import Any
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, Key
+from jaxtyping import Array, Bool, Float, Key
 from matplotlib.figure import Figure
 from xarray import DataArray, Dataset
 
-from .... import Scalar, simulate
+from .... import Scalar
 from ....experiment import claim, Experiment, over_seeds, panels, SHADES
+from ....synapses import Factored
 from ..config import Config
-from ..networks import build
+from ..networks import after, build, stored_in
 from ..recall import flip_balanced, jitter, OBSERVED, observed, recall_rate, tolerance
 from .oracle import ORDERS, over_positive, random_replay, suited
 from .robustness import few_over_many, least_fall, SMALL
+from .shared import stacked
 
 
 RESOLVED = 0.2  # load below which tolerance is more than a few bits
@@ -38,6 +40,25 @@ PANEL = {  # levels at recall one half, z = 1..4
 }
 
 
+def noisy_recall(
+    synapses: Factored,
+    patterns: Float[Array, "n pattern"],
+    level: Scalar,
+    stored: Bool[Array, " pattern"] | None = None,
+) -> tuple[Callable[..., Scalar], Callable[..., Scalar]]:
+    """Recall rates at a noise and a key: flipped bits over $fN$; s.d. over factor."""
+
+    def flips(noise: Scalar, key: Key[Array, ""]) -> Scalar:
+        cues = flip_balanced(patterns, noise * level / 2, level, key)
+        return recall_rate(synapses, cues, patterns, level, stored)
+
+    def shakes(noise: Scalar, key: Key[Array, ""]) -> Scalar:
+        noisy = jitter(synapses, noise * OBSERVED, key)
+        return recall_rate(noisy, patterns, patterns, level, stored)
+
+    return flips, shakes
+
+
 def recalls(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     """Recall of one consolidated network from noisy cues and through noisy synapses.
 
@@ -46,32 +67,19 @@ def recalls(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     """
     for_build, for_run, for_noise = jr.split(key, 3)
     system, state = build(config, for_build)
-    memories: Any = system.task(state.step, for_run)
-    end, _ = simulate(system, state, for_run, steps=config.cycles, every=config.cycles)
-    synapses = observed(end.synapses)
-    patterns, level = memories.patterns, config.activity
+    memories = stored_in(system)
+    synapses = observed(after(system, state, for_run, config.cycles).synapses)
+    patterns, keys = memories.patterns, jr.split(for_noise, DRAWS)
 
-    def neural(noise: Scalar, key: Key[Array, ""]) -> Scalar:
-        cues = flip_balanced(patterns, noise * level / 2, level, key)
-        return recall_rate(synapses, cues, patterns, level, memories.stored)
+    def curve(recall: Callable[..., Scalar], steps: np.ndarray) -> tuple[Array, Array]:
+        levels, draws = jnp.asarray(steps, patterns.dtype), jax.vmap(recall, (None, 0))
+        rates = jax.lax.map(lambda noise: jnp.mean(draws(noise, keys)), levels)
+        return rates, tolerance(levels, rates)
 
-    def synaptic(noise: Scalar, key: Key[Array, ""]) -> Scalar:
-        noisy = jitter(synapses, noise * OBSERVED, key)
-        return recall_rate(noisy, patterns, patterns, level, memories.stored)
-
-    found = {}
-    keys = jr.split(for_noise, DRAWS)
-    for name, recall, steps in (
-        ("neural", neural, NEURAL),
-        ("synaptic", synaptic, SYNAPTIC),
-    ):
-        levels = jnp.asarray(steps, patterns.dtype)
-        draws = jax.vmap(recall, in_axes=(None, 0))
-        rates = jax.lax.map(
-            lambda noise, draws=draws: jnp.mean(draws(noise, keys)), levels
-        )
-        found |= {name: rates, f"{name}_level": tolerance(levels, rates)}
-    return found
+    both = noisy_recall(synapses, patterns, config.activity, memories.stored)
+    neural, synaptic = map(curve, both, (NEURAL, SYNAPTIC))
+    names = ("neural", "neural_level", "synaptic", "synaptic_level")
+    return dict(zip(names, neural + synaptic, strict=True))
 
 
 def tolerances(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
@@ -79,8 +87,7 @@ def tolerances(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
 
     Every result begins with the axis `order`.
     """
-    each = [recalls(suited(config, order), key) for order in ORDERS]
-    return jax.tree.map(lambda *x: jnp.stack(x), *each)
+    return stacked([recalls(suited(config, order), key) for order in ORDERS])
 
 
 def first_over_second(levels: DataArray) -> DataArray:
@@ -156,17 +163,14 @@ FIG2_RECALL = Experiment(
     config=Config,
     run=tolerances,
     claims=(
-        tolerance_falls,
-        one_factor_tolerates_more,
-        leads_by_less_under_synaptic_noise,
-        few_factors_tolerate_more,
+        *(tolerance_falls, one_factor_tolerates_more),
+        *(leads_by_less_under_synaptic_noise, few_factors_tolerate_more),
     ),
     figure=draw_recall,
     control=random_replay,
     axes={
         "neural": ORDER | {"flipped": NEURAL},
         "synaptic": ORDER | {"volatile": SYNAPTIC},
-        "neural_level": ORDER,
-        "synaptic_level": ORDER,
+        **dict.fromkeys(("neural_level", "synaptic_level"), ORDER),
     },
 )

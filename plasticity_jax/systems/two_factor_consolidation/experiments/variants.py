@@ -10,21 +10,12 @@ from jaxtyping import Array, Key
 from matplotlib.figure import Figure
 from xarray import Dataset
 
-from .... import simulate
-from ....experiment import (
-    changed,
-    claim,
-    Experiment,
-    over_seeds,
-    panels,
-    Plan,
-    SHADES,
-    THEORY,
-)
-from ....measure import degenerate, density, margins, noise_ratio
+from ....experiment import changed, claim, Experiment, over_seeds, panels, Plan, SHADES
+from ....measure import density, noise_ratio
 from ..config import Config, FAST, of_order
-from ..networks import build, fields_and_weights
+from ..networks import after, build, margins_and_weights, stored_in, valid_rows
 from .oracle import oracles, over_positive, over_rows
+from .shared import LAW, ROW, stacked
 
 
 ENOUGH = 0.25  # robustness at which the perceptron with a margin stops
@@ -85,15 +76,13 @@ def judged(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     def judge(name: str) -> tuple[Array, Array, Array]:
         here = variant(config, name)
         system, state = build(here, for_build)
-        stored: Any = system.task(state.step, for_run)
-        end, _ = simulate(system, state, for_run, steps=here.cycles, every=here.cycles)
-        fields, weights = fields_and_weights(system, end)
-        margin = margins(fields, stored.targets, stored.stored)
+        stored, end = stored_in(system), after(system, state, for_run, here.cycles)
+        margin, weights = margins_and_weights(system, end)
         ratio = jnp.stack([noise_ratio(margin, weights, q) for q in (1.0, 2.0)])
-        return ratio, density(weights), ~degenerate(stored.targets, stored.stored)
+        return ratio, density(weights), valid_rows(stored)
 
-    ratio, share, valid = zip(*(judge(name) for name in VARIANTS), strict=True)
-    return {"ratio": jnp.stack(ratio), "density": jnp.stack(share), "valid": valid[0]}
+    ratio, share, valid = stacked([judge(name) for name in VARIANTS])
+    return {"ratio": ratio, "density": share, "valid": valid[0]}
 
 
 def optima(plan: Plan, keys: Any) -> Dataset:
@@ -198,9 +187,7 @@ def gap(data: Dataset, law: Dataset) -> float:
     return (1 - constant) / (1 - share(law, "stationary"))
 
 
-@claim(
-    "theory T6", low=0.75, high=1.25, control=lambda data, control: gap(control, data)
-)
+@claim("theory T6", low=0.75, high=1.25, control=lambda x, control: gap(control, x))
 def gap_of_constant_rates(data: Dataset) -> float:
     """Constant rates: the gap below the optimum over that of theory, single cycles."""
     return gap(data, data)
@@ -227,19 +214,18 @@ def draw_variants(data: Dataset) -> Figure:
     """Every variant: its share of either optimum, and its density of synapses."""
     seen, names = summary(data), data.variant.values
     place = np.arange(len(names))[::-1]
-    figure, ((first, second, third),) = panels(1, 3, 3.7, 4.2)
+    figure, (row,) = panels(1, 3, 3.7, 4.2)
+    first, second, third = row
+    reached = (np.maximum(seen.reached.sel(norm=norm), 0.0) for norm in (1, 2))
+    for panel, part, color in zip(row, (*reached, seen.density), SHADES, strict=False):
+        rows = part.transpose("variant", "seed").values
+        panel.barh(place, rows.mean(axis=1), 0.7, color=color)
+        panel.plot(rows, place, ".", color="black", ms=4)
     for panel, norm in ((first, 1), (second, 2)):
-        rows = seen.reached.sel(norm=norm).transpose("variant", "seed").values
-        shown = np.clip(rows, 0.0, None)
-        panel.barh(place, shown.mean(axis=1), 0.7, color=SHADES[norm - 1])
-        panel.plot(shown, place, ".", color="black", ms=4)
-        panel.axvline(1, color=THEORY, ls="--")
+        panel.axvline(1, ls="--", **LAW)
         panel.set(xlabel=f"$\\mathrm{{SNR}}_{norm}$ / exact optimum", xlim=(0, 1.08))
-    rows = seen.density.transpose("variant", "seed").values
-    third.barh(place, rows.mean(axis=1), 0.7, color=SHADES[2])
-    third.plot(rows, place, ".", color="black", ms=4)
     best = float(seen.best_density.mean())
-    third.axvline(best, color=THEORY, ls="--", label="optimum of q = 1")
+    third.axvline(best, ls="--", label="optimum of q = 1", **LAW)
     third.set(xlabel="density of synapses", xlim=(0, 1.3))
     third.legend(loc="upper right", frameon=False, fontsize="small")
     first.set_yticks(place, names)
@@ -254,7 +240,7 @@ def draw_variants(data: Dataset) -> Figure:
     return figure
 
 
-BY_VARIANT, ROW = {"variant": tuple(VARIANTS)}, {"row": None}
+BY_VARIANT = {"variant": tuple(VARIANTS)}
 VARIANTS_OF_SLEEP = Experiment(
     name="variants",
     source="controls and variants",
@@ -262,14 +248,9 @@ VARIANTS_OF_SLEEP = Experiment(
     config=Config,
     run=judged,
     claims=(
-        two_factors_lead,
-        optimal,
-        short_of_the_other_optimum,
-        stores_little,
-        scaling_counts,
-        gap_of_constant_rates,
-        robust_enough,
-        stops_early,
+        *(two_factors_lead, optimal, short_of_the_other_optimum),
+        *(stores_little, scaling_counts, gap_of_constant_rates),
+        *(robust_enough, stops_early),
     ),
     figure=draw_variants,
     control=changed(rate=0.0, threshold_rate=0.0),  # no replay

@@ -11,30 +11,14 @@ import numpy as np
 from jaxtyping import Array, Key
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from xarray import Dataset
+from xarray import DataArray, Dataset
 
-from ....experiment import (
-    claim,
-    Experiment,
-    panels,
-    Plan,
-    SHADES,
-    standard_error,
-    THEORY,
-)
-from ..fluctuations import (
-    exponents,
-    Fit,
-    fit_order,
-    in_random_order,
-    least,
-    resampled_variations,
-    SIGNS,
-    slopes,
-    Weights,
-)
-from .fluctuating import Config, coupled, recorded
+from ....experiment import claim, Experiment, panels, Plan, SHADES
+from .. import fluctuations
+from ..fluctuations import Fit, SIGNS, slopes, Weights
+from .fluctuating import coupled, Fluctuating, recorded
 from .imaging import imaged_weights
+from .shared import LAW, legends, mean_and_error, shaded
 
 
 THINNED = 3  # samples of 10 min to one image every half hour
@@ -50,16 +34,16 @@ def seen(weights: Weights, draws: int, key: Key[Array, ""]) -> dict[str, Array]:
     of each synapse's own.
     """
     for_order, for_draws = jr.split(key)
-    q = exponents()
-    curves = resampled_variations(weights, q, draws, for_draws)
-    mixed = in_random_order(weights, for_order)
+    q = fluctuations.exponents()
+    curves = fluctuations.resampled_variations(weights, q, draws, for_draws)
+    mixed = fluctuations.in_random_order(weights, for_order)
     return {
         "slope": jnp.stack([slopes(weights, 1), slopes(mixed, 1)]),
-        "least": jnp.mean(least(curves, q)),
+        "least": jnp.mean(fluctuations.least(curves, q)),
     }
 
 
-def simulated_images(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
+def simulated_images(config: Fluctuating, key: Key[Array, ""]) -> dict[str, Array]:
     """What is `seen` of simulated synapses, imaged every half hour."""
     for_run, for_images = jr.split(key)
     images = recorded(config, for_run)[:, ::THINNED]
@@ -74,23 +58,17 @@ def _resampled(weights: Weights, draws: int, key: Key[Array, ""]) -> dict[str, A
     everyone = jnp.arange(n)[None]
     chosen = jr.randint(for_choice, (RESAMPLES, n), 0, n, everyone.dtype)
     keys = jr.split(for_images, 1 + RESAMPLES)
-    return jax.lax.map(
-        lambda draw: seen(weights[draw[0]], draws, draw[1]),
-        (jnp.concatenate([everyone, chosen]), keys),
-    )
+    of_draw = lambda draw: seen(weights[draw[0]], draws, draw[1])
+    return jax.lax.map(of_draw, (jnp.concatenate([everyone, chosen]), keys))
 
 
 def imaged_statistics(plan: Plan, keys: Any) -> Dataset:
     """The same of imaged synapses; first of all of them, then of a bootstrap."""
     del keys
     got = _resampled(imaged_weights(), plan.config.draws, jr.key(0))
-    return Dataset(
-        {
-            "imaged_slope": (("draw", *SLOPE), np.asarray(got["slope"])),
-            "imaged_least": ("draw", np.asarray(got["least"])),
-        },
-        SLOPE,
-    )
+    dims = {"slope": ("draw", *SLOPE), "least": ("draw",)}
+    rows = {f"imaged_{name}": (dims[name], np.asarray(got[name])) for name in dims}
+    return Dataset(rows, SLOPE)
 
 
 # --- fits -----------------------------------------------------------------------------
@@ -107,7 +85,8 @@ def _covariance(values: np.ndarray) -> np.ndarray:
 def _fitted(observed: Any, covariance: Any, orders: Any, law: Any) -> Fit:
     """`fit_order` in the precision of the run, compiled once."""
     real = lambda x: jnp.asarray(x, jnp.result_type(float))
-    return fit_order(real(observed), real(covariance), real(orders), real(law))
+    given, about = real(observed), real(covariance)
+    return fluctuations.fit_order(given, about, real(orders), real(law))
 
 
 def _changes(data: Dataset, arrangement: str = "recorded") -> np.ndarray:
@@ -130,8 +109,8 @@ def recovered(data: Dataset, arrangement: str) -> Dataset:
         others = np.delete(law, j, axis=1).mean(axis=1)
         fit = _fitted(runs[i, j], covariance, orders, others)
         found[:, i, j] = fit.mean, fit.misfit
-    dims = ("order", "seed")
-    both = {"mean": (dims, found[0]), "misfit": (dims, found[1])}
+    names = ("mean", "misfit")
+    both = {k: (("order", "seed"), x) for k, x in zip(names, found, strict=True)}
     return Dataset(both, {"order": orders})
 
 
@@ -186,8 +165,7 @@ def mistaken(data: Dataset, control: Dataset) -> float:
 @claim(RIGHT, low=1.5, high=2.5, control=mistaken)
 def two_factors(data: Dataset) -> tuple[float, float]:
     """Simulated images, z = 2: number of factors found."""
-    found = recovered(data, "recorded")["mean"].sel(order=2.0)
-    return float(found.mean(skipna=False)), float(standard_error(found))
+    return mean_and_error(recovered(data, "recorded")["mean"].sel(order=2.0))
 
 
 @claim(NEAREST, low=1.5, high=3.5, control=None)
@@ -228,34 +206,35 @@ def signs_are_unequal(data: Dataset) -> float:
 
 def draw_volatile_order(data: Dataset) -> Figure:
     """Changes and norms against the number of factors, and what imaging tells."""
-    figure, axes = panels(1, 3, 3.6, 2.9)
-    slope, least, found = axes[0]
-    for sign, marker, color in zip(data.sign.values, ("o", "s"), SHADES, strict=False):
+    figure, (row,) = panels(1, 3, 3.6, 2.9)
+    slope, least, found = row
+    for (sign, marker), color in shaded(zip(data.sign.values, ("o", "s"), strict=True)):
         here, look = data.sel(arrangement="recorded", sign=sign), {"color": color}
-        mean, error = here.slope.mean("seed"), here.slope.std("seed")
-        slope.errorbar(data.order, mean, error, fmt=marker, ms=4, label=sign, **look)
+        _dots(slope, here.slope, fmt=marker, label=sign, **look)
         _band(slope, here.imaged_slope[0], here.imaged_slope[1:].std(), **look)
     orders = np.linspace(1, float(data.order.max()), 100)
-    slope.plot(orders, 1 - 1 / orders, "--", color=THEORY, lw=1, label="1 - 1/z")
+    slope.plot(orders, 1 - 1 / orders, "--", lw=1, label="1 - 1/z", **LAW)
     slope.set(ylabel="exponent of changes", title="Changes (bands: imaged)")
-    mean, error = data.least.mean("seed"), data.least.std("seed")
-    least.errorbar(data.order, mean, error, fmt="o", ms=4, color=SHADES[0])
+    _dots(least, data.least, fmt="o", color=SHADES[0])
     _band(least, data.imaged_least[0], data.imaged_least[1:].std(), SHADES[0])
     least.set(ylabel="exponent of the steadiest norm", title="Norms (band: imaged)")
     names = {"recorded": "in order", "shuffled": "shuffled"}
     for (name, label), color in zip(names.items(), SHADES[::5], strict=True):
-        values, look = recovered(data, name)["mean"], {"color": color, "label": label}
-        mean, error = values.mean("seed"), values.std("seed")
-        found.errorbar(data.order, mean, error, fmt="o", ms=4, **look)
-    found.plot(orders, orders, "--", color=THEORY, lw=1)
+        _dots(found, recovered(data, name)["mean"], fmt="o", color=color, label=label)
+    found.plot(orders, orders, "--", lw=1, **LAW)
     for (name, fit), color in zip(imaged_fits(data).items(), SHADES[1:], strict=False):
         _band(found, fit.mean, widened(fit, 1), color, f"imaged, {name}")
     found.set(ylabel="number of factors found", title="Fits to simulation and imaging")
-    for panel in (slope, found):
-        panel.legend(frameon=False, fontsize="x-small")
-    for panel in axes[0]:
+    legends((slope, found))
+    for panel in row:
         panel.set_xlabel("number of factors z")
     return figure
+
+
+def _dots(panel: Axes, values: DataArray, **style: Any) -> None:
+    """Mean and standard deviation over seeds, by number of factors."""
+    mean, error = values.mean("seed"), values.std("seed")
+    panel.errorbar(values.order, mean, error, ms=4, **style)
 
 
 def _band(
@@ -270,15 +249,11 @@ VOLATILE_ORDER = Experiment(
     name="volatile_order",
     source="beyond the paper",
     shows="how many factors, any real number from 1, fit imaged synapses",
-    config=Config,
+    config=Fluctuating,
     run=simulated_images,
     claims=(
-        order_in_changes,
-        two_factors,
-        changes_of_imaged,
-        norms_of_imaged,
-        they_agree,
-        signs_are_unequal,
+        *(order_in_changes, two_factors, changes_of_imaged, norms_of_imaged),
+        *(they_agree, signs_are_unequal),
     ),
     figure=draw_volatile_order,
     control=coupled,

@@ -24,37 +24,20 @@ from jaxtyping import Array, Float, Key
 from matplotlib.figure import Figure
 from xarray import Dataset
 
-from .... import (
-    AbstractConfig,
-    AbstractProjection,
-    Scalar,
-    simulate,
-    State,
-    sweep,
-    System,
-)
+from .... import AbstractConfig, Scalar, simulate, State, sweep, System
 from ...._arguments import counted, fill_array_fields, real, require
 from ....circuits import LossCircuit
 from ....curvature import best_ratio, hessian, steady_state
-from ....experiment import (
-    changed,
-    claim,
-    Experiment,
-    over_seeds,
-    panels,
-    Plan,
-    SHADES,
-    THEORY,
-)
+from ....experiment import changed, claim, Experiment, over_seeds, panels, Plan
 from ....measure import drift, vertex_of_mean
 from ....numerics import eigvalsh
 from ....rules import NoisyGradient, Normalised, Wiener
-from ....signals import LossSignals
 from ....synapses import Factored, HomeostaticScaling, Power
 from ....tasks import Constant, draw_patterns
+from .shared import LAW, shaded
 
 
-class Config(AbstractConfig):
+class Volatile(AbstractConfig):
     r"""A consolidated neuron whose factors fluctuate while it replays its memories.
 
     Factors are scaled to unit length. Per cycle, fluctuations have length `fluctuation`
@@ -71,9 +54,8 @@ class Config(AbstractConfig):
     replays: bool = eqx.field(default=True, static=True)  # control: noise instead
     size: int = eqx.field(default=40, static=True, converter=counted("size"))
     patterns: int = eqx.field(default=12, static=True, converter=counted("patterns"))
-    settle: int = eqx.field(
-        default=400, static=True, converter=counted("settle")
-    )  # iterations to the optimum
+    # iterations to the optimum
+    settle: int = eqx.field(default=400, static=True, converter=counted("settle"))
     steps: int = eqx.field(default=4000, static=True, converter=counted("steps"))
     window: int = eqx.field(default=2000, static=True, converter=counted("window"))
 
@@ -115,7 +97,7 @@ class SoftMargin(eqx.Module):
         return soft / self.sharpness
 
 
-def consolidated(config: Config, key: Key[Array, ""]) -> tuple[SoftMargin, Factored]:
+def consolidated(config: Volatile, key: Key[Array, ""]) -> tuple[SoftMargin, Factored]:
     """A loss and its optimum, found by L-BFGS from equal factors of unit length."""
     patterns = draw_patterns(config.size + 1, config.patterns, config.coding_level, key)
     targets = 2 * patterns[0] - 1
@@ -129,10 +111,9 @@ def consolidated(config: Config, key: Key[Array, ""]) -> tuple[SoftMargin, Facto
 
     def iterate(_: Any, carry: tuple[Array, Any]) -> tuple[Array, Any]:
         x, state = carry
-        value, gradient = value_and_grad(x, state=state)
-        update, state = solver.update(
-            gradient, state, x, value=value, grad=gradient, value_fn=flat
-        )
+        value, slope = value_and_grad(x, state=state)
+        seen = {"value": value, "grad": slope, "value_fn": flat}
+        update, state = solver.update(slope, state, x, **seen)
         return x + jnp.asarray(update), state
 
     with jax.numpy_dtype_promotion("standard"):  # Optax counts in integers of 32 bits
@@ -141,13 +122,10 @@ def consolidated(config: Config, key: Key[Array, ""]) -> tuple[SoftMargin, Facto
     return loss, HomeostaticScaling(1.0, Power(2.0))(unravel(best))
 
 
-def loss_of(state: State, signals: LossSignals, changes: Any) -> Scalar:
-    """Record the loss before the step."""
-    del state, changes
-    return signals.loss
+loss_of = lambda state, signals, changes: signals.loss  # before the step
 
 
-def replayed(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
+def replayed(config: Volatile, key: Key[Array, ""]) -> dict[str, Array]:
     """Soft margin lost to fluctuations, mean over `window` cycles, and its drift.
 
     `loss` is that above the optimum, `margin` the optimum itself; `quadratic` is the
@@ -179,10 +157,10 @@ class Quadratic(eqx.Module):
 
 
 def fluctuate(
-    config: Config,
+    config: Volatile,
     loss: SoftMargin | Quadratic,
     synapses: Any,
-    projections: tuple[AbstractProjection, ...],
+    projections: tuple[HomeostaticScaling, ...],
     key: Key[Array, ""],
 ) -> Float[Array, " window"]:
     """The losses of the last `window` cycles under fluctuations and replay."""
@@ -192,12 +170,11 @@ def fluctuate(
         repair = Normalised(Wiener(), config.ratio * length)
     rules = {"fluctuation": Normalised(Wiener(), length), "replay": repair}
     system = System(Constant(None), LossCircuit(loss), rules, projections)
-    start = State(None, synapses)
-    _, losses = simulate(system, start, key, steps=config.steps, record=loss_of)
-    return losses[-config.window :]
+    options = {"steps": config.steps, "record": loss_of}
+    return simulate(system, State(None, synapses), key, **options)[1][-config.window :]
 
 
-def curvature_at_optimum(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
+def curvature_at_optimum(config: Volatile, key: Key[Array, ""]) -> dict[str, Array]:
     """Eigenvalues of the exact Hessian of the loss at its optimum."""
     loss, synapses = consolidated(config, jr.split(key)[0])
     return {"eigenvalue": eigvalsh(hessian(loss, synapses))}
@@ -211,9 +188,8 @@ def predict(plan: Plan, keys: Key[Array, " seed"]) -> Dataset:
     """
     axes = {name: np.asarray(plan.grid[name]) for name in ("sharpness", "ratio")}
     grid = {"sharpness": axes["sharpness"]}
-    dims = {"eigenvalue": ("mode",)}
-    run = curvature_at_optimum
-    spectra = sweep(run, plan.config, grid, keys, dims=dims, progress=False).eigenvalue
+    options: Any = {"dims": {"eigenvalue": ("mode",)}, "progress": False}
+    spectra = sweep(curvature_at_optimum, plan.config, grid, keys, **options).eigenvalue
     spectra = spectra.transpose("seed", "sharpness", "mode")
     length, rho = plan.config.length, plan.config.corruption
     ratios = jnp.asarray(axes["ratio"], length.dtype)
@@ -226,14 +202,12 @@ def predict(plan: Plan, keys: Key[Array, " seed"]) -> Dataset:
         return jax.vmap(loss)(ratios), best_ratio(spectrum, rho)
 
     loss, best = laws(jnp.maximum(jnp.asarray(spectra.values), 0.0))
-    return Dataset(
-        {
-            "eigenvalue": spectra,
-            "predicted_loss": (("seed", "sharpness", "ratio"), np.asarray(loss)),
-            "predicted_ratio": (("seed", "sharpness"), np.asarray(best)),
-        },
-        {**axes, "seed": spectra.seed},
-    )
+    found = {
+        "eigenvalue": spectra,
+        "predicted_loss": (("seed", "sharpness", "ratio"), np.asarray(loss)),
+        "predicted_ratio": (("seed", "sharpness"), np.asarray(best)),
+    }
+    return Dataset(found, {**axes, "seed": spectra.seed})
 
 
 # --- the best replay is smaller than the noise, as the Hessian predicts ---------------
@@ -281,7 +255,7 @@ def draw_volatility(data: Dataset) -> Figure:
     """Margin lost against the ratio of replay to noise; curvature at the optimum."""
     figure, ((left, right),) = panels(1, 2, 4.2, 3.2)
     modes = range(1, data.sizes["mode"] + 1)
-    for beta, color in zip(data.sharpness.values, SHADES, strict=False):
+    for beta, color in shaded(data.sharpness.values):
         here = data.sel(sharpness=beta)
         scale = float(here.margin.mean())
         share, spread = here.loss.mean("seed") / scale, here.loss.std("seed") / scale
@@ -291,17 +265,16 @@ def draw_volatility(data: Dataset) -> Figure:
             left.plot(data.ratio, law.mean("seed") / scale, line, color=color, lw=1)
         spectra = here.eigenvalue.transpose("mode", "seed")[::-1]
         right.plot(modes, spectra, color=color, lw=0.8)
-    left.plot([], [], "--", color=THEORY, lw=1, label="law of the Hessian")
-    left.plot([], [], ":", color=THEORY, lw=1, label="its quadratic, run")
-    left.axvline(1.0, color=THEORY, lw=0.7)
+    left.plot([], [], "--", lw=1, label="law of the Hessian", **LAW)
+    left.plot([], [], ":", lw=1, label="its quadratic, run", **LAW)
+    left.axvline(1.0, lw=0.7, **LAW)
     left.set(xscale="log", yscale="log")
     left.set(xlabel="replay / fluctuation", ylabel="share of the margin that is lost")
     left.set_xticks([0.1, 0.2, 0.5, 1, 2], ["0.1", "0.2", "0.5", "1", "2"])
     left.minorticks_off()
     left.legend(frameon=False, fontsize=8)
-    right.set(yscale="log", xlabel="direction of factors and threshold")
-    right.set_ylabel("curvature of the loss")
-    right.set_ylim(1e-3, None)
+    right.set(yscale="log", ylim=(1e-3, None), ylabel="curvature of the loss")
+    right.set_xlabel("direction of factors and threshold")
     return figure
 
 
@@ -309,7 +282,7 @@ VOLATILITY = Experiment(
     name="volatility",
     source="beyond the paper",
     shows="memories under lasting fluctuations: the best replay is less than the noise",
-    config=Config,
+    config=Volatile,
     run=replayed,
     claims=(at_most_the_noise, predicted, quadratic_loses_as_much),
     figure=draw_volatility,

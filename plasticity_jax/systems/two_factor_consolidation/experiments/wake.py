@@ -7,38 +7,25 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Key
 from matplotlib.figure import Figure
-from xarray import Dataset
+from xarray import DataArray, Dataset
 
 from .... import simulate, State
 from ....circuits import memories_of
-from ....experiment import (
-    changed,
-    claim,
-    Experiment,
-    over_seeds,
-    panels,
-    SHADES,
-    standard_error,
-)
+from ....experiment import changed, claim, Experiment, over_seeds, panels
 from ....measure import density, recalled
-from ....signals import NoveltySignals
 from ..config import Config
 from ..domains import unless_lost
 from ..networks import memories, wake
+from .shared import mean_and_error, shaded, stacked, TINY
 
 
 KINDS = ("patterns", "sequence")  # what a pattern calls: itself, or the next one
 TENTH = 0.1  # of the first epoch's novelty
 
 
-def record_novelty(
-    state: State, signals: NoveltySignals, changes: dict[str, Any]
-) -> Float[Array, ""]:
-    """Size of the novelty signal of every presentation."""
-    del state, changes
-    return jnp.abs(signals.novelty)
+size_of_novelty = lambda state, signals, changes: jnp.abs(signals.novelty)
 
 
 def waking(config: Config, key: Key[Array, ""], shift: int) -> dict[str, Array]:
@@ -57,9 +44,8 @@ def waking(config: Config, key: Key[Array, ""], shift: int) -> dict[str, Array]:
     wanted = (stored.targets + 1) / 2
 
     def epoch(state: State, _: None) -> tuple[State, dict[str, Array]]:
-        state, novelty = simulate(
-            system, state, for_run, steps=config.patterns, record=record_novelty
-        )
+        options = {"steps": config.patterns, "record": size_of_novelty}
+        state, novelty = simulate(system, state, for_run, **options)
         weights = circuit.parametrisation.weights(state.synapses.factors)
         fields = weights @ stored.patterns - state.synapses.threshold[:, None]
         states = (fields > 0).astype(wanted.dtype)
@@ -76,8 +62,13 @@ def waking(config: Config, key: Key[Array, ""], shift: int) -> dict[str, Array]:
 
 def days(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     """`waking` for patterns and for a sequence; all results are (kind, epoch)."""
-    each = [waking(config, key, shift) for shift in range(len(KINDS))]
-    return jax.tree.map(lambda *x: jnp.stack(x), *each)
+    return stacked([waking(config, key, shift) for shift in range(len(KINDS))])
+
+
+def left(data: Dataset) -> DataArray:
+    """Novelty, share of the first epoch's."""
+    novelty = over_seeds(data.novelty)
+    return novelty / novelty.isel(epoch=0)
 
 
 @claim("Fig. 3; spec. E7", high=0.0, control=None)
@@ -85,8 +76,7 @@ def novelty_falls(data: Dataset) -> float:
     """Novelty falls from epoch to epoch while a tenth is left (largest rise of the
     mean, share of the first epoch's); later few patterns make the mean.
     """
-    novelty = over_seeds(data.novelty)
-    share = novelty / novelty.isel(epoch=0)
+    share = left(data)
     few = share.isel(epoch=slice(1, None)) <= TENTH
     rise = share.diff("epoch").where(~few, -math.inf)
     return float(rise.max(skipna=False))
@@ -95,8 +85,7 @@ def novelty_falls(data: Dataset) -> float:
 @claim("Fig. 3; spec. E7: 0 once all is familiar", low=0.0, high=0.05)
 def all_is_familiar(data: Dataset) -> float:
     """Novelty left in the last epoch, share of the first (largest)."""
-    novelty = over_seeds(data.novelty)
-    return float((novelty.isel(epoch=-1) / novelty.isel(epoch=0)).max(skipna=False))
+    return float(left(data).isel(epoch=-1).max(skipna=False))
 
 
 @claim("Fig. 3; spec. E7: tends to 1", low=0.95, high=1.0)
@@ -113,8 +102,7 @@ def no_synapse_is_lost(data: Dataset) -> float:
 
 def right(data: Dataset, load: int) -> tuple[float, float]:
     """Share of patterns fixed after the day at the load of an index, and its error."""
-    fixed = data.fixed.sel(kind="patterns").isel(epoch=-1, load=load)
-    return float(over_seeds(fixed)), float(standard_error(fixed))
+    return mean_and_error(data.fixed.sel(kind="patterns").isel(epoch=-1, load=load))
 
 
 @claim("Fig. 3; published: 200 of 200", low=1.0, high=1.0)
@@ -131,22 +119,21 @@ def stored_at_high_load(data: Dataset) -> tuple[float, float]:
 
 def draw_wake(data: Dataset) -> Figure:
     """Novelty, patterns stored and patterns recalled, epoch by epoch."""
-    figure, axes = panels(1, 3, 3.6, 2.8)
-    (novelty, stored, close), mean = axes[0], data.mean("seed")
-    for load, color in zip(data["load"].values, SHADES, strict=False):
+    figure, (row,) = panels(1, 3, 3.6, 2.8)
+    (novelty, stored, close), mean = row, data.mean("seed")
+    for load, color in shaded(data["load"].values):
         for kind, style in zip(data.kind.values, ("-", "--"), strict=True):
             here = mean.sel(load=load, kind=kind)
-            label = f"load {load:g}, {kind}"
-            novelty.plot(data.epoch, here.novelty, style, color=color, label=label)
-            stored.plot(data.epoch, here.fixed, style, color=color)
-            close.plot(data.epoch, here.recalled, style, color=color)
+            look = {"color": color, "label": f"load {load:g}, {kind}"}
+            for panel, name in zip(row, ("novelty", "fixed", "recalled"), strict=True):
+                panel.plot(data.epoch, here[name], style, **look)
     novelty.set(ylabel="mean |novelty|", title="Novelty")
     stored.set(ylabel="share right in every neuron", title="Stored", ylim=(-0.03, 1.03))
     close.set(ylabel="share of patterns", title="At most $0.2fN$ errors")
     close.set_ylim(-0.03, 1.03)
-    for panel in axes[0]:
+    for panel in row:
         panel.set_xlabel("epoch")
-    novelty.legend(frameon=False, fontsize="x-small")
+    novelty.legend(**TINY)
     return figure
 
 
@@ -158,12 +145,8 @@ FIG3_WAKE = Experiment(
     config=Config,
     run=days,
     claims=(
-        novelty_falls,
-        all_is_familiar,
-        all_is_recalled,
-        no_synapse_is_lost,
-        stored_at_low_load,
-        stored_at_high_load,
+        *(novelty_falls, all_is_familiar, all_is_recalled),
+        *(no_synapse_is_lost, stored_at_low_load, stored_at_high_load),
     ),
     figure=draw_wake,
     # no synapse learns, so two epochs, all alike, are enough

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
@@ -10,15 +9,14 @@ from jaxtyping import Array, Key
 from matplotlib.figure import Figure
 from xarray import Dataset
 
-from .... import simulate
 from ....experiment import changed, claim, Experiment, panels, Plan, SHADES, THEORY
-from ....measure import degenerate
 from .. import capacity
 from ..config import Config
 from ..domains import living, living_share
-from ..networks import build, fields_and_weights
+from ..networks import after, build, fields_and_weights, stored_in, valid_rows
 from .oracle import averages, ORDERS, suited
 from .robustness import SMALL
+from .shared import stacked
 
 
 DECADES = np.arange(-12.0, 0.5, 0.5)  # edges of log10 of weight over the largest
@@ -36,8 +34,7 @@ def spectrum(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     """
     for_build, for_run = jr.split(key)
     system, state = build(config, for_build)
-    stored: Any = system.task(state.step, for_run)
-    end, _ = simulate(system, state, for_run, steps=config.cycles, every=config.cycles)
+    stored, end = stored_in(system), after(system, state, for_run, config.cycles)
     _, weights = fields_and_weights(system, end)
     relative = weights / jnp.max(weights, axis=1, keepdims=True)
     share = living_share(weights)
@@ -53,7 +50,7 @@ def spectrum(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
         "multiples": _shares(multiples, MULTIPLES) / count[:, None],
         "mean": mean,
         "variance": square / jnp.maximum(count - 1, 1.0),
-        "valid": ~degenerate(stored.targets, stored.stored),
+        "valid": valid_rows(stored),
     }
 
 
@@ -66,8 +63,7 @@ def _shares(values: Array, edges: np.ndarray) -> Array:
 
 def spectra(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     """`spectrum` for every number of factors; begins with the axis `order`."""
-    each = [spectrum(suited(config, order), key) for order in ORDERS]
-    return jax.tree.map(lambda *x: jnp.stack(x), *each)
+    return stacked([spectrum(suited(config, order), key) for order in ORDERS])
 
 
 def truncated(plan: Plan, keys: Any) -> Dataset:
@@ -81,13 +77,9 @@ def truncated(plan: Plan, keys: Any) -> Dataset:
     fine = np.linspace(0.0, 4.0, 201)
     laws = [capacity.weight_density(fine, load, level, q) for q in (2, 1)]
     spread = [float(capacity.weight_variation(load, level, q)) for q in (2, 1)]
-    return Dataset(
-        {
-            "multiples_law": (("solved", "fine"), np.stack(laws)),
-            "variation_law": ("solved", spread),
-        },
-        {"solved": [1, 2], "fine": fine},
-    )
+    rows = {"multiples_law": (("solved", "fine"), np.stack(laws))}
+    rows |= {"variation_law": ("solved", spread)}
+    return Dataset(rows, {"solved": [1, 2], "fine": fine})
 
 
 def histograms(data: Dataset) -> Dataset:
@@ -123,8 +115,7 @@ def nothing_between(data: Dataset) -> float:
 def draw_weights(data: Dataset) -> Figure:
     """Figure 2: distributions of all weights in decades, and of the survivors."""
     seen = histograms(data)
-    figure, (row,) = panels(1, 3, 3.7, 2.9)
-    decades, *survivors = row
+    figure, ((decades, *survivors),) = panels(1, 3, 3.7, 2.9)
     for k, order in enumerate(data.order.values):
         share = seen.decades.sel(order=order)
         style = {"color": SHADES[k], "label": f"z = {order}"}
