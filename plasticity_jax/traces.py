@@ -20,20 +20,17 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import PyTree
 
-from ._arguments import concrete, real
+from ._arguments import real, require
 from ._interfaces import AbstractTrace as AbstractTrace
 from ._interfaces import Scalar
 from .numerics import tree_scale
 
 
 Reading = Callable[[Any], PyTree]
-
-
-def _check_time(time: Scalar) -> None:
-    if concrete(time) and not bool(jnp.all(time > 0)):
-        raise ValueError(f"`time` must be above 0; got {time}.")
+SOME_TIME = (1e-12, np.inf)  # what a time constant may be
 
 
 class LowPass(AbstractTrace):
@@ -55,7 +52,7 @@ class LowPass(AbstractTrace):
         return self.early
 
     def __check_init__(self) -> None:
-        _check_time(self.time)
+        require(self, time=SOME_TIME)
 
     def start(self, synapses: Any, signals: Any) -> PyTree:
         return jax.tree.map(
@@ -87,7 +84,7 @@ class Eligibility(AbstractTrace):
         return True
 
     def __check_init__(self) -> None:
-        _check_time(self.time)
+        require(self, time=SOME_TIME)
 
     def start(self, synapses: Any, signals: Any) -> PyTree:
         return jax.tree.map(jnp.zeros_like, self.of(signals))

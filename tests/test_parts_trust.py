@@ -255,6 +255,24 @@ RULES = {
     "Decorrelation": FREE,
     "FilteredDecorrelation": FREE,
     "Pruning": FREE,
+    "Oja": [(lambda: rules.Oja(NAN), "`rate` must lie in")],
+    "Hebb": [(lambda: rules.Hebb(NAN), "`rate` must lie in")],
+    "Sanger": [(lambda: rules.Sanger(NAN), "`rate` must lie in")],
+    "Delta": [(lambda: rules.Delta(NAN), "`rate` must lie in")],
+    "Perceptron": [(lambda: rules.Perceptron(NAN), "`rate` must lie in")],
+    "GradualPseudoInverse": [
+        (lambda: rules.GradualPseudoInverse(NAN), "`rate` must lie in")
+    ],
+    "Covariance": [(lambda: rules.Covariance(0.1, 0.0), "`time` must lie in")],
+    "PES": [(lambda: rules.PES(0.1, -1.0), "`time` must lie in")],
+    "BCM": [
+        (lambda: rules.BCM(NAN), "`rate` must lie in"),
+        (lambda: rules.BCM(0.1, 0.0), "`time` must lie in"),
+        (lambda: rules.BCM(0.1, first=-1.0), "`first` must lie in"),
+    ],
+    "Hopfield": [(lambda: rules.Hopfield(1.0), "`coding_level` must lie in")],
+    "PseudoInverse": [(lambda: rules.PseudoInverse(-1.0), "`tolerance` must lie in")],
+    "Storkey": FREE,
     "NaturalTerms": RECORD,
     "natural_terms": FREE,
     "proportional_limit": "takes coefficients, which `curvature` checks",
@@ -421,6 +439,12 @@ CIRCUITS = {
     "Afferents": RECORD,
     "Candidates": RECORD,
     "Rates": RECORD,
+    "linear": "any number will do",
+    "Layer": [
+        (lambda: circuits.Layer(dt=0.0), "`dt` must lie in"),
+        (lambda: circuits.Layer()(None, W, V[:2], KEY), "must fit; got shapes"),
+        (lambda: circuits.Layer()(None, W, {"reward": V}, KEY), "must hold `pre`"),
+    ],
     "Replaying": RECORD,
     "RandomReplay": "reads nothing but its candidates",
     "TaughtReplay": "its policies refuse what they cannot use",
@@ -585,6 +609,15 @@ SYNAPSES = {
     ],
     "Ordered": [(projected(synapses.Ordered(), SINGLE), "a stack of two")],
     "Ceiling": [(lambda: synapses.Ceiling(-1.0), "`most` must lie in")],
+    "Bounded": [(lambda: synapses.Bounded(1.0, 0.0), "must be at most `high`")],
+    "Normed": [
+        (lambda: synapses.Normed(-1.0), "`norm` must lie in"),
+        (lambda: synapses.Normed(order=3), "`order` must be 1 or 2"),
+    ],
+    "Dale": [
+        (lambda: synapses.Dale(0.5 * V), "`signs` must be 1 or -1"),
+        (projected(synapses.Dale(V[:2]), W), "`signs` must be shaped"),
+    ],
     "Connected": [
         (
             projected(synapses.Connected(V), W),

@@ -1,5 +1,7 @@
 """What every rule promises, by table: a new rule is a new line."""
 
+import dataclasses
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -12,7 +14,7 @@ from jax.flatten_util import ravel_pytree
 from plasticity_jax import rules
 from plasticity_jax._interfaces import State, System
 from plasticity_jax._simulate import simulate
-from plasticity_jax.circuits import LossCircuit, Sigmoid, SpikingNeuron
+from plasticity_jax.circuits import Layer, LossCircuit, Sigmoid, SpikingNeuron
 from plasticity_jax.curvature import (
     Coefficients,
     glm_coefficients,
@@ -138,6 +140,31 @@ ON_RATES = {
     "pair": lambda: rules.PairSTDP(1.2, 0.7),
     "intermittent": lambda: rules.Intermittent(rules.Wiener(), 4),
 }
+_, LAYER = Layer(jnp.tanh, dt=0.5)(
+    None, WEIGHTS, {"pre": POTENTIAL, "target": jnp.sign(AVERAGE)}, KEY
+)
+LAYER = dataclasses.replace(
+    LAYER,
+    traces={"mean": (EARLY, LATE), "threshold": EARLY**2, "rates": LATE},
+    step=jnp.asarray(3),
+)
+ON_A_LAYER = {
+    "Hebb": lambda: rules.Hebb(0.1),
+    "covariance": lambda: rules.Covariance(0.1),
+    "Oja": lambda: rules.Oja(0.1),
+    "Sanger": lambda: rules.Sanger(0.1),
+    "subspace": lambda: rules.Sanger(0.1, subspace=True),
+    "BCM": lambda: rules.BCM(0.1),
+    "BCM, normalised": lambda: rules.BCM(0.1, normalised=True),
+    "delta": lambda: rules.Delta(0.1),
+    "perceptron": lambda: rules.Perceptron(0.5),
+    "PES": lambda: rules.PES(0.1),
+    "Hopfield": lambda: rules.Hopfield(),
+    "Hopfield, sparse": lambda: rules.Hopfield(0.3),
+    "pseudo-inverse": lambda: rules.PseudoInverse(),
+    "gradual pseudo-inverse": lambda: rules.GradualPseudoInverse(0.5),
+    "Storkey": lambda: rules.Storkey(),
+}
 RULES = {
     name: (make, weights, signals)
     for kind, weights, signals in (
@@ -146,6 +173,7 @@ RULES = {
         (ON_SYNAPSES, U, SPIKING),
         (ON_STUDENTS, STUDENTS, SHARED),
         (ON_RATES, WEIGHTS, RATES),
+        (ON_A_LAYER, WEIGHTS, LAYER),
     )
     for name, make in kind.items()
 }

@@ -294,6 +294,7 @@ POLICIES = {
 ADAM = optax.adam(0.1)
 
 
+ONES = jnp.ones(N)
 CIRCUITS = {
     "loss": (LossCircuit(loss), W, None),
     "optimised": (LossCircuit(loss, optimiser=ADAM), W, None),
@@ -310,6 +311,7 @@ CIRCUITS = {
     **{name: (Replay(policy), FACTORS, MEMORIES) for name, policy in POLICIES.items()},
     "novelty": (Novelty(0.4), FACTORS, SHAPES),
     "resting": (Resting(0.1), draw(N, N), None),
+    "layer": (circuits.Layer(jnp.tanh), draw(N, N), {"pre": ONES, "target": ONES}),
     "spiking": (NEURON, TWO["x"], SPIKES),
     "shared": (SharedInput(NEURON), TWO, SPIKES),
 }
@@ -462,6 +464,10 @@ MODULES = {
     "scaling": lambda: synapses.HomeostaticScaling(2.0, SignedPower(2)),
     "midpoint": lambda: synapses.MidpointThreshold(np.eye(2), np.ones(2, bool)),
     "random threshold": lambda: synapses.RandomPatternThreshold(0.4),
+    "bounded": lambda: synapses.Bounded(0.0, 1.0),
+    "normed": lambda: synapses.Normed(2.0),
+    "dale": lambda: synapses.Dale(np.ones(2)),
+    "layer": lambda: circuits.Layer(dt=0.5),
     "bounds": lambda: synapses.ReleaseBounds(0.1, 0.9),
     "release": lambda: synapses.Release(0.5),
     "stochastic synapses": lambda: RELEASING,

@@ -148,7 +148,7 @@ def test_what_traces_are_told():
         system_of(absent).start(WEIGHTS, KEY)
     for time in (0.0, -1.0, jnp.nan):
         for kind in (LowPass, Eligibility):
-            with pytest.raises(ValueError, match="`time` must be above 0"):
+            with pytest.raises(ValueError, match="`time` must lie in"):
                 kind(time, lambda s: s.pre)
 
 

@@ -8,7 +8,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from .._arguments import real
+from .._arguments import optional, real, require
 from .._interfaces import AbstractRule, Scalar
 from ..signals import LayerSignals
 
@@ -19,21 +19,25 @@ Square = Float[Array, "n n"]
 class Hopfield(AbstractRule):
     r"""$\Delta W = (\xi - f)(\xi - f)^\top / (N v)$ off the diagonal.
 
-    Patterns of -1 and 1: $f = 0$, $v = 1$ (Hopfield 1982); patterns of 0 and 1 with a
-    `coding_level` $f$: $v = f(1 - f)$ (Tsodyks & Feigelman 1988). Stores 0.138 N random
-    patterns of signs (Amit, Gutfreund & Sompolinsky 1985).
+    Patterns of -1 and 1: $f = 0$, $v = 1$ (Hopfield 1982); patterns of 0 and 1, with
+    their `coding_level` $f$: $v = f(1 - f)$ (Tsodyks & Feigelman 1988). Stores 0.138 N
+    random patterns of signs (Amit, Gutfreund & Sompolinsky 1985).
     Reads `pre`. Synapses (neuron, neuron).
     """
 
-    coding_level: Scalar = eqx.field(default=0.0, converter=real)
+    coding_level: Scalar | None = eqx.field(default=None, converter=optional)
+
+    def __check_init__(self) -> None:
+        if self.coding_level is not None:
+            require(self, coding_level=(1e-6, 1 - 1e-6))
 
     def __call__(
         self, synapses: Square, signals: LayerSignals, key: Key[Array, ""]
     ) -> Square:
-        f, n = self.coding_level, len(signals.pre)
-        away = signals.pre - f
-        spread = jnp.where(f == 0, 1, f * (1 - f))
-        return _hollow(jnp.outer(away, away) / (n * spread))
+        away, spread, f = signals.pre, 1.0, self.coding_level
+        if f is not None:
+            away, spread = away - f, f * (1 - f)
+        return _hollow(jnp.outer(away, away) / (len(away) * spread))
 
 
 class PseudoInverse(AbstractRule):
@@ -47,6 +51,9 @@ class PseudoInverse(AbstractRule):
     """
 
     tolerance: Scalar = eqx.field(default=1e-9, converter=real)
+
+    def __check_init__(self) -> None:
+        require(self, tolerance=(0.0, 1.0))
 
     def __call__(
         self, synapses: Square, signals: LayerSignals, key: Key[Array, ""]
@@ -67,6 +74,9 @@ class GradualPseudoInverse(AbstractRule):
     """
 
     rate: Scalar = eqx.field(default=1.0, converter=real)
+
+    def __check_init__(self) -> None:
+        require(self, rate=(-jnp.inf, jnp.inf))
 
     def __call__(
         self, synapses: Square, signals: LayerSignals, key: Key[Array, ""]

@@ -9,7 +9,7 @@ from .._arguments import real, require
 from .._interfaces import AbstractRule, AbstractTrace, Scalar
 from ..numerics import ratio
 from ..signals import LayerSignals
-from ..traces import LowPass
+from ..traces import LowPass, SOME_TIME
 
 
 Matrix = Float[Array, "post pre"]
@@ -47,6 +47,9 @@ class Covariance(_RateRule):
     """
 
     time: Scalar = eqx.field(default=100.0, converter=real)
+
+    def __check_init__(self) -> None:
+        require(self, time=SOME_TIME)
 
     def traces(self) -> dict[str, AbstractTrace]:
         return {"mean": LowPass(self.time, lambda s: (s.post, s.pre))}
@@ -109,6 +112,9 @@ class BCM(_RateRule):
     time: Scalar = eqx.field(default=50.0, converter=real)
     first: Scalar = eqx.field(default=0.0, converter=real)  # the threshold at the start
     normalised: bool = eqx.field(default=False, static=True)
+
+    def __check_init__(self) -> None:
+        require(self, time=SOME_TIME, first=(0.0, np.inf))
 
     def traces(self) -> dict[str, AbstractTrace]:
         return {"threshold": LowPass(self.time, lambda s: s.post**2, self.first)}

@@ -4,10 +4,10 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from .._arguments import real
+from .._arguments import real, require
 from .._interfaces import AbstractRule, AbstractTrace, Scalar
 from ..signals import LayerSignals
-from ..traces import LowPass
+from ..traces import LowPass, SOME_TIME
 from ._correlation import _RateRule
 
 
@@ -39,6 +39,9 @@ class Perceptron(AbstractRule):
 
     rate: Scalar = eqx.field(default=1.0, converter=real)
 
+    def __check_init__(self) -> None:
+        require(self, rate=(-jnp.inf, jnp.inf))
+
     def __call__(
         self, synapses: Matrix, signals: LayerSignals, key: Key[Array, ""]
     ) -> Matrix:
@@ -58,6 +61,9 @@ class PES(AbstractRule):
 
     rate: Scalar = eqx.field(default=1e-4, converter=real)
     time: Scalar = eqx.field(default=5e-3, converter=real)
+
+    def __check_init__(self) -> None:
+        require(self, rate=(-jnp.inf, jnp.inf), time=SOME_TIME)
 
     def traces(self) -> dict[str, AbstractTrace]:
         return {"rates": LowPass(self.time, lambda s: s.pre, early=True)}

@@ -24,7 +24,9 @@ class Bounded(AbstractProjection):
     high: Scalar = eqx.field(default=jnp.inf, converter=real)
 
     def __check_init__(self) -> None:
-        if concrete(self.low, self.high) and not bool(jnp.all(self.low <= self.high)):
+        if concrete(self.low, self.high) and not np.all(
+            np.asarray(self.low) <= np.asarray(self.high)
+        ):
             raise ValueError(
                 f"`low` = {self.low} must be at most `high` = {self.high}."
             )
@@ -74,7 +76,7 @@ class Dale(AbstractProjection):
     signs: Float[Array, " pre"] = eqx.field(converter=real)
 
     def __check_init__(self) -> None:
-        if concrete(self.signs) and not bool(jnp.all(jnp.abs(self.signs) == 1)):
+        if concrete(self.signs) and not np.all(np.abs(np.asarray(self.signs)) == 1):
             raise ValueError(f"`signs` must be 1 or -1; got {self.signs}.")
 
     def __call__(self, synapses: Matrix) -> Matrix:
