@@ -22,5 +22,5 @@ start = system.start(0.1 * jax.random.normal(key, (1, 20)), key)
 end, _ = simulate(system, start, key, steps=2000, every=2000)
 weights = end.synapses[0]
 overlap = abs(weights.sum()) / 20**0.5 / jnp.linalg.norm(weights)
-print(f"length {jnp.linalg.norm(weights):.3f}, overlap with the direction {overlap:.3f}")
+print(f"length {jnp.linalg.norm(weights):.3f}, overlap {overlap:.3f}")
 assert overlap > 0.99
