@@ -257,6 +257,13 @@ FIG1 = Experiment(
     predict=compared_at,
     data=images_of,
 )
+
+
+def stepless(plan: Plan) -> Plan:
+    """Negative control: steps of nothing."""
+    return plan._replace(grid={"pace": {"up": np.zeros(1), "down": np.zeros(1)}})
+
+
 FIG1_STEPS = FIG1._replace(
     name="fig1_steps",
     source="Fig. 1, text",
@@ -264,7 +271,7 @@ FIG1_STEPS = FIG1._replace(
     run=partial(compared, MODELS[:2]),
     claims=(plastic_saves_with_any_step,),
     figure=draw_steps,
-    control=lambda plan: plan._replace(grid={("up", "down"): (np.zeros(1),) * 2}),
+    control=stepless,
     axes={name: {"model": MODELS[:2]} for name in READOUTS},
     predict=None,
 )
