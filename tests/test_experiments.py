@@ -34,11 +34,11 @@ def smoke(named):
     return pytest.param(named, id=named.name, marks=marks)
 
 
-# Dimensions whose entries have no names: draws and candidates drawn, neurons, synapses
-# and patterns of a random network, ranks, eigenvalues.
+# Dimensions whose entries have no names: draws and candidates drawn, pixels, neurons,
+# synapses and patterns of a random network, ranks, eigenvalues.
 BARE = {
     *("draw", "imaged_draw", "candidate", "potential", "trace", "cell", "row"),
-    *("synapse", "pattern", "input", "mode", "point"),
+    *("synapse", "pattern", "input", "mode", "point", "pixel", "neuron_1", "neuron_2"),
 }
 
 
