@@ -114,6 +114,11 @@ def test_a_claim_is_made_at_every_label_or_value():
     assert rows[1][1:3] == ("Load 0.25, rule b", "b")
     assert [row.high for row in rows] == [2.5, 2.5, 5.0, 5.0]
     assert [row.control for row in rows] == [1.0, 2.0, 3.0, 4.0]
+    partly = claim("y", each={"load": (0.7, 0.5), "rule": ("a",)})(measure)
+    lost, kept = judged(partly, data)
+    assert lost.name == "measure[load=0.7, rule=a]"
+    assert "Load 0.7, rule a: needs the axes" in lost.says
+    assert kept.value == 3.0
     few = claim("y", each={"load": (0.5,), "rule": ("a",)})(measure)
     assert [row.value for row in judged(few, data)] == [3.0]
     gone = claim("y", each="lod")(measure)

@@ -75,12 +75,30 @@ class Claim(NamedTuple):
         is NaN, which never holds, and says why.
         """
         try:
-            for case in self._cases(data):
-                yield self._judged(data, control, case)
+            cases = list(self._cases(data))
         except Exception as error:  # of whatever kind: it is told, and the claim fails
-            why = " ".join(f"{type(error).__name__}: {error}".split())
-            says = f"{self.says}: needs the axes of the preset's grid ({why})"
-            yield Judged(self.name, says, self.source, math.nan)
+            yield self._failed(error, {})
+            return
+        for case in cases:
+            try:
+                judged = self._judged(data, control, case)
+            except Exception as error:
+                judged = self._failed(error, case)
+            yield judged
+
+    def _failed(self, error: Exception, case: dict[str, Any]) -> Judged:
+        why = " ".join(f"{type(error).__name__}: {error}".split())
+        name, says, source = self._texts(case)
+        says = f"{says}: needs the axes of the preset's grid ({why})"
+        return Judged(name, says, source, math.nan)
+
+    def _texts(self, case: dict[str, Any]) -> tuple[str, str, str]:
+        """Name, statement and source of a case."""
+        if not case:
+            return self.name, self.says, self.source
+        shown = (f"{k}={v:g}" if _real(v) else f"{k}={v}" for k, v in case.items())
+        name = f"{self.name}[{', '.join(shown)}]"
+        return name, self.says.format(**case), self.source.format(**case)
 
     def _cases(self, data: "xarray.Dataset") -> Iterator[dict[str, Any]]:
         each = (self.each,) if isinstance(self.each, str) else self.each
@@ -102,14 +120,10 @@ class Claim(NamedTuple):
         pair: Any = found if isinstance(found, tuple) else (found, math.nan)
         beside: Any = None if self.control is None else self.control(data, control, *at)
         beside = beside[0] if isinstance(beside, tuple) else beside
-        shown = (f"{k}={v:g}" if _real(v) else f"{k}={v}" for k, v in case.items())
-        texts = self.name, self.says, self.source
-        if case:
-            name = f"{self.name}[{', '.join(shown)}]"
-            texts = name, self.says.format(**case), self.source.format(**case)
         within = bound(self.low), bound(self.high)
         last = None if beside is None else float(beside)
-        return Judged(*texts, float(pair[0]), *within, float(pair[1]), last)
+        value, error = float(pair[0]), float(pair[1])
+        return Judged(*self._texts(case), value, *within, error, last)
 
 
 def _real(x: Any) -> bool:
