@@ -117,7 +117,7 @@ class LayerSignals(AbstractSignals):
     slope: Float[Array, " post"]
     shown: Mapping[str, Array] = eqx.field(default_factory=dict)
 
-    may_hold: ClassVar = ("target", "error", "reward")
+    may_hold: ClassVar = ("target", "error", "reward", "rate")
 
     def __getattr__(self, name: str) -> Any:
         shown = self.__dict__.get("shown", {})

@@ -270,6 +270,10 @@ RULES = {
         (lambda: rules.BCM(0.1, 0.0), "`time` must lie in"),
         (lambda: rules.BCM(0.1, first=-1.0), "`first` must lie in"),
     ],
+    "Reinforce": [
+        (lambda: rules.Reinforce(0.1, 0.0), "`time` must lie in"),
+        (lambda: rules.Reinforce(0.1, 1.0, -1.0), "`baseline_time` must lie in"),
+    ],
     "Hopfield": [(lambda: rules.Hopfield(1.0), "`coding_level` must lie in")],
     "PseudoInverse": [(lambda: rules.PseudoInverse(-1.0), "`tolerance` must lie in")],
     "Storkey": FREE,
@@ -440,6 +444,13 @@ CIRCUITS = {
     "Candidates": RECORD,
     "Rates": RECORD,
     "linear": "any number will do",
+    "BernoulliLayer": [
+        (lambda: circuits.BernoulliLayer()(None, W, V[:2], KEY), "must fit; got"),
+        (
+            lambda: circuits.BernoulliLayer(reward=lambda s, _: s)(None, W, V, KEY),
+            "`reward` must be one number",
+        ),
+    ],
     "Layer": [
         (lambda: circuits.Layer(dt=0.0), "`dt` must lie in"),
         (lambda: circuits.Layer()(None, W, V[:2], KEY), "must fit; got shapes"),

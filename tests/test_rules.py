@@ -140,12 +140,16 @@ ON_RATES = {
     "pair": lambda: rules.PairSTDP(1.2, 0.7),
     "intermittent": lambda: rules.Intermittent(rules.Wiener(), 4),
 }
+EARNED = {"rate": jnp.full(6, 0.4), "reward": jnp.asarray(0.7)}
 _, LAYER = Layer(jnp.tanh, dt=0.5)(
-    None, WEIGHTS, {"pre": POTENTIAL, "target": jnp.sign(AVERAGE)}, KEY
+    None, WEIGHTS, {"pre": POTENTIAL, "target": jnp.sign(AVERAGE), **EARNED}, KEY
 )
 LAYER = dataclasses.replace(
     LAYER,
-    traces={"mean": (EARLY, LATE), "threshold": EARLY**2, "rates": LATE},
+    traces={
+        **{"mean": (EARLY, LATE), "threshold": EARLY**2, "rates": LATE},
+        **{"eligibility": jnp.outer(LATE, EARLY), "reward": jnp.asarray(0.2)},
+    },
     step=jnp.asarray(3),
 )
 ON_A_LAYER = {
@@ -159,6 +163,7 @@ ON_A_LAYER = {
     "delta": lambda: rules.Delta(0.1),
     "perceptron": lambda: rules.Perceptron(0.5),
     "PES": lambda: rules.PES(0.1),
+    "reinforce": lambda: rules.Reinforce(0.1),
     "Hopfield": lambda: rules.Hopfield(),
     "Hopfield, sparse": lambda: rules.Hopfield(0.3),
     "pseudo-inverse": lambda: rules.PseudoInverse(),

@@ -20,6 +20,7 @@ from ._descent import WeightPerturbation as WeightPerturbation
 from ._error import Delta as Delta
 from ._error import Perceptron as Perceptron
 from ._error import PES as PES
+from ._error import Reinforce as Reinforce
 from ._factors import FactorAscent as FactorAscent
 from ._factors import NoveltyHebb as NoveltyHebb
 from ._factors import Pruning as Pruning
