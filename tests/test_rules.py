@@ -22,7 +22,7 @@ from plasticity_jax.curvature import (
     skewed_glm_fisher,
 )
 from plasticity_jax.numerics import tree_norm, tree_unit, tree_vdot
-from plasticity_jax.signals import LossSignals, RateSignals, SharedSignals
+from plasticity_jax.signals import LossSignals, RateSignals, SharedSignals, SpikeSignals
 from plasticity_jax.tasks import Constant
 
 
@@ -170,6 +170,20 @@ ON_A_LAYER = {
     "gradual pseudo-inverse": lambda: rules.GradualPseudoInverse(0.5),
     "Storkey": lambda: rules.Storkey(),
 }
+SPIKES = jnp.asarray([1.0, 0.0, 1.0, 0.0, 0.0, 1.0])
+TIMED = SpikeSignals(
+    jnp.asarray(0.5),
+    SPIKES,
+    SPIKES[::-1],
+    POTENTIAL,
+    AVERAGE,
+    step=jnp.asarray(3),
+    traces={"pre": EARLY**2 + SPIKES, "post": LATE**2},
+)
+ON_TIMING = {
+    f"STDP, {law}": lambda law=law: rules.STDP(law=law)
+    for law in ("additive", "multiplicative", "van_rossum", "power")
+}
 RULES = {
     name: (make, weights, signals)
     for kind, weights, signals in (
@@ -179,6 +193,7 @@ RULES = {
         (ON_STUDENTS, STUDENTS, SHARED),
         (ON_RATES, WEIGHTS, RATES),
         (ON_A_LAYER, WEIGHTS, LAYER),
+        (ON_TIMING, abs(WEIGHTS), TIMED),
     )
     for name, make in kind.items()
 }
