@@ -1,9 +1,11 @@
 """The command line: `plasticity-jax`, also `python -m plasticity_jax`."""
 
+import ast
 import contextlib
 import io
 import json
 import math
+import re
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -66,9 +68,34 @@ def main() -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
+def _rules() -> list[dict[str, str]]:
+    """Rules, what they read and where they come from, as their docstrings say."""
+    rows = []
+    for path in sorted(Path(__file__).with_name("rules").glob("_*.py")):
+        for node in ast.parse(path.read_text("utf-8")).body:
+            if not isinstance(node, ast.ClassDef) or node.name.startswith("_"):
+                continue
+            words = " ".join((ast.get_docstring(node) or "").split())
+            reads = re.search(r"Reads (.*?)\. Synapses", words)
+            source = re.search(r"[A-Z][\w' &.,-]* (?:et al\. )?\d{4}", words)
+            if reads:
+                row = {"rule": node.name, "reads": reads[1].replace("`", "")}
+                rows.append(row | {"source": source[0] if source else ""})
+    return sorted(rows, key=lambda row: row["rule"].lower())
+
+
 @app.command(name="list")
-def list_(*, as_json: AsJson = False) -> int:
-    """Systems, experiments and presets, and what each shows."""
+def list_(what: str | None = None, *, as_json: AsJson = False) -> int:
+    """Systems, experiments and presets, and what each shows; or `list rules`."""
+    if what not in (None, "rules"):
+        raise ValueError(f"list: there is nothing but `rules`; got '{what}'.")
+    if what == "rules":
+        rows = _rules()
+        if as_json:
+            print(json.dumps(rows, indent=2))
+        else:
+            _console().print(_rules_table(rows))
+        return 0
     rows = []
     for entry in systems.listed():
         costs = systems.costs(entry.path)
@@ -87,6 +114,16 @@ def list_(*, as_json: AsJson = False) -> int:
         table.add_row(row["name"], row["source"], row["shows"], costs)
     _console().print(table)
     return 0
+
+
+def _rules_table(rows: list[dict[str, str]]) -> Any:
+    from rich.table import Column, Table
+
+    names = ("rule", "reads", "source")
+    table = Table(*(Column(name, overflow="fold") for name in names))
+    for row in rows:
+        table.add_row(*(row[name] for name in names))
+    return table
 
 
 @app.command

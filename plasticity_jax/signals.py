@@ -117,7 +117,7 @@ class LayerSignals(AbstractSignals):
     slope: Float[Array, " post"]
     shown: Mapping[str, Array] = eqx.field(default_factory=dict)
 
-    may_hold: ClassVar = ("target", "error", "reward")
+    may_hold: ClassVar = ("target", "error", "reward", "rate")
 
     def __getattr__(self, name: str) -> Any:
         shown = self.__dict__.get("shown", {})
@@ -191,3 +191,17 @@ class Elapsed(AbstractSignals):
     """Time that passes, for synapses that change on their own."""
 
     dt: Scalar
+
+
+class SpikeSignals(AbstractSignals):
+    r"""Spikes of a step on either side: 0 or 1 where there is at most one.
+
+    `pre` (pre,) as they arrive and `post` (post,) as they are fired; the `voltage`
+    before the reset and the synaptic `current` after the step (mV).
+    """
+
+    dt: Scalar
+    pre: Float[Array, " pre"]
+    post: Float[Array, " post"]
+    voltage: Float[Array, " post"]
+    current: Float[Array, " post"]

@@ -73,15 +73,19 @@ class Eligibility(AbstractTrace):
 
     `of(signals)` is $u$ and `time` $\tau$ as in `LowPass`; not normalised: its mean is
     $u / (1 - e^{-dt/\tau})$. It moves first, so that a reward $d$ steps later counts
-    $e^{-d\,dt/\tau}$ times. An infinite time keeps all.
+    $e^{-d\,dt/\tau}$ times. An infinite time keeps all. With `nearest` it is set to $u$
+    where that is not 0: of several spikes only the last one counts. With `early` off it
+    moves after it is read.
     """
 
     time: Scalar = eqx.field(converter=real)
     of: Reading
+    nearest: bool = eqx.field(default=False, static=True)
+    early: bool = eqx.field(default=True, static=True)
 
     @property
     def moves_first(self) -> bool:
-        return True
+        return self.early
 
     def __check_init__(self) -> None:
         require(self, time=SOME_TIME)
@@ -93,4 +97,7 @@ class Eligibility(AbstractTrace):
         self, trace: PyTree, synapses: Any, signals: Any, change: Any
     ) -> PyTree:
         kept = tree_scale(jnp.exp(-signals.dt / self.time), trace)
+        if self.nearest:
+            last = lambda z, u: jnp.where(u != 0, u, z)
+            return jax.tree.map(last, kept, self.of(signals))
         return jax.tree.map(jnp.add, kept, self.of(signals))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import xarray
 
-from plasticity_jax import cli
+from plasticity_jax import AbstractRule, cli, rules
 from plasticity_jax._sweep._config import updated
 from plasticity_jax._sweep._store import Store
 from plasticity_jax.systems.optimal_plasticity import Config
@@ -37,6 +37,23 @@ def four_at_once(monkeypatch):
 @pytest.fixture
 def call(monkeypatch, capsys):
     return lambda *tokens: command(monkeypatch, capsys, *tokens)
+
+
+def test_list_rules_names_every_rule_what_it_reads_and_its_source(call):
+    code, out, _ = call("list", "rules", "--json")
+    rows = {row["rule"]: row for row in json.loads(out)}
+    assert code == 0
+    kinds = [x for x in vars(rules).values() if isinstance(x, type)]
+    assert set(rows) == {x.__name__ for x in kinds if issubclass(x, AbstractRule)}
+    assert rows["Oja"] == {
+        "rule": "Oja",
+        "reads": "pre, post and dt",
+        "source": "Oja 1982",
+    }
+    assert "Storkey" in call("list", "rules")[1]
+    code, _, err = call("list", "rulse")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "nothing but `rules`" in err
 
 
 def test_list_names_every_experiment(call):

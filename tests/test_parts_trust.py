@@ -270,6 +270,16 @@ RULES = {
         (lambda: rules.BCM(0.1, 0.0), "`time` must lie in"),
         (lambda: rules.BCM(0.1, first=-1.0), "`first` must lie in"),
     ],
+    "Reinforce": [
+        (lambda: rules.Reinforce(0.1, 0.0), "`time` must lie in"),
+        (lambda: rules.Reinforce(0.1, 1.0, -1.0), "`baseline_time` must lie in"),
+    ],
+    "STDP": [
+        (lambda: rules.STDP(time_plus=0.0), "`time_plus` must lie in"),
+        (lambda: rules.STDP(time_minus=-1.0), "`time_minus` must lie in"),
+        (lambda: rules.STDP(potentiation=-1.0), "`potentiation` must lie in"),
+        (lambda: rules.STDP(law="additve"), "`law` is unknown.*'additive'"),
+    ],
     "Hopfield": [(lambda: rules.Hopfield(1.0), "`coding_level` must lie in")],
     "PseudoInverse": [(lambda: rules.PseudoInverse(-1.0), "`tolerance` must lie in")],
     "Storkey": FREE,
@@ -431,6 +441,14 @@ RULES = {
     ],
 }
 SQUARED, MOMENT = circuits.SquaredError(), circuits.SecondMomentError(jnp.eye(N), W)
+
+
+def leaky(weights, stimulus, **more):
+    """A step of a network of leaky neurons."""
+    network = circuits.LeakyNetwork(**more)
+    return network(network.start(weights), weights, stimulus, KEY)
+
+
 CIRCUITS = {
     "Transfer": "a type",
     "score": "positive for any transfer function; see test_transfer",
@@ -440,6 +458,24 @@ CIRCUITS = {
     "Candidates": RECORD,
     "Rates": RECORD,
     "linear": "any number will do",
+    "Leaky": RECORD,
+    "LeakyNetwork": [
+        (lambda: circuits.LeakyNetwork(delay=1.5), "`delay` must be an integer"),
+        (lambda: circuits.LeakyNetwork(delay=0), "`delay` must be at least 1"),
+        (lambda: circuits.LeakyNetwork(refractory=-1), "`refractory` must be at least"),
+        (lambda: circuits.LeakyNetwork(membrane_time=0.0), "`membrane_time` must lie"),
+        (lambda: circuits.LeakyNetwork(reset=20.0), "must be below `threshold`"),
+        (lambda: circuits.LeakyNetwork(inputs=W, recurrent=W), "not both"),
+        (lambda: leaky(W, V[:2]), "the input's spikes must be shaped"),
+        (lambda: leaky(W, V, recurrent=W[:2]), "weights within the network must"),
+    ],
+    "BernoulliLayer": [
+        (lambda: circuits.BernoulliLayer()(None, W, V[:2], KEY), "must fit; got"),
+        (
+            lambda: circuits.BernoulliLayer(reward=lambda s, _: s)(None, W, V, KEY),
+            "`reward` must be one number",
+        ),
+    ],
     "Layer": [
         (lambda: circuits.Layer(dt=0.0), "`dt` must lie in"),
         (lambda: circuits.Layer()(None, W, V[:2], KEY), "must fit; got shapes"),

@@ -22,7 +22,7 @@ from plasticity_jax.curvature import (
     skewed_glm_fisher,
 )
 from plasticity_jax.numerics import tree_norm, tree_unit, tree_vdot
-from plasticity_jax.signals import LossSignals, RateSignals, SharedSignals
+from plasticity_jax.signals import LossSignals, RateSignals, SharedSignals, SpikeSignals
 from plasticity_jax.tasks import Constant
 
 
@@ -140,12 +140,16 @@ ON_RATES = {
     "pair": lambda: rules.PairSTDP(1.2, 0.7),
     "intermittent": lambda: rules.Intermittent(rules.Wiener(), 4),
 }
+EARNED = {"rate": jnp.full(6, 0.4), "reward": jnp.asarray(0.7)}
 _, LAYER = Layer(jnp.tanh, dt=0.5)(
-    None, WEIGHTS, {"pre": POTENTIAL, "target": jnp.sign(AVERAGE)}, KEY
+    None, WEIGHTS, {"pre": POTENTIAL, "target": jnp.sign(AVERAGE), **EARNED}, KEY
 )
 LAYER = dataclasses.replace(
     LAYER,
-    traces={"mean": (EARLY, LATE), "threshold": EARLY**2, "rates": LATE},
+    traces={
+        **{"mean": (EARLY, LATE), "threshold": EARLY**2, "rates": LATE},
+        **{"eligibility": jnp.outer(LATE, EARLY), "reward": jnp.asarray(0.2)},
+    },
     step=jnp.asarray(3),
 )
 ON_A_LAYER = {
@@ -159,11 +163,26 @@ ON_A_LAYER = {
     "delta": lambda: rules.Delta(0.1),
     "perceptron": lambda: rules.Perceptron(0.5),
     "PES": lambda: rules.PES(0.1),
+    "reinforce": lambda: rules.Reinforce(0.1),
     "Hopfield": lambda: rules.Hopfield(),
     "Hopfield, sparse": lambda: rules.Hopfield(0.3),
     "pseudo-inverse": lambda: rules.PseudoInverse(),
     "gradual pseudo-inverse": lambda: rules.GradualPseudoInverse(0.5),
     "Storkey": lambda: rules.Storkey(),
+}
+SPIKES = jnp.asarray([1.0, 0.0, 1.0, 0.0, 0.0, 1.0])
+TIMED = SpikeSignals(
+    jnp.asarray(0.5),
+    SPIKES,
+    SPIKES[::-1],
+    POTENTIAL,
+    AVERAGE,
+    step=jnp.asarray(3),
+    traces={"pre": EARLY**2 + SPIKES, "post": LATE**2},
+)
+ON_TIMING = {
+    f"STDP, {law}": lambda law=law: rules.STDP(law=law)
+    for law in ("additive", "multiplicative", "van_rossum", "power")
 }
 RULES = {
     name: (make, weights, signals)
@@ -174,6 +193,7 @@ RULES = {
         (ON_STUDENTS, STUDENTS, SHARED),
         (ON_RATES, WEIGHTS, RATES),
         (ON_A_LAYER, WEIGHTS, LAYER),
+        (ON_TIMING, abs(WEIGHTS), TIMED),
     )
     for name, make in kind.items()
 }

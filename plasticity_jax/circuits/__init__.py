@@ -8,8 +8,11 @@ from ._binary import Novelty as Novelty
 from ._binary import retrieve as retrieve
 from ._kernel import relative_exponential as relative_exponential
 from ._kernel import SynapticKernel as SynapticKernel
+from ._layer import BernoulliLayer as BernoulliLayer
 from ._layer import Layer as Layer
 from ._layer import linear as linear
+from ._leaky import Leaky as Leaky
+from ._leaky import LeakyNetwork as LeakyNetwork
 from ._loss import feedforward as feedforward
 from ._loss import LossCircuit as LossCircuit
 from ._loss import Resting as Resting

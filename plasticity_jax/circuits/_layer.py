@@ -1,11 +1,13 @@
 """One layer of neurons without memory of their own."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Key
 
@@ -15,7 +17,7 @@ from ..signals import LayerSignals
 
 
 Vector = Float[Array, " n"]
-Stimulus = Vector | Mapping[str, Array]
+Matrix = Float[Array, "post pre"]
 
 
 def linear(field: Vector) -> Vector:
@@ -52,6 +54,9 @@ class Layer(AbstractCircuit):
         stimulus: Any,
         key: Key[Array, ""],
     ) -> tuple[None, LayerSignals]:
+        return None, self._read(synapses, stimulus)
+
+    def _read(self, synapses: Matrix, stimulus: Any) -> LayerSignals:
         shown = dict(stimulus) if isinstance(stimulus, Mapping) else {"pre": stimulus}
         if "pre" not in shown:
             raise ValueError(
@@ -76,4 +81,29 @@ class Layer(AbstractCircuit):
                 f"`target` must have an entry for each of {len(post)} neurons; got the "
                 f"shape {shown['target'].shape}."
             )
-        return None, LayerSignals(self.dt, pre, field, post, slope, shown)
+        return LayerSignals(self.dt, pre, field, post, slope, shown)
+
+
+class BernoulliLayer(Layer):
+    r"""Units that are 1 with probability $p = f(Wx)$, else 0, drawn at every step.
+
+    Synapses, stimulus and errors as in `Layer`; `transfer` is a sigmoid unless given.
+    What is earned, `reward(post, signals)`, is one number of what the units did.
+
+    Offers `LayerSignals`: `post` are the draws, `rate` is $p$, `reward` what they
+    earned.
+    """
+
+    transfer: Callable[[Vector], Vector] = jax.nn.sigmoid
+    reward: Callable[[Vector, Any], Any] = lambda post, signals: jnp.mean(post)
+
+    def __call__(
+        self, activity: None, synapses: Matrix, stimulus: Any, key: Key[Array, ""]
+    ) -> tuple[None, LayerSignals]:
+        seen = self._read(synapses, stimulus)
+        post = jr.bernoulli(key, seen.post).astype(seen.post.dtype)
+        reward = jnp.asarray(self.reward(post, seen), post.dtype)
+        if reward.shape:
+            raise ValueError(f"`reward` must be one number; got shape {reward.shape}.")
+        shown = {**seen.shown, "rate": seen.post, "reward": reward}
+        return None, dataclasses.replace(seen, post=post, shown=shown)

@@ -20,6 +20,7 @@ from ._descent import WeightPerturbation as WeightPerturbation
 from ._error import Delta as Delta
 from ._error import Perceptron as Perceptron
 from ._error import PES as PES
+from ._error import Reinforce as Reinforce
 from ._factors import FactorAscent as FactorAscent
 from ._factors import NoveltyHebb as NoveltyHebb
 from ._factors import Pruning as Pruning
@@ -48,6 +49,7 @@ from ._spiking import NaturalGradient as NaturalGradient
 from ._spiking import NaturalTerms as NaturalTerms
 from ._spiking import proportional_limit as proportional_limit
 from ._spiking import SkewedNaturalGradient as SkewedNaturalGradient
+from ._timing import STDP as STDP
 from ._wrappers import Intermittent as Intermittent
 from ._wrappers import Masked as Masked
 from ._wrappers import Normalised as Normalised

@@ -1,4 +1,4 @@
-"""Rules of a layer that is told its error."""
+"""Rules of a layer that is told its error, or what it earned."""
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -7,7 +7,7 @@ from jaxtyping import Array, Float, Key
 from .._arguments import real, require
 from .._interfaces import AbstractRule, AbstractTrace, Scalar
 from ..signals import LayerSignals
-from ..traces import LowPass, SOME_TIME
+from ..traces import Eligibility, LowPass, SOME_TIME
 from ._correlation import _RateRule
 
 
@@ -74,3 +74,34 @@ class PES(AbstractRule):
         rates = signals.traces["rates"]
         step = self.rate * signals.dt / len(rates)
         return jnp.outer(step * signals.error, rates)
+
+
+class Reinforce(_RateRule):
+    r"""$z \leftarrow \lambda z + (s - p)x^\top$, $\dot W = \eta (R - \bar R) z$.
+
+    REINFORCE (Williams 1992, doi 10.1007/BF00992696) with an eligibility of `time`
+    (Baxter & Bartlett 2001): a reward that comes $d$ steps after what earned it counts
+    $\lambda^d$, $\lambda = e^{-dt/\tau}$. The mean change is the gradient of the
+    expected reward. $\bar R$ is a mean over `baseline_time`, read before it moves.
+    Reads `pre`, `post`, `rate` and `reward` (a `BernoulliLayer`), `dt` and two traces.
+    Synapses (post, pre).
+    """
+
+    time: Scalar = eqx.field(default=20.0, converter=real)
+    baseline_time: Scalar = eqx.field(default=100.0, converter=real)
+
+    def __check_init__(self) -> None:
+        require(self, time=SOME_TIME, baseline_time=SOME_TIME)
+
+    def traces(self) -> dict[str, AbstractTrace]:
+        score = lambda s: jnp.outer(s.post - s.rate, s.pre)
+        return {
+            "eligibility": Eligibility(self.time, score),
+            "reward": LowPass(self.baseline_time, lambda s: s.reward),
+        }
+
+    def __call__(
+        self, synapses: Matrix, signals: LayerSignals, key: Key[Array, ""]
+    ) -> Matrix:
+        surprise = signals.reward - signals.traces["reward"]
+        return signals.dt * self.rate * surprise * signals.traces["eligibility"]

@@ -71,8 +71,9 @@ class NoveltyHebb(AbstractRule):
 class Pruning(AbstractRule):
     """Dead synapses lose all their factors, so they never return.
 
-    Reads which synapses were `alive` before the step; rules that only change living
-    ones then leave them at zero. Synapses: `Factored`.
+    Rules that only change living ones then leave them at zero.
+
+    Reads `alive`, of before the step. Synapses: `Factored`.
     """
 
     def __call__(
@@ -91,11 +92,11 @@ class VolatileFactor(AbstractRule):
     $dv = \sigma(dB + b\,dt) + \gamma hv\,dt$ and $\tau\dot s = v - s + \gamma hs$ read
     with the new $v$; $h = 1 - \langle w^{2/z}\rangle/w_0$ over living synapses. With a
     `coupling` $k$ a share $k$ of noise and bias is independent and multiplied by
-    $s^{z-1}$. Synapses are (2, n): $v$, $s$. A synapse of weight 0 is dead: its changes
+    $s^{z-1}$. A synapse of weight 0 is dead: its changes
     bring both factors to 0. `order` is $z \ge 1$, any number. Steps of 2 `slowness` or
     more are unstable: `ValueError`, or NaN inside a compiled program.
 
-    Reads `dt`.
+    Reads `dt`. Synapses (2, n): $v$, $s$.
     """
 
     order: Scalar = eqx.field(converter=real)

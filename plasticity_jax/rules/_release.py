@@ -162,9 +162,10 @@ class BayesianDescent(AbstractRule):
 
     $\Delta\mu = -\eta\sigma^2E_1$ and $\sigma \leftarrow \sigma\sqrt{1 + (\sigma
     E_2/2)^2} - \sigma^2E_2/2$, both with the old $\sigma$; `rate` is $\eta$. The new
-    $\sigma$ is positive for every $E_2$. Synapses map `mean` and `deviation`.
+    $\sigma$ is positive for every $E_2$.
 
-    Reads `gradient` and `correlation`.
+    Reads `gradient` and `correlation`. Synapses: a dictionary of `mean`
+    and `deviation`.
     """
 
     rate: Scalar = eqx.field(default=1.0, converter=real)

@@ -248,9 +248,10 @@ class Reparametrised(_AbstractChecked):
 class Separate(AbstractRule):
     """Several students side by side: each entry of the synapses has its own rule.
 
-    Each rule reads the student of its name in `students` (`SharedSignals`), and the
-    `step` of all. Synapses: a dictionary, by the same names. Raises `ValueError` unless
-    there is one rule for each.
+    Raises `ValueError` unless there is one rule for each.
+
+    Reads `students` (`SharedSignals`), each rule that of its name, and `step`.
+    Synapses: a dictionary, by the same names.
     """
 
     rules: Mapping[str, AbstractRule]

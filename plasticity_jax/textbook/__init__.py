@@ -6,6 +6,7 @@ from ..experiment import Check
 from ._attractor import attractor_checks
 from ._correlation import correlation_checks
 from ._error import error_checks
+from ._timing import timing_checks
 
 
 def checks() -> Iterator[Check]:
@@ -13,3 +14,4 @@ def checks() -> Iterator[Check]:
     yield from correlation_checks()
     yield from attractor_checks()
     yield from error_checks()
+    yield from timing_checks()

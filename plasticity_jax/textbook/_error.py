@@ -1,5 +1,6 @@
 """Rules that are told their error, against their solutions, limits and bounds."""
 
+import dataclasses
 import itertools
 from collections.abc import Iterator
 from typing import Any
@@ -12,16 +13,18 @@ from jaxtyping import Array, Int, Key, PyTree
 from .. import AbstractTask, simulate, State, System
 from ..circuits import Layer
 from ..experiment import Check, exact
-from ..rules import Delta, Perceptron, PES
+from ..rules import Delta, Perceptron, PES, Reinforce
+from ..signals import LayerSignals
 from ..tasks import Constant
 from ._numbers import change, drift, KEY, uniform
 
 
 def error_checks() -> Iterator[Check]:
-    """Delta, perceptron and PES."""
+    """Delta, perceptron, PES and reinforcement."""
     yield from _delta()
     yield from _perceptron()
     yield from _pes()
+    yield from _reinforce()
 
 
 def _delta() -> Iterator[Check]:
@@ -100,3 +103,57 @@ def _pes() -> Iterator[Check]:
         want = -target * jnp.prod((1 - gain * share) * jnp.ones(steps))
         found = end.synapses @ rates - target
         yield exact(f"PES: error after 20 steps, {name}", "product", found, want)
+
+
+def _reinforce() -> Iterator[Check]:
+    """Three units by all their eight states; what they earn is linear, or a parity."""
+    inputs, weights = uniform((3,), 11), uniform((3, 3), 12)
+    gains, known = uniform((3,), 13), 0.4
+    chance = jax.nn.sigmoid(weights @ inputs)
+    states = jnp.asarray(list(itertools.product((0.0, 1.0), repeat=3)))
+    mass = jnp.prod(jnp.where(states > 0, chance, 1 - chance), axis=1)
+    spread = chance * (1 - chance)
+    linear = lambda state: known + gains @ state
+    parity = lambda state: jnp.prod(1 - 2 * state)
+
+    def moved(state: Array, reward: Any, baseline: Any) -> Array:
+        shown = {"rate": chance, "reward": reward(state)}
+        signals = LayerSignals(jnp.ones(()), inputs, chance, state, spread, shown)
+        score = jnp.outer(state - chance, inputs)
+        traces = {"eligibility": score, "reward": jnp.asarray(baseline)}
+        here = dataclasses.replace(signals, traces=traces)
+        return Reinforce(1.0)(weights, here, KEY)
+
+    def mean(reward: Any, baseline: Any, power: int = 1) -> Array:
+        each = jax.vmap(lambda state: moved(state, reward, baseline) ** power)(states)
+        return jnp.tensordot(mass, each, 1)
+
+    expected = lambda reward, w: jnp.sum(
+        jax.vmap(lambda s: reward(s) * _chance(s, w @ inputs))(states)
+    )
+    for name, reward in {"linear": linear, "parity": parity}.items():
+        want = jax.grad(lambda w, r=reward: expected(r, w))(weights)
+        source = "Williams 1992: gradient of E R"
+        yield exact(f"reinforce: mean, {name}", source, mean(reward, 0.3), want)
+    for baseline, want in ((0.0, 0.0616245), (known + gains @ chance, 0.0329426)):
+        square = mean(linear, baseline, 2) - mean(linear, baseline) ** 2
+        name = f"reinforce: variance, baseline {float(baseline):.2g}"
+        yield exact(name, "enumerated", jnp.sum(square), want, 1e-5)
+    noise = sum(
+        spread[i]
+        * (
+            gains[i] ** 2 * (1 - 2 * chance[i]) ** 2
+            + jnp.sum(gains**2 * spread)
+            - gains[i] ** 2 * spread[i]
+        )
+        for i in range(3)
+    )
+    best = known + gains @ chance
+    square = jnp.sum(mean(linear, best, 2) - mean(linear, best) ** 2)
+    name = "reinforce: variance grows with the units"
+    yield exact(name, "closed form", square, inputs @ inputs * noise)
+
+
+def _chance(state: Array, field: Array) -> Array:
+    p = jax.nn.sigmoid(field)
+    return jnp.prod(jnp.where(state > 0, p, 1 - p))

@@ -1,0 +1,141 @@
+"""Leaky integrate-and-fire neurons with exponential synapses, integrated exactly."""
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Key
+
+from .._arguments import concrete, counted, optional, real, require
+from .._interfaces import AbstractCircuit, Scalar
+from ..signals import SpikeSignals
+
+
+Vector = Float[Array, " n"]
+Matrix = Float[Array, "post pre"]
+
+
+class Leaky(NamedTuple):
+    """Potential and current (mV), steps left at rest, spikes on their way."""
+
+    potential: Vector
+    current: Vector
+    resting: Int[Array, " n"]
+    sent: Float[Array, "delay n"]
+
+
+@jax.custom_jvp
+def spike(distance: Vector, slope: Vector) -> Vector:
+    """1 where the distance from threshold is not negative; `slope` its derivative."""
+    return jnp.where(distance >= 0, 1.0, 0.0).astype(distance.dtype)
+
+
+@spike.defjvp
+def _spike_jvp(primals: tuple, tangents: tuple) -> tuple:
+    distance, slope = primals
+    return spike(distance, slope), slope * tangents[0]
+
+
+class LeakyNetwork(AbstractCircuit):
+    r"""$\tau_m\dot V = -V + I + I_{ext}$, $\tau_s\dot I = -I$; spikes add to $I$.
+
+    Times in ms, potentials and currents in mV above rest. Each step is exact (Rotter &
+    Diesmann 1999, doi 10.1007/s004220050570): $V$ moves by the old current; a neuron
+    that reaches `threshold` spikes, is put to `reset` and held there for `refractory`;
+    then spikes that arrive are added. The stimulus is the input's spikes (pre,), or a
+    dictionary of these as `pre` and of an `external` current (one, or for each neuron).
+
+    Synapses are the input's weights (post, pre), with fixed `recurrent` weights
+    (neuron, neuron) if there are some; or, where fixed `inputs` weights are given, the
+    recurrent ones. Spikes of the network arrive `delay` later, those of the input at
+    once; both `delay` and `refractory` are whole steps.
+
+    A spike's derivative is $\frac{\gamma}{\theta}\max(0, 1 - |V - \theta|/\theta)$ with
+    $\gamma$ = `softness` (Bellec et al. 2020), 0 at rest; the reset has none. Offers
+    `SpikeSignals`. Raises `ValueError` for times that are no whole steps, and for parts
+    that do not fit in shape.
+    """
+
+    dt: Scalar = eqx.field(default=1.0, converter=real)
+    membrane_time: Scalar = eqx.field(default=20.0, converter=real)
+    synaptic_time: Scalar = eqx.field(default=5.0, converter=real)
+    threshold: Scalar = eqx.field(default=20.0, converter=real)
+    reset: Scalar = eqx.field(default=10.0, converter=real)
+    softness: Scalar = eqx.field(default=0.3, converter=real)
+    inputs: Matrix | None = eqx.field(default=None, converter=optional)
+    recurrent: Matrix | None = eqx.field(default=None, converter=optional)
+    refractory: int = eqx.field(
+        default=2, static=True, converter=counted("refractory", 0)
+    )
+    delay: int = eqx.field(default=1, static=True, converter=counted("delay"))
+
+    def __check_init__(self) -> None:
+        times = dict.fromkeys(("dt", "membrane_time", "synaptic_time"), (1e-9, np.inf))
+        require(self, **times, threshold=(1e-9, np.inf), softness=(0.0, np.inf))
+        require(self, reset=(-np.inf, np.inf))
+        if concrete(self.reset, self.threshold) and not np.all(
+            np.asarray(self.reset) < np.asarray(self.threshold)
+        ):
+            raise ValueError(
+                f"`reset` = {self.reset} must be below `threshold` = {self.threshold}."
+            )
+        if self.inputs is not None and self.recurrent is not None:
+            raise ValueError("give `inputs` or `recurrent`, not both.")
+
+    def start(self, synapses: Matrix, stimulus: Any = None, key: Any = None) -> Leaky:
+        """Rest: no potential, no current, no spike on its way."""
+        still = jnp.zeros_like(synapses[:, 0])
+        none = jnp.zeros(still.shape, jnp.int32)
+        sent = jnp.zeros((self.delay, *still.shape), still.dtype)
+        return Leaky(still, still, none, sent)
+
+    def __call__(
+        self, activity: Leaky, synapses: Matrix, stimulus: Any, key: Key[Array, ""]
+    ) -> tuple[Leaky, SpikeSignals]:
+        shown = stimulus if isinstance(stimulus, dict) else {"pre": stimulus}
+        drive = jnp.asarray(shown.get("external", 0.0), synapses.dtype)
+        v, current, resting, sent = activity
+        kept, held = jnp.exp(-self.dt / self.synaptic_time), resting > 0
+        leak = jnp.exp(-self.dt / self.membrane_time)
+        moved = leak * v + self._inflow() * current + (1 - leak) * drive
+        v = jnp.where(held, self.reset, moved)
+        away = jnp.abs(v - self.threshold) / self.threshold
+        slope = self.softness / self.threshold * jnp.maximum(0, 1 - away)
+        fired = spike(v - self.threshold, jnp.where(held, 0, slope))
+        fired = jnp.where(held, 0, fired)
+        before = v
+        off = jax.lax.stop_gradient(fired) > 0
+        v = jnp.where(off, self.reset, v)
+        resting = jnp.where(off, self.refractory, jnp.maximum(resting - 1, 0))
+        arrived, seen = sent[0], jnp.asarray(shown.get("pre", sent[0]), synapses.dtype)
+        direct, back = synapses, self.recurrent
+        if self.inputs is not None:
+            direct, back = self.inputs, synapses
+        if seen.shape != direct.shape[1:]:
+            raise ValueError(
+                f"the input's spikes must be shaped {direct.shape[1:]}; got "
+                f"{seen.shape}."
+            )
+        current = kept * current + direct @ seen
+        if back is not None:
+            if back.shape != 2 * fired.shape:
+                raise ValueError(
+                    f"weights within the network must be shaped {2 * fired.shape}; got "
+                    f"{back.shape}."
+                )
+            current = current + back @ arrived
+        sent = jnp.concatenate([sent[1:], fired[None]])
+        pre = seen if self.inputs is None else arrived
+        signals = SpikeSignals(self.dt, pre, fired, before, current)
+        return Leaky(v, current, resting, sent), signals
+
+    def _inflow(self) -> Scalar:
+        """What a current of 1 adds to the potential in a step; also at equal times."""
+        fast, slow = self.dt / self.synaptic_time, self.dt / self.membrane_time
+        apart = slow - fast
+        near = jnp.abs(apart) < 1e-5
+        quotient = jnp.expm1(apart) / jnp.where(near, 1, apart)
+        share = jnp.where(near, 1 + apart / 2, quotient)
+        return slow * jnp.exp(-slow) * share

@@ -1,0 +1,141 @@
+"""Leaky neurons and spike timing, on the grid of a step of 1 ms."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jaxtyping import Array, Int, Key
+
+from .. import AbstractCircuit, AbstractTask, simulate, State, System
+from ..circuits import LeakyNetwork
+from ..experiment import Check, exact, expectation
+from ..rules import STDP
+from ..signals import SpikeSignals
+from ..tasks import Constant
+from ._numbers import KEY
+
+
+def timing_checks() -> Iterator[Check]:
+    """The network and the rule."""
+    yield from _neuron()
+    yield from _trajectory()
+    yield from _drift()
+
+
+def _fired(state: State, signals: Any, changes: Any) -> tuple[Array, Array]:
+    return signals.post, signals.voltage
+
+
+def _neuron() -> Iterator[Check]:
+    system = System(Constant({"pre": jnp.ones(1)}), LeakyNetwork(), {})
+    state = system.start(jnp.ones((1, 1)), KEY)
+    once = State(state.activity._replace(current=jnp.ones(1)), 0 * state.synapses)
+    _, (_, seen) = simulate(system, once, KEY, steps=40, record=_fired)
+    times = jnp.arange(1.0, 41.0)
+    want = 5 / 15 * (jnp.exp(-times / 20) - jnp.exp(-times / 5))
+    source = "Rotter & Diesmann 1999"
+    yield exact("leaky neuron: synaptic potential", source, seen[:, 0], want)
+    for drive in (20.1, 22.0, 25.0, 30.0, 40.0):
+        task = Constant({"pre": jnp.zeros(1), "external": drive})
+        system = System(task, LeakyNetwork(), {})
+        start = system.start(jnp.zeros((1, 1)), KEY)
+        _, (spikes, _) = simulate(system, start, KEY, steps=300, record=_fired)
+        apart = np.diff(np.flatnonzero(np.asarray(spikes[:, 0])))
+        want = 2 + np.ceil(20 * np.log((drive - 10) / (drive - 20)))
+        name = f"leaky neuron: steps between spikes at {drive:g} mV"
+        yield exact(name, "closed form", apart, np.full(apart.shape, want))
+    leak = lambda drive: _slope_of(drive)
+    want = (1 - jnp.exp(-0.05)) * _surrogate(_moved(15.0))
+    yield exact("leaky neuron: surrogate slope", "Bellec et al. 2020", leak(15.0), want)
+
+
+def _moved(drive: float) -> Array:
+    return jnp.exp(-0.05) * 19 + (1 - jnp.exp(-0.05)) * drive
+
+
+def _surrogate(v: Array) -> Array:
+    return 0.3 / 20 * (1 - jnp.abs(v - 20) / 20)
+
+
+def _slope_of(drive: float) -> Array:
+    network = LeakyNetwork()
+    activity = network.start(jnp.zeros((1, 1)))._replace(potential=jnp.full(1, 19.0))
+
+    def fired(drive: Array) -> Array:
+        shown = {"pre": jnp.zeros(1), "external": drive}
+        return network(activity, jnp.zeros((1, 1)), shown, KEY)[1].post[0]
+
+    return jax.grad(fired)(jnp.asarray(drive))
+
+
+def _joined(rows: list[list[int]]) -> np.ndarray:
+    """Who fired and when, as one row."""
+    return np.asarray([[who, when] for who, row in enumerate(rows) for when in row])
+
+
+class _Every(AbstractTask):
+    """One input that spikes at every tenth step, and a constant current."""
+
+    def __call__(self, step: Int[Array, ""], key: Key[Array, ""]) -> dict[str, Array]:
+        now = jnp.where(step % 10 == 0, 1.0, 0.0)
+        return {"pre": now[None], "external": jnp.asarray(15.0)}
+
+
+def _trajectory() -> Iterator[Check]:
+    number = jnp.arange(4.0)
+    weights = 4 * jnp.cos(number[:, None] + 2 * number[None])
+    weights = weights - jnp.diag(jnp.diagonal(weights))
+    network = LeakyNetwork(recurrent=weights, delay=2)
+    system = System(_Every(), network, {})
+    start = system.start(8 + number[:, None], KEY)
+    end, (spikes, _) = simulate(system, start, KEY, steps=200, record=_fired)
+    found = [np.flatnonzero(np.asarray(row)).tolist() for row in spikes.T]
+    want = [[], [126], [103], [72, 122, 182]]
+    source = "independent implementation"
+    who = _joined(found), _joined(want)
+    yield exact("leaky network: every spike", source, who[0], who[1])
+    want = jnp.asarray([19.36045, 19.45562, 19.56036, 15.17523])
+    found = end.activity.potential
+    yield exact("leaky network: potentials at the end", source, found, want, 1e-6)
+    want = jnp.asarray([1.72058, 1.87068, 1.88273, 2.10288])
+    found = end.activity.current
+    yield exact("leaky network: currents at the end", source, found, want, 1e-5)
+
+
+class _Pairs(AbstractCircuit):
+    """Independent spikes on both sides, drawn at every step."""
+
+    chance: float
+
+    def __call__(
+        self, activity: None, synapses: Array, stimulus: None, key: Key[Array, ""]
+    ) -> tuple[None, SpikeSignals]:
+        size = synapses.shape[0]
+        drawn = jr.bernoulli(key, self.chance, (2, size)).astype(synapses.dtype)
+        still = jnp.zeros(size)
+        return None, SpikeSignals(jnp.ones(()), drawn[0], drawn[1], still, still)
+
+
+def _drift() -> Iterator[Check]:
+    """Mean change of a synapse in a step, at 20 Hz on either side."""
+    p, plus, minus, fade = 0.02, 0.005, 0.00525, np.exp(-1 / 20)
+    alls = p * p * (plus / (1 - fade) - minus * fade / (1 - fade))
+    near = 1 - (1 - p) * fade
+    wants = {False: alls, True: p * p * (plus - minus * fade) / near}
+    for nearest, want in wants.items():
+        rule = STDP(plus, minus, nearest=nearest)
+        system = System(Constant(None), _Pairs(p), {"it": rule})
+
+        def sample(key: Array, system: System = system) -> Array:
+            start = system.start(jnp.zeros((1, 1)), key)
+            warm, _ = simulate(system, start, key, steps=200, every=200)
+            end, _ = simulate(system, warm, key, steps=2000, every=2000)
+            return (end.synapses - warm.synapses)[0, 0] / 2000
+
+        samples = jax.vmap(sample)(jr.split(KEY, 4000)) - want
+        kind = "nearest" if nearest else "all"
+        name = f"STDP: drift of {kind} pairs less the law on the grid"
+        yield expectation(name, "Kempter et al. 1999, on a grid", samples, 0.0)
