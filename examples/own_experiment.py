@@ -79,7 +79,7 @@ def spread_of_the_process(data):
 
 def times_of(config):
     """Time after every step, in units of a decay of 1."""
-    return config.step * np.arange(1, config.steps + 1)
+    return float(config.step) * np.arange(1, config.steps + 1)
 
 
 def draw(data):

@@ -204,7 +204,7 @@ def _rule_checks(
     estimates = drawn(WeightPerturbation(0.7), keys)
     along, law = estimates @ gradient, -jnp.vdot(gradient, gradient)
     yield expectation("a probe's mean is minus the gradient", "rule 5", along, law)
-    upward = jnp.sum(spectrum * jax.vmap(tree_unit)(estimates) ** 2, axis=1)
+    upward = jnp.sum(spectrum[None] * jax.vmap(tree_unit)(estimates) ** 2, axis=1)
     average = jnp.mean(spectrum)
     yield expectation("a probe sees average curvature", "Table 2", upward, average)
     many = jax.vmap(tree_unit)(drawn(WeightPerturbation(0.7, probes=100), keys[:400]))
