@@ -110,9 +110,10 @@ class AbstractRule(_Part):
     def traces(self) -> dict[str, AbstractTrace]:
         """What the rule reads as `signals.traces[name]`; a wrapper's are its rule's."""
         found: dict[str, AbstractTrace] = {}
-        for field in dataclasses.fields(self):
-            inner = getattr(self, field.name)
-            for name, trace in _traces_of(inner).items():
+        held = [getattr(self, field.name) for field in dataclasses.fields(self)]
+        is_rule = lambda x: isinstance(x, AbstractRule)
+        for rule in filter(is_rule, jax.tree.leaves(held, is_leaf=is_rule)):
+            for name, trace in rule.traces().items():
                 if name in found:
                     raise ValueError(
                         f"{type(self).__name__}: two of its rules have a trace "
@@ -123,10 +124,6 @@ class AbstractRule(_Part):
 
     def check(self, circuit: Any) -> None:
         """Raise `ValueError` unless the rule is stable at the circuit's step."""
-
-
-def _traces_of(value: Any) -> dict[str, AbstractTrace]:
-    return value.traces() if isinstance(value, AbstractRule) else {}
 
 
 class AbstractProjection(_Part):

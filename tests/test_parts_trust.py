@@ -273,6 +273,10 @@ RULES = {
     "Reinforce": [
         (lambda: rules.Reinforce(0.1, 0.0), "`time` must lie in"),
         (lambda: rules.Reinforce(0.1, 1.0, -1.0), "`baseline_time` must lie in"),
+        (
+            lambda: rules.Reinforce()(W, SimpleNamespace(reward=V), KEY),
+            "`reward` must be one number",
+        ),
     ],
     "STDP": [
         (lambda: rules.STDP(time_plus=0.0), "`time_plus` must lie in"),
@@ -466,6 +470,9 @@ CIRCUITS = {
         (lambda: circuits.LeakyNetwork(membrane_time=0.0), "`membrane_time` must lie"),
         (lambda: circuits.LeakyNetwork(reset=20.0), "must be below `threshold`"),
         (lambda: circuits.LeakyNetwork(inputs=W, recurrent=W), "not both"),
+        (lambda: leaky(W, {"external": 1.0}), "must hold `pre`"),
+        (lambda: leaky(W, {"pre": V, "extern": 1.0}), "may hold an `external`"),
+        (lambda: leaky(W, {"pre": V, "external": V[:1]}), "`external` must be one"),
         (lambda: leaky(W, V[:2]), "the input's spikes must be shaped"),
         (lambda: leaky(W, V, recurrent=W[:2]), "weights within the network must"),
     ],
@@ -480,6 +487,10 @@ CIRCUITS = {
         (lambda: circuits.Layer(dt=0.0), "`dt` must lie in"),
         (lambda: circuits.Layer()(None, W, V[:2], KEY), "must fit; got shapes"),
         (lambda: circuits.Layer()(None, W, {"reward": V}, KEY), "must hold `pre`"),
+        (
+            lambda: circuits.Layer()(None, W, {"pre": V, "post": V}, KEY),
+            r"says \['post'\] itself",
+        ),
     ],
     "Replaying": RECORD,
     "RandomReplay": "reads nothing but its candidates",

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from plasticity_jax import AbstractRule, advance, rules, simulate, State, System
-from plasticity_jax.circuits import Layer
+from plasticity_jax.circuits import BernoulliLayer, Layer, LeakyNetwork
 from plasticity_jax.synapses import Bounded, Dale, Normed
 from plasticity_jax.tasks import Constant
 from plasticity_jax.traces import AbstractTrace, Eligibility, LowPass
@@ -185,6 +185,39 @@ def test_a_layer_offers_what_it_is_shown():
 def test_a_stimulus_that_does_not_fit_is_refused(layer, stimulus, says):
     with pytest.raises(ValueError, match=says):
         layer(None, WEIGHTS, stimulus, KEY)
+
+
+def test_what_is_lost_stays_lost():
+    lost = WEIGHTS.at[0].set(jnp.nan)
+    x, t = INPUTS[0], jnp.ones(2)
+    with jax.numpy_dtype_promotion("standard"):
+        _, units = BernoulliLayer()(None, lost, x, KEY)
+        _, sure = BernoulliLayer(lambda h: 2 + 0 * h)(None, WEIGHTS, x, KEY)
+        network = LeakyNetwork()
+        rest = network.start(lost)._replace(current=lost[:, 0])
+        _, spikes = network(rest, WEIGHTS, x, KEY)
+    assert np.isnan(units.post).tolist() == [True, False]
+    assert np.all(np.isnan(sure.post))
+    assert np.isnan(spikes.post).tolist() == [True, False]
+    _, told = Layer()(None, lost, {"pre": x, "target": t}, KEY)
+    change = rules.Perceptron()(lost, told, KEY)
+    assert np.isnan(change).all(axis=1).tolist() == [True, False]
+    _, half = Layer()(None, WEIGHTS, {"pre": x, "target": t / 2}, KEY)
+    assert np.all(np.isnan(rules.Perceptron()(WEIGHTS, half, KEY)))
+    for size in (1e-25, 1e25):
+        far = Normed()(jnp.asarray([[3.0, 4.0]], jnp.float32) * jnp.float32(size))
+        assert np.allclose(far, [[0.6, 0.8]], rtol=1e-5)
+
+
+def test_rules_inside_of_any_container_keep_their_traces():
+    class Sum(AbstractRule):
+        parts: tuple
+
+        def __call__(self, synapses, signals, key):
+            return sum(part(synapses, signals, key) for part in self.parts)
+
+    found = Sum((rules.BCM(0.1), {"x": rules.PES()})).traces()
+    assert set(found) == {"threshold", "rates"}
 
 
 # --- projections of plain weights -----------------------------------------------------

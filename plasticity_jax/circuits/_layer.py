@@ -63,6 +63,8 @@ class Layer(AbstractCircuit):
                 f"the stimulus must hold `pre`, the layer's input; got {list(shown)}."
             )
         pre = jnp.asarray(shown.pop("pre"), synapses.dtype)
+        if taken := sorted(shown.keys() & LayerSignals.__dataclass_fields__.keys()):
+            raise ValueError(f"the layer says {taken} itself; show it by another name.")
         if synapses.ndim != 2 or pre.shape != synapses.shape[1:]:
             raise ValueError(
                 f"`synapses` (post, pre) and the input (pre,) must fit; got shapes "
@@ -87,8 +89,9 @@ class Layer(AbstractCircuit):
 class BernoulliLayer(Layer):
     r"""Units that are 1 with probability $p = f(Wx)$, else 0, drawn at every step.
 
-    Synapses, stimulus and errors as in `Layer`; `transfer` is a sigmoid unless given.
-    What is earned, `reward(post, signals)`, is one number of what the units did.
+    Synapses, stimulus and errors as in `Layer`; `transfer` is a sigmoid unless given;
+    where it is no probability the unit is NaN. What is earned, `reward(post, signals)`,
+    is one number of what the units did.
 
     Offers `LayerSignals`: `post` are the draws, `rate` is $p$, `reward` what they
     earned.
@@ -101,7 +104,9 @@ class BernoulliLayer(Layer):
         self, activity: None, synapses: Matrix, stimulus: Any, key: Key[Array, ""]
     ) -> tuple[None, LayerSignals]:
         seen = self._read(synapses, stimulus)
-        post = jr.bernoulli(key, seen.post).astype(seen.post.dtype)
+        chance = (seen.post >= 0) & (seen.post <= 1)
+        drawn = jr.bernoulli(key, seen.post).astype(seen.post.dtype)
+        post = jnp.where(chance, drawn, jnp.nan)  # of no probability nothing is drawn
         reward = jnp.asarray(self.reward(post, seen), post.dtype)
         if reward.shape:
             raise ValueError(f"`reward` must be one number; got shape {reward.shape}.")

@@ -1,5 +1,6 @@
 """Leaky integrate-and-fire neurons with exponential synapses, integrated exactly."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -29,7 +30,8 @@ class Leaky(NamedTuple):
 @jax.custom_jvp
 def spike(distance: Vector, slope: Vector) -> Vector:
     """1 where the distance from threshold is not negative; `slope` its derivative."""
-    return jnp.where(distance >= 0, 1.0, 0.0).astype(distance.dtype)
+    fired = jnp.where(distance >= 0, 1.0, 0.0).astype(distance.dtype)
+    return jnp.where(jnp.isnan(distance), jnp.nan, fired)
 
 
 @spike.defjvp
@@ -94,9 +96,19 @@ class LeakyNetwork(AbstractCircuit):
     def __call__(
         self, activity: Leaky, synapses: Matrix, stimulus: Any, key: Key[Array, ""]
     ) -> tuple[Leaky, SpikeSignals]:
-        shown = stimulus if isinstance(stimulus, dict) else {"pre": stimulus}
-        drive = jnp.asarray(shown.get("external", 0.0), synapses.dtype)
         v, current, resting, sent = activity
+        shown = dict(stimulus) if isinstance(stimulus, Mapping) else {"pre": stimulus}
+        if "pre" not in shown or shown.keys() - {"pre", "external"}:
+            raise ValueError(
+                "the stimulus must hold `pre`, the input's spikes, and may hold an "
+                f"`external` current; got {list(shown)}."
+            )
+        drive = jnp.asarray(shown.get("external", 0.0), synapses.dtype)
+        if drive.shape not in ((), v.shape):
+            raise ValueError(
+                f"`external` must be one current or one for each of {len(v)} neurons; "
+                f"got shape {drive.shape}."
+            )
         kept, held = jnp.exp(-self.dt / self.synaptic_time), resting > 0
         leak = jnp.exp(-self.dt / self.membrane_time)
         moved = leak * v + self._inflow() * current + (1 - leak) * drive
@@ -109,7 +121,7 @@ class LeakyNetwork(AbstractCircuit):
         off = jax.lax.stop_gradient(fired) > 0
         v = jnp.where(off, self.reset, v)
         resting = jnp.where(off, self.refractory, jnp.maximum(resting - 1, 0))
-        arrived, seen = sent[0], jnp.asarray(shown.get("pre", sent[0]), synapses.dtype)
+        arrived, seen = sent[0], jnp.asarray(shown["pre"], synapses.dtype)
         direct, back = synapses, self.recurrent
         if self.inputs is not None:
             direct, back = self.inputs, synapses

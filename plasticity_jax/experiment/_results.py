@@ -213,7 +213,7 @@ def _claim(row: dict[str, Any]) -> Judged:
     """A claim as `Verdict.to_json` wrote it: null is an open end or no number."""
     control = row["control"]
     claim = Judged(
-        _text(row.get("name", "")),  # versions before 0.4 wrote none
+        _text(row.get("name", "")),  # older verdicts have none
         _text(row["says"]),
         _text(row["source"]),
         _number(row["value"], math.nan),

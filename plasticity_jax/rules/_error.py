@@ -31,9 +31,9 @@ class Delta(_RateRule):
 class Perceptron(AbstractRule):
     r"""Where $t\,h \le 0$: $\Delta w = \eta\, t x$ (Rosenblatt 1958).
 
-    Targets are -1 or 1. A change for each presentation, whatever `dt`. From $w = 0$ it
-    makes at most $(\max|x|/\gamma)^2$ mistakes, $\gamma$ being the largest margin of
-    unit weights (Novikoff 1962).
+    Targets are -1 or 1; others make the change NaN. A change for each presentation,
+    whatever `dt`. From $w = 0$ it makes at most $(\max|x|/\gamma)^2$ mistakes, $\gamma$
+    being the largest margin of unit weights (Novikoff 1962).
     Reads `pre`, `field` and `target`. Synapses (post, pre).
     """
 
@@ -45,8 +45,10 @@ class Perceptron(AbstractRule):
     def __call__(
         self, synapses: Matrix, signals: LayerSignals, key: Key[Array, ""]
     ) -> Matrix:
-        wrong = jnp.where(signals.target * signals.field <= 0, signals.target, 0)
-        return jnp.outer(self.rate * wrong, signals.pre)
+        margin, target = signals.target * signals.field, signals.target
+        known = (jnp.abs(target) == 1) & ~jnp.isnan(margin)
+        wrong = jnp.where(margin <= 0, target, 0)
+        return jnp.outer(self.rate * jnp.where(known, wrong, jnp.nan), signals.pre)
 
 
 class PES(AbstractRule):
@@ -103,5 +105,9 @@ class Reinforce(_RateRule):
     def __call__(
         self, synapses: Matrix, signals: LayerSignals, key: Key[Array, ""]
     ) -> Matrix:
+        if jnp.ndim(signals.reward):
+            raise ValueError(
+                f"`reward` must be one number; got shape {jnp.shape(signals.reward)}."
+            )
         surprise = signals.reward - signals.traces["reward"]
         return signals.dt * self.rate * surprise * signals.traces["eligibility"]

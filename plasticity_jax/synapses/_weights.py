@@ -57,13 +57,16 @@ class Normed(AbstractProjection):
 
     def __call__(self, synapses: Matrix) -> Matrix:
         axis = 1 if self.side == "into" else 0
+        largest = jnp.max(jnp.abs(synapses), axis=axis, keepdims=True, initial=0)
+        largest = jax.lax.stop_gradient(jnp.where(largest == 0, 1, largest))
+        shares = synapses / largest  # whose squares neither overflow nor vanish
         if self.order == 1:
-            length = jnp.sum(jnp.abs(synapses), axis=axis, keepdims=True)
+            length = jnp.sum(jnp.abs(shares), axis=axis, keepdims=True)
         else:
-            length = root(jnp.sum(synapses**2, axis=axis, keepdims=True))
+            length = root(jnp.sum(shares**2, axis=axis, keepdims=True))
         empty = length == 0
         scale = self.norm.astype(synapses.dtype) / jnp.where(empty, 1, length)
-        return synapses * jnp.where(empty, 1, scale)
+        return shares * jnp.where(empty, 1, scale)
 
 
 class Dale(AbstractProjection):
