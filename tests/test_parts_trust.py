@@ -662,7 +662,7 @@ SYNAPSES = {
         (lambda: synapses.Normed(order=3), "`order` must be 1 or 2"),
     ],
     "Dale": [
-        (lambda: synapses.Dale(0.5 * V), "`signs` must be 1 or -1"),
+        (lambda: synapses.Dale(0.5 * V), "`signs` must be -1 or 1"),
         (projected(synapses.Dale(V[:2]), W), "`signs` must be shaped"),
     ],
     "Connected": [

@@ -202,6 +202,7 @@ def test_progress_is_plain_lines_without_a_terminal(capsys):
         ({"both": {"gain": [0.1, 0.2], "nois": [1.0]}}, "unknown field 'nois'"),
         ({"both": {}}, "'both' must share out fields"),
         ({"gain": {"gain": [1.0], "noise": [1.0]}}, "a name of its own"),
+        ({"seed": {"gain": [1.0], "noise": [1.0]}}, "a name of its own"),
         ({"a b": {"gain": [1.0], "noise": [1.0]}}, "a name of its own"),
         ({("gain", "noise"): ([0.1], [1.0])}, "an axis has a name"),
         ({"gain": []}, "non-empty"),

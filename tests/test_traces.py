@@ -245,7 +245,7 @@ def test_bounds_that_make_no_sense_are_refused():
         (lambda: Normed(-1.0), "`norm` must lie in"),
         (lambda: Normed(side="over"), "`side` is unknown"),
         (lambda: Normed(order=3), "`order` must be 1 or 2; got 3"),
-        (lambda: Dale(jnp.asarray([1.0, 0.0])), "`signs` must be 1 or -1"),
+        (lambda: Dale(jnp.asarray([1.0, 0.0])), "`signs` must be -1 or 1"),
         (lambda: Dale(jnp.ones(1))(WEIGHTS), "`signs`"),
     ):
         with pytest.raises(ValueError, match=says):

@@ -276,7 +276,8 @@ def checked_grid(where: str, config: Any, grid: Any) -> list[Axis]:
                 hint = nearest(str(field), choices)
                 raise ValueError(f"{where}: unknown field '{field}'.{hint}")
             _check_axis(where, known[field], getattr(config, field), choices)
-        if isinstance(given, Mapping) and (name in known or not name.isidentifier()):
+        taken = name in known or name in ("seed", "diverged")
+        if isinstance(given, Mapping) and (taken or not name.isidentifier()):
             raise ValueError(
                 f"{where}: fields that share an axis give it a name of its own, like "
                 f"`rates`; got '{name}' for {list(rows)}."

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Key
 from .._arguments import optional, real, require
 from .._interfaces import AbstractRule, Scalar
 from ..signals import LayerSignals
+from ._correlation import _RateRule
 
 
 Square = Float[Array, "n n"]
@@ -65,7 +66,7 @@ class PseudoInverse(AbstractRule):
         return jnp.where(new, jnp.outer(missed, missed) / jnp.where(new, square, 1), 0)
 
 
-class GradualPseudoInverse(AbstractRule):
+class GradualPseudoInverse(_RateRule):
     r"""$\Delta W = \frac{\eta}{N} (\xi - W\xi)\xi^\top$: local, over repeated sweeps.
 
     Diederich & Opper 1987; from $W = 0$ it tends to the pseudo-inverse. Keep the
@@ -74,9 +75,6 @@ class GradualPseudoInverse(AbstractRule):
     """
 
     rate: Scalar = eqx.field(default=1.0, converter=real)
-
-    def __check_init__(self) -> None:
-        require(self, rate=(-jnp.inf, jnp.inf))
 
     def __call__(
         self, synapses: Square, signals: LayerSignals, key: Key[Array, ""]

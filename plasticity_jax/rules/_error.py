@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from .._arguments import real, require
-from .._interfaces import AbstractRule, AbstractTrace, Scalar
+from .._interfaces import AbstractTrace, Scalar
 from ..signals import LayerSignals
 from ..traces import Eligibility, LowPass, SOME_TIME
 from ._correlation import _RateRule
@@ -28,7 +28,7 @@ class Delta(_RateRule):
         return jnp.outer(signals.dt * self.rate * signals.error, signals.pre)
 
 
-class Perceptron(AbstractRule):
+class Perceptron(_RateRule):
     r"""Where $t\,h \le 0$: $\Delta w = \eta\, t x$ (Rosenblatt 1958).
 
     Targets are -1 or 1; others make the change NaN. A change for each presentation,
@@ -39,9 +39,6 @@ class Perceptron(AbstractRule):
 
     rate: Scalar = eqx.field(default=1.0, converter=real)
 
-    def __check_init__(self) -> None:
-        require(self, rate=(-jnp.inf, jnp.inf))
-
     def __call__(
         self, synapses: Matrix, signals: LayerSignals, key: Key[Array, ""]
     ) -> Matrix:
@@ -51,7 +48,7 @@ class Perceptron(AbstractRule):
         return jnp.outer(self.rate * jnp.where(known, wrong, jnp.nan), signals.pre)
 
 
-class PES(AbstractRule):
+class PES(_RateRule):
     r"""$\Delta D = \kappa\,\frac{dt}{n}\, (t - \hat y)\,\tilde a^\top$.
 
     Nengo's rule (MacNeil & Eliasmith 2011, doi 10.1371/journal.pone.0022885): decoders
@@ -65,7 +62,7 @@ class PES(AbstractRule):
     time: Scalar = eqx.field(default=5e-3, converter=real)
 
     def __check_init__(self) -> None:
-        require(self, rate=(-jnp.inf, jnp.inf), time=SOME_TIME)
+        require(self, time=SOME_TIME)
 
     def traces(self) -> dict[str, AbstractTrace]:
         return {"rates": LowPass(self.time, lambda s: s.pre, early=True)}

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from .._arguments import concrete, fitted, one_of, real, require
+from .._arguments import check_signs, concrete, fitted, one_of, real, require
 from .._interfaces import AbstractProjection, Scalar, Synapses
 from ..numerics import root
 
@@ -79,8 +79,7 @@ class Dale(AbstractProjection):
     signs: Float[Array, " pre"] = eqx.field(converter=real)
 
     def __check_init__(self) -> None:
-        if concrete(self.signs) and not np.all(np.abs(np.asarray(self.signs)) == 1):
-            raise ValueError(f"`signs` must be 1 or -1; got {self.signs}.")
+        check_signs("signs", self.signs)
 
     def __call__(self, synapses: Matrix) -> Matrix:
         signs = fitted("`signs`", self.signs, synapses[0]).astype(synapses.dtype)
