@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, Int, Key, PyTree
 
-from ._arguments import check_kind, fill_array_fields, shape_of
+from ._arguments import check_kind, check_takes, fill_array_fields, shape_of
 
 
 if jax.__version__ == "0.10.2":
@@ -130,8 +130,11 @@ class AbstractProjection(_Part):
     """What is enforced after every update: bounds, scaling, sparsity."""
 
     @abc.abstractmethod
-    def __call__(self, synapses: Any) -> Any:
-        """`synapses` brought back into the allowed set."""
+    def __call__(self, synapses: Any, signals: Any = None, key: Any = None) -> Any:
+        """`synapses` brought back into the allowed set.
+
+        `signals` are those that the rules read in this step, `key` is its own.
+        """
 
 
 class System(eqx.Module):
@@ -159,6 +162,8 @@ class System(eqx.Module):
             )
         for i, projection in enumerate(self.projections):
             check_kind(f"`projections`[{i}]", projection, AbstractProjection)
+            given = "synapses", "signals", "key"
+            check_takes(f"projections[{i}]", projection, *given)
         for name, rule in self.rules.items():
             if not isinstance(name, str):
                 raise ValueError(f"{must}; got {name!r}.")
@@ -217,20 +222,18 @@ def advance(
     state = with_traces(system, state)
     activity, signals = _acted(system.circuit, state, stimulus, circuit_key)
     traces = _moved(system, state.traces, state.synapses, signals, None)
-    changes = {
-        name: _changed(
-            name,
-            rule,
-            state.synapses,
-            dataclasses.replace(signals, traces=traces.get(name, {})),
-            jr.fold_in(rule_key, stream(name)),
-        )
-        for name, rule in system.rules.items()
-    }
+    changes = {}
+    for name, rule in system.rules.items():
+        who, own = _rule(system, name), jr.fold_in(rule_key, stream(name))
+        seen = dataclasses.replace(signals, traces=traces.get(name, {}))
+        change = _read(who, rule, state.synapses, seen, own)
+        changes[name] = _like(who, "synapses", change, state.synapses)
     synapses = jax.tree.map(lambda w, *d: w + sum(d), state.synapses, *changes.values())
-    for project in system.projections:
+    for i, project in enumerate(system.projections):
         who = f"the projection {type(project).__name__}"
-        synapses = _like(who, "synapses", project(synapses), synapses)
+        own = jr.fold_in(rule_key, stream(f"projection {i}"))
+        projected = _read(who, project, synapses, signals, own)
+        synapses = _like(who, "synapses", projected, synapses)
     if traces:
         change = jax.tree.map(jnp.subtract, synapses, state.synapses)
         traces = _moved(system, traces, state.synapses, signals, change)
@@ -258,7 +261,7 @@ def with_traces(system: System, state: State) -> State:
         name: {
             own: state.traces[name][own]
             if own in state.traces.get(name, {})
-            else _read(name, system.rules[name], trace.start, state.synapses, signals)
+            else _read(_rule(system, name), trace.start, state.synapses, signals)
             for own, trace in traces.items()
         }
         for name, traces in wanted.items()
@@ -276,15 +279,14 @@ def _moved(
     """The traces after those that move first have moved, or after the others have."""
     moved = {}
     for name, own in traces.items():
-        rule = system.rules[name]
-        modules = rule.traces()
+        who, modules = _rule(system, name), system.rules[name].traces()
         moved[name] = dict(own)
         for part, trace in own.items():
             module = modules[part]
             if module.moves_first is (change is None):
-                after = _read(name, rule, module, trace, synapses, signals, change)
-                who = f"trace '{part}' of rule '{name}' ({type(rule).__name__})"
-                moved[name][part] = _like(who, "trace before", after, trace)
+                after = _read(who, module, trace, synapses, signals, change)
+                its = f"trace '{part}' of {who}"
+                moved[name][part] = _like(its, "trace before", after, trace)
     return moved
 
 
@@ -320,15 +322,11 @@ def _acted(
     return activity, signals
 
 
-def _changed(
-    name: str, rule: Any, synapses: Synapses, signals: Any, key: Key[Array, ""]
-) -> Any:
-    """The change that a rule makes, shaped like the synapses and as precise."""
-    change = _read(name, rule, rule, synapses, signals, key)
-    return _like(f"rule '{name}' ({type(rule).__name__})", "synapses", change, synapses)
+def _rule(system: System, name: str) -> str:
+    return f"rule '{name}' ({type(system.rules[name]).__name__})"
 
 
-def _read(name: str, rule: Any, function: Any, *given: Any) -> Any:
+def _read(who: str, function: Any, *given: Any) -> Any:
     """`function(*given)`; a signal that it reads and that is not there is told."""
     try:
         return function(*given)
@@ -336,9 +334,8 @@ def _read(name: str, rule: Any, function: Any, *given: Any) -> Any:
         if not isinstance(error.obj, AbstractSignals):
             raise
         raise ValueError(
-            f"rule '{name}' ({type(rule).__name__}) reads the signal `{error.name}`, "
-            f"which {type(error.obj).__name__} does not hold"
-            f"{_offers(str(error.name))}."
+            f"{who} reads the signal `{error.name}`, which "
+            f"{type(error.obj).__name__} does not hold{_offers(str(error.name))}."
         ) from error
 
 

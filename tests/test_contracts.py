@@ -75,11 +75,49 @@ def test_a_change_that_is_not_shaped_like_the_synapses_names_the_rule(what):
 @pytest.mark.parametrize("what", SHAPES.values(), ids=list(SHAPES))
 def test_a_projection_that_changes_shapes_is_named(what):
     class Wrong(AbstractProjection):
-        def __call__(self, synapses):
+        def __call__(self, synapses, signals=None, key=None):
             return what(synapses, None)
 
     with pytest.raises(ValueError, match=r"^the projection Wrong must return .*b:"):
         stepped(projections=(Wrong(),))
+
+
+class Kicked(AbstractProjection):
+    """Noise of a projection's own, as large as the loss, and the step."""
+
+    def __call__(self, synapses, signals=None, key=None):
+        kick = signals.loss * jr.normal(key) * (1.0 + signals.step.astype(float))
+        return jax.tree.map(lambda w: w + kick, synapses)
+
+
+def test_projections_read_signals_and_step_and_draw_by_themselves():
+    system = System(Constant(None), LOSS, {}, (Kicked(), Kicked()))
+    state = system.start(WEIGHTS, KEY)
+    ends = lambda steps: simulate(system, state, KEY, steps=steps)[0].synapses["b"][0]
+    one, two = ends(1) - 1, ends(2) - 1
+    assert one != 0
+    assert abs(two - 2 * one) > 1
+    alone = dataclasses.replace(system, projections=(Kicked(),))
+    kick = simulate(alone, state, KEY, steps=1)[0].synapses["b"][0] - 1
+    assert abs(one - 2 * kick) > 1e-3  # each draws its own
+    with pytest.raises(ValueError, match="the projection Sees reads the signal `post`"):
+        stepped(projections=(Sees(),))
+    with pytest.raises(ValueError, match=r"`projections\[0\]` must be a function of"):
+        System(Constant(None), LOSS, {}, (Blind(),))
+
+
+class Sees(AbstractProjection):
+    """Reads what a loss does not offer."""
+
+    def __call__(self, synapses, signals=None, key=None):
+        return signals.post
+
+
+class Blind(AbstractProjection):
+    """Takes synapses only."""
+
+    def __call__(self, synapses):
+        return synapses
 
 
 def test_a_signal_that_is_not_there_names_rule_signal_and_circuits():

@@ -1,5 +1,7 @@
 """Which synapses exist."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -24,7 +26,9 @@ class Connected(AbstractProjection):
         for leaf in jax.tree.leaves(self.mask):
             check_binary("mask", leaf)
 
-    def __call__(self, synapses: Synapses) -> Synapses:
+    def __call__(
+        self, synapses: Synapses, signals: Any = None, key: Any = None
+    ) -> Synapses:
         mask = fitted("`mask`", self.mask, synapses)
         return jax.tree.map(masked, mask, synapses)
 

@@ -5,6 +5,7 @@ Iatropoulos, Gerstner & Brea 2025, PNAS, doi 10.1073/pnas.2422602122.
 
 import abc
 import functools
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -163,7 +164,9 @@ class Floored(AbstractProjection):
         require(self, floor=(0.0, np.inf))
         check_binary("mask", self.mask)
 
-    def __call__(self, synapses: Factored) -> Factored:
+    def __call__(
+        self, synapses: Factored, signals: Any = None, key: Any = None
+    ) -> Factored:
         u = synapses.factors
         if self.mask.shape != u.shape[1:]:
             raise ValueError(
@@ -180,7 +183,9 @@ class Ordered(AbstractProjection):
     Raises `ValueError` unless there are two.
     """
 
-    def __call__(self, synapses: Factored) -> Factored:
+    def __call__(
+        self, synapses: Factored, signals: Any = None, key: Any = None
+    ) -> Factored:
         if len(synapses.factors) != 2:
             raise ValueError(
                 f"`factors` must be a stack of two to be ordered; got "
@@ -199,7 +204,9 @@ class Ceiling(AbstractProjection):
     def __check_init__(self) -> None:
         require(self, most=(0.0, np.inf))
 
-    def __call__(self, synapses: Factored) -> Factored:
+    def __call__(
+        self, synapses: Factored, signals: Any = None, key: Any = None
+    ) -> Factored:
         u = synapses.factors
         first = jnp.minimum(u[:1], self.most)
         return Factored(jnp.concatenate([first, u[1:]]), synapses.threshold)
@@ -223,7 +230,9 @@ class HomeostaticScaling(AbstractProjection):
         require(self, target=(1e-12, np.inf))
         one_of("of", self.of, ("joint", "each", "weights"))
 
-    def __call__(self, synapses: Factored) -> Factored:
+    def __call__(
+        self, synapses: Factored, signals: Any = None, key: Any = None
+    ) -> Factored:
         u = synapses.factors
         if self.of == "joint":
             size = self.parametrisation.squares(u)[None]
@@ -252,7 +261,9 @@ class RandomPatternThreshold(AbstractProjection):
     def __check_init__(self) -> None:
         require(self, coding_level=(1e-6, 1 - 1e-6))
 
-    def __call__(self, synapses: Factored) -> Factored:
+    def __call__(
+        self, synapses: Factored, signals: Any = None, key: Any = None
+    ) -> Factored:
         f = self.coding_level
         w = self.parametrisation.weights(synapses.factors)
         spread = root(2 * f * (1 - f) * jnp.sum(w**2, axis=1))
@@ -283,7 +294,9 @@ class MidpointThreshold(AbstractProjection):
         if self.stored is not None:
             check_stored(self.stored, self.patterns.shape[1])
 
-    def __call__(self, synapses: Factored) -> Factored:
+    def __call__(
+        self, synapses: Factored, signals: Any = None, key: Any = None
+    ) -> Factored:
         weights = self.parametrisation.weights(synapses.factors)
         threshold = synapses.threshold
         if len(self.patterns) != weights.shape[1]:

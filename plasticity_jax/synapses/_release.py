@@ -116,7 +116,9 @@ class ReleaseBounds(AbstractProjection):
                 f"`low` must not be above `high`; got {self.low} and {self.high}."
             )
 
-    def __call__(self, synapses: Stochastic) -> Stochastic:
+    def __call__(
+        self, synapses: Stochastic, signals: Any = None, key: Any = None
+    ) -> Stochastic:
         low = jnp.where(self.low > self.high, jnp.nan, self.low)
         bounded = jax.tree.map(
             lambda p: jnp.clip(p, low, self.high), synapses.probability

@@ -1,5 +1,7 @@
 """What is enforced on plain weights, shaped (post, pre)."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -31,7 +33,9 @@ class Bounded(AbstractProjection):
                 f"`low` = {self.low} must be at most `high` = {self.high}."
             )
 
-    def __call__(self, synapses: Synapses) -> Synapses:
+    def __call__(
+        self, synapses: Synapses, signals: Any = None, key: Any = None
+    ) -> Synapses:
         clip = lambda w: jnp.clip(
             w, self.low.astype(w.dtype), self.high.astype(w.dtype)
         )
@@ -55,7 +59,9 @@ class Normed(AbstractProjection):
         if self.order not in (1, 2):
             raise ValueError(f"`order` must be 1 or 2; got {self.order}.")
 
-    def __call__(self, synapses: Matrix) -> Matrix:
+    def __call__(
+        self, synapses: Matrix, signals: Any = None, key: Any = None
+    ) -> Matrix:
         axis = 1 if self.side == "into" else 0
         largest = jnp.max(jnp.abs(synapses), axis=axis, keepdims=True, initial=0)
         largest = jax.lax.stop_gradient(jnp.where(largest == 0, 1, largest))
@@ -81,7 +87,9 @@ class Dale(AbstractProjection):
     def __check_init__(self) -> None:
         check_signs("signs", self.signs)
 
-    def __call__(self, synapses: Matrix) -> Matrix:
+    def __call__(
+        self, synapses: Matrix, signals: Any = None, key: Any = None
+    ) -> Matrix:
         signs = fitted("`signs`", self.signs, synapses[0]).astype(synapses.dtype)
         wrong = synapses * signs[None] < 0
         return jnp.where(wrong, 0, synapses)

@@ -49,7 +49,7 @@ class EnergyBudget(AbstractProjection):
     def __check_init__(self) -> None:
         require(self, budget=(0.0, math.inf))
 
-    def __call__(self, synapses: Any) -> Any:
+    def __call__(self, synapses: Any, signals: Any = None, key: Any = None) -> Any:
         stochastic = isinstance(synapses, Stochastic)
         strength = synapses.strength if stochastic else synapses
         scale = ratio(self.budget, jnp.sum(jnp.abs(flat(strength))), 1.0)
