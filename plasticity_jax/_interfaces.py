@@ -330,6 +330,10 @@ def _read(who: str, function: Any, *given: Any) -> Any:
     """`function(*given)`; a signal that it reads and that is not there is told."""
     try:
         return function(*given)
+    except TypeError as error:
+        if not isinstance(given[0], eqx.Module):
+            raise
+        raise ValueError(f"{who}: {error}{_carried(given[0])}.") from error
     except AttributeError as error:
         if not isinstance(error.obj, AbstractSignals):
             raise
@@ -337,6 +341,14 @@ def _read(who: str, function: Any, *given: Any) -> Any:
             f"{who} reads the signal `{error.name}`, which "
             f"{type(error.obj).__name__} does not hold{_offers(str(error.name))}."
         ) from error
+
+
+def _carried(synapses: Any) -> str:
+    """What a rule for weights lacks that meets synapses of another type."""
+    if not isinstance(synapses, eqx.Module):
+        return ""
+    kind = type(synapses).__name__
+    return f" (`rules.Reparametrised` carries rules for weights to a {kind})"
 
 
 def _offers(signal: str) -> str:
@@ -364,7 +376,7 @@ def _like(who: str, what: str, got: PyTree, want: PyTree) -> PyTree:
     ):
         raise ValueError(
             f"{who} must return what is shaped like the {what}, {shape_of(want)}; got "
-            f"{shape_of(got)}."
+            f"{shape_of(got)}{_carried(want)}."
         )
     rounded = lambda x, w: x if x.dtype == w.dtype else jnp.asarray(x, w.dtype)
     return jax.tree.map(rounded, *jax.tree.map(jnp.asarray, (got, want)))

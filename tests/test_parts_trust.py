@@ -639,6 +639,9 @@ CIRCUITS = {
 }
 SYNAPSES = {
     "AbstractFactors": KINDS,
+    "AbstractSynapses": KINDS,
+    "Parametrised": [(lambda: synapses.Parametrised(W, 2.0), "`read` must be a func")],
+    "weights": "any tree will do",
     "Product": "a stack of any height will do",
     "Factored": [
         (lambda: Factored(W, V), "need a `threshold`"),

@@ -23,6 +23,7 @@ from plasticity_jax.curvature import (
 )
 from plasticity_jax.numerics import tree_norm, tree_unit, tree_vdot
 from plasticity_jax.signals import LossSignals, RateSignals, SharedSignals, SpikeSignals
+from plasticity_jax.synapses import Parametrised
 from plasticity_jax.tasks import Constant
 
 
@@ -184,6 +185,7 @@ ON_TIMING = {
     f"STDP, {law}": lambda law=law: rules.STDP(law=law)
     for law in ("additive", "multiplicative", "van_rossum", "power")
 }
+CARRIED = {"carried": lambda: rules.Reparametrised(rules.BCM(0.1))}
 RULES = {
     name: (make, weights, signals)
     for kind, weights, signals in (
@@ -194,6 +196,7 @@ RULES = {
         (ON_RATES, WEIGHTS, RATES),
         (ON_A_LAYER, WEIGHTS, LAYER),
         (ON_TIMING, abs(WEIGHTS), TIMED),
+        (CARRIED, Parametrised(WEIGHTS, jnp.exp), LAYER),
     )
     for name, make in kind.items()
 }

@@ -483,6 +483,7 @@ MODULES = {
     "stochastic synapses": lambda: RELEASING,
     "factored": lambda: FACTORS,
     "product": lambda: synapses.Product(),
+    "parametrised": lambda: synapses.Parametrised(jnp.ones(2), jnp.exp),
     **{name: make for name, (make, _, _) in RULES.items()},
 }
 

@@ -12,8 +12,9 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from .._arguments import real, require
-from .._interfaces import AbstractCircuit, Scalar
+from .._interfaces import AbstractCircuit, Scalar, Synapses
 from ..signals import LayerSignals
+from ..synapses._reading import weights
 
 
 Vector = Float[Array, " n"]
@@ -48,13 +49,9 @@ class Layer(AbstractCircuit):
         require(self, dt=(1e-9, np.inf))
 
     def __call__(
-        self,
-        activity: None,
-        synapses: Float[Array, "post pre"],
-        stimulus: Any,
-        key: Key[Array, ""],
+        self, activity: None, synapses: Synapses, stimulus: Any, key: Key[Array, ""]
     ) -> tuple[None, LayerSignals]:
-        return None, self._read(synapses, stimulus)
+        return None, self._read(weights(synapses, key), stimulus)
 
     def _read(self, synapses: Matrix, stimulus: Any) -> LayerSignals:
         shown = dict(stimulus) if isinstance(stimulus, Mapping) else {"pre": stimulus}
@@ -101,9 +98,9 @@ class BernoulliLayer(Layer):
     reward: Callable[[Vector, Any], Any] = lambda post, signals: jnp.mean(post)
 
     def __call__(
-        self, activity: None, synapses: Matrix, stimulus: Any, key: Key[Array, ""]
+        self, activity: None, synapses: Synapses, stimulus: Any, key: Key[Array, ""]
     ) -> tuple[None, LayerSignals]:
-        seen = self._read(synapses, stimulus)
+        seen = self._read(weights(synapses, key), stimulus)
         chance = (seen.post >= 0) & (seen.post <= 1)
         drawn = jr.bernoulli(key, seen.post).astype(seen.post.dtype)
         post = jnp.where(chance, drawn, jnp.nan)  # of no probability nothing is drawn

@@ -10,8 +10,9 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from .._arguments import concrete, counted, optional, real, require
-from .._interfaces import AbstractCircuit, Scalar
+from .._interfaces import AbstractCircuit, Scalar, Synapses
 from ..signals import SpikeSignals
+from ..synapses._reading import weights
 
 
 Vector = Float[Array, " n"]
@@ -86,24 +87,25 @@ class LeakyNetwork(AbstractCircuit):
         if self.inputs is not None and self.recurrent is not None:
             raise ValueError("give `inputs` or `recurrent`, not both.")
 
-    def start(self, synapses: Matrix, stimulus: Any = None, key: Any = None) -> Leaky:
+    def start(self, synapses: Synapses, stimulus: Any = None, key: Any = None) -> Leaky:
         """Rest: no potential, no current, no spike on its way."""
-        still = jnp.zeros_like(synapses[:, 0])
+        still = jnp.zeros_like(weights(synapses)[:, 0])
         none = jnp.zeros(still.shape, jnp.int32)
         sent = jnp.zeros((self.delay, *still.shape), still.dtype)
         return Leaky(still, still, none, sent)
 
     def __call__(
-        self, activity: Leaky, synapses: Matrix, stimulus: Any, key: Key[Array, ""]
+        self, activity: Leaky, synapses: Synapses, stimulus: Any, key: Key[Array, ""]
     ) -> tuple[Leaky, SpikeSignals]:
         v, current, resting, sent = activity
+        plastic = weights(synapses, key)
         shown = dict(stimulus) if isinstance(stimulus, Mapping) else {"pre": stimulus}
         if "pre" not in shown or shown.keys() - {"pre", "external"}:
             raise ValueError(
                 "the stimulus must hold `pre`, the input's spikes, and may hold an "
                 f"`external` current; got {list(shown)}."
             )
-        drive = jnp.asarray(shown.get("external", 0.0), synapses.dtype)
+        drive = jnp.asarray(shown.get("external", 0.0), plastic.dtype)
         if drive.shape not in ((), v.shape):
             raise ValueError(
                 f"`external` must be one current or one for each of {len(v)} neurons; "
@@ -121,10 +123,10 @@ class LeakyNetwork(AbstractCircuit):
         off = jax.lax.stop_gradient(fired) > 0
         v = jnp.where(off, self.reset, v)
         resting = jnp.where(off, self.refractory, jnp.maximum(resting - 1, 0))
-        arrived, seen = sent[0], jnp.asarray(shown["pre"], synapses.dtype)
-        direct, back = synapses, self.recurrent
+        arrived, seen = sent[0], jnp.asarray(shown["pre"], plastic.dtype)
+        direct, back = plastic, self.recurrent
         if self.inputs is not None:
-            direct, back = self.inputs, synapses
+            direct, back = self.inputs, plastic
         if seen.shape != direct.shape[1:]:
             raise ValueError(
                 f"the input's spikes must be shaped {direct.shape[1:]}; got "

@@ -19,8 +19,9 @@ from .._arguments import (
     real,
     require,
 )
-from .._interfaces import AbstractCircuit, Scalar
+from .._interfaces import AbstractCircuit, Scalar, Synapses
 from ..signals import RateSignals
+from ..synapses._reading import weights
 
 
 Vector = Float[Array, " n"]
@@ -96,9 +97,9 @@ class RateNetwork(AbstractCircuit):
         if self.floor is not None:
             require(self, floor=(0.0, np.inf))
 
-    def start(self, synapses: Matrix, stimulus: Any = None, key: Any = None) -> Rates:
+    def start(self, synapses: Synapses, stimulus: Any = None, key: Any = None) -> Rates:
         """Silence: all potentials at zero."""
-        return self.at(jnp.zeros_like(synapses[:, 0]))
+        return self.at(jnp.zeros_like(weights(synapses)[:, 0]))
 
     @floating
     def at(self, potential: Vector, trace: Vector | None = None) -> Rates:
@@ -112,12 +113,9 @@ class RateNetwork(AbstractCircuit):
         return synapses @ self.transfer(potential) + stimulus - potential
 
     def __call__(
-        self,
-        activity: Rates,
-        synapses: Float[Array, "post pre"],
-        stimulus: Vector,
-        key: Key[Array, ""],
+        self, activity: Rates, synapses: Synapses, stimulus: Vector, key: Key[Array, ""]
     ) -> tuple[Rates, RateSignals]:
+        synapses = weights(synapses, key)
         x, dt = activity.potential, self.dt
         n, rate = len(x), self.transfer(x)
         for must, part, shape in (

@@ -27,6 +27,7 @@ from ..curvature import Coefficients, glm_coefficients, voltage_moments
 from ..curvature._quadrature import enough_nodes, NODES
 from ..curvature._transfer import check_transfer, score, Sigmoid, Transfer
 from ..signals import InputMoments, SharedSignals, SpikingSignals
+from ..synapses._reading import weights
 from ._kernel import SynapticKernel
 
 
@@ -182,7 +183,7 @@ class SpikingNeuron(AbstractCircuit):
     ) -> Afferents:
         """Activity before the first spike; `synapses` may hold several vectors."""
         still = jnp.zeros_like(self.rates)
-        fresh = self._refreshed(synapses)
+        fresh = self._refreshed(weights(synapses))
         return Afferents(still, still, fresh, jnp.asarray(0, jnp.int32))
 
     def propagate(
@@ -240,15 +241,20 @@ class SpikingNeuron(AbstractCircuit):
         coefficients: Coefficients,
     ) -> SpikingSignals:
         """What the rules may read of one weight vector."""
-        weights = self.at_soma(synapses)
-        voltage = _inner(weights, potential)
+        amplitudes = self.at_soma(synapses)
+        voltage = _inner(amplitudes, potential)
         rate, slope = self.transfer(voltage), score(self.transfer, voltage)
-        told = (target, weights, self.moments, coefficients)
+        told = (target, amplitudes, self.moments, coefficients)
         return SpikingSignals(self.dt, potential, voltage, rate, slope, *told)
 
     def __call__(
-        self, activity: Afferents, synapses: Vector, stimulus: Any, key: Key[Array, ""]
+        self,
+        activity: Afferents,
+        synapses: Synapses,
+        stimulus: Any,
+        key: Key[Array, ""],
     ) -> tuple[Afferents, SpikingSignals]:
+        synapses = weights(synapses, key)
         activity = self.propagate(activity, synapses, stimulus)
         potential, coefficients = activity.potential, activity.coefficients
         target = self.teacher_spikes(potential, stimulus, key)
@@ -276,7 +282,7 @@ class SharedInput(AbstractCircuit):
     def __call__(
         self,
         activity: Afferents,
-        synapses: Mapping[str, Vector],
+        synapses: Mapping[str, Synapses],
         stimulus: Any,
         key: Key[Array, ""],
     ) -> tuple[Afferents, SharedSignals]:
@@ -293,11 +299,12 @@ class SharedInput(AbstractCircuit):
                 f"the activity is that of {names}, the synapses are those of "
                 f"{sorted(synapses)}: start from `neuron.start(synapses)`."
             )
-        activity = neuron.propagate(activity, synapses, stimulus)
+        read = weights(synapses, key)
+        activity = neuron.propagate(activity, read, stimulus)
         target = neuron.teacher_spikes(activity.potential, stimulus, key)
         students = {
             name: neuron.signals(
-                synapses[name], activity.potential, target, activity.coefficients[name]
+                read[name], activity.potential, target, activity.coefficients[name]
             )
             for name in synapses
         }

@@ -15,6 +15,7 @@ from .._arguments import check_finite, counted, fitted, real, require, with_arra
 from .._interfaces import AbstractRule, AbstractTrace, Scalar, stream, Synapses
 from ..numerics import masked, tree_scale, tree_unit
 from ..signals import SharedSignals, SpikingSignals
+from ..synapses._reading import weights
 
 
 class Scaled(AbstractRule):
@@ -223,26 +224,60 @@ def _present(mask: Synapses, synapses: Synapses) -> Synapses:
 
 
 class Reparametrised(_AbstractChecked):
-    r"""`rule` for somatic amplitudes $w = f(u)$, carried to the synapses $u$.
+    r"""`rule` for weights $w = f(u)$, carried to the synapses $u$ by the chain rule.
 
-    A natural change keeps its effect on the amplitudes, $\Delta u = \Delta w / f'(u)$;
-    a `euclidean` gradient is multiplied by $f'(u)$ instead, so its effect depends on
-    the parametrisation (Kreutzer et al. 2022, Eqs. 14 and 44). `attenuation` is $f$,
-    applied entry by entry; its slope must not vanish.
+    Synapses say themselves what their weights are (`synapses.AbstractSynapses`: factors
+    and releasing ones, at their mean, do), and $\Delta u = J^\top\Delta w$ with the
+    Jacobian $J$ of $f$. Or they are amplitudes under an `attenuation` $f$, applied
+    entry by entry to arrays, whose slope must not vanish. A natural change then keeps
+    its effect on the amplitudes, $\Delta u = \Delta w / f'(u)$; a `euclidean` gradient
+    is multiplied by $f'(u)$ instead, so its effect depends on the parametrisation
+    (Kreutzer et al. 2022, Eqs. 14 and 44).
 
-    Reads what its rule reads. Synapses: those of its rule, as $u$.
+    Reads what its rule reads. Synapses: any, as $u$.
     """
 
-    attenuation: Callable[[Any], Any]
+    attenuation: Callable[[Any], Any] | None = None
     euclidean: bool = eqx.field(default=False, static=True)
 
+    def traces(self) -> dict[str, AbstractTrace]:
+        read = weights if self.attenuation is None else self.attenuation
+        return {
+            name: _OfWeights(trace, read) for name, trace in self.rule.traces().items()
+        }
+
     def __call__(self, synapses: Any, signals: Any, key: Key[Array, ""]) -> Any:
+        if self.attenuation is None:
+            read, carry = jax.vjp(weights, synapses)
+            change = self.changed(read, signals, key, read)
+            return carry(jax.tree.map(lambda d, w: d.astype(w.dtype), change, read))[0]
         ones = jax.tree.map(jnp.ones_like, synapses)
-        weights, slope = jax.jvp(self.attenuation, (synapses,), (ones,))
-        change = self.rule(weights, signals, key)
+        read, slope = jax.jvp(self.attenuation, (synapses,), (ones,))
+        change = self.rule(read, signals, key)
         if self.euclidean:
             return jax.tree.map(jnp.multiply, slope, change)
         return jax.tree.map(jnp.divide, change, slope)
+
+
+class _OfWeights(AbstractTrace):
+    """A trace of a rule for weights, which are what `read` makes of the synapses."""
+
+    trace: AbstractTrace
+    read: Callable[[Any], Any]
+
+    @property
+    def moves_first(self) -> bool:
+        return self.trace.moves_first
+
+    def start(self, synapses: Any, signals: Any) -> Any:
+        return self.trace.start(self.read(synapses), signals)
+
+    def __call__(self, trace: Any, synapses: Any, signals: Any, change: Any) -> Any:
+        before = self.read(synapses)
+        if change is not None:
+            after = self.read(jax.tree.map(jnp.add, synapses, change))
+            change = jax.tree.map(jnp.subtract, after, before)
+        return self.trace(trace, before, signals, change)
 
 
 class Separate(AbstractRule):

@@ -14,6 +14,9 @@ from ._factors import Power as Power
 from ._factors import Product as Product
 from ._factors import RandomPatternThreshold as RandomPatternThreshold
 from ._factors import SignedPower as SignedPower
+from ._reading import AbstractSynapses as AbstractSynapses
+from ._reading import Parametrised as Parametrised
+from ._reading import weights as weights
 from ._release import check_probabilities as check_probabilities
 from ._release import Release as Release
 from ._release import ReleaseBounds as ReleaseBounds

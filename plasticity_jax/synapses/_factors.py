@@ -24,6 +24,7 @@ from .._arguments import (
 )
 from .._interfaces import AbstractProjection, Scalar
 from ..numerics import masked, power, root
+from ._reading import AbstractSynapses
 
 
 Stack = Float[Array, "factor row n"]
@@ -31,12 +32,13 @@ Matrix = Float[Array, "row n"]
 Rows = Float[Array, " row"]
 
 
-class Factored(eqx.Module):
+class Factored(AbstractSynapses):
     """Input synapses of some neurons: a stack of factors, and a threshold each.
 
     `factors` (factor, row, n) are not negative; row i holds what neuron i receives from
-    n others. `threshold` (row,) is the inhibition that the neuron has to overcome.
-    Raises `ValueError` unless there is one for each row.
+    n others. `threshold` (row,) is the inhibition that the neuron has to overcome. As
+    `weights` the factors' products are read. Raises `ValueError` unless there is a
+    threshold for each row.
     """
 
     factors: Stack
@@ -49,6 +51,10 @@ class Factored(eqx.Module):
                 "`factors` (factor, row, n) need a `threshold` (row,) for each row; "
                 f"got {factors} and {threshold}."
             )
+
+    def weights(self, key: Any = None) -> Matrix:
+        """Their products; the threshold is for circuits that know of it."""
+        return Product().weights(self.factors)
 
 
 class AbstractFactors(eqx.Module):

@@ -13,23 +13,33 @@ from .._arguments import check_probabilities as check_probabilities
 from .._arguments import check_range, concrete, fitted, one_of, optional, real, require
 from .._interfaces import AbstractProjection, Scalar
 from .._random import bernoulli
+from ..numerics import masked
+from ._reading import AbstractSynapses, weights
 
 
 Weights = PyTree[Float[Array, "..."]]
 
 
-class Stochastic(eqx.Module):
+class Stochastic(AbstractSynapses):
     r"""Synapses that release: two trees alike, of arrays of any shape.
 
-    `strength` is the expected one, $\bar w = pm$, `probability` $p$ that of release.
-    Raises `ValueError` unless the two are shaped alike.
+    `strength` is the expected one, $\bar w = pm$, or synapses of which it is read as
+    `weights`; `probability` $p$ is that of release. As `weights` $r\bar w/p$ is read,
+    or the mean $\bar w$. Raises `ValueError` unless the two are shaped alike.
     """
 
     strength: Weights
     probability: Weights
 
     def __check_init__(self) -> None:
-        fitted("`probability`", self.probability, self.strength, "`strength`")
+        fitted("`probability`", self.probability, weights(self.strength), "`strength`")
+
+    def weights(self, key: Any = None) -> Weights:
+        """What is sent in one step, or without a key its mean."""
+        strength = weights(self.strength)
+        if key is None:
+            return strength
+        return jax.tree.map(masked, Release().gates(self.probability, key), strength)
 
 
 class Release(eqx.Module):

@@ -1,0 +1,69 @@
+"""What a circuit reads of synapses that have variables of their own."""
+
+import abc
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.random as jr
+from jaxtyping import PyTree
+
+from .._arguments import check_takes
+from .._interfaces import stream, Synapses
+
+
+class AbstractSynapses(eqx.Module):
+    """Synapses that are not their weights: they say what a circuit reads of them.
+
+    Circuits read `weights(synapses, key)`, so that such synapses run in each of them;
+    `rules.Reparametrised` carries a rule for weights to their own variables. Arrays in
+    the fields are these variables: all of them may change.
+
+        class Product(AbstractSynapses):
+            pre: Array
+            post: Array
+
+            def weights(self, key=None):
+                return self.post * self.pre
+    """
+
+    @abc.abstractmethod
+    def weights(self, key: Any = None) -> PyTree:
+        """The weights of one step: drawn by `key` where there is chance, else means."""
+
+
+class Parametrised(AbstractSynapses):
+    """Weights as a function `read` of variables: $w = e^u$, $w = 1/(1 + e^{-u})$.
+
+    `read` is a module-level function, of no parameters that are swept.
+
+        synapses = Parametrised(jnp.zeros((3, 4)), jax.nn.sigmoid)
+        system = System(task, Layer(), {"oja": Reparametrised(Oja(0.01))})
+    """
+
+    variables: Synapses
+    read: Callable[[Any], Any] = eqx.field(static=True)
+
+    def __check_init__(self) -> None:
+        check_takes("read", self.read, "variables")
+
+    def weights(self, key: Any = None) -> PyTree:
+        return self.read(self.variables)
+
+
+def weights(synapses: Any, key: Any = None) -> PyTree:
+    """What a circuit reads: arrays as they are, `AbstractSynapses` as they say.
+
+    `synapses` is any pytree of both. With `key` (the circuit's own) what is drawn anew
+    at every step is drawn, each part by itself; without it their means are read.
+    """
+    own = lambda x: isinstance(x, AbstractSynapses)
+    parts, tree = jax.tree.flatten(synapses, is_leaf=own)
+    read = []
+    for i, part in enumerate(parts):
+        if own(part):
+            drawn = None if key is None else jr.fold_in(key, stream(f"weights {i}"))
+            part = part.weights(drawn)
+        read.append(part)
+    return jax.tree.unflatten(tree, read)
