@@ -327,13 +327,13 @@ def _rule(system: System, name: str) -> str:
 
 
 def _read(who: str, function: Any, *given: Any) -> Any:
-    """`function(*given)`; a signal that it reads and that is not there is told."""
+    """`function(*given)`; what it reads and is not there, or does not fit, is told."""
     try:
         return function(*given)
-    except TypeError as error:
-        if not isinstance(given[0], eqx.Module):
+    except (TypeError, ValueError) as error:
+        if type(error) not in (TypeError, ValueError) or str(error).startswith(who):
             raise
-        raise ValueError(f"{who}: {error}{_carried(given[0])}.") from error
+        raise ValueError(f"{who}: {error}{_carried(given[0])}") from error
     except AttributeError as error:
         if not isinstance(error.obj, AbstractSignals):
             raise

@@ -145,7 +145,8 @@ def test_a_network_moves_as_with_the_weights_themselves(name):
 
 
 @pytest.mark.parametrize("rule", [Oja(0.1), Hebb(0.1)])
-def test_a_rule_for_weights_without_the_wrapper_is_told_of_it(rule):
+def test_a_rule_for_weights_without_the_wrapper_is_told_of_it(rule, monkeypatch):
+    monkeypatch.setattr("jaxtyping.config.jaxtyping_disable", True)
     system = System(Constant(X), Layer(), {"it": rule})
     with pytest.raises(ValueError, match=r"Reparametrised` carries .* to a Factored"):
         advance(system, system.start(FACTORS, KEY), KEY)

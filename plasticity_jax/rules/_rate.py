@@ -60,6 +60,11 @@ class _AbstractRateControl(AbstractRule):
 
     def error(self, rate: Vector) -> Vector:
         """How far the rates are below their targets."""
+        if rate.ndim != 1:
+            raise ValueError(
+                f"what is controlled must be a rate for each neuron; got the shape "
+                f"{rate.shape}."
+            )
         if self.target.shape not in ((), rate.shape):
             raise ValueError(
                 f"`target` must be one rate, or one for each of {len(rate)} neurons; "

@@ -305,9 +305,10 @@ class Separate(AbstractRule):
     def __call__(
         self, synapses: Mapping[str, Any], signals: SharedSignals, key: Key[Array, ""]
     ) -> dict[str, Any]:
-        if set(self.rules) != set(synapses):
+        names = sorted(synapses) if isinstance(synapses, Mapping) else "one array"
+        if names != sorted(self.rules):
             raise ValueError(
-                f"`Separate` needs one rule for each of {sorted(synapses)}; got "
+                f"`Separate` needs one rule for each of {names}; got "
                 f"{sorted(self.rules)}."
             )
         students = {
