@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from ._arguments import real, require
+from ._arguments import counted, real, require
 from ._interfaces import AbstractTrace as AbstractTrace
 from ._interfaces import Scalar
 from .numerics import tree_scale
@@ -101,3 +101,27 @@ class Eligibility(AbstractTrace):
             last = lambda z, u: jnp.where(u != 0, u, z)
             return jax.tree.map(last, kept, self.of(signals))
         return jax.tree.map(jnp.add, kept, self.of(signals))
+
+
+class Delayed(AbstractTrace):
+    """`trace` as it was `steps` steps ago: the first row of all since, oldest first."""
+
+    trace: AbstractTrace
+    steps: int = eqx.field(static=True, converter=counted("steps", 0))
+
+    @property
+    def moves_first(self) -> bool:
+        return self.trace.moves_first
+
+    def start(self, synapses: Any, signals: Any) -> PyTree:
+        first = self.trace.start(synapses, signals)
+        return jax.tree.map(lambda m: jnp.stack([m] * (self.steps + 1)), first)
+
+    def __call__(
+        self, trace: PyTree, synapses: Any, signals: Any, change: Any
+    ) -> PyTree:
+        newest = jax.tree.map(lambda m: m[-1], trace)
+        newest = self.trace(newest, synapses, signals, change)
+        return jax.tree.map(
+            lambda m, new: jnp.concatenate([m[1:], new[None]]), trace, newest
+        )

@@ -284,6 +284,14 @@ RULES = {
         (lambda: rules.STDP(potentiation=-1.0), "`potentiation` must lie in"),
         (lambda: rules.STDP(law="additve"), "`law` is unknown.*'additive'"),
     ],
+    "VoltageSTDP": [
+        (lambda: rules.VoltageSTDP(time_pre=0.0), "`time_pre` must lie in"),
+        (lambda: rules.VoltageSTDP(mean_time=-1.0), "`mean_time` must lie in"),
+        (lambda: rules.VoltageSTDP(reference=0.0), "`reference` must lie in"),
+        (lambda: rules.VoltageSTDP(depression=-1.0), "`depression` must lie in"),
+        (lambda: rules.VoltageSTDP(high=NAN), "`high` must lie in"),
+        (lambda: rules.VoltageSTDP(lag=-1), "`lag` must be at least 0"),
+    ],
     "Hopfield": [(lambda: rules.Hopfield(1.0), "`coding_level` must lie in")],
     "PseudoInverse": [(lambda: rules.PseudoInverse(-1.0), "`tolerance` must lie in")],
     "Storkey": FREE,
@@ -447,9 +455,9 @@ RULES = {
 SQUARED, MOMENT = circuits.SquaredError(), circuits.SecondMomentError(jnp.eye(N), W)
 
 
-def leaky(weights, stimulus, **more):
-    """A step of a network of leaky neurons."""
-    network = circuits.LeakyNetwork(**more)
+def leaky(weights, stimulus, kind=circuits.LeakyNetwork, **more):
+    """A step of a network of leaky neurons, or of another kind."""
+    network = kind(**more)
     return network(network.start(weights), weights, stimulus, KEY)
 
 
@@ -462,6 +470,17 @@ CIRCUITS = {
     "Candidates": RECORD,
     "Rates": RECORD,
     "linear": "any number will do",
+    "Exponential": RECORD,
+    "ExponentialNeurons": [
+        (lambda: circuits.ExponentialNeurons(0.0), "`capacitance` must lie in"),
+        (lambda: circuits.ExponentialNeurons(after_time=0.5), "`after_time` must lie"),
+        (lambda: circuits.ExponentialNeurons(gain=NAN), "`gain` must lie in"),
+        (
+            lambda: leaky(W, V[:2], circuits.ExponentialNeurons),
+            "the input's spikes must be shaped",
+        ),
+        (lambda: leaky(W, {}, circuits.ExponentialNeurons), "must hold `pre`"),
+    ],
     "Leaky": RECORD,
     "LeakyNetwork": [
         (lambda: circuits.LeakyNetwork(delay=1.5), "`delay` must be an integer"),

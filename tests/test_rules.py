@@ -186,6 +186,19 @@ ON_TIMING = {
     for law in ("additive", "multiplicative", "van_rossum", "power")
 }
 CARRIED = {"carried": lambda: rules.Reparametrised(rules.BCM(0.1))}
+CLAMPED = dataclasses.replace(
+    TIMED,
+    voltage=20 * POTENTIAL - 40,
+    traces={
+        "pre": EARLY**2,
+        **{name: -60 + jnp.tile(LATE**2, (4, 1)) for name in ("plus", "minus")},
+        "mean": AVERAGE**2,
+    },
+)
+ON_VOLTAGE = {
+    "voltage STDP": lambda: rules.VoltageSTDP(),
+    "voltage STDP, homeostatic": lambda: rules.VoltageSTDP(homeostatic=True),
+}
 RULES = {
     name: (make, weights, signals)
     for kind, weights, signals in (
@@ -197,6 +210,7 @@ RULES = {
         (ON_A_LAYER, WEIGHTS, LAYER),
         (ON_TIMING, abs(WEIGHTS), TIMED),
         (CARRIED, Parametrised(WEIGHTS, jnp.exp), LAYER),
+        (ON_VOLTAGE, abs(WEIGHTS), CLAMPED),
     )
     for name, make in kind.items()
 }

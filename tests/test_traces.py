@@ -11,7 +11,7 @@ from plasticity_jax import AbstractRule, advance, rules, simulate, State, System
 from plasticity_jax.circuits import BernoulliLayer, Layer, LeakyNetwork
 from plasticity_jax.synapses import Bounded, Dale, Normed
 from plasticity_jax.tasks import Constant
-from plasticity_jax.traces import AbstractTrace, Eligibility, LowPass
+from plasticity_jax.traces import AbstractTrace, Delayed, Eligibility, LowPass
 
 
 KEY = jr.key(0)
@@ -45,7 +45,7 @@ class Reader(AbstractRule):
         return {"mine": self.trace}
 
     def __call__(self, synapses, signals, key):
-        return jnp.outer(jnp.ones(2), signals.traces["mine"])
+        return jnp.outer(jnp.ones(2), signals.traces["mine"].reshape(-1, 3)[0])
 
 
 def record(state, signals, changes):
@@ -70,6 +70,20 @@ def test_a_low_pass_is_read_before_it_moves_and_an_eligibility_after():
             assert np.allclose(read[step], value if before else after, rtol=1e-12)
             assert np.allclose(kept[step], after, rtol=1e-12)
             value = after
+
+
+def test_a_delayed_trace_is_what_it_was_then():
+    for trace in (LowPass(3.0, lambda s: s.pre), Eligibility(3.0, lambda s: s.pre)):
+        read = []
+        for now in (trace, Delayed(trace, 2), Delayed(trace, 0)):
+            system = system_of(Reader(now), dt=0.5)
+            _, (_, kept) = simulate(
+                system, system.start(WEIGHTS, KEY), KEY, steps=9, record=record
+            )
+            read.append(kept if now is trace else kept[:, 0])
+        assert np.array_equal(read[1][:2], np.zeros((2, 3)))
+        assert np.array_equal(read[1][2:], read[0][:-2])
+        assert np.array_equal(read[2], read[0])
 
 
 def test_a_run_with_traces_may_be_cut_vmapped_and_differentiated():

@@ -6,6 +6,8 @@ from ..curvature._transfer import Sigmoid as Sigmoid
 from ..curvature._transfer import Transfer as Transfer
 from ._binary import Novelty as Novelty
 from ._binary import retrieve as retrieve
+from ._exponential import Exponential as Exponential
+from ._exponential import ExponentialNeurons as ExponentialNeurons
 from ._kernel import relative_exponential as relative_exponential
 from ._kernel import SynapticKernel as SynapticKernel
 from ._layer import BernoulliLayer as BernoulliLayer

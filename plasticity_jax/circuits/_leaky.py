@@ -41,6 +41,27 @@ def _spike_jvp(primals: tuple, tangents: tuple) -> tuple:
     return spike(distance, slope), slope * tangents[0]
 
 
+def driven(stimulus: Any, like: Vector) -> tuple[Array, Array]:
+    """The input's spikes and the external current that a stimulus holds.
+
+    `like` has an entry for each neuron. Raises `ValueError` for other parts, or a
+    current that does not fit.
+    """
+    shown = dict(stimulus) if isinstance(stimulus, Mapping) else {"pre": stimulus}
+    if "pre" not in shown or shown.keys() - {"pre", "external"}:
+        raise ValueError(
+            "the stimulus must hold `pre`, the input's spikes, and may hold an "
+            f"`external` current; got {list(shown)}."
+        )
+    drive = jnp.asarray(shown.get("external", 0.0), like.dtype)
+    if drive.shape not in ((), like.shape):
+        raise ValueError(
+            f"`external` must be one current or one for each of {len(like)} neurons; "
+            f"got shape {drive.shape}."
+        )
+    return jnp.asarray(shown["pre"], like.dtype), drive
+
+
 class LeakyNetwork(AbstractCircuit):
     r"""$\tau_m\dot V = -V + I + I_{ext}$, $\tau_s\dot I = -I$; spikes add to $I$.
 
@@ -99,18 +120,7 @@ class LeakyNetwork(AbstractCircuit):
     ) -> tuple[Leaky, SpikeSignals]:
         v, current, resting, sent = activity
         plastic = weights(synapses, key)
-        shown = dict(stimulus) if isinstance(stimulus, Mapping) else {"pre": stimulus}
-        if "pre" not in shown or shown.keys() - {"pre", "external"}:
-            raise ValueError(
-                "the stimulus must hold `pre`, the input's spikes, and may hold an "
-                f"`external` current; got {list(shown)}."
-            )
-        drive = jnp.asarray(shown.get("external", 0.0), plastic.dtype)
-        if drive.shape not in ((), v.shape):
-            raise ValueError(
-                f"`external` must be one current or one for each of {len(v)} neurons; "
-                f"got shape {drive.shape}."
-            )
+        seen, drive = driven(stimulus, v)
         kept, held = jnp.exp(-self.dt / self.synaptic_time), resting > 0
         leak = jnp.exp(-self.dt / self.membrane_time)
         moved = leak * v + self._inflow() * current + (1 - leak) * drive
@@ -123,8 +133,7 @@ class LeakyNetwork(AbstractCircuit):
         off = jax.lax.stop_gradient(fired) > 0
         v = jnp.where(off, self.reset, v)
         resting = jnp.where(off, self.refractory, jnp.maximum(resting - 1, 0))
-        arrived, seen = sent[0], jnp.asarray(shown["pre"], plastic.dtype)
-        direct, back = plastic, self.recurrent
+        arrived, direct, back = sent[0], plastic, self.recurrent
         if self.inputs is not None:
             direct, back = self.inputs, plastic
         if seen.shape != direct.shape[1:]:

@@ -50,6 +50,7 @@ from ._spiking import NaturalTerms as NaturalTerms
 from ._spiking import proportional_limit as proportional_limit
 from ._spiking import SkewedNaturalGradient as SkewedNaturalGradient
 from ._timing import STDP as STDP
+from ._voltage import VoltageSTDP as VoltageSTDP
 from ._wrappers import Intermittent as Intermittent
 from ._wrappers import Masked as Masked
 from ._wrappers import Normalised as Normalised

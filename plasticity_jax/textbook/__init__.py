@@ -7,6 +7,7 @@ from ._attractor import attractor_checks
 from ._correlation import correlation_checks
 from ._error import error_checks
 from ._timing import timing_checks
+from ._voltage import voltage_checks
 
 
 def checks() -> Iterator[Check]:
@@ -15,3 +16,4 @@ def checks() -> Iterator[Check]:
     yield from attractor_checks()
     yield from error_checks()
     yield from timing_checks()
+    yield from voltage_checks()
