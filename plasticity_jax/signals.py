@@ -205,3 +205,26 @@ class SpikeSignals(AbstractSignals):
     post: Float[Array, " post"]
     voltage: Float[Array, " post"]
     current: Float[Array, " post"]
+
+
+class ReadoutSignals(AbstractSignals):
+    r"""Spiking neurons whose filtered spikes are read out, and what derives them.
+
+    `pre` are the input's spikes, `before` and `post` those of the neurons in the step
+    before and in this one, `slope` the derivative of a spike by the potential;
+    `output` $y$ and `error` $y^* - y$. Of the potential, of the threshold's increment
+    and of the output `kept`, `recovered` and `smoothed` are what a step leaves;
+    `adaptation` is how far a unit of increment lifts each neuron's threshold.
+    """
+
+    dt: Scalar
+    pre: Float[Array, " pre"]
+    before: Float[Array, " neuron"]
+    post: Float[Array, " neuron"]
+    slope: Float[Array, " neuron"]
+    output: Float[Array, " output"]
+    error: Float[Array, " output"]
+    kept: Scalar
+    recovered: Scalar
+    smoothed: Scalar
+    adaptation: Float[Array, " neuron"]

@@ -104,6 +104,7 @@ def replayed(synapses=STACK, circuit=None, **changes):
     return lambda: circuit.start(synapses, MEMORIES._replace(**changes))
 
 
+NETWORK = {"input": W, "recurrent": W, "readout": W}
 FREE = "its shapes are compared with those of the synapses by `advance`"
 KINDS = "an abstract class"
 RECORD = "a record of what another part checks"
@@ -292,6 +293,17 @@ RULES = {
         (lambda: rules.VoltageSTDP(high=NAN), "`high` must lie in"),
         (lambda: rules.VoltageSTDP(lag=-1), "`lag` must be at least 0"),
     ],
+    "EProp": [
+        (lambda: rules.EProp(NAN), "`rate` must lie in"),
+        (
+            called(
+                rules.EProp(0.1, W),
+                {"readout": V[None]},
+                SimpleNamespace(traces={"owed": {}}),
+            ),
+            "`feedback` must be shaped like the readout",
+        ),
+    ],
     "Hopfield": [(lambda: rules.Hopfield(1.0), "`coding_level` must lie in")],
     "PseudoInverse": [(lambda: rules.PseudoInverse(-1.0), "`tolerance` must lie in")],
     "Storkey": FREE,
@@ -461,6 +473,14 @@ def leaky(weights, stimulus, kind=circuits.LeakyNetwork, **more):
     return network(network.start(weights), weights, stimulus, KEY)
 
 
+def read_out(adaptation=0.1, pre=V, target=V[:2], **more):
+    """A step of a network that is read out."""
+    weights = {"input": W, "recurrent": W, "readout": W[:2], **more}
+    network = circuits.LSNN(adaptation=adaptation)
+    stimulus = {"pre": pre, "target": target}
+    return network(network.start(weights), weights, stimulus, KEY)
+
+
 CIRCUITS = {
     "Transfer": "a type",
     "score": "positive for any transfer function; see test_transfer",
@@ -482,6 +502,26 @@ CIRCUITS = {
         (lambda: leaky(W, {}, circuits.ExponentialNeurons), "must hold `pre`"),
     ],
     "Leaky": RECORD,
+    "Adaptive": RECORD,
+    "LSNN": [
+        (lambda: circuits.LSNN(membrane_time=0.0), "`membrane_time` must lie in"),
+        (lambda: circuits.LSNN(threshold=-1.0), "`threshold` must lie in"),
+        (lambda: circuits.LSNN(adaptation=-V), "`adaptation` must lie in"),
+        (lambda: read_out(V[:2]), "`adaptation` must be one number or one for each"),
+        (lambda: read_out(pre=V[:2]), r"synapses `input` must be shaped \(3, 2\)"),
+        (lambda: read_out(pre=ONE), "synapses `input` must be shaped"),
+        (lambda: read_out(recurrent=W[:2]), "synapses `recurrent` must be shaped"),
+        (lambda: read_out(target=V), "`target` must have an entry for each of 2"),
+        (lambda: read_out(more=W), "must be a dictionary of `input`, `recurrent`"),
+        (lambda: read_out(readout=V), "synapses `readout` must be shaped"),
+        (lambda: circuits.LSNN().start(W), "must be a dictionary of `input`"),
+        (
+            lambda: circuits.LSNN()(
+                circuits.LSNN().start(NETWORK), NETWORK, {"pre": V}, KEY
+            ),
+            "must be a dictionary of `pre`, the input's spikes, and of a `target`",
+        ),
+    ],
     "LeakyNetwork": [
         (lambda: circuits.LeakyNetwork(delay=1.5), "`delay` must be an integer"),
         (lambda: circuits.LeakyNetwork(delay=0), "`delay` must be at least 1"),

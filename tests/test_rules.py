@@ -22,7 +22,13 @@ from plasticity_jax.curvature import (
     skewed_glm_fisher,
 )
 from plasticity_jax.numerics import tree_norm, tree_unit, tree_vdot
-from plasticity_jax.signals import LossSignals, RateSignals, SharedSignals, SpikeSignals
+from plasticity_jax.signals import (
+    LossSignals,
+    RateSignals,
+    ReadoutSignals,
+    SharedSignals,
+    SpikeSignals,
+)
 from plasticity_jax.synapses import Parametrised
 from plasticity_jax.tasks import Constant
 
@@ -199,6 +205,19 @@ ON_VOLTAGE = {
     "voltage STDP": lambda: rules.VoltageSTDP(),
     "voltage STDP, homeostatic": lambda: rules.VoltageSTDP(homeostatic=True),
 }
+NETWORK = {"input": WEIGHTS[:, :3], "recurrent": WEIGHTS, "readout": WEIGHTS[:2]}
+OWED = jnp.outer(EARLY, jnp.arange(9.0))
+TOLD = ReadoutSignals(
+    jnp.asarray(0.5),
+    *(SPIKES[:3], SPIKES, SPIKES[::-1], LATE**2, POTENTIAL[:2], AVERAGE[:2]),
+    *(jnp.asarray(0.9), jnp.asarray(0.99), jnp.asarray(0.8), EARLY**2),
+    step=jnp.asarray(3),
+    traces={"owed": {"output": OWED, "post": LATE}},
+)
+ON_A_READOUT = {
+    "e-prop": lambda: rules.EProp(0.1),
+    "random e-prop": lambda: rules.EProp(0.1, -WEIGHTS[:2]),
+}
 RULES = {
     name: (make, weights, signals)
     for kind, weights, signals in (
@@ -211,6 +230,7 @@ RULES = {
         (ON_TIMING, abs(WEIGHTS), TIMED),
         (CARRIED, Parametrised(WEIGHTS, jnp.exp), LAYER),
         (ON_VOLTAGE, abs(WEIGHTS), CLAMPED),
+        (ON_A_READOUT, NETWORK, TOLD),
     )
     for name, make in kind.items()
 }

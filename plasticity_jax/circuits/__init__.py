@@ -25,6 +25,8 @@ from ._rate import error_function as error_function
 from ._rate import logistic as logistic
 from ._rate import RateNetwork as RateNetwork
 from ._rate import Rates as Rates
+from ._readout import Adaptive as Adaptive
+from ._readout import LSNN as LSNN
 from ._replay import AbstractChoice as AbstractChoice
 from ._replay import AbstractPolicy as AbstractPolicy
 from ._replay import Candidates as Candidates

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from ..experiment import Check
 from ._attractor import attractor_checks
 from ._correlation import correlation_checks
+from ._eprop import eprop_checks
 from ._error import error_checks
 from ._timing import timing_checks
 from ._voltage import voltage_checks
@@ -15,5 +16,6 @@ def checks() -> Iterator[Check]:
     yield from correlation_checks()
     yield from attractor_checks()
     yield from error_checks()
+    yield from eprop_checks()
     yield from timing_checks()
     yield from voltage_checks()
