@@ -111,6 +111,7 @@ RECORD = "a record of what another part checks"
 OPEN = "takes any tree, which the part that reads it checks"
 TASKS = {
     "Constant": OPEN,
+    "Drawn": [(lambda: tasks.Drawn(2.0), r"`draw` must be a function of \(key\)")],
     "Bootstrap": [
         (
             lambda: tasks.Bootstrap((jnp.ones((2, 3)), jnp.ones(4))),

@@ -447,6 +447,7 @@ MODULES = {
     "user's": lambda: Decay(0.1),
     "user's, whole": lambda: Decay(1),
     "constant": lambda: tasks.Constant((0.5, {"x": 1.0})),
+    "drawn": lambda: tasks.Drawn(jax.random.normal),
     "bootstrap": lambda: tasks.Bootstrap(jnp.ones((2, 3))),
     "epochs": lambda: tasks.Epochs(jnp.ones((2, 3)), jnp.arange(3)),
     "drive": lambda: tasks.Drive(np.ones((1, 2)), np.ones((2, 1))),

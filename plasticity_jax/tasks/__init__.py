@@ -3,6 +3,7 @@
 from .._random import spike_counts as spike_counts
 from ._batches import Bootstrap as Bootstrap
 from ._batches import Constant as Constant
+from ._batches import Drawn as Drawn
 from ._batches import Epochs as Epochs
 from ._batches import Recorded as Recorded
 from ._drive import cue as cue

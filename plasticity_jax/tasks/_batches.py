@@ -1,5 +1,6 @@
 """Stimuli that are fixed, or taken from a fixed set: in order or resampled."""
 
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -9,7 +10,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Int, Integer, Key, PyTree
 
-from .._arguments import check_indices, check_lengths, with_array_leaves
+from .._arguments import check_indices, check_lengths, check_takes, with_array_leaves
 from .._interfaces import AbstractTask
 
 
@@ -20,6 +21,23 @@ class Constant(AbstractTask):
 
     def __call__(self, step: Int[Array, ""], key: Key[Array, ""]) -> PyTree:
         return self.stimulus
+
+
+class Drawn(AbstractTask):
+    """A stimulus `draw(key)` drawn anew at every step.
+
+    A module-level function, or `jax.tree_util.Partial` of one with its arrays.
+
+        Drawn(lambda key: jax.random.normal(key, (20,)))
+    """
+
+    draw: Callable[[Any], PyTree]
+
+    def __check_init__(self) -> None:
+        check_takes("draw", self.draw, "key")
+
+    def __call__(self, step: Int[Array, ""], key: Key[Array, ""]) -> PyTree:
+        return self.draw(key)
 
 
 class Bootstrap(AbstractTask):
