@@ -15,15 +15,15 @@ A rule names its traces, with their time constants, and the system makes and mov
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PyTree
+from jaxtyping import Array, Float, PyTree
 
-from ._arguments import counted, real, require
+from ._arguments import counted, one_of, real, require
 from ._interfaces import AbstractTrace as AbstractTrace
 from ._interfaces import Scalar
 from .numerics import tree_scale
@@ -125,3 +125,93 @@ class Delayed(AbstractTrace):
         return jax.tree.map(
             lambda m, new: jnp.concatenate([m[1:], new[None]]), trace, newest
         )
+
+
+class Resources(NamedTuple):
+    """Shares of transmitter: in use and left after a step, released in it."""
+
+    used: Float[Array, " pre"]
+    left: Float[Array, " pre"]
+    released: Float[Array, " pre"]
+
+
+CORTICAL = {  # use, recovery, facilitation (ms); E excites, I inhibits: from, to
+    "EE": (0.5, 1100.0, 50.0),
+    "EI": (0.05, 125.0, 1200.0),
+    "IE": (0.25, 700.0, 20.0),
+    "II": (0.32, 144.0, 60.0),
+}
+
+
+class ShortTerm(AbstractTrace):
+    r"""At a spike $u \leftarrow u + U(1 - u)$, then $E = ux$, $x \leftarrow x - E$.
+
+    Between spikes $\dot u = -u/F$ and $\dot x = (1 - x)/D$, exactly (Tsodyks & Markram
+    1997, doi 10.1073/pnas.94.2.719; Markram, Wang & Tsodyks 1998). `use` is $U$,
+    `recovery` $D$, `facilitation` $F$, in the units of `dt`, one for all or one for
+    each presynaptic neuron; $F = 0$ is $u = U$. It begins at $u = 0$, $x = 1$.
+
+    `of(signals)` are spikes, 0 or 1; outside of that range it is NaN. A rule reads
+    `Resources`, moved first: what is `released` is $E$ where there is a spike, else 0.
+    A circuit may keep it (`LeakyNetwork`), so that a spike counts $wE$.
+    """
+
+    use: Float[Array, "*#pre"] = eqx.field(converter=real)
+    recovery: Float[Array, "*#pre"] = eqx.field(converter=real)
+    facilitation: Float[Array, "*#pre"] = eqx.field(default=0.0, converter=real)
+    of: Reading = lambda signals: signals.pre
+
+    @classmethod
+    def published(cls, kind: str) -> "ShortTerm":
+        """Means of cortical synapses, in ms: `EE`, `EI`, `IE` or `II`, from and to.
+
+        As in Maass, Natschläger & Markram 2002.
+        """
+        one_of("kind", kind, tuple(CORTICAL))
+        return cls(*CORTICAL[kind])
+
+    @property
+    def moves_first(self) -> bool:
+        return True
+
+    def __check_init__(self) -> None:
+        require(self, use=(0.0, 1.0), recovery=SOME_TIME, facilitation=(0.0, np.inf))
+
+    def start(self, synapses: Any, signals: Any) -> Resources:
+        return self.rest(self.of(signals))
+
+    def __call__(
+        self, trace: Resources, synapses: Any, signals: Any, change: Any
+    ) -> Resources:
+        return self.after(trace, self.of(signals), signals.dt)
+
+    def rest(self, like: Float[Array, " pre"]) -> Resources:
+        """Nothing in use, all left, for spikes that are shaped like these."""
+        for name in ("use", "recovery", "facilitation"):
+            if (shape := getattr(self, name).shape) not in ((), like.shape):
+                raise ValueError(
+                    f"`{name}` must be one number, or one for each of {like.size} "
+                    f"presynaptic neurons; got shape {shape}."
+                )
+        none = jnp.zeros_like(like)
+        return Resources(none, none + 1, none)
+
+    def after(
+        self,
+        resources: Resources,
+        spikes: Float[Array, " pre"],
+        dt: Float[Array, "*#pre"],
+    ) -> Resources:
+        """What a step of `dt` that ends with these spikes leaves."""
+        number = lambda x: x.astype(spikes.dtype)
+        at_once = self.facilitation < SOME_TIME[0]
+        time = jnp.where(at_once, 1.0, self.facilitation)
+        kept = number(jnp.where(at_once, 0.0, jnp.exp(-dt / time)))
+        gained = number(-jnp.expm1(-dt / self.recovery))
+        there = (spikes >= 0) & (spikes <= 1)
+        spikes = jnp.where(there, spikes, jnp.nan)
+        left = resources.left + gained * (1 - resources.left)
+        used = kept * resources.used
+        used = used + spikes * number(self.use) * (1 - used)
+        released = spikes * used * left
+        return Resources(used, left - released, released)

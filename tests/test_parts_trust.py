@@ -35,6 +35,7 @@ from plasticity_jax.signals import (
     ReleaseSignals,
 )
 from plasticity_jax.synapses import Factored, Power, Product, SignedPower, Stochastic
+from plasticity_jax.traces import ShortTerm
 
 
 @pytest.fixture(autouse=True)
@@ -535,6 +536,13 @@ CIRCUITS = {
         (lambda: leaky(W, {"pre": V, "external": V[:1]}), "`external` must be one"),
         (lambda: leaky(W, V[:2]), "the input's spikes must be shaped"),
         (lambda: leaky(W, V, recurrent=W[:2]), "weights within the network must"),
+        (lambda: leaky(W, V, short_term=ShortTerm(V[:2], 9.0)), "one for each of 3"),
+        (
+            lambda: circuits.LeakyNetwork(short_term=ShortTerm(0.5, 9.0))(
+                circuits.LeakyNetwork().start(W), W, V, KEY
+            ),
+            "must hold resources where the network has a `short_term`",
+        ),
     ],
     "BernoulliLayer": [
         (lambda: circuits.BernoulliLayer()(None, W, V[:2], KEY), "must fit; got"),

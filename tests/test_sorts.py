@@ -39,6 +39,7 @@ from plasticity_jax.signals import (
 )
 from plasticity_jax.synapses import Factored, Power, SignedPower, Stochastic
 from plasticity_jax.tasks import Constant, Spikes
+from plasticity_jax.traces import ShortTerm
 
 
 KEY = jr.key(0)
@@ -313,6 +314,11 @@ CIRCUITS = {
     "resting": (Resting(0.1), draw(N, N), None),
     "units": (circuits.BernoulliLayer(), draw(N, N), ONES),
     "leaky": (circuits.LeakyNetwork(delay=3), draw(N, N), ONES),
+    "leaky, depressing": (
+        circuits.LeakyNetwork(short_term=ShortTerm.published("EE")),
+        draw(N, N),
+        ONES,
+    ),
     "leaky, recurrent": (
         circuits.LeakyNetwork(inputs=jnp.eye(N)),
         draw(N, N),
@@ -488,6 +494,7 @@ MODULES = {
     "layer": lambda: circuits.Layer(dt=0.5),
     "units": lambda: circuits.BernoulliLayer(dt=0.5),
     "leaky": lambda: circuits.LeakyNetwork(0.5, recurrent=np.eye(2)),
+    "short-term": lambda: ShortTerm(0.5, 100.0),
     "leaky state": lambda: circuits.LeakyNetwork().start(jnp.eye(2)),
     "exponential neurons": lambda: circuits.ExponentialNeurons(jump=80.5),
     "exponential state": lambda: circuits.ExponentialNeurons().start(jnp.eye(2)),

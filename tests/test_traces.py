@@ -11,7 +11,13 @@ from plasticity_jax import AbstractRule, advance, rules, simulate, State, System
 from plasticity_jax.circuits import BernoulliLayer, Layer, LeakyNetwork
 from plasticity_jax.synapses import Bounded, Dale, Normed
 from plasticity_jax.tasks import Constant
-from plasticity_jax.traces import AbstractTrace, Delayed, Eligibility, LowPass
+from plasticity_jax.traces import (
+    AbstractTrace,
+    Delayed,
+    Eligibility,
+    LowPass,
+    ShortTerm,
+)
 
 
 KEY = jr.key(0)
@@ -164,6 +170,100 @@ def test_what_traces_are_told():
         for kind in (LowPass, Eligibility):
             with pytest.raises(ValueError, match="`time` must lie in"):
                 kind(time, lambda s: s.pre)
+
+
+# --- short-term plasticity ------------------------------------------------------------
+
+
+class Releases(AbstractRule):
+    """Its change is what its synapses release."""
+
+    def traces(self):
+        return {"short": ShortTerm(jnp.asarray([0.5, 0.2]), 100.0, 30.0)}
+
+    def __call__(self, synapses, signals, key):
+        return jnp.outer(jnp.ones(3), signals.traces["short"].released)
+
+
+def released(network, external=15.0):
+    """What the rule and the network released in 40 steps, and the spikes."""
+    size = (3, 2) if network.inputs is None else (3, 3)
+    task = Constant({"pre": jnp.ones(2), "external": external})
+    system = System(task, network, {"it": Releases()})
+    start = system.start(jnp.ones(size), KEY)
+    seen = lambda state, signals, changes: (
+        changes["it"][0],
+        state.activity.resources.released,
+        signals.pre,
+    )
+    return simulate(system, start, KEY, steps=40, record=seen)[1]
+
+
+def test_a_rule_and_a_network_keep_the_same_resources():
+    short = Releases().traces()["short"]
+    rule, network, spikes = released(LeakyNetwork(short_term=short, dt=0.5))
+    assert np.array_equal(rule, network)
+    assert np.all(spikes == 1)
+    assert np.allclose(network[0], [0.5, 0.2])
+    assert np.all(network[-1] < 0.5 * network[0])
+
+
+def test_resources_are_those_of_the_synapses_and_change_nothing_else():
+    """Of the network where it learns; with all released and none lost, as without."""
+    plain = LeakyNetwork(recurrent=2 * jnp.eye(3))
+    tireless = LeakyNetwork(recurrent=2 * jnp.eye(3), short_term=ShortTerm(1.0, 1e-9))
+    task = Constant({"pre": jnp.ones(2), "external": 15.0})
+    ends = [
+        simulate(system, system.start(jnp.ones((3, 2)), KEY), KEY, steps=60)[0]
+        for system in (System(task, x, {}) for x in (plain, tireless))
+    ]
+    assert np.allclose(ends[0].activity.potential, ends[1].activity.potential)
+    within = LeakyNetwork(inputs=jnp.ones((3, 2)), short_term=ShortTerm(0.5, 100.0))
+    system = System(task, within, {})
+    fired = lambda state, signals, changes: (
+        state.activity.resources.released,
+        signals.pre,
+    )
+    start = system.start(jnp.ones((3, 3)), KEY)
+    sent, arrived = simulate(system, start, KEY, steps=200, record=fired)[1]
+    first = np.argmax(arrived[:, 0])
+    assert sent[first, 0] == 0.5
+    assert np.all((sent > 0) == (arrived > 0))
+
+
+def test_short_term_plasticity_without_facilitation_has_its_derivatives():
+    def sent(parts):
+        short = ShortTerm(*parts)
+        moved = short.after(short.rest(jnp.ones(2)), jnp.ones(2), jnp.ones(()))
+        return jnp.sum(short.after(moved, jnp.ones(2), jnp.asarray(2.0)).released)
+
+    parts = jnp.asarray([0.4, 50.0, 0.0])
+    slope = jax.grad(sent)(parts)
+    near = [
+        (sent(parts.at[i].add(h)) - sent(parts.at[i].add(-h))) / 2 / h
+        for i, h in ((0, 1e-6), (1, 1e-4))
+    ]
+    assert np.allclose(slope[:2], near, rtol=1e-6)
+    assert slope[2] == 0
+    lost = ShortTerm(0.5, 9.0).after(
+        ShortTerm(0.5, 9.0).rest(jnp.ones(3)),
+        jnp.asarray([1.0, 2.0, -1.0]),
+        jnp.ones(()),
+    )
+    assert np.isnan(lost.released).tolist() == [False, True, True]
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_short_term_plasticity_that_makes_no_sense_is_refused():
+    for make, says in (
+        (lambda: ShortTerm(1.1, 9.0), "`use` must lie in"),
+        (lambda: ShortTerm(0.5, 0.0), "`recovery` must lie in"),
+        (lambda: ShortTerm(0.5, 9.0, -1.0), "`facilitation` must lie in"),
+        (lambda: ShortTerm.published("EEE"), "`kind` is unknown.*Did you mean 'EE'"),
+        (lambda: ShortTerm(0.5, jnp.ones(2)).rest(jnp.ones(3)), "`recovery` must be o"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            make()
 
 
 # --- layers ---------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from .._arguments import concrete, counted, optional, real, require
 from .._interfaces import AbstractCircuit, Scalar, Synapses
 from ..signals import SpikeSignals
 from ..synapses._reading import weights
+from ..traces import Resources, ShortTerm
 
 
 Vector = Float[Array, " n"]
@@ -20,12 +21,17 @@ Matrix = Float[Array, "post pre"]
 
 
 class Leaky(NamedTuple):
-    """Potential and current (mV), steps left at rest, spikes on their way."""
+    """Potential and current (mV), steps left at rest, spikes on their way, resources.
+
+    The resources are those of the synapses' presynaptic side, of a network whose
+    synapses have some.
+    """
 
     potential: Vector
     current: Vector
     resting: Int[Array, " n"]
     sent: Float[Array, "delay n"]
+    resources: Resources | None = None
 
 
 @jax.custom_jvp
@@ -74,7 +80,9 @@ class LeakyNetwork(AbstractCircuit):
     Synapses are the input's weights (post, pre), with fixed `recurrent` weights
     (neuron, neuron) if there are some; or, where fixed `inputs` weights are given, the
     recurrent ones. Spikes of the network arrive `delay` later, those of the input at
-    once; both `delay` and `refractory` are whole steps.
+    once; both `delay` and `refractory` are whole steps. With a `short_term` plasticity
+    a spike that arrives at the synapses (fixed weights have none) adds $wE$ to the
+    current; rules read the spike as it is.
 
     A spike's derivative is $\frac{\gamma}{\theta}\max(0, 1 - |V - \theta|/\theta)$ with
     $\gamma$ = `softness` (Bellec et al. 2020), 0 at rest; the reset has none. Offers
@@ -94,6 +102,7 @@ class LeakyNetwork(AbstractCircuit):
         default=2, static=True, converter=counted("refractory", 0)
     )
     delay: int = eqx.field(default=1, static=True, converter=counted("delay"))
+    short_term: ShortTerm | None = None
 
     def __check_init__(self) -> None:
         times = dict.fromkeys(("dt", "membrane_time", "synaptic_time"), (1e-9, np.inf))
@@ -109,16 +118,24 @@ class LeakyNetwork(AbstractCircuit):
             raise ValueError("give `inputs` or `recurrent`, not both.")
 
     def start(self, synapses: Synapses, stimulus: Any = None, key: Any = None) -> Leaky:
-        """Rest: no potential, no current, no spike on its way."""
-        still = jnp.zeros_like(weights(synapses)[:, 0])
+        """Rest: no potential, no current, no spike on its way, all resources."""
+        plastic = weights(synapses)
+        still = jnp.zeros_like(plastic[:, 0])
         none = jnp.zeros(still.shape, jnp.int32)
         sent = jnp.zeros((self.delay, *still.shape), still.dtype)
-        return Leaky(still, still, none, sent)
+        short = self.short_term
+        resources = None if short is None else short.rest(plastic[0])
+        return Leaky(still, still, none, sent, resources)
 
     def __call__(
         self, activity: Leaky, synapses: Synapses, stimulus: Any, key: Key[Array, ""]
     ) -> tuple[Leaky, SpikeSignals]:
-        v, current, resting, sent = activity
+        v, current, resting, sent, resources = activity
+        if (resources is None) is not (self.short_term is None):
+            raise ValueError(
+                "`activity` must hold resources where the network has a `short_term` "
+                "plasticity, and only there: begin with its `start`."
+            )
         plastic = weights(synapses, key)
         seen, drive = driven(stimulus, v)
         kept, held = jnp.exp(-self.dt / self.synaptic_time), resting > 0
@@ -141,18 +158,22 @@ class LeakyNetwork(AbstractCircuit):
                 f"the input's spikes must be shaped {direct.shape[1:]}; got "
                 f"{seen.shape}."
             )
+        if back is not None and back.shape != 2 * fired.shape:
+            raise ValueError(
+                f"weights within the network must be shaped {2 * fired.shape}; got "
+                f"{back.shape}."
+            )
+        pre = seen if self.inputs is None else arrived
+        if self.short_term is not None and resources is not None:
+            resources = self.short_term.after(resources, pre, self.dt)
+        sending = pre if resources is None else resources.released
+        seen, arrived = (sending, arrived) if self.inputs is None else (seen, sending)
         current = kept * current + direct @ seen
         if back is not None:
-            if back.shape != 2 * fired.shape:
-                raise ValueError(
-                    f"weights within the network must be shaped {2 * fired.shape}; got "
-                    f"{back.shape}."
-                )
             current = current + back @ arrived
         sent = jnp.concatenate([sent[1:], fired[None]])
-        pre = seen if self.inputs is None else arrived
         signals = SpikeSignals(self.dt, pre, fired, before, current)
-        return Leaky(v, current, resting, sent), signals
+        return Leaky(v, current, resting, sent, resources), signals
 
     def _inflow(self) -> Scalar:
         """What a current of 1 adds to the potential in a step; also at equal times."""

@@ -7,6 +7,7 @@ from ._attractor import attractor_checks
 from ._correlation import correlation_checks
 from ._eprop import eprop_checks
 from ._error import error_checks
+from ._short_term import short_term_checks
 from ._timing import timing_checks
 from ._voltage import voltage_checks
 
@@ -19,3 +20,4 @@ def checks() -> Iterator[Check]:
     yield from eprop_checks()
     yield from timing_checks()
     yield from voltage_checks()
+    yield from short_term_checks()
