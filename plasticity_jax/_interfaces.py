@@ -40,6 +40,11 @@ class AbstractSignals(eqx.Module):
     step: Int[Array, ""] | None = eqx.field(default=None, kw_only=True)
     traces: Mapping[str, Any] = eqx.field(default_factory=dict, kw_only=True)
 
+    def absent(self, name: str) -> str:
+        """How a signal that is not there may be shown, as the end of a message."""
+        del name
+        return ""
+
 
 class _Part(eqx.Module):
     """What a system is made of: floats in its fields are array leaves."""
@@ -308,7 +313,7 @@ def _acted(
     kind = type(circuit).__call__.__annotations__.get("activity")
     if isinstance(kind, type) and issubclass(kind, eqx.Module | tuple):
         check_kind(f"{who}: `activity`", state.activity, kind)
-    found = circuit(state.activity, state.synapses, stimulus, key)
+    found = _read(who, circuit, state.activity, state.synapses, stimulus, key)
     if not isinstance(found, tuple) or len(found) != 2:
         raise ValueError(f"{must} (activity, signals); got {shape_of(found)}.")
     activity, signals = found
@@ -337,9 +342,10 @@ def _read(who: str, function: Any, *given: Any) -> Any:
     except AttributeError as error:
         if not isinstance(error.obj, AbstractSignals):
             raise
+        name = str(error.name)
         raise ValueError(
-            f"{who} reads the signal `{error.name}`, which "
-            f"{type(error.obj).__name__} does not hold{_offers(str(error.name))}."
+            f"{who} reads the signal `{name}`, which {type(error.obj).__name__} does "
+            f"not hold{error.obj.absent(name)}{_offers(name)}."
         ) from error
 
 
@@ -353,14 +359,16 @@ def _carried(synapses: Any) -> str:
 
 def _offers(signal: str) -> str:
     """Which circuits offer a signal, as the end of a message."""
-    offering = sorted(
+    offering = {
         circuit.__name__
         for circuit in _subclasses(AbstractCircuit)
         for kind in typing.get_args(circuit.__call__.__annotations__.get("return"))
         if signal in getattr(kind, "__dataclass_fields__", {})
         or signal in getattr(kind, "may_hold", ())
-    )
-    return f"; circuits that offer it: {', '.join(offering)}" if offering else ""
+        or signal in getattr(circuit, "offers", ())
+    }
+    named = ", ".join(sorted(offering))
+    return f"; circuits that offer it: {named}" if named else ""
 
 
 def _subclasses(kind: type) -> set[Any]:

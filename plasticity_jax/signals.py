@@ -117,7 +117,7 @@ class LayerSignals(AbstractSignals):
     slope: Float[Array, " post"]
     shown: Mapping[str, Array] = eqx.field(default_factory=dict)
 
-    may_hold: ClassVar = ("target", "error", "reward", "rate")
+    may_hold: ClassVar = ("target", "error", "reward")
 
     def __getattr__(self, name: str) -> Any:
         shown = self.__dict__.get("shown", {})
@@ -126,6 +126,10 @@ class LayerSignals(AbstractSignals):
         if name in shown:
             return shown[name]
         raise AttributeError(f"no `{name}`", name=name, obj=self)
+
+    def absent(self, name: str) -> str:
+        shown = "target" if name == "error" else name
+        return f"; show it: the stimulus may be {{'pre': ..., '{shown}': ...}}"
 
 
 class ReplaySignals(AbstractSignals):

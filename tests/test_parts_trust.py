@@ -266,6 +266,7 @@ RULES = {
     "GradualPseudoInverse": [
         (lambda: rules.GradualPseudoInverse(NAN), "`rate` must lie in")
     ],
+    "NodePerturbation": [(lambda: rules.NodePerturbation(NAN), "`rate` must lie in")],
     "Covariance": [(lambda: rules.Covariance(0.1, 0.0), "`time` must lie in")],
     "PES": [(lambda: rules.PES(0.1, -1.0), "`time` must lie in")],
     "BCM": [
@@ -551,6 +552,16 @@ CIRCUITS = {
             "`reward` must be one number",
         ),
     ],
+    "NoisyLayer": [
+        (lambda: circuits.NoisyLayer(spread=0.0), "`spread` must lie in"),
+        (lambda: circuits.NoisyLayer(law="normal"), "`law` is unknown.*gaussian"),
+        (lambda: circuits.NoisyLayer()(None, W, V[:2], KEY), "must fit; got"),
+        (
+            lambda: circuits.NoisyLayer(cost=lambda y, _: y)(None, W, V, KEY),
+            "`cost` must be one number",
+        ),
+    ],
+    "squared_error": "a layer checks the shape of its target",
     "Layer": [
         (lambda: circuits.Layer(dt=0.0), "`dt` must lie in"),
         (lambda: circuits.Layer()(None, W, V[:2], KEY), "must fit; got shapes"),

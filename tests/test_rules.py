@@ -148,8 +148,13 @@ ON_RATES = {
     "intermittent": lambda: rules.Intermittent(rules.Wiener(), 4),
 }
 EARNED = {"rate": jnp.full(6, 0.4), "reward": jnp.asarray(0.7)}
+PAID = {"cost": 0.7, "quiet_cost": 0.5, "opposite_cost": 0.2, "spread": 0.1}
+TRIED = {"noise": AVERAGE, **PAID}
 _, LAYER = Layer(jnp.tanh, dt=0.5)(
-    None, WEIGHTS, {"pre": POTENTIAL, "target": jnp.sign(AVERAGE), **EARNED}, KEY
+    None,
+    WEIGHTS,
+    {"pre": POTENTIAL, "target": jnp.sign(AVERAGE), **EARNED, **TRIED},
+    KEY,
 )
 LAYER = dataclasses.replace(
     LAYER,
@@ -171,6 +176,8 @@ ON_A_LAYER = {
     "perceptron": lambda: rules.Perceptron(0.5),
     "PES": lambda: rules.PES(0.1),
     "reinforce": lambda: rules.Reinforce(0.1),
+    "node perturbation": lambda: rules.NodePerturbation(0.1),
+    "node perturbation, two-sided": lambda: rules.NodePerturbation(0.1, True),
     "Hopfield": lambda: rules.Hopfield(),
     "Hopfield, sparse": lambda: rules.Hopfield(0.3),
     "pseudo-inverse": lambda: rules.PseudoInverse(),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from plasticity_jax import AbstractRule, advance, rules, simulate, State, System
-from plasticity_jax.circuits import BernoulliLayer, Layer, LeakyNetwork
+from plasticity_jax.circuits import BernoulliLayer, Layer, LeakyNetwork, NoisyLayer
 from plasticity_jax.synapses import Bounded, Dale, Normed
 from plasticity_jax.tasks import Constant
 from plasticity_jax.traces import (
@@ -281,6 +281,26 @@ def test_a_layer_offers_what_it_is_shown():
     with pytest.raises(
         ValueError, match=r"reads the signal `error`.*offer it: .*Layer"
     ):
+        advance(bare, State(None, WEIGHTS), KEY)
+
+
+@pytest.mark.parametrize(
+    ("layer", "rule", "says"),
+    [
+        (Layer(), rules.Delta(), r"'it' \(Delta\) reads the signal `error`.*'target'"),
+        (Layer(), rules.Reinforce(), "`rate`.*may be.*'rate.*offer it: BernoulliLayer"),
+        (
+            Layer(),
+            Reader(LowPass(1.0, lambda s: s.reward)),
+            r"`reward`.*'reward': \.\.",
+        ),
+        (Layer(), rules.NodePerturbation(), "`spread`.* offer it: NoisyLayer.$"),
+        (NoisyLayer(), rules.Hebb(), "NoisyLayer reads the signal `target`.*'target'"),
+    ],
+)
+def test_a_modulator_that_never_comes_is_told_what_to_show(layer, rule, says):
+    bare = System(Constant(INPUTS[0]), layer, {"it": rule})
+    with pytest.raises(ValueError, match=says):
         advance(bare, State(None, WEIGHTS), KEY)
 
 

@@ -13,6 +13,8 @@ from ._kernel import SynapticKernel as SynapticKernel
 from ._layer import BernoulliLayer as BernoulliLayer
 from ._layer import Layer as Layer
 from ._layer import linear as linear
+from ._layer import NoisyLayer as NoisyLayer
+from ._layer import squared_error as squared_error
 from ._leaky import Leaky as Leaky
 from ._leaky import LeakyNetwork as LeakyNetwork
 from ._loss import feedforward as feedforward

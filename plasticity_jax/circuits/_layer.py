@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -11,7 +11,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from .._arguments import real, require
+from .._arguments import one_of, real, require
 from .._interfaces import AbstractCircuit, Scalar, Synapses
 from ..signals import LayerSignals
 from ..synapses._reading import weights
@@ -97,6 +97,8 @@ class BernoulliLayer(Layer):
     transfer: Callable[[Vector], Vector] = jax.nn.sigmoid
     reward: Callable[[Vector, Any], Any] = lambda post, signals: jnp.mean(post)
 
+    offers: ClassVar = ("rate", "reward")
+
     def __call__(
         self, activity: None, synapses: Synapses, stimulus: Any, key: Key[Array, ""]
     ) -> tuple[None, LayerSignals]:
@@ -109,3 +111,59 @@ class BernoulliLayer(Layer):
             raise ValueError(f"`reward` must be one number; got shape {reward.shape}.")
         shown = {**seen.shown, "rate": seen.post, "reward": reward}
         return None, dataclasses.replace(seen, post=post, shown=shown)
+
+
+def squared_error(post: Vector, signals: LayerSignals) -> Scalar:
+    """Half of the squared distance from the `target`."""
+    return jnp.sum((signals.target - post) ** 2) / 2
+
+
+class NoisyLayer(Layer):
+    r"""$y = f(Wx + \sigma\xi)$: noise on the summed inputs, drawn at every step.
+
+    `spread` is $\sigma$, $\xi$ are independent and, by `law`, `gaussian` or `signs`.
+    Synapses, stimulus and errors as in `Layer`. What is paid, `cost(post, signals)`, is
+    one number of what the neurons did, of the signals without noise: half of the
+    squared distance from the `target` unless given.
+
+    Offers `LayerSignals`: `post` with the noise, `noise` is $\xi$, `spread` $\sigma$;
+    `cost` with the noise, `quiet_cost` without, `opposite_cost` with its negative.
+    """
+
+    cost: Callable[[Vector, Any], Any] = squared_error
+    spread: Scalar = eqx.field(default=0.1, converter=real)
+    law: str = eqx.field(default="gaussian", static=True)
+
+    offers: ClassVar = ("noise", "spread", "cost", "quiet_cost", "opposite_cost")
+
+    def __check_init__(self) -> None:
+        require(self, spread=(1e-12, np.inf))
+        one_of("law", self.law, ("gaussian", "signs"))
+
+    def __call__(
+        self, activity: None, synapses: Synapses, stimulus: Any, key: Key[Array, ""]
+    ) -> tuple[None, LayerSignals]:
+        plastic = weights(synapses, key)
+        draw = jr.normal if self.law == "gaussian" else jr.rademacher
+        noise = draw(key, plastic.shape[:1], plastic.dtype)
+        return None, self.signals(plastic, stimulus, noise)
+
+    def signals(self, plastic: Matrix, stimulus: Any, noise: Vector) -> LayerSignals:
+        """What the layer offers with these weights at a given noise."""
+        seen = self._read(plastic, stimulus)
+        spread = self.spread.astype(plastic.dtype)
+        ahead, behind = (
+            self.transfer(seen.field + sign * spread * noise) for sign in (1, -1)
+        )
+        costs = {
+            name: jnp.asarray(self.cost(post, seen), post.dtype)
+            for name, post in (
+                ("cost", ahead),
+                ("quiet_cost", seen.post),
+                ("opposite_cost", behind),
+            )
+        }
+        if shape := costs["cost"].shape:
+            raise ValueError(f"`cost` must be one number; got shape {shape}.")
+        shown = {**seen.shown, **costs, "noise": noise, "spread": spread}
+        return dataclasses.replace(seen, post=ahead, shown=shown)

@@ -19,6 +19,7 @@ from ._descent import Update as Update
 from ._descent import WeightPerturbation as WeightPerturbation
 from ._eprop import EProp as EProp
 from ._error import Delta as Delta
+from ._error import NodePerturbation as NodePerturbation
 from ._error import Perceptron as Perceptron
 from ._error import PES as PES
 from ._error import Reinforce as Reinforce

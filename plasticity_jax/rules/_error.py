@@ -108,3 +108,28 @@ class Reinforce(_RateRule):
             )
         surprise = signals.reward - signals.traces["reward"]
         return signals.dt * self.rate * surprise * signals.traces["eligibility"]
+
+
+class NodePerturbation(_RateRule):
+    r"""$\dot W = -\frac{\eta}{\sigma} (C(\sigma\xi) - C(0))\,\xi x^\top$, $\xi$ noise.
+
+    On the summed inputs (Jabri & Flower 1992; Werfel, Xie & Seung 2005, doi
+    10.1162/089976605774320539). `two_sided`: $(C(\sigma\xi) - C(-\sigma\xi))/2\sigma$.
+    The mean is minus the gradient, exactly where the cost is quadratic in the fields,
+    else of the cost that the noise smoothes. The variance grows with the number of
+    neurons $M$: $(M \pm 1)|g|^2$, plus of normals and minus of signs, and of one side
+    what $\sigma^2$ adds.
+    Reads `pre`, `noise`, `spread`, `cost`, `quiet_cost` or `opposite_cost` (a
+    `NoisyLayer`) and `dt`. Synapses (post, pre).
+    """
+
+    two_sided: bool = eqx.field(default=False, static=True)
+
+    def __call__(
+        self, synapses: Matrix, signals: LayerSignals, key: Key[Array, ""]
+    ) -> Matrix:
+        apart, other = signals.spread, "quiet_cost"
+        if self.two_sided:
+            apart, other = 2 * apart, "opposite_cost"
+        slope = (signals.cost - getattr(signals, other)) / apart
+        return jnp.outer(-signals.dt * self.rate * slope * signals.noise, signals.pre)

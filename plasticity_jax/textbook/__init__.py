@@ -7,6 +7,7 @@ from ._attractor import attractor_checks
 from ._correlation import correlation_checks
 from ._eprop import eprop_checks
 from ._error import error_checks
+from ._perturbation import perturbation_checks
 from ._short_term import short_term_checks
 from ._timing import timing_checks
 from ._voltage import voltage_checks
@@ -18,6 +19,7 @@ def checks() -> Iterator[Check]:
     yield from attractor_checks()
     yield from error_checks()
     yield from eprop_checks()
+    yield from perturbation_checks()
     yield from timing_checks()
     yield from voltage_checks()
     yield from short_term_checks()
