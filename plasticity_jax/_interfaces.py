@@ -6,7 +6,7 @@ import typing
 import warnings
 import zlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import equinox as eqx
 import jax
@@ -141,6 +141,9 @@ class AbstractProjection(_Part):
         `signals` are those that the rules read in this step, `key` is its own.
         """
 
+    def check(self, synapses: Any) -> None:
+        """Raise `ValueError` for synapses that a run must not begin with."""
+
 
 class System(eqx.Module):
     """A task, a circuit, a named sum of rules, projections applied in order.
@@ -179,7 +182,10 @@ class System(eqx.Module):
         """The state before the first step, with these synapses.
 
         The circuit says what activity is at the start, knowing the first stimulus.
+        Raises `ValueError` for synapses that a projection forbids from the start.
         """
+        for projection in self.projections:
+            projection.check(synapses)
         task_key, circuit_key = jr.split(key)
         stimulus = self.task(jnp.zeros((), jnp.int32), task_key)
         activity = self.circuit.start(synapses, stimulus, circuit_key)
@@ -313,7 +319,10 @@ def _acted(
     kind = type(circuit).__call__.__annotations__.get("activity")
     if isinstance(kind, type) and issubclass(kind, eqx.Module | tuple):
         check_kind(f"{who}: `activity`", state.activity, kind)
-    found = _read(who, circuit, state.activity, state.synapses, stimulus, key)
+    try:
+        found = circuit(state.activity, state.synapses, stimulus, key)
+    except AttributeError as error:
+        _tell(who, error)
     if not isinstance(found, tuple) or len(found) != 2:
         raise ValueError(f"{must} (activity, signals); got {shape_of(found)}.")
     activity, signals = found
@@ -340,13 +349,18 @@ def _read(who: str, function: Any, *given: Any) -> Any:
             raise
         raise ValueError(f"{who}: {error}{_carried(given[0])}") from error
     except AttributeError as error:
-        if not isinstance(error.obj, AbstractSignals):
-            raise
-        name = str(error.name)
-        raise ValueError(
-            f"{who} reads the signal `{name}`, which {type(error.obj).__name__} does "
-            f"not hold{error.obj.absent(name)}{_offers(name)}."
-        ) from error
+        _tell(who, error)
+
+
+def _tell(who: str, error: AttributeError) -> NoReturn:
+    """Raise `ValueError` for a signal that is not there, any other error as it is."""
+    if not isinstance(error.obj, AbstractSignals):
+        raise error
+    name = str(error.name)
+    raise ValueError(
+        f"{who} reads the signal `{name}`, which {type(error.obj).__name__} does not "
+        f"hold{error.obj.absent(name)}{_offers(name)}."
+    ) from error
 
 
 def _carried(synapses: Any) -> str:

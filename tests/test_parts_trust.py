@@ -738,14 +738,40 @@ SYNAPSES = {
     ],
     "Ordered": [(projected(synapses.Ordered(), SINGLE), "a stack of two")],
     "Ceiling": [(lambda: synapses.Ceiling(-1.0), "`most` must lie in")],
-    "Bounded": [(lambda: synapses.Bounded(1.0, 0.0), "must be at most `high`")],
+    "Bounded": [
+        (lambda: synapses.Bounded(1.0, 0.0), "must be at most `high`"),
+        (lambda: synapses.Bounded(0.0, 0.5).check(W), "`synapses` must lie in.*1.0"),
+    ],
     "Normed": [
         (lambda: synapses.Normed(-1.0), "`norm` must lie in"),
         (lambda: synapses.Normed(order=3), "`order` must be 1 or 2"),
     ],
+    "Density": [
+        (lambda: synapses.Density(1.5), "`density` must lie in"),
+        (lambda: synapses.Density(0.5, "on"), "`side` is unknown"),
+    ],
+    "Rewired": [
+        (lambda: synapses.Rewired(NAN, 0.1, 0.2), "`density` must lie in"),
+        (lambda: synapses.Rewired(0.5, -0.1, 0.2), "`threshold` must lie in"),
+        (lambda: synapses.Rewired(0.5, 0.0, 0.0), "`first` must lie in"),
+        (lambda: synapses.Rewired(0.5, 0.2, 0.1), "must be at least `threshold`"),
+        (lambda: synapses.Rewired(0.5, 0.1, 0.2, 0 * V), "`signs` must be -1 or 1"),
+        (lambda: synapses.Rewired(0.5, 0.1, 0.2, None, W / 2), "`places` must be 0"),
+        (projected(synapses.Rewired(0.5, 0.1, 0.2), W), "give it a `key`"),
+        (
+            called(synapses.Rewired(0.5, 0.1, 0.2, V[:2]), W, None),
+            "`signs` must be shaped",
+        ),
+        (
+            called(synapses.Rewired(0.5, 0.1, 0.2, None, W[:2]), W, None),
+            "`places` must be shaped",
+        ),
+        (lambda: synapses.Rewired(0.5, 0.1, 0.2).check(W), "begin with 4.*got 9"),
+    ],
     "Dale": [
         (lambda: synapses.Dale(0.5 * V), "`signs` must be -1 or 1"),
         (projected(synapses.Dale(V[:2]), W), "`signs` must be shaped"),
+        (lambda: synapses.Dale(-V).check(W), "must have the signs that `Dale`"),
     ],
     "Connected": [
         (
@@ -1006,6 +1032,10 @@ NANS = {
     "a traced density": lambda: jax.jit(
         lambda density: synapses.random_mask((3,), density, KEY)
     )(1.5),
+    "a traced share": lambda: jax.jit(lambda share: synapses.Density(share)(W))(1.5),
+    "a traced share of places": lambda: jax.jit(
+        lambda share: synapses.Rewired(share, 0.1, 0.2)(W, None, KEY)
+    )(-0.1),
     "a traced image": lambda: jax.jit(lambda order: images(order=order)(0, KEY)[0])(
         jnp.asarray([[4, -1]])
     ),

@@ -492,6 +492,8 @@ MODULES = {
     "bounded": lambda: synapses.Bounded(0.0, 1.0),
     "normed": lambda: synapses.Normed(2.0),
     "dale": lambda: synapses.Dale(np.ones(2)),
+    "density": lambda: synapses.Density(0.5),
+    "rewired": lambda: synapses.Rewired(0.5, 0.1, 0.2, np.ones(2)),
     "layer": lambda: circuits.Layer(dt=0.5),
     "units": lambda: circuits.BernoulliLayer(dt=0.5),
     "noisy": lambda: circuits.NoisyLayer(dt=0.5, spread=0.2),

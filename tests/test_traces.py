@@ -9,7 +9,7 @@ import pytest
 
 from plasticity_jax import AbstractRule, advance, rules, simulate, State, System
 from plasticity_jax.circuits import BernoulliLayer, Layer, LeakyNetwork, NoisyLayer
-from plasticity_jax.synapses import Bounded, Dale, Normed
+from plasticity_jax.synapses import Bounded, Dale, Density, Normed, Rewired
 from plasticity_jax.tasks import Constant
 from plasticity_jax.traces import (
     AbstractTrace,
@@ -371,6 +371,83 @@ def test_plain_weights_are_held_in_bounds():
     assert np.array_equal(kept, [[3, -4], [0, 0], [np.nan, 0]], equal_nan=True)
 
 
+def test_the_densest_are_kept_and_their_number_is_exact():
+    w = np.asarray(jr.normal(KEY, (5, 8)))
+    for side, axis, count in (("into", 1, 3), ("out of", 0, 2), ("all", None, 14)):
+        kept = np.asarray(eqx.filter_jit(Density(0.35, side))(w))
+        assert np.all(np.sum(kept != 0, axis=axis) == count)
+        least = np.min(np.where(kept != 0, abs(w), np.inf), axis=axis, keepdims=True)
+        assert np.all((abs(w) >= least) == (kept != 0))
+        assert np.array_equal(kept[kept != 0], w[kept != 0])
+    tied = jnp.asarray([[1.0, -1.0, 1.0, 1.0], [0.0, 2.0, jnp.nan, 2.0]])
+    kept, cubed = jax.jit(
+        lambda w: (
+            Density(0.5)(w),
+            jax.grad(lambda w: jnp.sum(Density(0.5)(w) ** 3))(w),
+        )
+    )(tied)
+    want = np.asarray([[1, -1, 0, 0], [0, 2, np.nan, 0]])
+    assert np.array_equal(kept, want, equal_nan=True)
+    assert np.array_equal(cubed, 3 * want**2, equal_nan=True)
+
+
+SIGNS = jnp.asarray([1.0, -1.0, 1.0, -1.0, 1.0, 1.0])
+HOLLOW = 1 - jnp.eye(6)
+
+
+def sparse_weights():
+    """Nine synapses of six neurons, of their neurons' signs, three of them weak."""
+    order = np.argwhere(np.asarray(HOLLOW))[np.random.default_rng(0).permutation(30)]
+    w = np.zeros((6, 6))
+    for (i, j), size in zip(order[:9], [0.05] * 3 + [0.5] * 6, strict=True):
+        w[i, j] = size * SIGNS[j]
+    return jnp.asarray(w)
+
+
+def test_rewiring_keeps_the_number_and_the_signs_and_draws_evenly():
+    """Three of the 24 free places grow in each of 6000 draws, each as often."""
+    w = sparse_weights()
+    rewired = Rewired(0.3, 0.1, 0.2, SIGNS, HOLLOW)
+    count = 6000
+    beside = w.at[0, 0].set(0.5)  # where none may be
+    after = jax.vmap(lambda key: rewired(beside, None, key))(jr.split(KEY, count))
+    assert np.all(after[:, 0, 0] == 0)
+    after, stays = np.asarray(after), np.asarray(abs(w) > 0.1)
+    assert np.all(np.sum(after != 0, axis=(1, 2)) == 9)
+    assert np.all(after[:, stays] == np.asarray(w)[stays])
+    grown = (after != 0) & ~stays
+    assert np.all(after[grown] == np.broadcast_to(0.2 * SIGNS, after.shape)[grown])
+    free = (np.asarray(HOLLOW) > 0) & ~stays
+    often, chance = np.mean(grown, axis=0)[free], 3 / 24
+    error = np.sqrt(chance * (1 - chance) / count)
+    assert np.sum(free) == 24
+    assert np.all(abs(often - chance) < 4 * error)
+    assert error < 0.05 * chance
+    both = np.mean(grown[:, free][:, 0] & grown[:, free][:, 1])
+    law = chance * 2 / 23
+    assert abs(both - law) < 4 * np.sqrt(law / count)
+    assert np.all(after * np.asarray(SIGNS) >= 0)
+    total = lambda first: jnp.sum(Rewired(0.3, 0.1, first)(w, None, KEY))
+    assert float(jax.jit(jax.grad(total))(0.2)) == 5.0  # 11 without signs, 6 stay
+
+
+def test_a_run_that_rewires_has_as_many_synapses_at_every_step():
+    task = Constant(jr.normal(KEY, (6,)))
+    noise = rules.Masked(rules.Scaled(rules.Wiener(), 0.1))
+    cut = Rewired(0.3, 0.1, 0.2, SIGNS, HOLLOW)
+    w = 0.3 * jnp.sign(sparse_weights())
+    system = System(task, Layer(), {"noise": noise}, (cut,))
+    record = lambda state, signals, changes: (state.synapses, changes["noise"])
+    _, (seen, changes) = simulate(
+        system, system.start(w, KEY), KEY, steps=60, record=record
+    )
+    seen, changes = np.asarray(seen), np.asarray(changes)
+    assert np.all(np.sum(seen != 0, axis=(1, 2)) == 9)
+    assert np.all(seen * np.asarray(SIGNS) >= 0)
+    assert np.all((changes[1:] != 0) == (seen[:-1] != 0))
+    assert np.any((seen[-1] != 0) & (np.asarray(w) == 0))
+
+
 @pytest.mark.usefixtures("unchecked")
 def test_bounds_that_make_no_sense_are_refused():
     for make, says in (
@@ -381,6 +458,32 @@ def test_bounds_that_make_no_sense_are_refused():
         (lambda: Normed(order=3), "`order` must be 1 or 2; got 3"),
         (lambda: Dale(jnp.asarray([1.0, 0.0])), "`signs` must be -1 or 1"),
         (lambda: Dale(jnp.ones(1))(WEIGHTS), "`signs`"),
+        (lambda: Density(1.1), "`density` must lie in"),
+        (lambda: Density(0.1, "over"), "`side` is unknown"),
+        (lambda: Rewired(0.3, 0.2, 0.1), "`first` = 0.1 must be at least `thres"),
+        (lambda: Rewired(0.3, 0.1, 0.2)(HOLLOW), "give it a `key`"),
     ):
         with pytest.raises(ValueError, match=says):
             make()
+
+
+def started(weights, projection):
+    system = System(Constant(jnp.ones(6)), Layer(), {}, (projection,))
+    return system.start(weights, KEY)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_synapses_that_a_projection_forbids_do_not_begin():
+    w = sparse_weights()
+    for projection, says in (
+        (Dale(-SIGNS), "`synapses` must have the signs that `Dale` gives"),
+        (Bounded(-0.4, 0.4), r"`synapses` must lie in \[-0.4, 0.4\].*got -?0.5"),
+        (Rewired(0.3, 0.1, 0.2), "begin with 11 that reach.*got 6"),
+        (Rewired(0.3, 0.0, 0.2, -SIGNS), "begin with 11 that reach.*got 0"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            started(w, projection)
+        jax.eval_shape(lambda w, x=projection: started(w, x), w)
+    for projection in (Dale(SIGNS), Bounded(-0.5, 0.5), Density(0.1)):
+        assert np.array_equal(started(w, projection).synapses, w)
+    assert np.isnan(started(w.at[0].set(jnp.nan), Bounded(-0.5, 0.5)).synapses[0, 0])

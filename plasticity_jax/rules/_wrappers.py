@@ -167,20 +167,24 @@ class _AbstractChecked(AbstractRule):
 class Masked(_AbstractChecked):
     """`rule` where `mask` is one, nothing where it is 0, not even 0 times infinity.
 
-    Where mask and synapse are both 0 there is no synapse: no gradient by it either.
-    Raises `ValueError` unless the mask is shaped like the synapses.
+    Without a mask where there is a synapse, which is not 0 (`synapses.Rewired`). Where
+    mask and synapse are both 0 there is no synapse: no gradient by it either. Raises
+    `ValueError` unless the mask is shaped like the synapses.
 
     Reads what its rule reads. Synapses: those of its rule.
     """
 
-    mask: Synapses = eqx.field(converter=with_array_leaves)
+    mask: Synapses | None = eqx.field(default=None, converter=with_array_leaves)
 
     def __check_init__(self) -> None:
         for leaf in jax.tree.leaves(self.mask):
             check_finite("mask", leaf)
 
     def __call__(self, synapses: Any, signals: Any, key: Key[Array, ""]) -> Any:
-        mask = fitted("`mask`", self.mask, synapses)
+        there = lambda w: jnp.where(w == 0, 0, jnp.ones_like(w))
+        mask = jax.tree.map(there, synapses)
+        if self.mask is not None:
+            mask = fitted("`mask`", self.mask, synapses)
         change = self.changed(_present(mask, synapses), signals, key, synapses)
         return jax.tree.map(masked, mask, change)
 

@@ -1,7 +1,9 @@
 """Structured synapses, and what is enforced on them after every update."""
 
 from ._connectivity import Connected as Connected
+from ._connectivity import Density as Density
 from ._connectivity import random_mask as random_mask
+from ._connectivity import Rewired as Rewired
 from ._factors import AbstractFactors as AbstractFactors
 from ._factors import Ceiling as Ceiling
 from ._factors import Factored as Factored

@@ -6,9 +6,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
-from .._arguments import check_signs, concrete, fitted, one_of, real, require
+from .._arguments import admit, check_signs, concrete, fitted, one_of, real, require
 from .._interfaces import AbstractProjection, Scalar, Synapses
 from ..numerics import root
 
@@ -19,7 +19,8 @@ Matrix = Float[Array, "post pre"]
 class Bounded(AbstractProjection):
     """Every weight between `low` and `high`; NaN stays NaN.
 
-    Raises `ValueError` unless `low` is at most `high`.
+    Raises `ValueError` unless `low` is at most `high`, or where a run starts with
+    weights outside.
     """
 
     low: Scalar = eqx.field(default=0.0, converter=real)
@@ -33,13 +34,19 @@ class Bounded(AbstractProjection):
                 f"`low` = {self.low} must be at most `high` = {self.high}."
             )
 
+    def check(self, synapses: Synapses) -> None:
+        must = f"lie in [{self.low}, {self.high}], its bounds, at the start"
+        for w in jax.tree.leaves(synapses):
+            low, high = self._bounds(w)
+            admit("synapses", w, (w < low) | (w > high), must)
+
     def __call__(
         self, synapses: Synapses, signals: Any = None, key: Any = None
     ) -> Synapses:
-        clip = lambda w: jnp.clip(
-            w, self.low.astype(w.dtype), self.high.astype(w.dtype)
-        )
-        return jax.tree.map(clip, synapses)
+        return jax.tree.map(lambda w: jnp.clip(w, *self._bounds(w)), synapses)
+
+    def _bounds(self, weights: Array) -> tuple[Array, Array]:
+        return self.low.astype(weights.dtype), self.high.astype(weights.dtype)
 
 
 class Normed(AbstractProjection):
@@ -79,7 +86,8 @@ class Dale(AbstractProjection):
     """Each presynaptic neuron has one sign: weights of the other are 0.
 
     `signs` (pre,) are 1 for excitatory and -1 for inhibitory neurons. Raises
-    `ValueError` for other signs, or where they do not fit the weights.
+    `ValueError` for other signs, where they do not fit the weights, or where a run
+    starts with weights of the other sign.
     """
 
     signs: Float[Array, " pre"] = eqx.field(converter=real)
@@ -90,6 +98,12 @@ class Dale(AbstractProjection):
     def __call__(
         self, synapses: Matrix, signals: Any = None, key: Any = None
     ) -> Matrix:
-        signs = fitted("`signs`", self.signs, synapses[0]).astype(synapses.dtype)
-        wrong = synapses * signs[None] < 0
-        return jnp.where(wrong, 0, synapses)
+        return jnp.where(self._wrong(synapses), 0, synapses)
+
+    def check(self, synapses: Matrix) -> None:
+        must = "have the signs that `Dale` gives their presynaptic neurons"
+        admit("synapses", synapses, self._wrong(synapses), must)
+
+    def _wrong(self, synapses: Matrix) -> Bool[Array, "post pre"]:
+        signs = fitted("`signs`", self.signs, synapses[0])
+        return synapses * signs[None] < 0
