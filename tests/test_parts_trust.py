@@ -247,6 +247,12 @@ def targeted(make):
     ]
 
 
+def on_a_layer(rule, pre, target):
+    """What a rule does on a layer that is shown these."""
+    shown = {"pre": pre, "target": target}
+    return lambda: rule(W, circuits.Layer()(None, W, shown, KEY)[1], KEY)
+
+
 ABSENT = {"a": V, "b": V}
 RULES = {
     "Descent": FREE,
@@ -262,7 +268,10 @@ RULES = {
     "Hebb": [(lambda: rules.Hebb(NAN), "`rate` must lie in")],
     "Sanger": [(lambda: rules.Sanger(NAN), "`rate` must lie in")],
     "Delta": [(lambda: rules.Delta(NAN), "`rate` must lie in")],
-    "Perceptron": [(lambda: rules.Perceptron(NAN), "`rate` must lie in")],
+    "Perceptron": [
+        (lambda: rules.Perceptron(NAN), "`rate` must lie in"),
+        (on_a_layer(rules.Perceptron(), V, 0 * V), "`target` must be -1 or 1; got 0"),
+    ],
     "GradualPseudoInverse": [
         (lambda: rules.GradualPseudoInverse(NAN), "`rate` must lie in")
     ],
@@ -307,9 +316,13 @@ RULES = {
             "`feedback` must be shaped like the readout",
         ),
     ],
-    "Hopfield": [(lambda: rules.Hopfield(1.0), "`coding_level` must lie in")],
+    "Hopfield": [
+        (lambda: rules.Hopfield(1.0), "`coding_level` must lie in"),
+        (on_a_layer(rules.Hopfield(), V / 2, V), "`pre` must be -1 or 1 everywhere"),
+        (on_a_layer(rules.Hopfield(0.5), -V, V), "`pre` must be 0 or 1 everywhere"),
+    ],
     "PseudoInverse": [(lambda: rules.PseudoInverse(-1.0), "`tolerance` must lie in")],
-    "Storkey": FREE,
+    "Storkey": [(on_a_layer(rules.Storkey(), 0 * V, V), "`pre` must be -1 or 1")],
     "NaturalTerms": RECORD,
     "natural_terms": FREE,
     "proportional_limit": "takes coefficients, which `curvature` checks",
@@ -1010,6 +1023,9 @@ NANS = {
     "a traced bound": lambda: jax.jit(
         lambda low: synapses.ReleaseBounds(low, 0.4)(Stochastic(V, V)).probability
     )(0.6),
+    "a traced target": lambda: jax.jit(
+        lambda t: on_a_layer(rules.Perceptron(), V, t * V)()
+    )(0.5),
     "a traced decay": lambda: jax.jit(
         lambda rate: rules.Dissipation(rate)(V, ELAPSED, KEY)
     )(2.0),

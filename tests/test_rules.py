@@ -178,12 +178,16 @@ ON_A_LAYER = {
     "reinforce": lambda: rules.Reinforce(0.1),
     "node perturbation": lambda: rules.NodePerturbation(0.1),
     "node perturbation, two-sided": lambda: rules.NodePerturbation(0.1, True),
-    "Hopfield": lambda: rules.Hopfield(),
-    "Hopfield, sparse": lambda: rules.Hopfield(0.3),
     "pseudo-inverse": lambda: rules.PseudoInverse(),
     "gradual pseudo-inverse": lambda: rules.GradualPseudoInverse(0.5),
+}
+PATTERN = Layer()(None, WEIGHTS, jnp.sign(POTENTIAL), KEY)[1]
+BINARY = Layer()(None, WEIGHTS, (jnp.sign(POTENTIAL) + 1) / 2, KEY)[1]
+ON_A_PATTERN = {
+    "Hopfield": lambda: rules.Hopfield(),
     "Storkey": lambda: rules.Storkey(),
 }
+ON_BINARY = {"Hopfield, sparse": lambda: rules.Hopfield(0.3)}
 SPIKES = jnp.asarray([1.0, 0.0, 1.0, 0.0, 0.0, 1.0])
 TIMED = SpikeSignals(
     jnp.asarray(0.5),
@@ -234,6 +238,8 @@ RULES = {
         (ON_STUDENTS, STUDENTS, SHARED),
         (ON_RATES, WEIGHTS, RATES),
         (ON_A_LAYER, WEIGHTS, LAYER),
+        (ON_A_PATTERN, WEIGHTS, PATTERN),
+        (ON_BINARY, WEIGHTS, BINARY),
         (ON_TIMING, abs(WEIGHTS), TIMED),
         (CARRIED, Parametrised(WEIGHTS, jnp.exp), LAYER),
         (ON_VOLTAGE, abs(WEIGHTS), CLAMPED),

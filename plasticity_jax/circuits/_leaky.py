@@ -179,7 +179,9 @@ class LeakyNetwork(AbstractCircuit):
         """What a current of 1 adds to the potential in a step; also at equal times."""
         fast, slow = self.dt / self.synaptic_time, self.dt / self.membrane_time
         apart = slow - fast
-        near = jnp.abs(apart) < 1e-5
-        quotient = jnp.expm1(apart) / jnp.where(near, 1, apart)
+        near, far = jnp.abs(apart) < 1e-5, apart > 1  # where the rise would overflow
+        quotient = jnp.expm1(jnp.where(far, 1, apart)) / jnp.where(near, 1, apart)
         share = jnp.where(near, 1 + apart / 2, quotient)
-        return slow * jnp.exp(-slow) * share
+        least = -jnp.expm1(-jnp.where(far, apart, 1)) / jnp.where(far, apart, 1)
+        usual = slow * jnp.exp(-slow) * share
+        return jnp.where(far, slow * jnp.exp(-fast) * least, usual)

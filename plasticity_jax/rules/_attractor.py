@@ -1,14 +1,15 @@
 r"""Rules that store patterns as attractors, one pattern a step, whatever `dt`.
 
 Synapses are square (neuron, neuron); the pattern $\xi$ is the layer's input. For recall
-leave out the diagonal, also where it is needed while learning.
+leave out the diagonal, also where it is needed while learning. Rules for patterns of
+signs, or of 0 and 1, raise `ValueError` for other ones; traced ones pass.
 """
 
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from .._arguments import optional, real, require
+from .._arguments import check_binary, check_signs, optional, real, require
 from .._interfaces import AbstractRule, Scalar
 from ..signals import LayerSignals
 from ._correlation import _RateRule
@@ -36,7 +37,10 @@ class Hopfield(AbstractRule):
         self, synapses: Square, signals: LayerSignals, key: Key[Array, ""]
     ) -> Square:
         away, spread, f = signals.pre, 1.0, self.coding_level
-        if f is not None:
+        if f is None:
+            check_signs("pre", away)
+        else:
+            check_binary("pre", away)
             away, spread = away - f, f * (1 - f)
         return _hollow(jnp.outer(away, away) / (len(away) * spread))
 
@@ -96,6 +100,7 @@ class Storkey(AbstractRule):
         self, synapses: Square, signals: LayerSignals, key: Key[Array, ""]
     ) -> Square:
         x, own = signals.pre, jnp.diagonal(synapses)
+        check_signs("pre", x)
         field = (signals.field - own * x)[:, None] - synapses * x[None]
         change = jnp.outer(x, x) - x[:, None] * field.T - field * x[None]
         return _hollow(change / len(x))

@@ -4,7 +4,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from .._arguments import real, require
+from .._arguments import admit, real, require
 from .._interfaces import AbstractTrace, Scalar
 from ..signals import LayerSignals
 from ..traces import Eligibility, LowPass, SOME_TIME
@@ -31,9 +31,10 @@ class Delta(_RateRule):
 class Perceptron(_RateRule):
     r"""Where $t\,h \le 0$: $\Delta w = \eta\, t x$ (Rosenblatt 1958).
 
-    Targets are -1 or 1; others make the change NaN. A change for each presentation,
-    whatever `dt`. From $w = 0$ it makes at most $(\max|x|/\gamma)^2$ mistakes, $\gamma$
-    being the largest margin of unit weights (Novikoff 1962).
+    Targets are -1 or 1; `ValueError` for others, NaN where they are traced. A change
+    for each presentation, whatever `dt`. From $w = 0$ it makes at most
+    $(\max|x|/\gamma)^2$ mistakes, $\gamma$ being the largest margin of unit weights
+    (Novikoff 1962).
     Reads `pre`, `field` and `target`. Synapses (post, pre).
     """
 
@@ -42,10 +43,13 @@ class Perceptron(_RateRule):
     def __call__(
         self, synapses: Matrix, signals: LayerSignals, key: Key[Array, ""]
     ) -> Matrix:
-        margin, target = signals.target * signals.field, signals.target
-        known = (jnp.abs(target) == 1) & ~jnp.isnan(margin)
+        size = jnp.abs(signals.target)
+        off = (size < 1) | (size > 1)
+        target = admit("target", signals.target, off, "be -1 or 1")
+        margin = target * signals.field
         wrong = jnp.where(margin <= 0, target, 0)
-        return jnp.outer(self.rate * jnp.where(known, wrong, jnp.nan), signals.pre)
+        known = jnp.where(jnp.isnan(margin), jnp.nan, wrong)
+        return jnp.outer(self.rate * known, signals.pre)
 
 
 class PES(_RateRule):
