@@ -313,7 +313,7 @@ CIRCUITS = {
     "novelty": (Novelty(0.4), FACTORS, SHAPES),
     "resting": (Resting(0.1), draw(N, N), None),
     "units": (circuits.BernoulliLayer(), draw(N, N), ONES),
-    "noisy": (circuits.NoisyLayer(), draw(N, N), {"pre": ONES, "target": ONES}),
+    "trying": (circuits.NoisyLayer(), draw(N, N), {"pre": ONES, "target": ONES}),
     "leaky": (circuits.LeakyNetwork(delay=3), draw(N, N), ONES),
     "leaky, depressing": (
         circuits.LeakyNetwork(short_term=ShortTerm.published("EE")),
@@ -496,7 +496,7 @@ MODULES = {
     "rewired": lambda: synapses.Rewired(0.5, 0.1, 0.2, np.ones(2)),
     "layer": lambda: circuits.Layer(dt=0.5),
     "units": lambda: circuits.BernoulliLayer(dt=0.5),
-    "noisy": lambda: circuits.NoisyLayer(dt=0.5, spread=0.2),
+    "trying": lambda: circuits.NoisyLayer(dt=0.5, spread=0.2),
     "leaky": lambda: circuits.LeakyNetwork(0.5, recurrent=np.eye(2)),
     "short-term": lambda: ShortTerm(0.5, 100.0),
     "leaky state": lambda: circuits.LeakyNetwork().start(jnp.eye(2)),
