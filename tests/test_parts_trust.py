@@ -296,6 +296,33 @@ RULES = {
         (lambda: rules.STDP(time_minus=-1.0), "`time_minus` must lie in"),
         (lambda: rules.STDP(potentiation=-1.0), "`potentiation` must lie in"),
         (lambda: rules.STDP(law="additve"), "`law` is unknown.*'additive'"),
+        (lambda: rules.STDP(reference=0.0), "`reference` must lie in"),
+        (lambda: rules.STDP(noise=-1.0), "`noise` must lie in"),
+    ],
+    "TripletSTDP": [
+        (lambda: rules.TripletSTDP(triplet_minus=NAN), "`triplet_minus` must lie in"),
+        (lambda: rules.TripletSTDP(time_y=0.0), "`time_y` must lie in"),
+        (
+            lambda: rules.TripletSTDP.published("visual all ful"),
+            "`name` is unknown.*'visual all full'.*hippocampal nearest minimal",
+        ),
+    ],
+    "InhibitorySTDP": [
+        (lambda: rules.InhibitorySTDP(target=-1.0), "`target` must lie in"),
+        (lambda: rules.InhibitorySTDP(time=0.0), "`time` must lie in"),
+    ],
+    "SynapticScaling": [
+        (lambda: rules.SynapticScaling(-1.0), "`target` must lie in"),
+        (lambda: rules.SynapticScaling(0.1, first=-1.0), "`first` must lie in"),
+        (lambda: rules.SynapticScaling(0.1, time=0.0), "`time` must lie in"),
+        (
+            lambda: System(
+                tasks.Constant(V),
+                circuits.Layer(),
+                {"it": rules.SynapticScaling(V[:2])},
+            ).start(W, KEY),
+            "`first` must be one rate, or one for each of 3 neurons",
+        ),
     ],
     "VoltageSTDP": [
         (lambda: rules.VoltageSTDP(time_pre=0.0), "`time_pre` must lie in"),

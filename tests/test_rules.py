@@ -161,6 +161,7 @@ LAYER = dataclasses.replace(
     traces={
         **{"mean": (EARLY, LATE), "threshold": EARLY**2, "rates": LATE},
         **{"eligibility": jnp.outer(LATE, EARLY), "reward": jnp.asarray(0.2)},
+        "rate": (LATE, EARLY),
     },
     step=jnp.asarray(3),
 )
@@ -186,6 +187,7 @@ BINARY = Layer()(None, WEIGHTS, (jnp.sign(POTENTIAL) + 1) / 2, KEY)[1]
 ON_A_PATTERN = {
     "Hopfield": lambda: rules.Hopfield(),
     "Storkey": lambda: rules.Storkey(),
+    "scaling": lambda: rules.SynapticScaling(TARGETS + 1, 0.1, 0.3, 20.0),
 }
 ON_BINARY = {"Hopfield, sparse": lambda: rules.Hopfield(0.3)}
 SPIKES = jnp.asarray([1.0, 0.0, 1.0, 0.0, 0.0, 1.0])
@@ -196,11 +198,20 @@ TIMED = SpikeSignals(
     POTENTIAL,
     AVERAGE,
     step=jnp.asarray(3),
-    traces={"pre": EARLY**2 + SPIKES, "post": LATE**2},
+    traces={
+        **{"pre": EARLY**2 + SPIKES, "post": LATE**2, "rate": (LATE**2, EARLY)},
+        **{"slow_pre": EARLY**2, "slow_post": POTENTIAL**2},
+    },
 )
 ON_TIMING = {
-    f"STDP, {law}": lambda law=law: rules.STDP(law=law)
-    for law in ("additive", "multiplicative", "van_rossum", "power")
+    **{
+        f"STDP, {law}": lambda law=law: rules.STDP(law=law)
+        for law in ("additive", "multiplicative", "van_rossum", "gutig", "power")
+    },
+    "STDP, noisy": lambda: rules.STDP(noise=0.1, law="van_rossum"),
+    "triplet": lambda: rules.TripletSTDP(0.1, 0.2, 0.3, 0.4),
+    "inhibitory": lambda: rules.InhibitorySTDP(0.1),
+    "scaling of spikes": lambda: rules.SynapticScaling(0.2, 0.1, 0.3, 20.0),
 }
 CARRIED = {"carried": lambda: rules.Reparametrised(rules.BCM(0.1))}
 CLAMPED = dataclasses.replace(

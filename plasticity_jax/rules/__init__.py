@@ -27,6 +27,7 @@ from ._factors import FactorAscent as FactorAscent
 from ._factors import NoveltyHebb as NoveltyHebb
 from ._factors import Pruning as Pruning
 from ._factors import VolatileFactor as VolatileFactor
+from ._homeostasis import SynapticScaling as SynapticScaling
 from ._optax import gradient_transformation as gradient_transformation
 from ._rate import AdditiveRateControl as AdditiveRateControl
 from ._rate import AntisymmetricHebb as AntisymmetricHebb
@@ -51,7 +52,9 @@ from ._spiking import NaturalGradient as NaturalGradient
 from ._spiking import NaturalTerms as NaturalTerms
 from ._spiking import proportional_limit as proportional_limit
 from ._spiking import SkewedNaturalGradient as SkewedNaturalGradient
+from ._timing import InhibitorySTDP as InhibitorySTDP
 from ._timing import STDP as STDP
+from ._timing import TripletSTDP as TripletSTDP
 from ._voltage import VoltageSTDP as VoltageSTDP
 from ._wrappers import Intermittent as Intermittent
 from ._wrappers import Masked as Masked

@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from ..experiment import Check
 from ._attractor import attractor_checks
 from ._correlation import correlation_checks
+from ._density import density_checks
 from ._eprop import eprop_checks
 from ._error import error_checks
 from ._perturbation import perturbation_checks
 from ._short_term import short_term_checks
 from ._timing import timing_checks
+from ._triplet import triplet_checks
 from ._voltage import voltage_checks
 
 
@@ -21,5 +23,7 @@ def checks() -> Iterator[Check]:
     yield from eprop_checks()
     yield from perturbation_checks()
     yield from timing_checks()
+    yield from density_checks()
+    yield from triplet_checks()
     yield from voltage_checks()
     yield from short_term_checks()

@@ -1,5 +1,6 @@
 """Leaky neurons and spike timing, on the grid of a step of 1 ms."""
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,7 +16,8 @@ from ..experiment import Check, exact, expectation
 from ..rules import STDP
 from ..signals import SpikeSignals
 from ..tasks import Constant
-from ._numbers import KEY
+from ._numbers import KEY, uniform
+from ._spikes import moved, Pairs, signals_of, told
 
 
 def timing_checks() -> Iterator[Check]:
@@ -23,6 +25,9 @@ def timing_checks() -> Iterator[Check]:
     yield from _neuron()
     yield from _trajectory()
     yield from _drift()
+    yield from _causal()
+    yield from _sums()
+    yield from _laws()
 
 
 def _fired(state: State, signals: Any, changes: Any) -> tuple[Array, Array]:
@@ -105,37 +110,101 @@ def _trajectory() -> Iterator[Check]:
     yield exact("leaky network: currents at the end", source, found, want, 1e-5)
 
 
-class _Pairs(AbstractCircuit):
-    """Independent spikes on both sides, drawn at every step."""
-
-    chance: float
-
-    def __call__(
-        self, activity: None, synapses: Array, stimulus: None, key: Key[Array, ""]
-    ) -> tuple[None, SpikeSignals]:
-        size = synapses.shape[0]
-        drawn = jr.bernoulli(key, self.chance, (2, size)).astype(synapses.dtype)
-        still = jnp.zeros(size)
-        return None, SpikeSignals(jnp.ones(()), drawn[0], drawn[1], still, still)
-
-
 def _drift() -> Iterator[Check]:
-    """Mean change of a synapse in a step, at 20 Hz on either side."""
+    """Mean change of a synapse in a step, at 20 Hz on either side, and its spread."""
     p, plus, minus, fade = 0.02, 0.005, 0.00525, np.exp(-1 / 20)
     alls = p * p * (plus / (1 - fade) - minus * fade / (1 - fade))
     near = 1 - (1 - p) * fade
     wants = {False: alls, True: p * p * (plus - minus * fade) / near}
     for nearest, want in wants.items():
         rule = STDP(plus, minus, nearest=nearest)
-        system = System(Constant(None), _Pairs(p), {"it": rule})
-
-        def sample(key: Array, system: System = system) -> Array:
-            start = system.start(jnp.zeros((1, 1)), key)
-            warm, _ = simulate(system, start, key, steps=200, every=200)
-            end, _ = simulate(system, warm, key, steps=2000, every=2000)
-            return (end.synapses - warm.synapses)[0, 0] / 2000
-
-        samples = jax.vmap(sample)(jr.split(KEY, 4000)) - want
+        samples = moved(rule, Pairs(p), 4000) - want
         kind = "nearest" if nearest else "all"
         name = f"STDP: drift of {kind} pairs less the law on the grid"
         yield expectation(name, "Kempter et al. 1999, on a grid", samples, 0.0)
+        if not nearest:
+            square = (plus**2 + (minus * fade) ** 2) / (1 - fade**2)
+            want = (p * (1 - p)) ** 2 * square + 2 * (1 - p) * alls**2 / p
+            name = "STDP: variance of all pairs in a step"
+            source = "closed form on a grid"
+            yield expectation(name, source, 2000 * samples**2, want)
+
+
+class _Caused(AbstractCircuit):
+    """Presynaptic spikes raise the chance of postsynaptic ones for a while."""
+
+    chance: float
+    weight: float
+    time: float
+
+    def start(self, synapses: Array, stimulus: Any = None, key: Any = None) -> Array:
+        return jnp.zeros(())
+
+    def __call__(
+        self, activity: Array, synapses: Array, stimulus: None, key: Key[Array, ""]
+    ) -> tuple[Array, SpikeSignals]:
+        fade = jnp.exp(-1 / self.time)
+        seen = fade * activity
+        chances = self.chance * jnp.ones(2)
+        chances = chances.at[1].add(self.weight * (1 - fade) / fade * seen)
+        pre, post = jr.bernoulli(key, chances).astype(synapses.dtype)
+        return seen + pre, signals_of(jnp.ones(()), pre[None], post[None])
+
+
+def _causal() -> Iterator[Check]:
+    """What a synapse earns by the spikes that it causes, at 20 Hz and weight .8."""
+    p, plus, minus, weight, fade, kept = 0.02, 0.005, 0.00525, 0.8, *_fades(20.0, 4.0)
+    rate = p * (p + weight * p)
+    alone = rate * (plus - minus * fade) / (1 - fade)
+    earned = p * (1 - p) * weight * plus * (1 - kept) * fade / (1 - fade * kept)
+    name, source = "STDP: drift of a synapse that is heard", "Kempter et al. 1999"
+    found = moved(STDP(plus, minus), _Caused(p, weight, 4.0), 500)
+    yield expectation(name, f"{source}, on a grid", found, alone + earned)
+
+
+def _fades(*times: float) -> list[float]:
+    return [float(np.exp(-1 / time)) for time in times]
+
+
+def _sums() -> Iterator[Check]:
+    """The change over given trains, against the sum over their pairs."""
+    plus, minus, steps = 0.005, 0.004, 200
+    spikes = np.asarray(uniform((2, steps), 21, 0.0) < 0.2)
+    pre, post = (np.flatnonzero(side) for side in spikes)
+    events = jnp.asarray(np.stack([np.ones(steps), *spikes], axis=1))
+    for kind, last in (("all", 0), ("nearest", 1)):  # x[-0:] is all of x
+        ups = [np.exp((pre[pre <= t][-last:] - t) / 10) for t in post]
+        downs = [np.exp((post[post < t][-last:] - t) / 30) for t in pre]
+        want = plus * np.sum(np.concatenate(ups))
+        want = want - minus * np.sum(np.concatenate(downs))
+        rule = STDP(plus, minus, 10.0, 30.0, nearest=kind == "nearest")
+        name, source = f"STDP: sum over {kind} pairs", "Morrison et al. 2008"
+        yield exact(name, source, told(rule, events), want)
+
+
+def _laws() -> Iterator[Check]:
+    """One change at a coincident pair, for weights from 0 to 4, and its noise."""
+    x, y, minus, most, mu, start = 1.7, 0.6, 0.004, 4.0, 0.3, 0.5
+    fade, w = np.exp(-1 / 20), np.linspace(0, most, 9)[None]
+    laws = {
+        "multiplicative": (most - w, w),
+        "van_rossum": (1 + 0 * w, w),
+        "gutig": ((most - w) ** mu, w**mu),
+        "power": (start ** (1 - mu) * w**mu, w),
+    }
+    signals = signals_of(jnp.ones(()), jnp.ones(9), jnp.ones(1))
+    traces = {"pre": jnp.full(9, x), "post": jnp.full(1, y)}
+    signals = dataclasses.replace(signals, traces=traces)
+    for law, (up, down) in laws.items():
+        rule = STDP(0.005, minus, 20.0, 20.0, most, mu, start, law=law)
+        found = rule(jnp.asarray(w), signals, KEY)
+        name, source = f"STDP: law {law}".replace("_", " "), "Morrison et al. 2008"
+        yield exact(name, source, found, 0.005 * x * up - minus * fade * y * down)
+    loud, weights = STDP(0.0, 0.0, noise=0.015), jnp.asarray(w)
+    share = jax.jit(
+        lambda key: jnp.mean((loud(weights, signals, key) / weights)[0, 1:] ** 2)
+    )
+    want = 0.015**2 * (x**2 + (fade * y) ** 2)
+    name, source = "STDP: variance of a noisy change", "van Rossum et al. 2000"
+    samples = jax.vmap(share)(jr.split(KEY, 2000))
+    yield expectation(name, source, samples, want)
