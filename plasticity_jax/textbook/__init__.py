@@ -10,6 +10,7 @@ from ._eprop import eprop_checks
 from ._error import error_checks
 from ._perturbation import perturbation_checks
 from ._short_term import short_term_checks
+from ._homeostasis import homeostasis_checks
 from ._timing import timing_checks
 from ._triplet import triplet_checks
 from ._voltage import voltage_checks
@@ -27,3 +28,4 @@ def checks() -> Iterator[Check]:
     yield from triplet_checks()
     yield from voltage_checks()
     yield from short_term_checks()
+    yield from homeostasis_checks()

@@ -25,7 +25,7 @@ def density_checks() -> Iterator[Check]:
     """Mean and spread of the weights that Poisson spikes lead to."""
     one, itself = np.ones_like, lambda w: w
     cases = (  # law, chance, sizes, bound, factors, steps, tolerance of the mean
-        ("additive", 0.06, (0.008, 0.0085), 1.0, (one, one), 45_000, 0.05),
+        ("additive", 0.06, (0.008, 0.0085), 1.0, (one, one), 36_000, 0.05),
         ("van_rossum", 0.04, (0.005, 0.010), 5.0, (one, itself), 9_000, 0.01),
         ("noisy", 0.04, (0.005, 0.010), 5.0, (one, itself), 9_000, 0.02),
         (

@@ -68,10 +68,10 @@ def moved(
     system = System(Constant(None), circuit, {"it": rule})
 
     def sample(key: Array) -> Array:
-        start = system.start(jnp.zeros((1, 1)), key)
-        warm, _ = simulate(system, start, key, steps=before, every=before)
-        end, _ = simulate(system, warm, key, steps=2000, every=2000)
-        return (end.synapses - warm.synapses)[0, 0] / 2000
+        start, steps = system.start(jnp.zeros((1, 1)), key), before + 2000
+        record = lambda state, signals, changes: state.synapses[0, 0]
+        run = simulate(system, start, key, steps=steps, every=before, record=record)
+        return (run[1][-1] - run[1][0]) / 2000
 
     return jax.vmap(sample)(jr.split(KEY, count))
 

@@ -72,7 +72,7 @@ def _rates() -> Iterator[Check]:
         yield exact(f"triplet: rates, {name}", f"{SOURCE}, on a grid", found, want)
     name, chances = "hippocampal nearest minimal", (0.01, 0.025)
     rule = TripletSTDP.published(name)
-    found = moved(rule, Pairs(jnp.asarray(chances)), 500, before=500)
+    found = moved(rule, Pairs(jnp.asarray(chances)), 150, before=500)
     want, source = _law(rule, *chances, 1.0), f"{SOURCE}, on a grid"
     yield expectation(f"triplet: rates, {name}", source, found, want)
 
