@@ -7,7 +7,15 @@ import jax.random as jr
 import numpy as np
 import pytest
 
-from plasticity_jax import AbstractRule, advance, rules, simulate, State, System
+from plasticity_jax import (
+    AbstractRule,
+    AbstractTask,
+    advance,
+    rules,
+    simulate,
+    State,
+    System,
+)
 from plasticity_jax.circuits import (
     BernoulliLayer,
     ExponentialNeurons,
@@ -16,6 +24,7 @@ from plasticity_jax.circuits import (
     NoisyLayer,
     RateNetwork,
 )
+from plasticity_jax.signals import LayerSignals, SpikeSignals
 from plasticity_jax.synapses import Bounded, Dale, Density, Normed, Rewired
 from plasticity_jax.tasks import Constant
 from plasticity_jax.traces import (
@@ -382,6 +391,65 @@ def test_rules_inside_of_any_container_keep_their_traces():
 
     found = Sum((rules.BCM(0.1), {"x": rules.PES()})).traces()
     assert set(found) == {"threshold", "rates"}
+
+
+def test_scaling_reads_spikes_as_rates_and_waits_where_no_weight_is_left():
+    rule = rules.SynapticScaling(0.3, 0.1, 0.2, 20.0)
+    trace, dt, rate = rule.traces()["rate"], jnp.asarray(0.5), jnp.asarray([0.4, 0.1])
+    weights, pre = WEIGHTS.at[1].set(0.0), jnp.ones(3)
+    for signals in (
+        LayerSignals(dt, pre, rate, rate, rate),
+        SpikeSignals(dt, pre, dt * rate, rate, rate),
+    ):
+        begun = trace.start(weights, signals)
+        once = trace(begun, weights, signals, None)
+        mean, missed = trace(once, weights, signals, None)
+        assert np.allclose(mean, 0.3 + (rate - 0.3) * -np.expm1(-0.05), rtol=1e-12)
+        first = (rate[0] - 0.3) * np.expm1(-0.025)
+        assert np.allclose(missed, [0.5 * first, 0.0], rtol=1e-12)
+
+
+class Channels(AbstractTask):
+    """Four channels of 50 excitatory and 50 inhibitory inputs, by turns at 50 Hz."""
+
+    def __call__(self, step, key):
+        turn = jnp.arange(4, dtype=jnp.int32) == step // 200 % 4
+        rate = jnp.where(turn, 0.05, 0.005)
+        return jr.bernoulli(key, jnp.repeat(rate, 100)).astype(float)
+
+
+@pytest.mark.slow
+def test_inhibition_comes_to_follow_excitation_across_stimuli():
+    """Detailed balance (Vogels et al. 2011), in a run of 80 s."""
+    excites, sizes = jnp.arange(400) % 100 < 50, jnp.asarray([4.0, 3.0, 2.0, 1.0])
+    weights = jnp.where(excites, jnp.repeat(sizes, 100), 0.0)[None]
+    plastic = jnp.where(excites, 0.0, 1.0)[None]
+    rule = rules.Masked(rules.InhibitorySTDP(0.01), plastic)
+    signs = (Dale(jnp.where(excites, 1.0, -1.0)),)
+    system = System(Channels(), LeakyNetwork(), {"it": rule}, signs)
+    sums = lambda state: jnp.sum(state.synapses.reshape(4, 2, 50), axis=2)
+    seen = simulate(
+        *(system, system.start(weights, KEY), KEY),
+        steps=80_000,
+        record=lambda state, signals, changes: (signals.post[0], sums(state)),
+    )[1]
+    fired, summed = (np.mean(x[40_000:], axis=0) for x in seen)
+    assert abs(1000 * fired / 5 - 1) < 0.1
+    rates = np.where(np.eye(4) > 0, 0.05, 0.005)
+    excited, inhibited = 5 * rates @ summed[:, 0], -5 * rates @ summed[:, 1]
+    slope, least = np.polyfit(excited, inhibited, 1)
+    assert 0.9 < slope < 1.25  # above 1: what is stronger is also noisier
+    assert least < 0
+    assert np.corrcoef(excited, inhibited)[0, 1] > 0.99
+
+
+def test_only_noise_draws():
+    quiet, loud = rules.STDP(), rules.STDP(noise=0.1)
+    traces = {"pre": jnp.ones(3), "post": jnp.ones(2)}
+    signals = SpikeSignals(jnp.ones(()), jnp.ones(3), *[jnp.ones(2)] * 3, traces=traces)
+    for rule, drawn in ((quiet, False), (loud, True)):
+        made = jax.make_jaxpr(lambda key, rule=rule: rule(WEIGHTS, signals, key))(KEY)
+        assert ("random_bits" in str(made)) is drawn
 
 
 # --- projections of plain weights -----------------------------------------------------
