@@ -24,20 +24,13 @@ FADE = np.exp(-1 / 20)  # of traces in a step
 def density_checks() -> Iterator[Check]:
     """Mean and spread of the weights that Poisson spikes lead to."""
     one, itself = np.ones_like, lambda w: w
+    left, grown = lambda w: 1 - w, lambda w: w**0.4
     cases = (  # law, chance, sizes, bound, factors, steps, tolerance of the mean
         ("additive", 0.06, (0.008, 0.0085), 1.0, (one, one), 36_000, 0.05),
         ("van_rossum", 0.04, (0.005, 0.010), 5.0, (one, itself), 9_000, 0.01),
         ("noisy", 0.04, (0.005, 0.010), 5.0, (one, itself), 9_000, 0.02),
-        (
-            "multiplicative",
-            0.04,
-            (0.01, 0.0105),
-            1.0,
-            (lambda w: 1 - w, itself),
-            9_000,
-            0.01,
-        ),
-        ("power", 0.04, (0.010, 0.012), 5.0, (lambda w: w**0.4, itself), 9_000, 0.01),
+        ("multiplicative", 0.04, (0.01, 0.0105), 1.0, (left, itself), 9_000, 0.01),
+        ("power", 0.04, (0.010, 0.012), 5.0, (grown, itself), 9_000, 0.01),
     )
     for law, chance, sizes, high, factors, steps, tolerance in cases:
         noise = 0.015 if law == "noisy" else None
@@ -46,16 +39,14 @@ def density_checks() -> Iterator[Check]:
         weights, mass = _density(chance, sizes, high, factors, noise or 0.0)
         mean = np.sum(mass * weights)
         spread = np.sum(mass * (weights - mean) ** 2) ** 0.5
-        start = np.interp(
-            (np.arange(SIDE**2) + 0.5) / SIDE**2, np.cumsum(mass), weights
-        )
+        levels = (np.arange(SIDE**2) + 0.5) / SIDE**2
+        start = np.interp(levels, np.cumsum(mass), weights)
         start = jr.permutation(KEY, jnp.asarray(start)).reshape(SIDE, SIDE)
         found = _settled(rule, chance, high, start, steps)
         name, source = law.replace("_", " "), "Fokker-Planck, on a grid"
         yield simulated(f"STDP: mean weight, {name}", source, found[0], mean, tolerance)
-        yield simulated(
-            f"STDP: spread of weights, {name}", source, found[1], spread, 0.05
-        )
+        quantity = f"STDP: spread of weights, {name}"
+        yield simulated(quantity, source, found[1], spread, 0.05)
 
 
 def _density(

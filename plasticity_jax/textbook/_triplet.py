@@ -87,10 +87,8 @@ def _thresholds() -> Iterator[Check]:
     for name, want in wants.items():
         rule = TripletSTDP.published(name)
         slow, fast = (steady(rule, 1e-5, p, 1e-3)[0, 0] / p for p in (1e-5, 2e-5))
-        found = 1e6 * 1e-5 * (1 - slow / (fast - slow))
-        yield exact(
-            f"triplet: threshold, {name}", f"{SOURCE}, Eq. 5", found, want, 3e-4
-        )
+        found, source = 10 * (1 - slow / (fast - slow)), f"{SOURCE}, Eq. 5"
+        yield exact(f"triplet: threshold, {name}", source, found, want, 3e-4)
 
 
 def _protocol(rate: float, lag: float) -> np.ndarray:
