@@ -179,6 +179,7 @@ ON_A_LAYER = {
     "reinforce": lambda: rules.Reinforce(0.1),
     "node perturbation": lambda: rules.NodePerturbation(0.1),
     "node perturbation, two-sided": lambda: rules.NodePerturbation(0.1, True),
+    "synaptic scaling": lambda: rules.SynapticScaling(TARGETS + 1, 0.1, 0.3, 20.0),
     "pseudo-inverse": lambda: rules.PseudoInverse(),
     "gradual pseudo-inverse": lambda: rules.GradualPseudoInverse(0.5),
 }
@@ -187,7 +188,6 @@ BINARY = Layer()(None, WEIGHTS, (jnp.sign(POTENTIAL) + 1) / 2, KEY)[1]
 ON_A_PATTERN = {
     "Hopfield": lambda: rules.Hopfield(),
     "Storkey": lambda: rules.Storkey(),
-    "scaling": lambda: rules.SynapticScaling(TARGETS + 1, 0.1, 0.3, 20.0),
 }
 ON_BINARY = {"Hopfield, sparse": lambda: rules.Hopfield(0.3)}
 SPIKES = jnp.asarray([1.0, 0.0, 1.0, 0.0, 0.0, 1.0])
