@@ -345,8 +345,8 @@ RULES = {
     ],
     "Hopfield": [
         (lambda: rules.Hopfield(1.0), "`coding_level` must lie in"),
-        (on_a_layer(rules.Hopfield(), V / 2, V), "`pre` must be -1 or 1 everywhere"),
-        (on_a_layer(rules.Hopfield(0.5), -V, V), "`pre` must be 0 or 1 everywhere"),
+        (on_a_layer(rules.Hopfield(), V / 2, V), "`pre` must be -1 or 1; got 0.5"),
+        (on_a_layer(rules.Hopfield(0.5), -V, V), "`pre` must be 0 or 1; got -1"),
     ],
     "PseudoInverse": [(lambda: rules.PseudoInverse(-1.0), "`tolerance` must lie in")],
     "Storkey": [(on_a_layer(rules.Storkey(), 0 * V, V), "`pre` must be -1 or 1")],
@@ -1053,6 +1053,12 @@ NANS = {
     "a traced target": lambda: jax.jit(
         lambda t: on_a_layer(rules.Perceptron(), V, t * V)()
     )(0.5),
+    **{
+        f"a traced pattern of {type(rule).__name__}": lambda rule=rule: jax.jit(
+            lambda x: on_a_layer(rule, x * V, V)()
+        )(1.5)[0, 1]
+        for rule in (rules.Hopfield(), rules.Storkey())
+    },
     "a traced decay": lambda: jax.jit(
         lambda rate: rules.Dissipation(rate)(V, ELAPSED, KEY)
     )(2.0),

@@ -2,14 +2,14 @@ r"""Rules that store patterns as attractors, one pattern a step, whatever `dt`.
 
 Synapses are square (neuron, neuron); the pattern $\xi$ is the layer's input. For recall
 leave out the diagonal, also where it is needed while learning. Rules for patterns of
-signs, or of 0 and 1, raise `ValueError` for other ones; traced ones pass.
+signs, or of 0 and 1, raise `ValueError` for other ones, and make NaN of traced ones.
 """
 
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from .._arguments import check_binary, check_signs, optional, real, require
+from .._arguments import admit, optional, real, require
 from .._interfaces import AbstractRule, Scalar
 from ..signals import LayerSignals
 from ._correlation import _RateRule
@@ -36,12 +36,12 @@ class Hopfield(AbstractRule):
     def __call__(
         self, synapses: Square, signals: LayerSignals, key: Key[Array, ""]
     ) -> Square:
-        away, spread, f = signals.pre, 1.0, self.coding_level
+        x, spread, f = signals.pre, 1.0, self.coding_level
         if f is None:
-            check_signs("pre", away)
+            away = _of_signs(x)
         else:
-            check_binary("pre", away)
-            away, spread = away - f, f * (1 - f)
+            off = (x < 0) | (x > 1) | ((x > 0) & (x < 1))
+            away, spread = admit("pre", x, off, "be 0 or 1") - f, f * (1 - f)
         return _hollow(jnp.outer(away, away) / (len(away) * spread))
 
 
@@ -99,11 +99,14 @@ class Storkey(AbstractRule):
     def __call__(
         self, synapses: Square, signals: LayerSignals, key: Key[Array, ""]
     ) -> Square:
-        x, own = signals.pre, jnp.diagonal(synapses)
-        check_signs("pre", x)
+        x, own = _of_signs(signals.pre), jnp.diagonal(synapses)
         field = (signals.field - own * x)[:, None] - synapses * x[None]
         change = jnp.outer(x, x) - x[:, None] * field.T - field * x[None]
         return _hollow(change / len(x))
+
+
+def _of_signs(x: Float[Array, " n"]) -> Float[Array, " n"]:
+    return admit("pre", x, (jnp.abs(x) < 1) | (jnp.abs(x) > 1), "be -1 or 1")
 
 
 def _hollow(matrix: Square) -> Square:
