@@ -15,6 +15,7 @@ import jax.random as jr
 from jaxtyping import Array, Float, Int, Key, PyTree
 
 from ._arguments import check_kind, check_takes, fill_array_fields, shape_of
+from ._order import after, once
 
 
 if jax.__version__ == "0.10.2":
@@ -229,7 +230,7 @@ def advance(
     """
     _check_synapses(state.synapses)
     task_key, circuit_key, rule_key = jr.split(jr.fold_in(key, state.step), 3)
-    stimulus = system.task(state.step, task_key)
+    stimulus = once(system.task(state.step, task_key))
     state = with_traces(system, state)
     activity, signals = _acted(system.circuit, state, stimulus, circuit_key)
     traces = _moved(system, state.traces, state.synapses, signals, None)
@@ -239,7 +240,8 @@ def advance(
         seen = dataclasses.replace(signals, traces=traces.get(name, {}))
         change = _read(who, rule, state.synapses, seen, own)
         changes[name] = _like(who, "synapses", change, state.synapses)
-    synapses = jax.tree.map(lambda w, *d: w + sum(d), state.synapses, *changes.values())
+    ready = after(activity, changes)  # the circuit has read the synapses
+    synapses = jax.tree.map(lambda w, *d: w + sum(d), state.synapses, *ready.values())
     for i, project in enumerate(system.projections):
         who = f"the projection {type(project).__name__}"
         own = jr.fold_in(rule_key, stream(f"projection {i}"))

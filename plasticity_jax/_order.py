@@ -1,0 +1,52 @@
+"""In which order, and how often: what the compiler must be told of a step.
+
+It is told by conditions that never come true, which it does not see: that a number is
+both NaN and infinite. They cost nothing, and no number changes.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, PyTree
+
+
+def once(made: PyTree) -> PyTree:
+    """`made`, its vectors computed once.
+
+    XLA else repeats what makes a vector, a random generator too, wherever it is read:
+    in an outer product for every synapse. An array with an entry replaced is one that
+    it stores.
+    """
+
+    def stored(x: Any) -> Any:
+        if not isinstance(x, jax.Array) or x.ndim != 1 or not x.size or _is_key(x):
+            return x
+        first = jnp.where(_never(x), jnp.zeros_like(x[:1]), x[:1])
+        return jax.lax.dynamic_update_slice_in_dim(x, first, 0, 0)
+
+    return jax.tree.map(stored, made)
+
+
+def after(done: PyTree, changes: PyTree) -> PyTree:
+    """`changes`, those of matrices not before what is `done`.
+
+    XLA changes an array in place only where all that reads it must come first, and else
+    copies it at every step: synapses are read by the circuit, so that their change must
+    depend on what that has done.
+    """
+    read = [x for x in jax.tree.leaves(done) if x.size and not _is_key(x)]
+    if not read:
+        return changes
+    never = jnp.any(jnp.stack([_never(x) for x in read]))
+    wait = lambda x: jnp.where(never, 0, x) if x.ndim > 1 else x
+    return jax.tree.map(wait, changes)
+
+
+def _is_key(x: Array) -> bool:
+    return jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+
+
+def _never(x: Array) -> Bool[Array, ""]:
+    first = jnp.real(x.ravel()[0]).astype(jnp.float32)
+    return jnp.isnan(first) & jnp.isinf(first)
