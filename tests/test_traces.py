@@ -459,6 +459,8 @@ def test_plain_weights_are_held_in_bounds():
     w = jnp.asarray([[3.0, -4.0], [0.0, 0.0], [jnp.nan, 1.0]])
     low = Bounded(-1.0, 2.0)(w)
     assert np.array_equal(low, [[2, -1], [0, 0], [np.nan, 1]], equal_nan=True)
+    on = jax.grad(lambda w: jnp.sum(Bounded(-4.0, 2.0)(w)))(w)
+    assert np.array_equal(on, [[0, 1], [1, 1], [1, 1]])
     assert np.allclose(Normed(2.0)(w)[:2], [[1.2, -1.6], [0, 0]])
     assert np.allclose(Normed(1.0, order=1)(w)[:2], [[3 / 7, -4 / 7], [0, 0]])
     columns = Normed(1.0, "out of")(w[:2])
