@@ -15,6 +15,7 @@ from ..circuits import LeakyNetwork
 from ..experiment import Check, exact, expectation
 from ..rules import STDP
 from ..signals import SpikeSignals
+from ..synapses import Bounded
 from ..tasks import Constant
 from ._numbers import KEY, uniform
 from ._spikes import moved, Pairs, signals_of, told
@@ -24,6 +25,7 @@ def timing_checks() -> Iterator[Check]:
     """The network and the rule."""
     yield from _neuron()
     yield from _trajectory()
+    yield from _standard()
     yield from _drift()
     yield from _causal()
     yield from _sums()
@@ -108,6 +110,40 @@ def _trajectory() -> Iterator[Check]:
     want = jnp.asarray([1.72058, 1.87068, 1.88273, 2.10288])
     found = end.activity.current
     yield exact("leaky network: currents at the end", source, found, want, 1e-5)
+
+
+class _Waves(AbstractTask):
+    """Every input spikes at every 50th step, a few together."""
+
+    def __call__(self, step: Int[Array, ""], key: Key[Array, ""]) -> Array:
+        due = (11 * step + 17 * jnp.arange(500)) % 50 == 0
+        return jnp.where(due, 1.0, 0.0)
+
+
+def _standard() -> Iterator[Check]:
+    """500 inputs on 100 neurons, all to all, a second of additive spike timing."""
+    post, pre = jnp.arange(100.0), jnp.arange(500.0)
+    weights = 0.5 + 0.5 * jnp.sin(1 + 0.29 * post[:, None] + 1.3 * pre[None])
+    size = 0.8  # mV of a weight of 1
+    source = "independent implementation"
+    for name, plus, minus, want in (
+        ("additive STDP", 0.005, 0.00525, 670.0),
+        ("fixed weights", 0.0, 0.0, 564.0),
+    ):
+        rule = STDP(size * plus, size * minus, most=size)
+        system = System(_Waves(), LeakyNetwork(), {"it": rule}, (Bounded(0.0, size),))
+        start = system.start(size * weights, KEY)
+        end, (spikes, _) = simulate(system, start, KEY, steps=1000, record=_fired)
+        yield exact(f"500 to 100, {name}: spikes", source, jnp.sum(spikes), want)
+        if plus:
+            w = end.synapses / size
+            found = jnp.stack([jnp.sum(w), jnp.sum(w**2)])
+            want = jnp.asarray([25011.31050, 18733.70505])
+            name = "500 to 100, additive STDP: sums of weights and squares"
+            yield exact(name, source, found, want, 1e-9)
+            want = jnp.asarray([0.90819, 0.84694, 0.25949, 0.00100])
+            name = "500 to 100, additive STDP: four weights"
+            yield exact(name, source, w[0, :4], want, 1e-5)
 
 
 def _drift() -> Iterator[Check]:
