@@ -23,10 +23,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from ._arguments import counted, one_of, real, require
+from ._arguments import counted, fitted, one_of, real, require
 from ._interfaces import AbstractTrace as AbstractTrace
 from ._interfaces import Scalar
-from .numerics import tree_scale
+from .numerics import ratio, tree_scale
 
 
 Reading = Callable[[Any], PyTree]
@@ -215,3 +215,65 @@ class ShortTerm(AbstractTrace):
         used = used + spikes * number(self.use) * (1 - used)
         released = spikes * used * left
         return Resources(used, left - released, released)
+
+
+class Path(NamedTuple):
+    """What each synapse earned in this task, its importance to older ones, their end.
+
+    Three trees like the synapses.
+    """
+
+    earned: PyTree
+    importance: PyTree
+    anchor: PyTree
+
+
+class PathIntegral(AbstractTrace):
+    r"""$\omega \leftarrow \omega - g\,\Delta w$: the loss that each synapse took away.
+
+    Synaptic intelligence (Zenke, Poole & Ganguli 2017, Eqs. 3-5): $g$ is the signal
+    `gradient`, from before the step, $\Delta w$ all that became of the synapses in it.
+    Where `ends(signals)`, the step was the last one of a task: $\Omega \leftarrow
+    \Omega + \omega/((w - \tilde w)^2 + \xi)$, $\tilde w \leftarrow w$, $\omega
+    \leftarrow 0$; `damping` is $\xi$, without which a synapse that did not move counts
+    nothing. $\Omega$ may be negative. Raises `ValueError` unless the gradient is shaped
+    like the synapses, and `ends` one truth value.
+    """
+
+    ends: Callable[[Any], Any]
+    damping: Scalar = eqx.field(default=1e-3, converter=real)
+
+    @property
+    def moves_first(self) -> bool:
+        return False
+
+    def __check_init__(self) -> None:
+        require(self, damping=(0.0, np.inf))
+
+    def start(self, synapses: Any, signals: Any) -> Path:
+        none = jax.tree.map(jnp.zeros_like, synapses)
+        return Path(none, none, synapses)
+
+    def __call__(self, trace: Path, synapses: Any, signals: Any, change: Any) -> Path:
+        gradient = fitted("`gradient`", signals.gradient, synapses)
+        earn = lambda omega, g, d: omega - g * d
+        earned = jax.tree.map(earn, trace.earned, gradient, change)
+        on = trace._replace(earned=earned)
+        ended = jnp.asarray(self.ends(signals))
+        if ended.shape:
+            raise ValueError(
+                f"`ends` must return one truth value; got the shape {ended.shape}."
+            )
+        end = self._consolidated(on, jax.tree.map(jnp.add, synapses, change))
+        return jax.tree.map(lambda a, b: jnp.where(ended, a, b), end, on)
+
+    def _consolidated(self, trace: Path, synapses: Any) -> Path:
+        """What is remembered at the end of a task."""
+
+        def add(importance: Any, earned: Any, w: Any, anchor: Any) -> Any:
+            moved = (w - anchor) ** 2 + self.damping.astype(w.dtype)
+            return importance + ratio(earned, moved)
+
+        earned, importance, anchor = trace
+        importance = jax.tree.map(add, importance, earned, synapses, anchor)
+        return Path(jax.tree.map(jnp.zeros_like, earned), importance, synapses)

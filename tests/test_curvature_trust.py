@@ -96,6 +96,10 @@ CALLS: dict[str, tuple[Callable, list]] = {
         [(1.0, 2.0)],
     ),
     "Fisher operator": (of_fisher("operator", outcomes=OUTCOMES), [(1.0, 2.0)]),
+    "sensitivity": (
+        lambda w: curvature.sensitivity(lambda w, x: x * w[0] + w[1], w, INPUTS),
+        [(1.0, 2.0)],
+    ),
     "gauss_newton": (
         lambda w: curvature.gauss_newton(predict, w, misfit),
         [(1.0, 2.0)],

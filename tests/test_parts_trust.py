@@ -12,7 +12,7 @@ import jax.random as jr
 import numpy as np
 import pytest
 
-from plasticity_jax import advance, circuits, rules, synapses, System, tasks
+from plasticity_jax import advance, circuits, rules, State, synapses, System, tasks
 from plasticity_jax._interfaces import AbstractRule
 from plasticity_jax.circuits import (
     LossCircuit,
@@ -35,7 +35,7 @@ from plasticity_jax.signals import (
     ReleaseSignals,
 )
 from plasticity_jax.synapses import Factored, Power, Product, SignedPower, Stochastic
-from plasticity_jax.traces import ShortTerm
+from plasticity_jax.traces import Path, ShortTerm
 
 
 @pytest.fixture(autouse=True)
@@ -84,6 +84,12 @@ def images(**changes):
 def called(part, *arguments):
     """What a rule or a circuit does on these arguments."""
     return lambda: part(*arguments, KEY)
+
+
+def learning(rule):
+    """One step on a loss."""
+    system = System(tasks.Constant(None), LossCircuit(total), {"r": rule})
+    return lambda: advance(system, State(None, V), KEY)
 
 
 def projected(projection, what=STACK):
@@ -445,6 +451,25 @@ RULES = {
         (
             lambda: rules.ElasticPenalty(1.0, 1.0, 2 * V, V).check(Resting(1.0)),
             "`rate . penalty . precision` is too large for stability",
+        ),
+    ],
+    "SynapticIntelligence": [
+        (
+            lambda: rules.SynapticIntelligence(-0.1, lambda s: False),
+            "`rate` must lie in",
+        ),
+        (
+            lambda: rules.SynapticIntelligence(0.1, lambda s: False, damping=-1.0),
+            "`damping` must lie in",
+        ),
+        (learning(rules.SynapticIntelligence(0.1, lambda s: V > 0)), "one truth value"),
+        (
+            called(
+                rules.SynapticIntelligence(1.0, lambda s: False),
+                V,
+                Elapsed(ONE, traces={"path": Path(V, V, V)}),
+            ),
+            "`rate . penalty . importance` is too large for stability",
         ),
     ],
     "BayesianDescent": [(lambda: rules.BayesianDescent(-1.0), "`rate` must lie in")],

@@ -31,6 +31,7 @@ from plasticity_jax.signals import (
 )
 from plasticity_jax.synapses import Parametrised
 from plasticity_jax.tasks import Constant
+from plasticity_jax.traces import Path
 
 
 STIFFNESS = jnp.linspace(0.2, 3.0, 25).reshape(5, 5)
@@ -48,7 +49,8 @@ def signals_at(weights, loss, dt=1.0):
     return LossSignals(jnp.asarray(dt), loss(weights), gradient, loss, downhill)
 
 
-SIGNALS = signals_at(W, loss, 0.3)
+TRAVELLED = Path(W, jax.tree.map(jnp.square, W), TARGET)
+SIGNALS = dataclasses.replace(signals_at(W, loss, 0.3), traces={"path": TRAVELLED})
 KEY = jr.key(2)  # its random step goes downhill
 MASK = jax.tree.map(lambda x: jnp.where(x > 0, 1.0, 0.0), W)
 EVEN = jnp.diag(jnp.arange(28) % 2).astype(float)
@@ -95,6 +97,7 @@ ON_A_LOSS = {
     "weight perturbation": lambda: rules.WeightPerturbation(0.4, probes=3),
     "accept only": lambda: rules.AcceptOnly(0.1),
     "optimal magnitude": lambda: rules.OptimalMagnitude(rules.Descent(), 5.0),
+    "synaptic intelligence": lambda: rules.SynapticIntelligence(0.1, lambda s: False),
     "scaled": lambda: rules.Scaled(rules.Wiener(), 0.5),
     "normalised": lambda: rules.Normalised(rules.Descent(), 2.0),
     "masked": lambda: rules.Masked(rules.Descent(), MASK),

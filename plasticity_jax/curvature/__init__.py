@@ -16,6 +16,7 @@ from ._compensation import stationary_balance as stationary_balance
 from ._compensation import steady_state as steady_state
 from ._compensation import SteadyState as SteadyState
 from ._fisher import Fisher as Fisher
+from ._fisher import sensitivity as sensitivity
 from ._flat import arrays_of as arrays_of
 from ._gauss_newton import gauss_newton as gauss_newton
 from ._gauss_newton import gauss_newton_diagonal as gauss_newton_diagonal

@@ -28,6 +28,7 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from .._arguments import check_lengths, concrete, one_of, PLAIN, whole
 from .._interfaces import Scalar
+from ..numerics import tree_vdot
 from ._flat import arrays_of, Matrix, structure_of, Vector
 
 
@@ -162,6 +163,27 @@ class Fisher(eqx.Module):
         starts = jnp.arange(0, count, size)
         total, _ = jax.lax.scan(block, jnp.zeros(empty.shape, empty.dtype), starts)
         return total / count
+
+
+def sensitivity(
+    predict: Callable[[Any, Any], PyTree], params: PyTree, inputs: PyTree
+) -> Vector:
+    r"""How much outputs hang on each parameter: $\frac1N\sum_x|\partial_i\|F(x)\|^2|$.
+
+    The importance of memory-aware synapses (Aljundi et al. 2018), over the raveled
+    parameters: it takes inputs only, no target. `predict(params, x)` is $F$ of one
+    input; every leaf of `inputs` has the samples along its leading axis. Their loss
+    $\lambda\sum\Omega(w - \tilde w)^2$ is pulled down by `rules.ElasticPenalty` with
+    `precision` $2\Omega$ and `moment` $2\Omega\tilde w$.
+    """
+
+    def square(params: Any, x: Any, _: Any) -> Scalar:
+        outputs = predict(params, x)
+        return tree_vdot(outputs, outputs)
+
+    none = jnp.zeros(check_lengths("inputs", inputs))
+    slopes = Fisher(square, params, inputs, kind="empirical", targets=none)
+    return slopes._sum(lambda each: jnp.sum(jnp.abs(each), axis=0))
 
 
 def _drawing(log_probs: LogProbs, outcomes: PyTree) -> Sample:

@@ -44,6 +44,7 @@ from ._release import BayesianDescent as BayesianDescent
 from ._release import ElasticPenalty as ElasticPenalty
 from ._release import ReleasePlasticity as ReleasePlasticity
 from ._release import StrengthDescent as StrengthDescent
+from ._release import SynapticIntelligence as SynapticIntelligence
 from ._spiking import ApproximateNaturalGradient as ApproximateNaturalGradient
 from ._spiking import DenseNaturalGradient as DenseNaturalGradient
 from ._spiking import EuclideanGradient as EuclideanGradient

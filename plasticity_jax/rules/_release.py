@@ -3,6 +3,7 @@
 Schug, Benzing & Steger 2021, eLife 10:e69884.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -20,10 +21,11 @@ from .._arguments import (
     stable,
     with_array_leaves,
 )
-from .._interfaces import AbstractRule, Scalar
+from .._interfaces import AbstractRule, AbstractTrace, Scalar
 from ..numerics import masked
 from ..signals import ReleaseSignals
 from ..synapses._release import Stochastic
+from ..traces import PathIntegral
 
 
 Values = Float[Array, "..."]
@@ -155,6 +157,46 @@ class ElasticPenalty(AbstractRule):
             return jnp.where(jnp.isnan(share), share, here * (masked(a, w) - c))
 
         return jax.tree.map(pull, synapses, precision, moment)
+
+
+class SynapticIntelligence(AbstractRule):
+    r"""$-2\eta c\,\Omega(w - \tilde w)$: a pull to where the last task ended.
+
+    Synaptic intelligence (Zenke, Poole & Ganguli 2017): the importance $\Omega$ is the
+    loss that a synapse took away while older tasks were learned, over the square of its
+    way (`traces.PathIntegral`). `ends(signals)` says which step is a task's last;
+    `penalty` is $c$, at which 1 restores the curvature of a task that was learned to
+    its end in small steps, and `damping` is $\xi$. Stable while $2\eta c\max\Omega\,
+    dt < 2$: NaN where it is not, or `ValueError` where that is concrete.
+
+        ends = lambda signals: (signals.step + 1) % 500 == 0
+        memory = SynapticIntelligence(0.1, ends)
+        rules = {"learning": Scaled(Descent(), 0.1), "memory": memory}
+
+    Reads `gradient` (by its trace) and `dt`. Synapses: any pytree.
+    """
+
+    rate: Scalar = eqx.field(converter=real)
+    ends: Callable[[Any], Any]
+    penalty: Scalar = eqx.field(default=1.0, converter=real)
+    damping: Scalar = eqx.field(default=1e-3, converter=real)
+
+    def __check_init__(self) -> None:
+        names = ("rate", "penalty", "damping")
+        require(self, **dict.fromkeys(names, (0.0, np.inf)))
+
+    def traces(self) -> dict[str, AbstractTrace]:
+        return {"path": PathIntegral(self.ends, self.damping)}
+
+    def __call__(self, synapses: Any, signals: Any, key: Key[Array, ""]) -> Any:
+        path, scale = signals.traces["path"], 2 * self.rate * self.penalty * signals.dt
+
+        def pull(w: Values, importance: Values, anchor: Values) -> Values:
+            share = scale.astype(w.dtype) * importance
+            share = stable("rate * penalty * importance", share)
+            return -masked(share, w - anchor)
+
+        return jax.tree.map(pull, synapses, path.importance, path.anchor)
 
 
 class BayesianDescent(AbstractRule):

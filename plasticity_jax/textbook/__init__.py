@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from ..experiment import Check
 from ._attractor import attractor_checks
+from ._consolidation import consolidation_checks
 from ._correlation import correlation_checks
 from ._density import density_checks
 from ._eprop import eprop_checks
@@ -29,3 +30,4 @@ def checks() -> Iterator[Check]:
     yield from voltage_checks()
     yield from short_term_checks()
     yield from homeostasis_checks()
+    yield from consolidation_checks()
