@@ -15,6 +15,10 @@ from ._margins import noise_ratio as noise_ratio
 from ._margins import norm as norm
 from ._margins import recalled as recalled
 from ._margins import volatile_noise_ratio as volatile_noise_ratio
+from ._memory import cascade_signal as cascade_signal
+from ._memory import cascade_transitions as cascade_transitions
+from ._memory import chain_noise as chain_noise
+from ._memory import chain_signal as chain_signal
 from ._optimum import largest_l1_margin as largest_l1_margin
 from ._optimum import largest_l2_margin as largest_l2_margin
 from ._optimum import LargestMargin as LargestMargin

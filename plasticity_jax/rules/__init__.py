@@ -28,6 +28,8 @@ from ._factors import NoveltyHebb as NoveltyHebb
 from ._factors import Pruning as Pruning
 from ._factors import VolatileFactor as VolatileFactor
 from ._homeostasis import SynapticScaling as SynapticScaling
+from ._memory import Cascaded as Cascaded
+from ._memory import Chained as Chained
 from ._optax import gradient_transformation as gradient_transformation
 from ._rate import AdditiveRateControl as AdditiveRateControl
 from ._rate import AntisymmetricHebb as AntisymmetricHebb

@@ -12,6 +12,7 @@ from ._error import error_checks
 from ._homeostasis import homeostasis_checks
 from ._perturbation import perturbation_checks
 from ._short_term import short_term_checks
+from ._memory import memory_checks
 from ._timing import timing_checks
 from ._triplet import triplet_checks
 from ._voltage import voltage_checks
@@ -31,3 +32,4 @@ def checks() -> Iterator[Check]:
     yield from short_term_checks()
     yield from homeostasis_checks()
     yield from consolidation_checks()
+    yield from memory_checks()

@@ -1,0 +1,145 @@
+"""Rules for weights, carried to synapses that remember more than these."""
+
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from .._arguments import (
+    check_stable,
+    concrete,
+    counted,
+    real,
+    require,
+    SLACK,
+    stable,
+    whole,
+)
+from .._interfaces import AbstractTrace, Scalar
+from ..synapses._memory import Cascade, Chain
+from ..synapses._reading import weights
+from ._wrappers import _AbstractChecked, _OfWeights
+
+
+Values = Float[Array, "..."]
+
+
+class _OnWeights(_AbstractChecked):
+    """A rule that sees weights, and synapses that do what they can of its change."""
+
+    def traces(self) -> dict[str, AbstractTrace]:
+        own = self.rule.traces()
+        return {name: _OfWeights(trace, weights) for name, trace in own.items()}
+
+    def asked(self, synapses: Any, signals: Any, key: Key[Array, ""]) -> Values:
+        """The change that the rule wants of the weights."""
+        read = synapses.weights()
+        return self.changed(read, signals, key, read)
+
+
+class Cascaded(_OnWeights):
+    r"""`rule` for weights of -1 or 1: its changes move them through `levels`.
+
+    Cascade model (Fusi, Drew & Abbott 2005, doi 10.1016/j.neuron.2005.02.001). What
+    `rule` asks, $\Delta w$, is an event of its sign with probability $|\Delta w|$, from
+    1 on always. One against the weight switches it, to level 1, with probability $q_i =
+    x^{i-1}$, $q_n = x^{n-1}/(1 - x)$; one along it leads from level $i < n$ to $i + 1$
+    with $p_i^\pm = \frac{f_\mp}{f_\pm} \frac{x^i}{1 - x}$. `ratio` is $x$, `share`
+    $f_+$, that of potentiation among the events: all levels are then equally full. Its
+    draws have no useful gradient. NaN for states that are none. Raises `ValueError`
+    where $p_1$ is above 1.
+
+    Reads what its rule reads. Synapses: `Cascade`.
+    """
+
+    levels: int = eqx.field(static=True, converter=counted("levels"))
+    ratio: Scalar = eqx.field(default=0.5, converter=real)
+    share: Scalar = eqx.field(default=0.5, converter=real)
+
+    def __check_init__(self) -> None:
+        require(self, ratio=(0.0, 0.5), share=(1e-6, 1 - 1e-6))
+        if concrete(self.ratio, self.share) and not np.all(self._most() <= 1 + SLACK):
+            raise ValueError(
+                f"`ratio` = {self.ratio} and `share` = {self.share} make the first "
+                f"level deepen with probability {self._most()}; at most 1 is allowed."
+            )
+
+    def __call__(self, synapses: Cascade, signals: Any, key: Key[Array, ""]) -> Cascade:
+        for_rule, for_draw = jr.split(key)
+        asked, state = self.asked(synapses, signals, for_rule), synapses.state
+        sign, level = jnp.sign(state), jnp.abs(state)
+        ratio, share = self.ratio.astype(state.dtype), self.share.astype(state.dtype)
+        odds = jnp.where(state > 0, (1 - share) / share, share / (1 - share))
+        last, fading = level == self.levels, ratio ** (level - 1)
+        switch = jnp.where(last, fading / (1 - ratio), fading)
+        switch = switch if self.levels > 1 else jnp.ones_like(state)
+        deepen = jnp.where(last, 0, odds * fading * ratio / (1 - ratio))
+        along = jnp.sign(asked) == sign
+        chance = jnp.minimum(jnp.abs(asked), 1) * jnp.where(along, deepen, switch)
+        step = jnp.where(along, sign, -sign - state)
+        moved = jr.uniform(for_draw, state.shape, state.dtype) < chance
+        known = (level >= 1) & (level <= self.levels) & (level == jnp.floor(level))
+        known = known & ~jnp.isnan(asked) & (self._most() <= 1 + SLACK)
+        return Cascade(jnp.where(known, jnp.where(moved, step, 0), jnp.nan))
+
+    def _most(self) -> Scalar:
+        """The largest probability; of one level nothing deepens."""
+        odds = self.share / (1 - self.share)
+        most = jnp.maximum(odds, 1 / odds) * self.ratio / (1 - self.ratio)
+        return most if self.levels > 1 else jnp.zeros_like(most)
+
+
+class Chained(_OnWeights):
+    r"""`rule`'s change into the first of a chain of ever slower variables.
+
+    Benna & Fusi 2016 (doi 10.1038/nn.4401): $C_k\dot u_k = g_{k-1}(u_{k-1} - u_k) +
+    g_k(u_{k+1} - u_k)$ with $C_k = n^{k-1}$, $g_k = \alpha n^{-k}$, $g_0 = 0$ and 0
+    beyond the last; what `rule` asks is added to $u_1$, the weight. `coupling` is
+    $\alpha$, `factor` $n$. With `levels` $L$ variables are whole, from $-L$ to $L$:
+    rounded up or down by chance, so that their mean stays, then clipped; this has no
+    useful gradient. A memory decays as $t^{-1/2}$ (`measure.chain_signal`). Raises
+    `ValueError` for a coupling at which steps of `dt` may overshoot; NaN where it is
+    traced.
+
+    Reads `dt` and what its rule reads. Synapses: `Chain`.
+    """
+
+    coupling: Scalar = eqx.field(default=0.25, converter=real)
+    factor: Scalar = eqx.field(default=2.0, converter=real)
+    levels: int | None = eqx.field(default=None, static=True)
+
+    def __check_init__(self) -> None:
+        require(self, coupling=(0.0, np.inf), factor=(1.0, np.inf))
+        if self.levels is not None:
+            whole("levels", self.levels, 1)
+
+    def check(self, circuit: Any) -> None:
+        super().check(circuit)
+        check_stable("coupling", self._fastest(), getattr(circuit, "dt", None))
+
+    def __call__(self, synapses: Chain, signals: Any, key: Key[Array, ""]) -> Chain:
+        for_rule, for_draw = jr.split(key)
+        asked, u = self.asked(synapses, signals, for_rule), synapses.variables
+        unstable = jnp.isnan(stable("coupling", self._fastest() * signals.dt))
+        dt = jnp.where(unstable, jnp.nan, signals.dt)
+        n, k = self.factor.astype(u.dtype), jnp.arange(len(u), dtype=u.dtype)
+        slower = n ** (-2 * k.reshape(-1, *(1,) * (u.ndim - 1)))
+        back = (dt * self.coupling).astype(u.dtype) * slower
+        forth = back / n
+        before = jnp.concatenate([u[:1], u[:-1]])  # nothing flows into the first
+        after = jnp.concatenate([u[1:], jnp.zeros_like(u[:1])])
+        change = back * (before - u) - forth * (u - after)
+        change = change.at[0].add(asked)
+        if self.levels is None:
+            return Chain(change)
+        drawn = jr.uniform(for_draw, u.shape, u.dtype)
+        rounded = jnp.floor(u + change + drawn)
+        return Chain(jnp.clip(rounded, -self.levels, self.levels) - u)
+
+    def _fastest(self) -> Scalar:
+        """Above the rate of the fastest variable: twice what leaves one, or more."""
+        n = self.factor
+        return 2 * self.coupling * jnp.maximum(1 / n, n**-2 + n**-3)
