@@ -57,6 +57,24 @@ NUMBERS = {
         FRAMES(x), jnp.stack([EYE, EYE]).astype(complex)
     ),
     "drift": lambda x: measure.drift(jnp.full(4, x), 0.25),
+    "cascade_transitions": lambda x: (
+        jnp.sum(measure.cascade_transitions(2, x / 3)[0]),
+        jnp.sum(measure.cascade_transitions(2, 0.4, x / 2)[1]),
+    ),
+    "cascade_signal": lambda x: (
+        measure.cascade_signal(x[None], 2),
+        measure.cascade_signal(jnp.ones(1), 2, x / 3),
+        measure.cascade_signal(jnp.ones(1), 1, 0.4, x / 3),
+    ),
+    "chain_signal": lambda x: (
+        measure.chain_signal(x[None], 2),
+        measure.chain_signal(jnp.ones(1), 2, x / 4),
+        measure.chain_signal(jnp.ones(1), 2, 0.25, 2 * x),
+    ),
+    "chain_noise": lambda x: (
+        measure.chain_noise(2, x / 4),
+        measure.chain_noise(2, 0.25, 2 * x),
+    ),
     "root": numerics.root,
     "ratio": lambda x: (numerics.ratio(x, x + 1), numerics.ratio(x + 1, x)),
     "masked": lambda x: numerics.masked(x / x, x),

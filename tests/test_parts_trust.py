@@ -36,6 +36,16 @@ from plasticity_jax.signals import (
 )
 from plasticity_jax.synapses import Factored, Power, Product, SignedPower, Stochastic
 from plasticity_jax.traces import Path, ShortTerm
+from plasticity_jax.synapses import (
+    Cascade,
+    Chain,
+    Factored,
+    Power,
+    Product,
+    SignedPower,
+    Stochastic,
+)
+from plasticity_jax.traces import Path
 
 
 @pytest.fixture(autouse=True)
@@ -84,6 +94,15 @@ def images(**changes):
 def called(part, *arguments):
     """What a rule or a circuit does on these arguments."""
     return lambda: part(*arguments, KEY)
+
+
+class Asks(AbstractRule):
+    """The same change of every weight."""
+
+    change: jax.Array
+
+    def __call__(self, synapses, signals, key):
+        return jnp.full_like(synapses, self.change)
 
 
 def learning(rule):
@@ -472,6 +491,21 @@ RULES = {
             "`rate . penalty . importance` is too large for stability",
         ),
     ],
+    "Cascaded": [
+        (lambda: rules.Cascaded(Wiener(), 0), "`levels` must be at least 1"),
+        (lambda: rules.Cascaded(Wiener(), 3, 0.6), "`ratio` must lie in"),
+        (lambda: rules.Cascaded(Wiener(), 3, share=1.0), "`share` must lie in"),
+        (lambda: rules.Cascaded(Wiener(), 3, share=0.4), "with probability 1.5"),
+        (called(rules.Cascaded(Wiener(), 3), W, ELAPSED), "must be a Cascade; got"),
+    ],
+    "Chained": [
+        (lambda: rules.Chained(Wiener(), -1.0), "`coupling` must lie in"),
+        (lambda: rules.Chained(Wiener(), factor=0.5), "`factor` must lie in"),
+        (lambda: rules.Chained(Wiener(), levels=0), "`levels` must be at least 1"),
+        (lambda: rules.Chained(Wiener(), 2.0).check(Resting(1.0)), "too large for sta"),
+        (called(rules.Chained(Wiener(), 2.0), Chain(W), ELAPSED), "too large for stab"),
+        (called(rules.Chained(Wiener()), W, ELAPSED), "must be a Chain; got"),
+    ],
     "BayesianDescent": [(lambda: rules.BayesianDescent(-1.0), "`rate` must lie in")],
     "WeightPerturbation": [
         (
@@ -786,6 +820,16 @@ SYNAPSES = {
     "AbstractSynapses": KINDS,
     "Parametrised": [(lambda: synapses.Parametrised(W, 2.0), "`read` must be a func")],
     "weights": "any tree will do",
+    "Cascade": "`rules.Cascaded` makes NaN of what is no state",
+    "random_cascade": [
+        (lambda: synapses.random_cascade((3,), 3, 1.5, KEY), "`share` must lie in"),
+        (lambda: synapses.random_cascade((3,), 0, 0.5, KEY), "`levels` must be at le"),
+        (lambda: synapses.random_cascade((0,), 3, 0.5, KEY), "`shape` must be at lea"),
+    ],
+    "Chain": [
+        (lambda: Chain(ONE), "must hold one at least"),
+        (lambda: Chain(jnp.ones((0, N))), "must hold one at least"),
+    ],
     "Product": "a stack of any height will do",
     "Factored": [
         (lambda: Factored(W, V), "need a `threshold`"),
@@ -1047,6 +1091,42 @@ NANS = {
     )(V, FLAT, KEY),
     "a loss before": lambda: rules.AcceptOnly(1.0)(V, LOSSES, KEY),
     "a loss after": lambda: rules.AcceptOnly(1.0)(V, FLAT, KEY),
+    **{
+        f"a cascade {name}": lambda at=at: (
+            (
+                rules.Cascaded(Asks(at[1]), 3)(
+                    Cascade(jnp.asarray([at[0]])), ELAPSED, KEY
+                )
+            ).state
+        )
+        for name, at in {
+            "that is lost": (NAN, 1.0),
+            "asked for what is lost": (1.0, NAN),
+            "below its levels": (0.0, 0.0),
+            "above its levels": (-4.0, 0.0),
+            "between its levels": (1.5, 1.0),
+        }.items()
+    },
+    "a traced cascade": lambda: jax.jit(
+        lambda share: (
+            rules.Cascaded(Asks(0.0), 3, share=share)(
+                Cascade(jnp.ones(1)), ELAPSED, KEY
+            ).state
+        )
+    )(0.4),
+    "a chain": lambda: (
+        rules.Chained(Asks(NAN), levels=3)(Chain(jnp.ones((2, 1))), ELAPSED, KEY)
+    ).variables[0],
+    "a traced chain": lambda: jax.jit(
+        lambda coupling: (
+            rules.Chained(Asks(0.0), coupling)(
+                Chain(jnp.ones((2, 1))), ELAPSED, KEY
+            ).variables
+        )
+    )(3.0),
+    "a traced share": lambda: jax.jit(
+        lambda share: synapses.random_cascade((3,), 2, share, KEY).state
+    )(1.5),
     "a slow factor": lambda: rules.VolatileFactor(2)(
         LIVING.at[1, 0].set(NAN), ELAPSED, KEY
     ),

@@ -29,7 +29,7 @@ from plasticity_jax.signals import (
     SharedSignals,
     SpikeSignals,
 )
-from plasticity_jax.synapses import Parametrised
+from plasticity_jax.synapses import Cascade, Chain, Parametrised
 from plasticity_jax.tasks import Constant
 from plasticity_jax.traces import Path
 
@@ -216,6 +216,11 @@ ON_TIMING = {
     "inhibitory": lambda: rules.InhibitorySTDP(0.1),
     "scaling of spikes": lambda: rules.SynapticScaling(0.2, 0.1, 0.3, 20.0),
 }
+ON_A_CASCADE = {"cascaded": lambda: rules.Cascaded(rules.Hebb(1.0), 3, 0.4)}
+ON_A_CHAIN = {
+    "chained": lambda: rules.Chained(rules.Covariance(0.1)),
+    "chained, whole": lambda: rules.Chained(rules.Hebb(1.0), levels=10),
+}
 CARRIED = {"carried": lambda: rules.Reparametrised(rules.BCM(0.1))}
 CLAMPED = dataclasses.replace(
     TIMED,
@@ -256,6 +261,8 @@ RULES = {
         (ON_BINARY, WEIGHTS, BINARY),
         (ON_TIMING, abs(WEIGHTS), TIMED),
         (CARRIED, Parametrised(WEIGHTS, jnp.exp), LAYER),
+        (ON_A_CASCADE, Cascade(jnp.sign(WEIGHTS)), LAYER),
+        (ON_A_CHAIN, Chain(jnp.stack([WEIGHTS, EARLY[:, None] * WEIGHTS])), LAYER),
         (ON_VOLTAGE, abs(WEIGHTS), CLAMPED),
         (ON_A_READOUT, NETWORK, TOLD),
     )

@@ -13,7 +13,16 @@ import optax
 import pytest
 import test_rules
 
-from plasticity_jax import advance, circuits, rules, State, synapses, System, tasks
+from plasticity_jax import (
+    advance,
+    circuits,
+    measure,
+    rules,
+    State,
+    synapses,
+    System,
+    tasks,
+)
 from plasticity_jax._interfaces import AbstractCircuit, AbstractRule
 from plasticity_jax.circuits import (
     LossCircuit,
@@ -510,6 +519,8 @@ MODULES = {
     "factored": lambda: FACTORS,
     "product": lambda: synapses.Product(),
     "parametrised": lambda: synapses.Parametrised(jnp.ones(2), jnp.exp),
+    "cascade": lambda: synapses.random_cascade((2, 3), 4, 0.5, KEY),
+    "chain": lambda: synapses.Chain(jnp.ones((2, 3))),
     **{name: make for name, (make, _, _) in RULES.items()},
 }
 
@@ -570,6 +581,8 @@ COUNTS = {
     "samples": lambda n: tasks.mixed_normal(3, n, KEY),
     "sizes": lambda n: tasks.glorot_uniform((3, n), KEY),
     "shape": lambda n: synapses.random_mask((3, n), 0.5, KEY),
+    "levels": lambda n: measure.cascade_signal([1.0], n),
+    "variables": lambda n: measure.chain_noise(n),
 }
 
 

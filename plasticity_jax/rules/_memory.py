@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from .._arguments import (
+    check_kind,
     check_stable,
     concrete,
     counted,
@@ -34,8 +35,11 @@ class _OnWeights(_AbstractChecked):
         own = self.rule.traces()
         return {name: _OfWeights(trace, weights) for name, trace in own.items()}
 
-    def asked(self, synapses: Any, signals: Any, key: Key[Array, ""]) -> Values:
-        """The change that the rule wants of the weights."""
+    def asked(
+        self, synapses: Any, signals: Any, key: Key[Array, ""], kind: type
+    ) -> Values:
+        """The change that the rule wants of the weights of this kind of synapses."""
+        check_kind("`synapses`", synapses, kind)
         read = synapses.weights()
         return self.changed(read, signals, key, read)
 
@@ -50,7 +54,10 @@ class Cascaded(_OnWeights):
     with $p_i^\pm = \frac{f_\mp}{f_\pm} \frac{x^i}{1 - x}$. `ratio` is $x$, `share`
     $f_+$, that of potentiation among the events: all levels are then equally full. Its
     draws have no useful gradient. NaN for states that are none. Raises `ValueError`
-    where $p_1$ is above 1.
+    where $p_1$ is above 1. What is left of an event: `measure.cascade_signal`.
+
+        system = System(task, Layer(), {"it": Cascaded(Hebb(0.1), levels=5)})
+        state = system.start(random_cascade((post, pre), 5, 0.5, key), key)
 
     Reads what its rule reads. Synapses: `Cascade`.
     """
@@ -64,12 +71,13 @@ class Cascaded(_OnWeights):
         if concrete(self.ratio, self.share) and not np.all(self._most() <= 1 + SLACK):
             raise ValueError(
                 f"`ratio` = {self.ratio} and `share` = {self.share} make the first "
-                f"level deepen with probability {self._most()}; at most 1 is allowed."
+                f"level deepen with probability {self._most():.4g}; 1 is the most."
             )
 
     def __call__(self, synapses: Cascade, signals: Any, key: Key[Array, ""]) -> Cascade:
         for_rule, for_draw = jr.split(key)
-        asked, state = self.asked(synapses, signals, for_rule), synapses.state
+        asked = self.asked(synapses, signals, for_rule, Cascade)
+        state = synapses.state
         sign, level = jnp.sign(state), jnp.abs(state)
         ratio, share = self.ratio.astype(state.dtype), self.share.astype(state.dtype)
         odds = jnp.where(state > 0, (1 - share) / share, share / (1 - share))
@@ -104,6 +112,9 @@ class Chained(_OnWeights):
     `ValueError` for a coupling at which steps of `dt` may overshoot; NaN where it is
     traced.
 
+        system = System(task, Layer(), {"it": Chained(Hebb(1.0))})
+        state = system.start(Chain(jnp.zeros((6, post, pre))), key)
+
     Reads `dt` and what its rule reads. Synapses: `Chain`.
     """
 
@@ -122,7 +133,7 @@ class Chained(_OnWeights):
 
     def __call__(self, synapses: Chain, signals: Any, key: Key[Array, ""]) -> Chain:
         for_rule, for_draw = jr.split(key)
-        asked, u = self.asked(synapses, signals, for_rule), synapses.variables
+        asked, u = self.asked(synapses, signals, for_rule, Chain), synapses.variables
         unstable = jnp.isnan(stable("coupling", self._fastest() * signals.dt))
         dt = jnp.where(unstable, jnp.nan, signals.dt)
         n, k = self.factor.astype(u.dtype), jnp.arange(len(u), dtype=u.dtype)
