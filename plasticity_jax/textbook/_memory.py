@@ -112,10 +112,10 @@ def _cascade_laws() -> Iterator[Check]:
 
 
 def _cascade_population() -> Iterator[Check]:
-    """What the first event left in 200,000 synapses, by further ones."""
+    """What the first event left in 100,000 synapses, by further ones."""
     levels = 3
     up, down = _transitions(levels)
-    start = random_cascade((1, 200_000), levels, 0.5, jr.key(1))
+    start = random_cascade((1, 100_000), levels, 0.5, jr.key(1))
     _, (weights, asked) = _moved(Cascaded(_Asked(), levels), start, 4, 1.0)
     read = jnp.concatenate([-jnp.ones(levels), jnp.ones(levels)])
     left = jnp.sum(up - down, axis=1) / (4 * levels)
@@ -132,7 +132,7 @@ def _cascade_balance() -> Iterator[Check]:
     up, down = _transitions(levels, ratio, share)
     every = size * (share * up + (1 - share) * down) + (1 - size) * jnp.eye(2 * levels)
     law = jnp.linalg.matrix_power(every, steps)[:, 2 * levels - 1]
-    rule, start = Cascaded(_Asked(), levels, ratio, share), jnp.full((1, 100_000), 4.0)
+    rule, start = Cascaded(_Asked(), levels, ratio, share), jnp.full((1, 50_000), 4.0)
     end = _moved(rule, Cascade(start), steps, size, share)[0].synapses.state[0]
     states = jnp.asarray([-4.0, -3.0, -2.0, -1.0, 1.0, 2.0, 3.0, 4.0])
     for name, of in {
@@ -160,39 +160,33 @@ def _matrix(variables: int, coupling: float = 0.25) -> np.ndarray:
 
 
 def _chain_laws() -> Iterator[Check]:
+    signals = {m: np.asarray(chain_signal(jnp.arange(20_000.0), m)) for m in (4, 6, 8)}
     matrix, unit, powers = _matrix(8), np.eye(8)[0], []
-    for _ in range(10_001):
+    for _ in range(20_000):
         powers.append(unit[0])
         unit = matrix @ unit
-    found = chain_signal(jnp.arange(10_001.0), 8)
-    yield exact("chain: signal until 10,000", "powers of A", found, np.asarray(powers))
-    ages = jnp.asarray([0.0, 1.0, 10.0, 100.0, 1000.0, 10_000.0])
-    printed = jnp.asarray([1, 0.875, 0.402921, 0.132907, 0.0424822, 0.0134253])
-    found = chain_signal(ages, 8)
+    want = np.asarray(powers)
+    yield exact("chain: signal until 20,000", "powers of A", signals[8], want)
+    printed = np.asarray([1, 0.875, 0.402921, 0.132907, 0.0424822, 0.0134253])
+    found = signals[8][[0, 1, 10, 100, 1000, 10_000]]
     yield exact("chain: signal at given numbers, m = 8", "NumPy", found, printed, 1e-6)
-    found = chain_signal(ages[4:], 4)
-    printed = jnp.asarray([0.0361159, 9.4e-6])
+    found, printed = signals[4][[1000, 10_000]], np.asarray([0.0361159, 9.4e-6])
     yield exact("chain: signal at given numbers, m = 4", "NumPy", found, printed, 5e-6)
-    ages = np.geomspace(100, 10_000, 50)
-    found = log_slope(ages, np.asarray(chain_signal(jnp.asarray(ages), 8)))
+    ages = np.geomspace(100, 10_000, 50).astype(int)
+    found = log_slope(ages.astype(float), signals[8][ages])
     yield simulated("chain: exponent from 100 to 10,000", BENNA, found, -0.5, 5e-3)
-    for variables, want in {4: 3.6254, 6: 4.2733, 8: 4.8254}.items():
-        found, step = chain_noise(variables), _matrix(variables)
-        name = f"chain: noise at given numbers, m = {variables}"
-        yield exact(name, "NumPy", found, want, 2e-5)
-        source = np.zeros(variables**2)
-        source[0] = 1.0
-        spread = np.linalg.solve(np.eye(variables**2) - np.kron(step, step), source)
-        yield exact(
-            f"chain: noise, m = {variables}", "Lyapunov", found, spread[0] ** 0.5
-        )
+    printed = {4: 3.6254, 6: 4.2733, 8: 4.8254}
     lasting = {4: (136, 993, 2243), 6: (96, 988, 9311), 8: (75, 774, 7673)}
-    for variables, printed in lasting.items():
-        ratio = chain_signal(jnp.arange(20_000.0), variables) / chain_noise(variables)
-        above = [np.asarray(n**0.5 * ratio) > 1 for n in (1e3, 1e4, 1e5)]
-        found = [np.flatnonzero(steps)[-1] for steps in above]
-        name = f"chain: last step of a ratio above 1, m = {variables}"
-        yield exact(name, f"{BENNA}: near N", found, np.asarray(printed), 4e-3)
+    for m, signal in signals.items():
+        noise, step, source = float(chain_noise(m)), _matrix(m), np.eye(m * m)[0]
+        name = f"chain: noise at given numbers, m = {m}"
+        yield exact(name, "NumPy", noise, printed[m], 2e-5)
+        spread = np.linalg.solve(np.eye(m * m) - np.kron(step, step), source)
+        yield exact(f"chain: noise, m = {m}", "Lyapunov", noise, spread[0] ** 0.5)
+        above = [n**0.5 * signal / noise > 1 for n in (1e3, 1e4, 1e5)]
+        found, want = [np.flatnonzero(x)[-1] for x in above], np.asarray(lasting[m])
+        name = f"chain: last step of a ratio above 1, m = {m}"
+        yield exact(name, f"{BENNA}: near N", found, want, 4e-3)
 
 
 def _weight(state: State, signals: Any, changes: Any) -> Array:
@@ -219,7 +213,7 @@ def _chain_rule() -> Iterator[Check]:
 def _chain_rounded() -> Iterator[Check]:
     """A pulse of 3 in whole numbers, whose mean is that without rounding."""
     rule = Chained(_Asked(), levels=10**6)
-    start = Chain(jnp.zeros((6, 1, 40_000)).at[0].set(3.0))
+    start = Chain(jnp.zeros((6, 1, 20_000)).at[0].set(3.0))
     _, (weights, _) = _moved(rule, start, 80, 0.0)
     for age in (5, 80):
         want = 3 * chain_signal(jnp.asarray([float(age)]), 6)[0]
