@@ -34,8 +34,6 @@ from plasticity_jax.signals import (
     RateSignals,
     ReleaseSignals,
 )
-from plasticity_jax.synapses import Factored, Power, Product, SignedPower, Stochastic
-from plasticity_jax.traces import Path, ShortTerm
 from plasticity_jax.synapses import (
     Cascade,
     Chain,
@@ -45,7 +43,7 @@ from plasticity_jax.synapses import (
     SignedPower,
     Stochastic,
 )
-from plasticity_jax.traces import Path
+from plasticity_jax.traces import Path, ShortTerm
 
 
 @pytest.fixture(autouse=True)
@@ -1124,7 +1122,7 @@ NANS = {
             ).variables
         )
     )(3.0),
-    "a traced share": lambda: jax.jit(
+    "a traced share of a cascade": lambda: jax.jit(
         lambda share: synapses.random_cascade((3,), 2, share, KEY).state
     )(1.5),
     "a slow factor": lambda: rules.VolatileFactor(2)(

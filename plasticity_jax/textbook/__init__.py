@@ -10,9 +10,9 @@ from ._density import density_checks
 from ._eprop import eprop_checks
 from ._error import error_checks
 from ._homeostasis import homeostasis_checks
+from ._memory import memory_checks
 from ._perturbation import perturbation_checks
 from ._short_term import short_term_checks
-from ._memory import memory_checks
 from ._timing import timing_checks
 from ._triplet import triplet_checks
 from ._voltage import voltage_checks
