@@ -9,6 +9,9 @@ from jaxtyping import Array, Bool, Float
 from ._interfaces import AbstractSignals, Scalar, Synapses
 
 
+Vectors = tuple[Float[Array, " _"], ...]
+
+
 class LossSignals(AbstractSignals):
     """A loss at the present synapses, its gradient there, and the loss anywhere.
 
@@ -102,7 +105,27 @@ class RateSignals(AbstractSignals):
     late_trace: Float[Array, " n"]
 
 
-class LayerSignals(AbstractSignals):
+class _ShownSignals(AbstractSignals):
+    """What a task shows besides the input, `shown`, is read by its name."""
+
+    may_hold: ClassVar = ("target", "error", "reward")
+
+    def __getattr__(self, name: str) -> Any:
+        held = self.__dict__
+        shown = held.get("shown", {})
+        if name == "error" and "target" in shown:
+            output = held["rates"][-1] if "rates" in held else held["post"]
+            return shown["target"] - output
+        if name in shown:
+            return shown[name]
+        raise AttributeError(f"no `{name}`", name=name, obj=self)
+
+    def absent(self, name: str) -> str:
+        shown = "target" if name == "error" else name
+        return f"; show it: the stimulus may be {{'pre': ..., '{shown}': ...}}"
+
+
+class LayerSignals(_ShownSignals):
     r"""A layer of neurons: what comes in, what goes out, what it was shown besides.
 
     `pre` $x$, `field` $h = Wx$, `post` $y = f(h)$ and `slope` $f'(h)$, all of this step
@@ -117,19 +140,54 @@ class LayerSignals(AbstractSignals):
     slope: Float[Array, " post"]
     shown: Mapping[str, Array] = eqx.field(default_factory=dict)
 
-    may_hold: ClassVar = ("target", "error", "reward")
 
-    def __getattr__(self, name: str) -> Any:
-        shown = self.__dict__.get("shown", {})
-        if name == "error" and "target" in shown:
-            return shown["target"] - self.post
-        if name in shown:
-            return shown[name]
-        raise AttributeError(f"no `{name}`", name=name, obj=self)
+class LayeredSignals(_ShownSignals):
+    r"""Layers of neurons from the first to the last, a tuple of each quantity.
 
-    def absent(self, name: str) -> str:
-        shown = "target" if name == "error" else name
-        return f"; show it: the stimulus may be {{'pre': ..., '{shown}': ...}}"
+    `inputs` $y_{l-1}$, `fields` $h_l = W_ly_{l-1}$, `rates` $y_l = f(h_l)$ and `slopes`
+    $f'(h_l)$, all of this step and of the synapses before it. What the task shows
+    besides the input is read by its name: a `target` $t$ (then also the `error` $t -
+    y_L$), a `reward`, any other.
+    """
+
+    dt: Scalar
+    inputs: Vectors
+    fields: Vectors
+    rates: Vectors
+    slopes: Vectors
+    shown: Mapping[str, Array] = eqx.field(default_factory=dict)
+
+
+class PredictiveSignals(AbstractSignals):
+    r"""Layers that predict one another: a tuple of each quantity, first layer first.
+
+    After inference: `errors` $\epsilon_l$ of every layer, the `inputs` $f(x_{l-1})$
+    that go with them, `states` $x_l$ of the hidden layers. `error` is $t$ less the
+    output of the network before.
+    """
+
+    dt: Scalar
+    inputs: Vectors
+    errors: Vectors
+    states: Vectors
+    error: Float[Array, " post"]
+
+
+class EquilibriumSignals(AbstractSignals):
+    r"""A network that has settled twice: a tuple of each quantity, first layer first.
+
+    `nudged` are the input and all rates $\rho(s_l)$ where the output is drawn to its
+    target, `reference` those that they are compared with; `contrast` is how much more
+    the former was nudged. `states` $s_l$ are those of the free network, and `error` is
+    $t$ less its output.
+    """
+
+    dt: Scalar
+    reference: Vectors
+    nudged: Vectors
+    contrast: Scalar
+    states: Vectors
+    error: Float[Array, " post"]
 
 
 class ReplaySignals(AbstractSignals):

@@ -276,6 +276,17 @@ def on_a_layer(rule, pre, target):
     return lambda: rule(W, circuits.Layer()(None, W, shown, KEY)[1], KEY)
 
 
+def stepped(circuit, rule, weights, stimulus):
+    """A step of a system of one rule."""
+
+    def step():
+        system = System(tasks.Constant(stimulus), circuit, {"it": rule})
+        return advance(system, system.start(weights, KEY), KEY)
+
+    return step
+
+
+TAUGHT = {"pre": V, "target": V[:2]}
 ABSENT = {"a": V, "b": V}
 RULES = {
     "Descent": FREE,
@@ -364,6 +375,59 @@ RULES = {
                 SimpleNamespace(traces={"owed": {}}),
             ),
             "`feedback` must be shaped like the readout",
+        ),
+    ],
+    "Backpropagation": [
+        (lambda: rules.Backpropagation(NAN), "`rate` must lie in"),
+        (
+            stepped(circuits.LayeredNetwork(), rules.Hebb(), (W, W), V),
+            "`post`, which LayeredSignals does not hold; circuits that offer it",
+        ),
+        (
+            stepped(circuits.LayeredNetwork(), rules.Backpropagation(), (W, W), V),
+            "reads the signal `error`",
+        ),
+    ],
+    "FeedbackAlignment": [
+        (lambda: rules.FeedbackAlignment((W,), NAN), "`rate` must lie in"),
+        *(
+            (
+                lambda back=back: stepped(
+                    circuits.LayeredNetwork(),
+                    rules.FeedbackAlignment(back),
+                    (W, W[:2]),
+                    TAUGHT,
+                )(),
+                "`feedback` must be shaped like the weights from above",
+            )
+            for back in ((W,), (W[:, :2], W), W[:, :2])
+        ),
+    ],
+    "KolenPollack": [
+        (lambda: rules.KolenPollack(0.1, -1.0), "`decay` must lie in"),
+        (
+            stepped(circuits.LayeredNetwork(), rules.KolenPollack(0.1, 2.0), (W,), V),
+            "`decay` is too large for stability",
+        ),
+        (
+            stepped(
+                circuits.LayeredNetwork(), rules.KolenPollack(), (W, W[:2]), TAUGHT
+            ),
+            "`synapses` must be a Reciprocal",
+        ),
+    ],
+    "PredictiveCoding": [
+        (lambda: rules.PredictiveCoding(NAN), "`rate` must lie in"),
+        (
+            stepped(circuits.LayeredNetwork(), rules.PredictiveCoding(), (W,), V),
+            "circuits that offer it: PredictiveNetwork",
+        ),
+    ],
+    "EquilibriumPropagation": [
+        (lambda: rules.EquilibriumPropagation(NAN), "`rate` must lie in"),
+        (
+            stepped(circuits.LayeredNetwork(), rules.EquilibriumPropagation(), (W,), V),
+            "circuits that offer it: EquilibriumNetwork",
         ),
     ],
     "Hopfield": [
@@ -581,7 +645,86 @@ def read_out(adaptation=0.1, pre=V, target=V[:2], **more):
     return network(network.start(weights), weights, stimulus, KEY)
 
 
+def layered(make, *more):
+    """What a network of layers refuses, besides."""
+    act = lambda weights, stimulus: lambda: make()(None, weights, stimulus, KEY)
+    return [
+        (act(W, TAUGHT), r"must be a tuple of matrices.*got float64\(3, 3\)"),
+        (act((), TAUGHT), "must be a tuple of matrices"),
+        (act((W, V), TAUGHT), "must be a tuple of matrices"),
+        (act((W[:2], W[:2]), TAUGHT), "each of which takes"),
+        (act((W, W[:2]), {**TAUGHT, "pre": V[:2]}), "an entry for each of 3 columns"),
+        (act((W, W), TAUGHT), "`target` must have an entry for each of 3"),
+        (lambda: make(dt=0.0), "`dt` must lie in"),
+        (
+            lambda: make(transfer=jnp.sum)(None, (W, W[:2]), TAUGHT, KEY),
+            "`transfer` must return a rate",
+        ),
+        *more,
+    ]
+
+
+def alone(make):
+    """Nothing but an input and a target."""
+    act = lambda stimulus: lambda: make()(None, (W, W[:2]), stimulus, KEY)
+    return [
+        (act(shown), "must be a dictionary of `pre`, the input, and `target`")
+        for shown in (V, {"pre": V}, {**TAUGHT, "reward": 1.0})
+    ]
+
+
+def recurrent(weights, stimulus, **more):
+    """A step of a recurrent layer."""
+    layer = circuits.RecurrentLayer(**more)
+    return lambda: layer(layer.start(weights), weights, stimulus, KEY)
+
+
 CIRCUITS = {
+    "LayeredNetwork": layered(
+        circuits.LayeredNetwork,
+        (
+            lambda: circuits.LayeredNetwork()(None, (W,), {"target": V}, KEY),
+            "must hold `pre`",
+        ),
+        (
+            lambda: circuits.LayeredNetwork()(None, (W,), {"pre": V, "rates": V}, KEY),
+            r"says \['rates'\] itself",
+        ),
+    ),
+    "PredictiveNetwork": layered(
+        circuits.PredictiveNetwork,
+        *alone(circuits.PredictiveNetwork),
+        (lambda: circuits.PredictiveNetwork(-1.0), "`nudge` must lie in"),
+        (lambda: circuits.PredictiveNetwork(step=1.5), "`step` must lie in"),
+        (lambda: circuits.PredictiveNetwork(steps=0), "`steps` must be at least 1"),
+        (
+            lambda: circuits.PredictiveNetwork(inference="settle"),
+            "`inference` is unknown.*'settled'",
+        ),
+    ),
+    "EquilibriumNetwork": layered(
+        circuits.EquilibriumNetwork,
+        *alone(circuits.EquilibriumNetwork),
+        (lambda: circuits.EquilibriumNetwork(0.0), "`nudge` must lie in"),
+        (lambda: circuits.EquilibriumNetwork(step=0.0), "`step` must lie in"),
+        (
+            lambda: circuits.EquilibriumNetwork(nudged_steps=1.5),
+            "`nudged_steps` must be an integer",
+        ),
+        (
+            lambda: circuits.EquilibriumNetwork(phases="both"),
+            "`phases` is unknown.*Choose from: free, random, symmetric",
+        ),
+    ),
+    "RecurrentLayer": [
+        (lambda: circuits.RecurrentLayer(dt=0.0), "`dt` must lie in"),
+        (lambda: circuits.RecurrentLayer(inputs=W, recurrent=W), "not both"),
+        (recurrent(W, {"target": V}), "must hold `pre`"),
+        (recurrent(W, V[:2]), "`inputs` weights must reach each of 3 neurons"),
+        (recurrent(W[:2], V[:2]), "must fit; got shapes"),
+        (recurrent(W, V, inputs=W[:2]), "`inputs` weights must reach"),
+        (recurrent(W, V, recurrent=W[:2]), "`recurrent` weights must reach"),
+    ],
     "Transfer": "a type",
     "score": "positive for any transfer function; see test_transfer",
     "AbstractChoice": KINDS,
@@ -943,6 +1086,11 @@ SYNAPSES = {
     "ReleaseBounds": [
         (lambda: synapses.ReleaseBounds(0.6, 0.4), "`low` must not be above `high`"),
         (lambda: synapses.ReleaseBounds(-0.1), "`low` must lie in"),
+    ],
+    "Reciprocal": [
+        (lambda: synapses.Reciprocal((W, W[:2]), (W,)), "`feedback` must be shaped"),
+        (lambda: synapses.Reciprocal((W,), (W,)), "`feedback` must be shaped"),
+        (lambda: synapses.Reciprocal(W, (W,)), "`forward` must be a tuple"),
     ],
     "check_probabilities": [
         (lambda: synapses.check_probabilities("p", [NAN * V]), "`p` must lie in")

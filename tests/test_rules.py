@@ -14,7 +14,15 @@ from jax.flatten_util import ravel_pytree
 from plasticity_jax import rules
 from plasticity_jax._interfaces import State, System
 from plasticity_jax._simulate import simulate
-from plasticity_jax.circuits import Layer, LossCircuit, Sigmoid, SpikingNeuron
+from plasticity_jax.circuits import (
+    EquilibriumNetwork,
+    Layer,
+    LayeredNetwork,
+    LossCircuit,
+    PredictiveNetwork,
+    Sigmoid,
+    SpikingNeuron,
+)
 from plasticity_jax.curvature import (
     Coefficients,
     glm_coefficients,
@@ -29,7 +37,7 @@ from plasticity_jax.signals import (
     SharedSignals,
     SpikeSignals,
 )
-from plasticity_jax.synapses import Cascade, Chain, Parametrised
+from plasticity_jax.synapses import Cascade, Chain, Parametrised, Reciprocal
 from plasticity_jax.tasks import Constant
 from plasticity_jax.traces import Path
 
@@ -248,6 +256,20 @@ ON_A_READOUT = {
     "e-prop": lambda: rules.EProp(0.1),
     "random e-prop": lambda: rules.EProp(0.1, -WEIGHTS[:2]),
 }
+LAYERS = WEIGHTS[:4, :3], WEIGHTS[:3, 2:], WEIGHTS[4:, :3]
+DOWN = WEIGHTS[2:, 3:], WEIGHTS[:3, 3:5]
+BOTH, TAUGHT = Reciprocal(LAYERS, DOWN), {"pre": EARLY[:3], "target": LATE[:2]}
+LAYERED, PREDICTED, NUDGED = (
+    circuit(None, LAYERS, TAUGHT, KEY)[1]
+    for circuit in (LayeredNetwork(), PredictiveNetwork(), EquilibriumNetwork())
+)
+ON_LAYERS = {
+    "backpropagation": lambda: rules.Backpropagation(0.1),
+    "feedback alignment": lambda: rules.FeedbackAlignment(DOWN, 0.1),
+    "direct feedback alignment": lambda: rules.FeedbackAlignment(
+        (WEIGHTS[:4, :2], DOWN[1]), 0.1, direct=True
+    ),
+}
 RULES = {
     name: (make, weights, signals)
     for kind, weights, signals in (
@@ -265,6 +287,10 @@ RULES = {
         (ON_A_CHAIN, Chain(jnp.stack([WEIGHTS, EARLY[:, None] * WEIGHTS])), LAYER),
         (ON_VOLTAGE, abs(WEIGHTS), CLAMPED),
         (ON_A_READOUT, NETWORK, TOLD),
+        (ON_LAYERS, LAYERS, LAYERED),
+        ({"Kolen-Pollack": lambda: rules.KolenPollack(0.1)}, BOTH, LAYERED),
+        ({"predictive coding": lambda: rules.PredictiveCoding(0.1)}, LAYERS, PREDICTED),
+        ({"equilibrium": lambda: rules.EquilibriumPropagation(0.1)}, LAYERS, NUDGED),
     )
     for name, make in kind.items()
 }

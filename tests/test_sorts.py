@@ -345,6 +345,30 @@ CIRCUITS = {
         {"pre": ONES[:3], "target": ONES[:2]},
     ),
     "layer": (circuits.Layer(jnp.tanh), draw(N, N), {"pre": ONES, "target": ONES}),
+    "layered": (circuits.LayeredNetwork(), test_rules.LAYERS, test_rules.TAUGHT),
+    "reciprocal": (circuits.LayeredNetwork(), test_rules.BOTH, test_rules.TAUGHT),
+    **{
+        kind: (
+            circuits.PredictiveNetwork(inference=kind),
+            test_rules.LAYERS,
+            test_rules.TAUGHT,
+        )
+        for kind in ("settled", "fixed", "timed")
+    },
+    **{
+        f"equilibrium, {kind}": (
+            circuits.EquilibriumNetwork(phases=kind),
+            test_rules.LAYERS,
+            test_rules.TAUGHT,
+        )
+        for kind in ("free", "random", "symmetric")
+    },
+    "recurrent": (circuits.RecurrentLayer(jnp.tanh), draw(N, N), ONES),
+    "recurrent, fixed": (
+        circuits.RecurrentLayer(recurrent=jnp.eye(N)),
+        draw(N, N),
+        {"pre": ONES, "target": ONES},
+    ),
     "spiking": (NEURON, TWO["x"], SPIKES),
     "shared": (SharedInput(NEURON), TWO, SPIKES),
 }
@@ -513,6 +537,11 @@ MODULES = {
     "exponential state": lambda: circuits.ExponentialNeurons().start(jnp.eye(2)),
     "LSNN": lambda: circuits.LSNN(adaptation=np.ones(2)),
     "LSNN's state": lambda: circuits.LSNN().start(test_rules.NETWORK),
+    "layered": lambda: circuits.LayeredNetwork(dt=0.5),
+    "recurrent": lambda: circuits.RecurrentLayer(inputs=np.eye(2)),
+    "predictive network": lambda: circuits.PredictiveNetwork(0.5, 0.2),
+    "equilibrium network": lambda: circuits.EquilibriumNetwork(0.5, 0.2),
+    "reciprocal": lambda: test_rules.BOTH,
     "bounds": lambda: synapses.ReleaseBounds(0.1, 0.9),
     "release": lambda: synapses.Release(0.5),
     "stochastic synapses": lambda: RELEASING,

@@ -18,14 +18,17 @@ from plasticity_jax import (
 )
 from plasticity_jax.circuits import (
     BernoulliLayer,
+    EquilibriumNetwork,
     ExponentialNeurons,
     Layer,
+    LayeredNetwork,
     LeakyNetwork,
     NoisyLayer,
+    PredictiveNetwork,
     RateNetwork,
 )
 from plasticity_jax.signals import LayerSignals, SpikeSignals
-from plasticity_jax.synapses import Bounded, Dale, Density, Normed, Rewired
+from plasticity_jax.synapses import Bounded, Dale, Density, Factored, Normed, Rewired
 from plasticity_jax.tasks import Constant
 from plasticity_jax.traces import (
     AbstractTrace,
@@ -450,6 +453,53 @@ def test_only_noise_draws():
     for rule, drawn in ((quiet, False), (loud, True)):
         made = jax.make_jaxpr(lambda key, rule=rule: rule(WEIGHTS, signals, key))(KEY)
         assert ("random_bits" in str(made)) is drawn
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    ("make", "rule"),
+    [
+        (
+            lambda nudge, step: PredictiveNetwork(nudge, step, steps=5),
+            rules.PredictiveCoding(0.3),
+        ),
+        (
+            lambda nudge, step: EquilibriumNetwork(nudge, step, phases="symmetric"),
+            rules.EquilibriumPropagation(0.3),
+        ),
+    ],
+)
+def test_networks_that_settle_are_mapped_and_differentiated(make, rule):
+    layers = 0.5 * jnp.ones((3, 2)), 0.4 * jnp.ones((1, 3))
+    shown = {"pre": jnp.ones(2), "target": jnp.ones(1)}
+
+    def size(hypers):
+        signals = make(*hypers)(None, layers, shown, KEY)[1]
+        return sum(jnp.sum(d**2) for d in rule(layers, signals, KEY))
+
+    both = jax.jit(jax.vmap(jax.value_and_grad(size)))
+    step = 1e-5 * jnp.asarray([[0.0, 0], [1, 0], [-1, 0], [0, 1], [0, -1]])
+    value, slopes = both(jnp.asarray([[0.4, 0.3]]) + step)
+    near = (value[1::2] - value[2::2]) / 2e-5
+    assert np.allclose(slopes[0], near, rtol=1e-6)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_factored_layers_learn_by_backpropagation():
+    """The chain rule through both: of the products, and of the layers."""
+    factors = jnp.abs(jr.normal(KEY, (2, 3, 2))), jnp.abs(jr.normal(KEY, (2, 1, 3)))
+    layers = tuple(Factored(x, jnp.zeros(x.shape[1])) for x in factors)
+    shown = {"pre": jnp.ones(2), "target": jnp.ones(1)}
+    _, signals = LayeredNetwork()(None, layers, shown, KEY)
+
+    def loss(factors):
+        first, second = (x[0] * x[1] for x in factors)
+        missed = shown["target"] - second @ jnp.tanh(first @ shown["pre"])
+        return jnp.sum(missed**2) / 2
+
+    change = rules.Reparametrised(rules.Backpropagation(1.0))(layers, signals, KEY)
+    for found, want in zip(change, jax.grad(loss)(factors), strict=True):
+        assert np.allclose(found.factors, -want, rtol=1e-10)
 
 
 # --- projections of plain weights -----------------------------------------------------

@@ -15,6 +15,8 @@ from ._layer import Layer as Layer
 from ._layer import linear as linear
 from ._layer import NoisyLayer as NoisyLayer
 from ._layer import squared_error as squared_error
+from ._layered import LayeredNetwork as LayeredNetwork
+from ._layered import RecurrentLayer as RecurrentLayer
 from ._leaky import Leaky as Leaky
 from ._leaky import LeakyNetwork as LeakyNetwork
 from ._loss import feedforward as feedforward
@@ -40,6 +42,8 @@ from ._replay import Replaying as Replaying
 from ._replay import SoftReplay as SoftReplay
 from ._replay import TaughtReplay as TaughtReplay
 from ._replay import WeakestReplay as WeakestReplay
+from ._settling import EquilibriumNetwork as EquilibriumNetwork
+from ._settling import PredictiveNetwork as PredictiveNetwork
 from ._spiking import Afferents as Afferents
 from ._spiking import input_moments as input_moments
 from ._spiking import SharedInput as SharedInput

@@ -51,36 +51,60 @@ class Layer(AbstractCircuit):
     def __call__(
         self, activity: None, synapses: Synapses, stimulus: Any, key: Key[Array, ""]
     ) -> tuple[None, LayerSignals]:
-        return None, self._read(weights(synapses, key), stimulus)
+        return None, read(self, weights(synapses, key), stimulus)
 
-    def _read(self, synapses: Matrix, stimulus: Any) -> LayerSignals:
-        shown = dict(stimulus) if isinstance(stimulus, Mapping) else {"pre": stimulus}
-        if "pre" not in shown:
-            raise ValueError(
-                f"the stimulus must hold `pre`, the layer's input; got {list(shown)}."
-            )
-        pre = jnp.asarray(shown.pop("pre"), synapses.dtype)
-        if taken := sorted(shown.keys() & LayerSignals.__dataclass_fields__.keys()):
-            raise ValueError(f"the layer says {taken} itself; show it by another name.")
-        if synapses.ndim != 2 or pre.shape != synapses.shape[1:]:
-            raise ValueError(
-                f"`synapses` (post, pre) and the input (pre,) must fit; got shapes "
-                f"{synapses.shape} and {pre.shape}."
-            )
-        field = synapses @ pre
-        post, slope = jax.jvp(self.transfer, (field,), (jnp.ones_like(field),))
-        if post.shape != field.shape:
-            raise ValueError(
-                f"`transfer` must return a rate for each of {len(field)} neurons; got "
-                f"the shape {post.shape}."
-            )
-        shown = {name: jnp.asarray(x, synapses.dtype) for name, x in shown.items()}
-        if "target" in shown and shown["target"].shape != post.shape:
-            raise ValueError(
-                f"`target` must have an entry for each of {len(post)} neurons; got the "
-                f"shape {shown['target'].shape}."
-            )
-        return LayerSignals(self.dt, pre, field, post, slope, shown)
+
+def read(
+    layer: Any, synapses: Matrix, stimulus: Any, drive: Vector | None = None
+) -> LayerSignals:
+    """What a layer does; `drive` is what its neurons receive besides."""
+    pre, shown = parts(stimulus, LayerSignals, synapses.dtype)
+    if synapses.ndim != 2 or pre.shape != synapses.shape[1:]:
+        raise ValueError(
+            f"`synapses` (post, pre) and the input (pre,) must fit; got shapes "
+            f"{synapses.shape} and {pre.shape}."
+        )
+    field = synapses @ pre
+    field = field if drive is None else field + drive
+    post, slope = transferred(layer.transfer, field)
+    check_target(shown, post)
+    return LayerSignals(layer.dt, pre, field, post, slope, shown)
+
+
+def parts(stimulus: Any, offers: type, dtype: Any) -> tuple[Array, dict[str, Array]]:
+    """The input, and what is shown besides, by name.
+
+    Raises `ValueError` without an input, or for names that are those of the signals.
+    """
+    shown = dict(stimulus) if isinstance(stimulus, Mapping) else {"pre": stimulus}
+    if "pre" not in shown:
+        raise ValueError(
+            f"the stimulus must hold `pre`, the layer's input; got {list(shown)}."
+        )
+    pre = jnp.asarray(shown.pop("pre"), dtype)
+    if taken := sorted(shown.keys() & offers.__dataclass_fields__.keys()):
+        raise ValueError(f"the layer says {taken} itself; show it by another name.")
+    return pre, {name: jnp.asarray(x, dtype) for name, x in shown.items()}
+
+
+def transferred(transfer: Callable, field: Vector) -> tuple[Vector, Vector]:
+    """The rates and their slopes; `ValueError` unless there is one for each neuron."""
+    post, slope = jax.jvp(transfer, (field,), (jnp.ones_like(field),))
+    if post.shape != field.shape:
+        raise ValueError(
+            f"`transfer` must return a rate for each of {len(field)} neurons; got "
+            f"the shape {post.shape}."
+        )
+    return post, slope
+
+
+def check_target(shown: Mapping[str, Array], post: Vector) -> None:
+    """Raise `ValueError` unless a target that is shown has an entry for each neuron."""
+    if "target" in shown and shown["target"].shape != post.shape:
+        raise ValueError(
+            f"`target` must have an entry for each of {len(post)} neurons; got the "
+            f"shape {shown['target'].shape}."
+        )
 
 
 class BernoulliLayer(Layer):
@@ -102,7 +126,7 @@ class BernoulliLayer(Layer):
     def __call__(
         self, activity: None, synapses: Synapses, stimulus: Any, key: Key[Array, ""]
     ) -> tuple[None, LayerSignals]:
-        seen = self._read(weights(synapses, key), stimulus)
+        seen = read(self, weights(synapses, key), stimulus)
         chance = (seen.post >= 0) & (seen.post <= 1)
         drawn = jr.bernoulli(key, seen.post).astype(seen.post.dtype)
         post = jnp.where(chance, drawn, jnp.nan)  # of no probability nothing is drawn
@@ -150,7 +174,7 @@ class NoisyLayer(Layer):
 
     def signals(self, plastic: Matrix, stimulus: Any, noise: Vector) -> LayerSignals:
         """What the layer offers with these weights at a given noise."""
-        seen = self._read(plastic, stimulus)
+        seen = read(self, plastic, stimulus)
         spread = self.spread.astype(plastic.dtype)
         ahead, behind = (
             self.transfer(seen.field + sign * spread * noise) for sign in (1, -1)

@@ -27,6 +27,11 @@ from ._factors import FactorAscent as FactorAscent
 from ._factors import NoveltyHebb as NoveltyHebb
 from ._factors import Pruning as Pruning
 from ._factors import VolatileFactor as VolatileFactor
+from ._feedback import Backpropagation as Backpropagation
+from ._feedback import EquilibriumPropagation as EquilibriumPropagation
+from ._feedback import FeedbackAlignment as FeedbackAlignment
+from ._feedback import KolenPollack as KolenPollack
+from ._feedback import PredictiveCoding as PredictiveCoding
 from ._homeostasis import SynapticScaling as SynapticScaling
 from ._memory import Cascaded as Cascaded
 from ._memory import Chained as Chained

@@ -16,6 +16,7 @@ from ._factors import Power as Power
 from ._factors import Product as Product
 from ._factors import RandomPatternThreshold as RandomPatternThreshold
 from ._factors import SignedPower as SignedPower
+from ._feedback import Reciprocal as Reciprocal
 from ._memory import Cascade as Cascade
 from ._memory import Chain as Chain
 from ._memory import random_cascade as random_cascade

@@ -9,9 +9,11 @@ from ._correlation import correlation_checks
 from ._density import density_checks
 from ._eprop import eprop_checks
 from ._error import error_checks
+from ._feedback import feedback_checks
 from ._homeostasis import homeostasis_checks
 from ._memory import memory_checks
 from ._perturbation import perturbation_checks
+from ._settling import settling_checks
 from ._short_term import short_term_checks
 from ._timing import timing_checks
 from ._triplet import triplet_checks
@@ -25,6 +27,8 @@ def checks() -> Iterator[Check]:
     yield from error_checks()
     yield from eprop_checks()
     yield from perturbation_checks()
+    yield from feedback_checks()
+    yield from settling_checks()
     yield from timing_checks()
     yield from density_checks()
     yield from triplet_checks()
