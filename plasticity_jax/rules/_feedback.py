@@ -19,10 +19,15 @@ Matrices = tuple[Float[Array, "_ _"], ...]
 Vectors = tuple[Float[Array, " _"], ...]
 
 
-def _errors(signals: LayeredSignals, feedback: Matrices) -> Vectors:
-    r"""$\delta_L = f'_L \odot (t - y)$, $\delta_l = f'_l \odot B_l\delta_{l+1}$."""
-    errors = [signals.slopes[-1] * signals.error]
-    for slope, back in zip(signals.slopes[-2::-1], feedback[::-1], strict=True):
+def _output(signals: LayeredSignals) -> Array:
+    r"""$\delta_L = f'_L \odot (t - y)$."""
+    return signals.slopes[-1] * signals.error
+
+
+def _errors(last: Array, slopes: Vectors, feedback: Matrices) -> Vectors:
+    r"""$\delta_l = f'_l \odot B_l\delta_{l+1}$, from the last layer down."""
+    errors = [last]
+    for slope, back in zip(slopes[-2::-1], feedback[::-1], strict=True):
         errors.append(slope * (back @ errors[-1]))
     return tuple(errors[::-1])
 
@@ -43,7 +48,8 @@ class Backpropagation(_RateRule):
     def __call__(
         self, synapses: Matrices, signals: LayeredSignals, key: Key[Array, ""]
     ) -> Matrices:
-        errors = _errors(signals, tuple(w.T for w in synapses[1:]))
+        last = _output(signals)
+        errors = _errors(last, signals.slopes, tuple(w.T for w in synapses[1:]))
         return _outer(signals.dt * self.rate, errors, signals.inputs)
 
 
@@ -69,17 +75,17 @@ class FeedbackAlignment(AbstractRule):
     def __call__(
         self, synapses: Matrices, signals: LayeredSignals, key: Key[Array, ""]
     ) -> Matrices:
+        last = _output(signals)
         widths = [len(slope) for slope in signals.slopes]
         above = widths[-1:] * len(widths[1:]) if self.direct else widths[1:]
         shapes = zip(widths[:-1], above, strict=True)
-        like = tuple(jnp.zeros(shape, signals.error.dtype) for shape in shapes)
+        like = tuple(jnp.zeros(shape, last.dtype) for shape in shapes)
         back = fitted("`feedback`", self.feedback, like, "weights from above")
         if self.direct:
-            last = signals.slopes[-1] * signals.error
             below = zip(signals.slopes[:-1], back, strict=True)
             errors = (*(slope * (b @ last) for slope, b in below), last)
         else:
-            errors = _errors(signals, back)
+            errors = _errors(last, signals.slopes, back)
         return _outer(signals.dt * self.rate, errors, signals.inputs)
 
 
@@ -105,8 +111,9 @@ class KolenPollack(_RateRule):
     def __call__(
         self, synapses: Reciprocal, signals: LayeredSignals, key: Key[Array, ""]
     ) -> Reciprocal:
-        check_kind("KolenPollack: `synapses`", synapses, Reciprocal)
-        errors = _errors(signals, synapses.feedback)
+        last = _output(signals)
+        check_kind("`synapses`", synapses, Reciprocal)
+        errors = _errors(last, signals.slopes, synapses.feedback)
         up = _outer(signals.dt * self.rate, errors, signals.inputs)
         drive = Reciprocal(up, tuple(g.T for g in up[1:]))
         lost = stable("decay", signals.dt * self.decay)
