@@ -121,6 +121,9 @@ class _ShownSignals(AbstractSignals):
         raise AttributeError(f"no `{name}`", name=name, obj=self)
 
     def absent(self, name: str) -> str:
+        kinds = (LayerSignals, LayeredSignals)
+        if any(name in kind.__dataclass_fields__ for kind in kinds):
+            return ""  # of other networks, not of a task
         shown = "target" if name == "error" else name
         return f"; show it: the stimulus may be {{'pre': ..., '{shown}': ...}}"
 
