@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from plasticity_jax import AbstractTask, simulate, System
-from plasticity_jax._order import after, once
+from plasticity_jax._interfaces._order import after, once
 from plasticity_jax.circuits import LeakyNetwork
 from plasticity_jax.rules import STDP
 from plasticity_jax.synapses import Bounded

@@ -1,0 +1,139 @@
+"""The kinds of parts: signals, tasks, circuits, traces, rules, projections."""
+
+import abc
+import dataclasses
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import equinox as eqx
+import jax
+from jaxtyping import Array, Float, Int, Key, PyTree
+
+from .._arguments import fill_array_fields
+
+
+Scalar = Float[Array, ""]
+Synapses = PyTree[Float[Array, "..."]]
+
+
+class AbstractSignals(eqx.Module):
+    """What a circuit lets its rules read at one step; `dt` is the step's length.
+
+    `step` counts the steps before this one: those of the run (`State.step`), unless
+    the circuit keeps a count of its own. `traces` are those of the rule that reads, by
+    name; `advance` fills them in.
+    """
+
+    dt: eqx.AbstractVar[Scalar]
+    step: Int[Array, ""] | None = eqx.field(default=None, kw_only=True)
+    traces: Mapping[str, Any] = eqx.field(default_factory=dict, kw_only=True)
+
+    def absent(self, name: str) -> str:
+        """How a signal that is not there may be shown, as the end of a message."""
+        del name
+        return ""
+
+
+class _Part(eqx.Module):
+    """What a system is made of: floats in its fields are array leaves."""
+
+    def __check_init__(self) -> None:
+        fill_array_fields(self)
+
+
+class AbstractTask(_Part):
+    """What drives a circuit: a stateless function of the step and a key."""
+
+    @abc.abstractmethod
+    def __call__(self, step: Int[Array, ""], key: Key[Array, ""]) -> PyTree:
+        """The stimulus of step `step`."""
+
+    def check(self, first: int, steps: int) -> None:
+        """Raise `ValueError` unless there is a stimulus for `steps` from `first` on."""
+
+
+class AbstractCircuit(_Part):
+    """How activity moves while the synapses are held fixed."""
+
+    @abc.abstractmethod
+    def __call__(
+        self, activity: Any, synapses: Any, stimulus: Any, key: Key[Array, ""]
+    ) -> tuple[Any, AbstractSignals]:
+        """The activity after one step, and what the rules may read of it."""
+
+    def start(self, synapses: Any, stimulus: Any = None, key: Any = None) -> Any:
+        """The activity before the first step; `None` for a circuit that keeps none."""
+        del synapses, stimulus, key
+
+
+class AbstractTrace(_Part):
+    """A variable that a rule reads and that moves by itself.
+
+    It is kept in `State`, and neither noise nor projections touch it. `moves_first`
+    says whether it moves before its rule reads it in a step, or after.
+    """
+
+    @property
+    @abc.abstractmethod
+    def moves_first(self) -> bool:
+        """Whether it moves before its rule reads it in a step."""
+
+    @abc.abstractmethod
+    def start(self, synapses: Any, signals: Any) -> PyTree:
+        """The trace before the first step; of `signals` only the shapes count."""
+
+    @abc.abstractmethod
+    def __call__(
+        self, trace: PyTree, synapses: Any, signals: Any, change: Any
+    ) -> PyTree:
+        """The trace after one step.
+
+        `synapses` are those before the step, `change` is what became of them in it, all
+        rules and projections together; None if the trace moves first.
+        """
+
+
+class AbstractRule(_Part):
+    """One term of a plasticity equation."""
+
+    @abc.abstractmethod
+    def __call__(self, synapses: Any, signals: Any, key: Key[Array, ""]) -> Any:
+        """The change of every synaptic variable over one step (not a rate)."""
+
+    def traces(self) -> dict[str, AbstractTrace]:
+        """What the rule reads as `signals.traces[name]`; a wrapper's are its rule's."""
+        found: dict[str, AbstractTrace] = {}
+        held = [getattr(self, field.name) for field in dataclasses.fields(self)]
+        is_rule = lambda x: isinstance(x, AbstractRule)
+        for rule in filter(is_rule, jax.tree.leaves(held, is_leaf=is_rule)):
+            for name, trace in rule.traces().items():
+                if name in found:
+                    raise ValueError(
+                        f"{type(self).__name__}: two of its rules have a trace "
+                        f"'{name}'; give them to the system one by one."
+                    )
+                found[name] = trace
+        return found
+
+    def check(self, circuit: Any) -> None:
+        """Raise `ValueError` unless the rule is stable at the circuit's step."""
+
+
+class AbstractProjection(_Part):
+    """What is enforced after every update: bounds, scaling, sparsity."""
+
+    @abc.abstractmethod
+    def __call__(self, synapses: Any, signals: Any = None, key: Any = None) -> Any:
+        """`synapses` brought back into the allowed set.
+
+        `signals` are those that the rules read in this step, `key` is its own.
+        """
+
+    def check(self, synapses: Any) -> None:
+        """Raise `ValueError` for synapses that a run must not begin with."""
+
+
+def stream(name: str) -> int:
+    """A rule's random stream follows its name, not its place among the rules."""
+    return zlib.crc32(name.encode())
