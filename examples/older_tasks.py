@@ -3,8 +3,8 @@
 Five pairs of digits, one after the other, told apart by the same two outputs. After
 each pair the elastic penalty takes the Fisher information, or memory-aware synapses the
 sensitivity of the outputs, at the pair's images; synaptic intelligence has summed what
-each synapse earned on the way. Penalties are of some at other seeds the best but one:
-the best are at the edge of where steps overshoot.
+each synapse earned on the way. Penalties were chosen at other seeds, below those at
+which steps overshoot.
 """
 
 import dataclasses
