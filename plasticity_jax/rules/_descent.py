@@ -58,6 +58,7 @@ class AcceptOnly(AbstractRule):
 
     The acceptance has no useful gradient. NaN where one of the losses is.
 
+    Raman & O'Leary 2021.
     Reads `loss` and `loss_at`. Synapses: any pytree.
     """
 
@@ -128,6 +129,7 @@ class Beeline(AbstractRule):
 
     Raises `ValueError` unless it is shaped like the synapses.
 
+    Raman & O'Leary 2021.
     Reads no signal. Synapses: any pytree.
     """
 
@@ -145,6 +147,7 @@ class Newton(AbstractRule):
     them an indefinite Hessian can send the step uphill. Use float64; raises
     `ValueError` for synapses of 16 bits.
 
+    Raman & O'Leary 2021.
     Reads `loss_at`. Synapses: any pytree.
     """
 

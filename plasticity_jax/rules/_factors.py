@@ -24,6 +24,7 @@ class FactorAscent(AbstractRule):
     the change is `rate` times the gradient of the margin. `threshold_rate` is
     $\eta_\theta$.
 
+    Iatropoulos, Gerstner & Brea 2025.
     Reads `alive`, `drive` and `bias`. Synapses: `Factored`.
     """
 
@@ -48,6 +49,7 @@ class NoveltyHebb(AbstractRule):
     Only the first factor moves; $d$ is the novelty of the pattern, so a familiar one
     leaves no trace.
 
+    Iatropoulos, Gerstner & Brea 2025.
     Reads `presynaptic`, `postsynaptic`, `novelty` and `alive`. Synapses: `Factored`.
     """
 
@@ -73,6 +75,7 @@ class Pruning(AbstractRule):
 
     Rules that only change living ones then leave them at zero.
 
+    Iatropoulos, Gerstner & Brea 2025.
     Reads `alive`, of before the step. Synapses: `Factored`.
     """
 
@@ -96,6 +99,7 @@ class VolatileFactor(AbstractRule):
     bring both factors to 0. `order` is $z \ge 1$, any number. Steps of 2 `slowness` or
     more are unstable: `ValueError`, or NaN inside a compiled program.
 
+    Iatropoulos, Gerstner & Brea 2025.
     Reads `dt`. Synapses (2, n): $v$, $s$.
     """
 

@@ -81,6 +81,7 @@ class RateControl(_AbstractRateControl):
     (`ElementwiseRateControl`). Raises `ValueError` for targets of another shape, as do
     its siblings.
 
+    Susman et al. 2019.
     Reads `rate` and `dt`. Synapses (post, pre).
     """
 
@@ -106,7 +107,7 @@ class ElementwiseRateControl(_AbstractRateControl):
 class UnweightedRateControl(_AbstractRateControl):
     r"""$\dot W = (\phi_0 - r)(\mathbf 1^\top W)$: all presynaptic neurons count alike.
 
-    A control of the published code's history.
+    A control of the published code's history (Susman et al. 2019).
 
     Reads `rate` and `dt`. Synapses (post, pre).
     """
@@ -119,7 +120,7 @@ class UnweightedRateControl(_AbstractRateControl):
 class AverageScaling(AbstractRule):
     r"""$\dot W = (1 - r^\top r/\sqrt N) W$: one factor for the whole network.
 
-    A control of the published code's history.
+    A control of the published code's history (Susman et al. 2019).
 
     Reads `rate` and `dt`. Synapses (post, pre).
     """
@@ -132,7 +133,7 @@ class AverageScaling(AbstractRule):
 class AdditiveRateControl(_AbstractRateControl):
     r"""$\dot W = (\phi_0 - \bar r)\mathbf 1^\top$, $\bar r$ the low-passed rate.
 
-    A control of the published code's history.
+    A control of the published code's history (Susman et al. 2019).
 
     Reads `early_trace` and `dt`. Synapses (post, pre).
     """
@@ -169,6 +170,7 @@ class FilteredDecorrelation(AbstractRule):
     `Decorrelation`; a true low-pass (`keep=1-dt/tau, inflow=dt/tau`) does not restrain
     $W$, since a constant mode has $x - \bar x \to 0$ and escapes.
 
+    Susman et al. 2019.
     Reads `potential`, `average` and `dt`. Synapses (post, pre).
     """
 
@@ -194,6 +196,7 @@ class AntisymmetricHebb(AbstractRule):
     \phi^\top - \phi\dot\phi^\top)$, so activity that moves in a plane writes a pair of
     imaginary eigenvalues.
 
+    Susman et al. 2019.
     Reads `rate`, `early_trace` and `dt`. Synapses (post, pre).
     """
 
@@ -212,6 +215,7 @@ class PairSTDP(AbstractRule):
     the windows' areas, $\tau_\pm$ the time constants of the circuit's traces. Equal
     areas and time constants give `AntisymmetricHebb`.
 
+    Susman et al. 2019.
     Reads `rate`, `early_trace`, `late_trace` and `dt`. Synapses (post, pre).
     """
 

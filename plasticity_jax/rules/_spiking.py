@@ -178,6 +178,7 @@ class DenseNaturalGradient(_AbstractGradient):
     Raises `ValueError` unless `fisher` is symmetric, positive semidefinite and as large
     as there are weights. Where it has no inverse the changes are NaN.
 
+    Kreutzer et al. 2022.
     Reads `potentials`, `target`, `rate`, `score` and `dt`. Synapses (n,).
     """
 
@@ -203,6 +204,7 @@ class SkewedNaturalGradient(_AbstractGradient):
     the Gaussian closed form is off by tens of per cent; this one by a few. Changes are
     NaN where `nodes` are too few for the potential.
 
+    Kreutzer et al. 2022.
     Reads `potentials`, `weights`, `moments`, `target`, `rate`, `score` and `dt`.
     Synapses (n,).
     """
