@@ -26,7 +26,15 @@ def linear(field: Vector) -> Vector:
     return field
 
 
-class Layer(AbstractCircuit):
+class _AbstractLayer(AbstractCircuit):
+    transfer: Callable[[Vector], Vector] = linear
+    dt: Scalar = eqx.field(default=1.0, converter=real)
+
+    def __check_init__(self) -> None:
+        require(self, dt=(1e-9, np.inf))
+
+
+class Layer(_AbstractLayer):
     r"""$y = f(Wx)$, anew at every step of `dt`.
 
     Synapses are $W$ (post, pre). The stimulus is $x$ (pre,), or a dictionary of `pre`
@@ -41,12 +49,6 @@ class Layer(AbstractCircuit):
         system = System(task, Layer(), {"delta": Delta(0.1)})
         state, _ = simulate(system, system.start(w, key), key, steps=100)
     """
-
-    transfer: Callable[[Vector], Vector] = linear
-    dt: Scalar = eqx.field(default=1.0, converter=real)
-
-    def __check_init__(self) -> None:
-        require(self, dt=(1e-9, np.inf))
 
     def __call__(
         self, activity: None, synapses: Synapses, stimulus: Any, key: Key[Array, ""]
@@ -107,7 +109,7 @@ def check_target(shown: Mapping[str, Array], post: Vector) -> None:
         )
 
 
-class BernoulliLayer(Layer):
+class BernoulliLayer(_AbstractLayer):
     r"""Units that are 1 with probability $p = f(Wx)$, else 0, drawn at every step.
 
     Synapses, stimulus and errors as in `Layer`; `transfer` is a sigmoid unless given;
@@ -142,7 +144,7 @@ def squared_error(post: Vector, signals: LayerSignals) -> Scalar:
     return jnp.sum((signals.target - post) ** 2) / 2
 
 
-class NoisyLayer(Layer):
+class NoisyLayer(_AbstractLayer):
     r"""$y = f(Wx + \sigma\xi)$: noise on the summed inputs, drawn at every step.
 
     `spread` is $\sigma$, $\xi$ are independent and, by `law`, `gaussian` or `signs`.

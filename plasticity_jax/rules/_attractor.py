@@ -99,8 +99,8 @@ class Storkey(AbstractRule):
     def __call__(
         self, synapses: Square, signals: LayerSignals, key: Key[Array, ""]
     ) -> Square:
-        x, own = _of_signs(signals.pre), jnp.diagonal(synapses)
-        field = (signals.field - own * x)[:, None] - synapses * x[None]
+        x, field = _of_signs(signals.pre), signals.field
+        field = (field - jnp.diagonal(synapses) * x)[:, None] - synapses * x[None]
         change = jnp.outer(x, x) - x[:, None] * field.T - field * x[None]
         return _hollow(change / len(x))
 
