@@ -100,6 +100,7 @@ def test_run_writes_everything(call, tmp_path):
     assert str(folder.name) in out.replace("\n", "")
 
 
+@pytest.mark.dear
 def test_a_written_config_runs_again_to_the_same_numbers(call, tmp_path):
     first, again = tmp_path / "a", tmp_path / "b"
     name = "optimal_plasticity.learning"

@@ -16,7 +16,7 @@ from plasticity_jax.systems import configs, experiments
 NAMED = experiments()
 QUICK = {  # the smoke run of the default suite; those of all others are slow tests
     "optimal_plasticity": "fig4",
-    "natural_gradient": "fig4",
+    "natural_gradient": "fig10",
     "stable_memory": "fig1b",
     "presynaptic_stochasticity": "fig1_steps",
     "two_factor_consolidation": "fig5_increments",

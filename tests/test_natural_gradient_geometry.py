@@ -264,6 +264,7 @@ def test_somatic_effect_of_a_dendritic_step(metric):
     assert jnp.allclose(ratios[1], 1.0 if metric else squares, rtol=1e-12)
 
 
+@pytest.mark.dear
 def test_learning_from_spikes_in_two_coordinates():
     """T8: the same to rounding if linear, apart by the squared rate if not."""
     config = coordinates.Coordinates(steps=60)

@@ -108,6 +108,7 @@ def test_published_lookup_clips_the_mean_and_halves_q():
     assert jnp.allclose(at(0.1, 1.56).g4, at(0.2, 1.5).g4)
 
 
+@pytest.mark.dear
 def test_stationary_potentials_have_the_moments_of_a_run():
     config = Config(size=4)
     draws = stationary_potentials(config.rates, config.kernel, 40_000, jr.key(0))

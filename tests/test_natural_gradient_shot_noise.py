@@ -161,6 +161,7 @@ def test_the_ten_synapses_of_figure_7_are_off_by_the_known_factors(
     assert jnp.abs(ratios[place] - value) < 0.005
 
 
+@pytest.mark.dear
 def test_the_gaussian_form_is_the_limit_of_many_inputs():
     errors = {n: fisher_error(*forms(*ramp(n))) for n in (100, 200)}
     assert 0.04 < errors[200] < 0.08

@@ -238,6 +238,7 @@ def test_without_heterosynaptic_terms_silent_weights_stay():
     assert abs(whole["unstimulated_change"]) > 0.01
 
 
+@pytest.mark.dear
 def test_the_drift_has_the_regimes_and_the_balance_of_the_specification():
     config = dataclasses.replace(GROUPS, samples=20_000)
     potentials = eqx.filter_jit(groups.draw_potentials)(config, KEY)

@@ -17,6 +17,7 @@ from plasticity_jax.systems.optimal_plasticity.experiments.steady import predict
 FOLDER = configs() / "optimal_plasticity"
 
 
+@pytest.mark.dear
 def test_the_law_is_evaluated_at_every_label():
     experiment = next(e for e in EXPERIMENTS if e.name == "fig5s1")
     path = FOLDER / "fig5s1.toml"

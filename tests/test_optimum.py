@@ -250,6 +250,7 @@ def test_ratios_do_not_depend_on_scale(seed, scale, q):
     )
 
 
+@pytest.mark.dear
 @quick
 @given(seeds)
 def test_norms(seed):

@@ -307,6 +307,7 @@ def test_a_convolutional_network_learns_with_plastic_release():
     assert 0.25 < learned.probability[0] < 1
 
 
+@pytest.mark.dear
 def test_any_equinox_network_releases_its_weights_only():
     network = eqx.nn.MLP(3, 2, 4, 1, key=jr.key(0))
     weights, rest = split_weights(network)

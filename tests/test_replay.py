@@ -369,6 +369,7 @@ def test_a_load_below_the_room_for_patterns_is_a_smaller_problem():
     assert jnp.allclose(run(room).factors, run(small).factors, rtol=1e-10)
 
 
+@pytest.mark.dear
 def test_invariants_hold_after_every_cycle():
     config = Config(size=20, rows=0, patterns=8, cycles=600, rate=0.05)
     system, state = build(config, KEY)

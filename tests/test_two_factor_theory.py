@@ -322,6 +322,7 @@ def test_silent_and_active_may_be_exchanged(share, level, coding, q):
         np.testing.assert_allclose(here, there, rtol=1e-7)
 
 
+@pytest.mark.dear
 def test_more_patterns_cost_robustness_and_synapses():
     for level in (0.5, 0.05):
         many = np.linspace(0.02, 0.98, 4) * capacity.critical_load(level)
