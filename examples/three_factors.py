@@ -22,4 +22,4 @@ def reward(post, signals):
 key, rule = jax.random.key(0), Reinforce(2.0, time=0.1)
 system = System(Drawn(cue), BernoulliLayer(reward=reward), {"three factors": rule})
 end = simulate(system, system.start(jnp.zeros((8, 4)), key), key, steps=5000)[0]
-print(end.synapses.round(1))
+print((end.synapses > 0).astype(int))
