@@ -12,7 +12,8 @@ from plasticity_jax.tasks import Drawn
 def inputs(key):
     """Normal ones, ten times as wide along one direction as along the others."""
     wide = jnp.ones(20) / 20**0.5
-    return jax.random.normal(key, (20,)) + 9 * jax.random.normal(key) * wide
+    each, common = jax.random.split(key)
+    return jax.random.normal(each, (20,)) + 9 * jax.random.normal(common) * wide
 
 
 key = jax.random.key(0)

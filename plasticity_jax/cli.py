@@ -31,6 +31,8 @@ Flag = Annotated[bool, Parameter(negative="")]
 AsJson = Annotated[bool, Parameter("--json", negative="")]
 Texts = Annotated[tuple[str, ...], Parameter(negative="")]
 DEBUG = "--debug"
+NAME = r"[A-Z][\w'-]+"
+SOURCE = rf"{NAME}(?:, {NAME})*(?: & {NAME}| et al\.)? \d{{4}}"  # of a paper
 PAGE_WIDTH = 132
 
 
@@ -77,7 +79,7 @@ def _rules() -> list[dict[str, str]]:
                 continue
             words = " ".join((ast.get_docstring(node) or "").split())
             reads = re.search(r"Reads (.*?)\. Synapses", words)
-            source = re.search(r"[A-Z][\w' &.,-]* (?:et al\. )?\d{4}", words)
+            source = re.search(SOURCE, words)
             if reads:
                 row = {"rule": node.name, "reads": reads[1].replace("`", "")}
                 rows.append(row | {"source": source[0] if source else ""})

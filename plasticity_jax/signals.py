@@ -121,8 +121,7 @@ class _ShownSignals(AbstractSignals):
         raise AttributeError(f"no `{name}`", name=name, obj=self)
 
     def absent(self, name: str) -> str:
-        kinds = (LayerSignals, LayeredSignals)
-        if any(name in kind.__dataclass_fields__ for kind in kinds):
+        if name not in self.may_hold:
             return ""  # of other networks, not of a task
         shown = "target" if name == "error" else name
         return f"; show it: the stimulus may be {{'pre': ..., '{shown}': ...}}"
@@ -258,11 +257,12 @@ class Elapsed(AbstractSignals):
     dt: Scalar
 
 
-class SpikeSignals(AbstractSignals):
+class SpikeSignals(_ShownSignals):
     r"""Spikes of a step on either side: 0 or 1 where there is at most one.
 
     `pre` (pre,) as they arrive and `post` (post,) as they are fired; the `voltage`
-    before the reset and the synaptic `current` after the step (mV).
+    before the reset and the synaptic `current` after the step (mV). A `reward` or a
+    `target` that the task shows is read by its name.
     """
 
     dt: Scalar
@@ -270,6 +270,7 @@ class SpikeSignals(AbstractSignals):
     post: Float[Array, " post"]
     voltage: Float[Array, " post"]
     current: Float[Array, " post"]
+    shown: Mapping[str, Array] = eqx.field(default_factory=dict)
 
 
 class ReadoutSignals(AbstractSignals):

@@ -120,6 +120,11 @@ class Delayed(AbstractTrace):
     def __call__(
         self, trace: PyTree, synapses: Any, signals: Any, change: Any
     ) -> PyTree:
+        if any(len(m) != self.steps + 1 for m in jax.tree.leaves(trace)):
+            raise ValueError(
+                f"the trace must hold {self.steps + 1} steps; got "
+                f"{[len(m) for m in jax.tree.leaves(trace)]}: of another delay."
+            )
         newest = jax.tree.map(lambda m: m[-1], trace)
         newest = self.trace(newest, synapses, signals, change)
         return jax.tree.map(

@@ -776,6 +776,8 @@ CIRCUITS = {
         (lambda: leaky(W, {"pre": V, "extern": 1.0}), "may hold an `external`"),
         (lambda: leaky(W, {"pre": V, "external": V[:1]}), "`external` must be one"),
         (lambda: leaky(W, V[:2]), "the input's spikes must be shaped"),
+        (lambda: leaky(W, V, inputs=W[:1]), "must be those of 3 neurons"),
+        (lambda: leaky(W, {"pre": V, "target": V[:1]}), "`target` must have an entry"),
         (lambda: leaky(W, V, recurrent=W[:2]), "weights within the network must"),
         (lambda: leaky(W, V, short_term=ShortTerm(V[:2], 9.0)), "one for each of 3"),
         (

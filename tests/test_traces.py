@@ -332,7 +332,7 @@ def test_a_layer_offers_what_it_is_shown():
     ("layer", "rule", "says"),
     [
         (Layer(), rules.Delta(), r"'it' \(Delta\) reads the signal `error`.*'target'"),
-        (Layer(), rules.Reinforce(), "`rate`.*may be.*'rate.*offer it: BernoulliLayer"),
+        (Layer(), rules.Reinforce(), "`rate`, .* hold; circuits that offer it: Berno"),
         (
             Layer(),
             Reader(LowPass(1.0, lambda s: s.reward)),

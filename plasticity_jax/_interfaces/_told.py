@@ -19,7 +19,8 @@ def read(who: str, function: Any, *given: Any) -> Any:
     except (TypeError, ValueError) as error:
         if type(error) not in (TypeError, ValueError) or str(error).startswith(who):
             raise
-        hint = _carried(given[0]) if isinstance(error, TypeError) else ""
+        rule = isinstance(error, TypeError) and who.startswith("rule")
+        hint = _carried(given[0]) if rule else ""
         raise ValueError(f"{who}: {error}{hint}") from error
     except AttributeError as error:
         tell(who, error)
@@ -40,8 +41,9 @@ def _carried(synapses: Any) -> str:
     """What a rule for weights lacks that meets synapses of another type."""
     if not isinstance(synapses, eqx.Module):
         return ""
+    wrapper = getattr(synapses, "reached_by", "Reparametrised")
     kind = type(synapses).__name__
-    return f" (`rules.Reparametrised` carries rules for weights to a {kind})"
+    return f" (`rules.{wrapper}` carries what is for weights to a {kind})"
 
 
 def _offers(signal: str) -> str:
@@ -50,7 +52,10 @@ def _offers(signal: str) -> str:
         circuit.__name__
         for circuit in _subclasses(AbstractCircuit)
         for kind in typing.get_args(circuit.__call__.__annotations__.get("return"))
-        if signal in getattr(kind, "__dataclass_fields__", {})
+        if (
+            not circuit.__name__.startswith("_")
+            and signal in getattr(kind, "__dataclass_fields__", {})
+        )
         or signal in getattr(kind, "may_hold", ())
         or signal in getattr(circuit, "offers", ())
     }

@@ -45,7 +45,8 @@ class ExponentialNeurons(AbstractCircuit):
     pA.) A spike has no derivative.
 
     In pF, nS, mV, pA and ms. The stimulus is the input's spikes (pre,), or a dictionary
-    of these as `pre` and of an `external` current in pA (one, or for each neuron).
+    of these as `pre`, of an `external` current in pA (one, or for each neuron) and of a
+    `reward` or `target` that rules read.
     Synapses (post, pre): a spike through a weight of 1 lifts $u$ by `gain` mV, by a
     current of one step. Offers `SpikeSignals`, the `voltage` with the spike's shape and
     the whole `current` in pA. Raises `ValueError` for parts that do not fit in shape.
@@ -93,10 +94,12 @@ class ExponentialNeurons(AbstractCircuit):
         key: Key[Array, ""],
     ) -> tuple[Exponential, SpikeSignals]:
         read = weights(synapses, key)
-        seen, drive = driven(stimulus, activity.potential)
-        if seen.shape != read.shape[1:]:
+        seen, drive, shown = driven(stimulus, activity.potential)
+        if read.shape != (*activity.potential.shape, *seen.shape):
             raise ValueError(
-                f"the input's spikes must be shaped {read.shape[1:]}; got {seen.shape}."
+                f"`synapses`, {read.shape}, must be those of "
+                f"{len(activity.potential)} neurons; the input's spikes must be shaped "
+                f"{read.shape[1:]}, got {seen.shape}."
             )
         u, threshold, w, z, left = activity
         over, held = left == 1, left == 2
@@ -119,5 +122,5 @@ class ExponentialNeurons(AbstractCircuit):
         threshold = threshold + (self.threshold - threshold) / self.threshold_time
         left = jnp.where(fired, 2, jnp.where(held, 1, 0))
         spikes = jnp.where(jnp.isnan(moved), jnp.nan, fired.astype(moved.dtype))
-        signals = SpikeSignals(real(1.0), seen, spikes, moved, current)
+        signals = SpikeSignals(real(1.0), seen, spikes, moved, current, shown)
         return Exponential(moved, threshold, w, z, left), signals

@@ -1,7 +1,7 @@
 """One layer of neurons without memory of their own."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -60,7 +60,8 @@ def read(
     layer: Any, synapses: Matrix, stimulus: Any, drive: Vector | None = None
 ) -> LayerSignals:
     """What a layer does; `drive` is what its neurons receive besides."""
-    pre, shown = parts(stimulus, LayerSignals, synapses.dtype)
+    said = {*LayerSignals.__dataclass_fields__, *getattr(layer, "offers", ())}
+    pre, shown = parts(stimulus, said, synapses.dtype)
     if synapses.ndim != 2 or pre.shape != synapses.shape[1:]:
         raise ValueError(
             f"`synapses` (post, pre) and the input (pre,) must fit; got shapes "
@@ -73,10 +74,13 @@ def read(
     return LayerSignals(layer.dt, pre, field, post, slope, shown)
 
 
-def parts(stimulus: Any, offers: type, dtype: Any) -> tuple[Array, dict[str, Array]]:
+def parts(
+    stimulus: Any, said: Iterable[str], dtype: Any
+) -> tuple[Array, dict[str, Array]]:
     """The input, and what is shown besides, by name.
 
-    Raises `ValueError` without an input, or for names that are those of the signals.
+    Raises `ValueError` without an input, or for names of what the layer itself has
+    `said`.
     """
     shown = dict(stimulus) if isinstance(stimulus, Mapping) else {"pre": stimulus}
     if "pre" not in shown:
@@ -84,7 +88,7 @@ def parts(stimulus: Any, offers: type, dtype: Any) -> tuple[Array, dict[str, Arr
             f"the stimulus must hold `pre`, the layer's input; got {list(shown)}."
         )
     pre = jnp.asarray(shown.pop("pre"), dtype)
-    if taken := sorted(shown.keys() & offers.__dataclass_fields__.keys()):
+    if taken := sorted(shown.keys() & set(said)):
         raise ValueError(f"the layer says {taken} itself; show it by another name.")
     return pre, {name: jnp.asarray(x, dtype) for name, x in shown.items()}
 
@@ -101,12 +105,15 @@ def transferred(transfer: Callable, field: Vector) -> tuple[Vector, Vector]:
 
 
 def check_target(shown: Mapping[str, Array], post: Vector) -> None:
-    """Raise `ValueError` unless a target that is shown has an entry for each neuron."""
-    if "target" in shown and shown["target"].shape != post.shape:
-        raise ValueError(
-            f"`target` must have an entry for each of {len(post)} neurons; got the "
-            f"shape {shown['target'].shape}."
-        )
+    """Raise `ValueError` unless a target, or an error, has an entry for each neuron."""
+    if "target" in shown and "error" in shown:
+        raise ValueError("show a `target` or an `error`, not both.")
+    for name in {"target", "error"} & shown.keys():
+        if shown[name].shape != post.shape:
+            raise ValueError(
+                f"`{name}` must have an entry for each of {len(post)} neurons; got the "
+                f"shape {shown[name].shape}."
+            )
 
 
 class BernoulliLayer(_AbstractLayer):
@@ -114,7 +121,7 @@ class BernoulliLayer(_AbstractLayer):
 
     Synapses, stimulus and errors as in `Layer`; `transfer` is a sigmoid unless given;
     where it is no probability the unit is NaN. What is earned, `reward(post, signals)`,
-    is one number of what the units did.
+    is one number of what the units did, the mean of it unless given.
 
     Offers `LayerSignals`: `post` are the draws, `rate` is $p$, `reward` what they
     earned.

@@ -48,7 +48,9 @@ class LayeredNetwork(AbstractCircuit):
         self, activity: None, synapses: Any, stimulus: Any, key: Key[Array, ""]
     ) -> tuple[None, LayeredSignals]:
         matrices = layers(synapses, key)
-        pre, shown = parts(stimulus, LayeredSignals, matrices[0].dtype)
+        pre, shown = parts(
+            stimulus, LayeredSignals.__dataclass_fields__, matrices[0].dtype
+        )
         check_input(matrices, pre)
         seen = passed(matrices, pre, self.transfer, self.output)
         check_target(shown, seen[2][-1])
@@ -131,7 +133,7 @@ class RecurrentLayer(AbstractCircuit):
         self, activity: Vector, synapses: Synapses, stimulus: Any, key: Key[Array, ""]
     ) -> tuple[Vector, LayerSignals]:
         plastic = weights(synapses, key)
-        pre, shown = parts(stimulus, LayerSignals, plastic.dtype)
+        pre, shown = parts(stimulus, LayerSignals.__dataclass_fields__, plastic.dtype)
         count = len(plastic)
         if self.recurrent is not None:
             drive = _reached("recurrent", self.recurrent, activity, count)

@@ -14,6 +14,7 @@ from .._interfaces import AbstractCircuit, Scalar, Synapses
 from ..signals import SpikeSignals
 from ..synapses._reading import weights
 from ..traces import Resources, ShortTerm
+from ._layer import check_target
 
 
 Vector = Float[Array, " n"]
@@ -47,25 +48,27 @@ def _spike_jvp(primals: tuple, tangents: tuple) -> tuple:
     return spike(distance, slope), slope * tangents[0]
 
 
-def driven(stimulus: Any, like: Vector) -> tuple[Array, Array]:
-    """The input's spikes and the external current that a stimulus holds.
+def driven(stimulus: Any, like: Vector) -> tuple[Array, Array, dict[str, Array]]:
+    """The input's spikes, the external current, and what is shown for rules to read.
 
     `like` has an entry for each neuron. Raises `ValueError` for other parts, or a
     current that does not fit.
     """
     shown = dict(stimulus) if isinstance(stimulus, Mapping) else {"pre": stimulus}
-    if "pre" not in shown or shown.keys() - {"pre", "external"}:
+    if "pre" not in shown or shown.keys() - {"pre", "external", "reward", "target"}:
         raise ValueError(
             "the stimulus must hold `pre`, the input's spikes, and may hold an "
-            f"`external` current; got {list(shown)}."
+            f"`external` current, a `reward` and a `target`; got {list(shown)}."
         )
-    drive = jnp.asarray(shown.get("external", 0.0), like.dtype)
+    told = {name: jnp.asarray(x, like.dtype) for name, x in shown.items()}
+    seen, drive = told.pop("pre"), told.pop("external", jnp.zeros((), like.dtype))
     if drive.shape not in ((), like.shape):
         raise ValueError(
             f"`external` must be one current or one for each of {len(like)} neurons; "
             f"got shape {drive.shape}."
         )
-    return jnp.asarray(shown["pre"], like.dtype), drive
+    check_target(told, like)
+    return seen, drive, told
 
 
 class LeakyNetwork(AbstractCircuit):
@@ -75,7 +78,8 @@ class LeakyNetwork(AbstractCircuit):
     Diesmann 1999, doi 10.1007/s004220050570): $V$ moves by the old current; a neuron
     that reaches `threshold` spikes, is put to `reset` and held there for `refractory`;
     then spikes that arrive are added. The stimulus is the input's spikes (pre,), or a
-    dictionary of these as `pre` and of an `external` current (one, or for each neuron).
+    dictionary of these as `pre`, of an `external` current (one, or for each neuron) and
+    of a `reward` or `target` that rules read.
 
     Synapses are the input's weights (post, pre), with fixed `recurrent` weights
     (neuron, neuron) if there are some; or, where fixed `inputs` weights are given, the
@@ -136,8 +140,13 @@ class LeakyNetwork(AbstractCircuit):
                 "`activity` must hold resources where the network has a `short_term` "
                 "plasticity, and only there: begin with its `start`."
             )
+        if sent.shape != (self.delay, len(v)):
+            raise ValueError(
+                f"`activity` must hold spikes of {self.delay} steps, the `delay`; got "
+                f"{len(sent)}: begin with the network's `start`."
+            )
         plastic = weights(synapses, key)
-        seen, drive = driven(stimulus, v)
+        seen, drive, shown = driven(stimulus, v)
         kept, held = jnp.exp(-self.dt / self.synaptic_time), resting > 0
         leak = jnp.exp(-self.dt / self.membrane_time)
         moved = leak * v + self._inflow() * current + (1 - leak) * drive
@@ -153,9 +162,10 @@ class LeakyNetwork(AbstractCircuit):
         arrived, direct, back = sent[0], plastic, self.recurrent
         if self.inputs is not None:
             direct, back = self.inputs, plastic
-        if seen.shape != direct.shape[1:]:
+        if direct.shape != (*fired.shape, *seen.shape):
             raise ValueError(
-                f"the input's spikes must be shaped {direct.shape[1:]}; got "
+                f"weights of the input, {direct.shape}, must be those of {len(v)} "
+                f"neurons; the input's spikes must be shaped {direct.shape[1:]}, got "
                 f"{seen.shape}."
             )
         if back is not None and back.shape != 2 * fired.shape:
@@ -172,7 +182,7 @@ class LeakyNetwork(AbstractCircuit):
         if back is not None:
             current = current + back @ arrived
         sent = jnp.concatenate([sent[1:], fired[None]])
-        signals = SpikeSignals(self.dt, pre, fired, before, current)
+        signals = SpikeSignals(self.dt, pre, fired, before, current, shown)
         return Leaky(v, current, resting, sent, resources), signals
 
     def _inflow(self) -> Scalar:

@@ -56,7 +56,8 @@ class LossCircuit(AbstractCircuit):
     also one that reads the loss (`value`, `grad`, `value_fn`). Else the activity is
     `None`. Raises `ValueError` for another activity, or a loss that is not one number.
 
-    Offers `LossSignals`. Synapses: any pytree; the stimulus is what `loss` takes.
+    Offers `LossSignals`. Synapses: any pytree, given to `loss` as it is (of factors it
+    may read `synapses.weights`); the stimulus is what `loss` takes.
     """
 
     loss: Callable[[Synapses, Any], Scalar]

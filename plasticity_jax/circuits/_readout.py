@@ -104,6 +104,11 @@ class LSNN(AbstractCircuit):
         seen, target = (
             jnp.asarray(stimulus[name], v.dtype) for name in ("pre", "target")
         )
+        if (activity.output.shape, v.shape) != ((output,), (n,)):
+            raise ValueError(
+                f"`activity` must be that of {n} neurons and {output} outputs; got "
+                f"{len(v)} and {len(activity.output)}."
+            )
         wanted = {"input": (n, *seen.shape), "recurrent": (n, n)}
         for name, shape in wanted.items():
             if len(shape) != 2 or synapses[name].shape != shape:

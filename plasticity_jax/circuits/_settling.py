@@ -10,7 +10,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from .._arguments import counted, one_of, real, require, shape_of
+from .._arguments import counted, one_of, optional, real, require, shape_of
 from .._interfaces import AbstractCircuit, Scalar
 from ..signals import EquilibriumSignals, PredictiveSignals
 from ._layer import check_target, linear, transferred
@@ -31,12 +31,13 @@ class PredictiveNetwork(AbstractCircuit):
     pass through the layers, anew at every step of `dt`, all states move together, down
     $F = \sum_{l<L}\frac12|\epsilon_l|^2 + \frac\beta2|t - W_Lf(x_{L-1})|^2$, `steps`
     times: $x_l \leftarrow x_l + \gamma(-\epsilon_l + f'(x_l) \odot W_{l+1}^\top
-    \epsilon_{l+1})$, $\gamma$ = `step`. $\beta$ is `nudge`; 1 clamps the output.
+    \epsilon_{l+1})$, $\gamma$ = `step`, .1 unless given. $\beta$ is `nudge`; 1 clamps
+    the output.
 
     Two other kinds of `inference` give backpropagation times $\beta$ exactly: `fixed`
     holds predictions and slopes at their first values, once it has settled; `timed`
-    takes $\epsilon_l$ after $L - l$ moves, whatever `steps`, at $\gamma$ = 1 (Song et
-    al. 2020).
+    takes $\epsilon_l$ after $L - l$ moves, whatever `steps`, of $\gamma$ = 1 unless
+    another `step` is given (Song et al. 2020).
 
     Synapses are a tuple of $W_l$ (post, pre), from the first layer to the last; the
     stimulus is a dictionary of `pre` and `target`. Raises `ValueError` for parts that
@@ -48,7 +49,7 @@ class PredictiveNetwork(AbstractCircuit):
     """
 
     nudge: Scalar = eqx.field(default=1.0, converter=real)
-    step: Scalar = eqx.field(default=0.1, converter=real)
+    step: Scalar | None = eqx.field(default=None, converter=optional)
     transfer: Callable[[Vector], Vector] = jnp.tanh
     dt: Scalar = eqx.field(default=1.0, converter=real)
     steps: int = eqx.field(default=100, static=True, converter=counted("steps"))
@@ -56,7 +57,9 @@ class PredictiveNetwork(AbstractCircuit):
 
     def __check_init__(self) -> None:
         one_of("inference", self.inference, INFERENCES)
-        require(self, nudge=(0.0, np.inf), step=(1e-9, 1.0), dt=(1e-9, np.inf))
+        require(self, nudge=(0.0, np.inf), dt=(1e-9, np.inf))
+        if self.step is not None:
+            require(self, step=(1e-9, 1.0))
 
     def __call__(
         self, activity: None, synapses: Any, stimulus: Any, key: Key[Array, ""]
@@ -108,10 +111,12 @@ class PredictiveNetwork(AbstractCircuit):
         self, states: Vectors, weights: Matrices, slopes: Vectors, errors: Vectors
     ) -> Vectors:
         """All states a step down, each by its error and by what that above sends."""
+        step = real(1.0 if self.inference == "timed" else 0.1)
+        step = step if self.step is None else self.step
         back = [w.T @ e for w, e in zip(weights[1:], errors[1:], strict=True)]
         parts = zip(states, errors[:-1], slopes, back, strict=True)
         return tuple(
-            x + self.step.astype(x.dtype) * (slope * above - error)
+            x + step.astype(x.dtype) * (slope * above - error)
             for x, error, slope, above in parts
         )
 

@@ -31,7 +31,7 @@ class Delta(_RateRule):
 class Perceptron(_RateRule):
     r"""Where $t\,h \le 0$: $\Delta w = \eta\, t x$ (Rosenblatt 1958).
 
-    Targets are -1 or 1; `ValueError` for others, NaN where they are traced. A change
+    Targets are -1 or 1; `ValueError` for others, NaN in a run. A change
     for each presentation, whatever `dt`. From $w = 0$ it makes at most
     $(\max|x|/\gamma)^2$ mistakes, $\gamma$ being the largest margin of unit weights
     (Novikoff 1962).

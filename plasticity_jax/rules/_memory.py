@@ -112,8 +112,8 @@ class Chained(_OnWeights):
     `ValueError` for a coupling at which steps of `dt` may overshoot; NaN where it is
     traced.
 
-        system = System(task, Layer(), {"it": Chained(Hebb(1.0))})
-        state = system.start(Chain(jnp.zeros((6, post, pre))), key)
+        system = System(task, Layer(), {"it": Chained(Hopfield())})
+        state = system.start(Chain(jnp.zeros((6, n, n))), key)
 
     Reads `dt` and what its rule reads. Synapses: `Chain`.
     """

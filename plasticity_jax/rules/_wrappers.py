@@ -257,7 +257,7 @@ class Reparametrised(_AbstractChecked):
             return carry(jax.tree.map(lambda d, w: d.astype(w.dtype), change, read))[0]
         ones = jax.tree.map(jnp.ones_like, synapses)
         read, slope = jax.jvp(self.attenuation, (synapses,), (ones,))
-        change = self.rule(read, signals, key)
+        change = self.changed(read, signals, key, read)
         if self.euclidean:
             return jax.tree.map(jnp.multiply, slope, change)
         return jax.tree.map(jnp.divide, change, slope)

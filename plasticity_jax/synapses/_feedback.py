@@ -1,6 +1,6 @@
 """Synapses of layers that also send back."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from jaxtyping import Array, Float
 
@@ -22,6 +22,8 @@ class Reciprocal(AbstractSynapses):
 
     forward: Matrices
     feedback: Matrices
+
+    reached_by: ClassVar[str] = "KolenPollack"
 
     def __check_init__(self) -> None:
         if not isinstance(self.forward, tuple):

@@ -1,6 +1,6 @@
 """Synapses that remember more than their weight: how deep, or how long."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 import jax.random as jr
@@ -20,6 +20,8 @@ class Cascade(AbstractSynapses):
     """
 
     state: Float[Array, "..."]
+
+    reached_by: ClassVar[str] = "Cascaded"
 
     def weights(self, key: Any = None) -> Array:
         """The signs."""
@@ -54,6 +56,8 @@ class Chain(AbstractSynapses):
     """
 
     variables: Float[Array, "variable ..."]
+
+    reached_by: ClassVar[str] = "Chained"
 
     def __check_init__(self) -> None:
         if not (np.shape(self.variables) or (0,))[0]:
