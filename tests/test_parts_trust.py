@@ -1303,6 +1303,16 @@ NANS = {
     "a traced bound": lambda: jax.jit(
         lambda low: synapses.ReleaseBounds(low, 0.4)(Stochastic(V, V)).probability
     )(0.6),
+    **{
+        f"a traced bound {name}": lambda at=at: jax.jit(
+            lambda low, high: synapses.Bounded(low, high)(jnp.asarray([0, 1.5, 3]))
+        )(*at)
+        for name, at in {
+            "below that is lost": (NAN, 1.0),
+            "above that is lost": (0.0, NAN),
+            "below one above": (2.0, 1.0),
+        }.items()
+    },
     "a traced target": lambda: jax.jit(
         lambda t: on_a_layer(rules.Perceptron(), V, t * V)()
     )(0.5),

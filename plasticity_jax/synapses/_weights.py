@@ -20,7 +20,8 @@ class Bounded(AbstractProjection):
     """Every weight between `low` and `high`; NaN stays NaN.
 
     The derivative is 1 on a bound and 0 beyond it. Raises `ValueError` unless `low` is
-    at most `high`, or where a run starts with weights outside.
+    at most `high`, NaN where they are traced, or where a run starts with weights
+    outside.
     """
 
     low: Scalar = eqx.field(default=0.0, converter=real)
@@ -45,6 +46,7 @@ class Bounded(AbstractProjection):
     ) -> Synapses:
         def clip(w: Array) -> Array:
             low, high = self._bounds(w)
+            w = jnp.where(low <= high, w, jnp.nan)
             above = jnp.where(w < low, low, w)  # half the time of jnp.clip
             return jnp.where(above > high, high, above)
 
