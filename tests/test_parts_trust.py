@@ -1255,23 +1255,39 @@ NANS = {
             "between its levels": (1.5, 1.0),
         }.items()
     },
-    "a traced cascade": lambda: jax.jit(
-        lambda share: (
-            rules.Cascaded(Asks(0.0), 3, share=share)(
-                Cascade(jnp.ones(1)), ELAPSED, KEY
-            ).state
-        )
-    )(0.4),
+    **{
+        f"a cascade of traced {name}": lambda at=at: jax.jit(
+            lambda ratio, share: (
+                rules.Cascaded(Asks(0.0), at[0], ratio, share)(
+                    Cascade(jnp.ones(1)), ELAPSED, KEY
+                ).state
+            )
+        )(*at[1:])
+        for name, at in {
+            "share": (3, 0.5, 0.4),
+            "share of 0": (1, 0.0, 0.0),
+            "share above 1": (3, 0.2, 1.5),
+            "ratio below 0": (3, -0.1, 0.5),
+            "ratio of one level": (1, 0.6, 0.5),
+        }.items()
+    },
     "a chain": lambda: (
         rules.Chained(Asks(NAN), levels=3)(Chain(jnp.ones((2, 1))), ELAPSED, KEY)
     ).variables[0],
-    "a traced chain": lambda: jax.jit(
-        lambda coupling: (
-            rules.Chained(Asks(0.0), coupling)(
-                Chain(jnp.ones((2, 1))), ELAPSED, KEY
-            ).variables
-        )
-    )(3.0),
+    **{
+        f"a chain of traced {name}": lambda at=at: jax.jit(
+            lambda coupling, factor: (
+                rules.Chained(Asks(0.0), coupling, factor)(
+                    Chain(jnp.ones((2, 1))), ELAPSED, KEY
+                ).variables
+            )
+        )(*at)
+        for name, at in {
+            "coupling": (3.0, 2.0),
+            "coupling below 0": (-0.1, 2.0),
+            "factor": (0.1, 0.9),
+        }.items()
+    },
     "a traced share of a cascade": lambda: jax.jit(
         lambda share: synapses.random_cascade((3,), 2, share, KEY).state
     )(1.5),

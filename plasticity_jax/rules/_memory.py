@@ -6,7 +6,7 @@ import equinox as eqx
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Bool, Float, Key
 
 from .._arguments import (
     check_kind,
@@ -90,8 +90,13 @@ class Cascaded(_OnWeights):
         step = jnp.where(along, sign, -sign - state)
         moved = jr.uniform(for_draw, state.shape, state.dtype) < chance
         known = (level >= 1) & (level <= self.levels) & (level == jnp.floor(level))
-        known = known & ~jnp.isnan(asked) & (self._most() <= 1 + SLACK)
+        known = known & ~jnp.isnan(asked) & self._there()
         return Cascade(jnp.where(known, jnp.where(moved, step, 0), jnp.nan))
+
+    def _there(self) -> Bool[Array, ""]:
+        """Whether ratio and share, traced, are some."""
+        there = (self.ratio >= 0) & (self.ratio <= 0.5) & (self._most() <= 1 + SLACK)
+        return there & (self.share > 0) & (self.share < 1)
 
     def _most(self) -> Scalar:
         """The largest probability; of one level nothing deepens."""
@@ -135,7 +140,8 @@ class Chained(_OnWeights):
         for_rule, for_draw = jr.split(key)
         asked, u = self.asked(synapses, signals, for_rule, Chain), synapses.variables
         unstable = jnp.isnan(stable("coupling", self._fastest() * signals.dt))
-        dt = jnp.where(unstable, jnp.nan, signals.dt)
+        there = (self.coupling >= 0) & (self.factor >= 1)
+        dt = jnp.where(there & ~unstable, signals.dt, jnp.nan)
         n, k = self.factor.astype(u.dtype), jnp.arange(len(u), dtype=u.dtype)
         slower = n ** (-2 * k.reshape(-1, *(1,) * (u.ndim - 1)))
         back = (dt * self.coupling).astype(u.dtype) * slower
