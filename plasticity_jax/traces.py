@@ -213,7 +213,8 @@ class ShortTerm(AbstractTrace):
         time = jnp.where(at_once, 1.0, self.facilitation)
         kept = number(jnp.where(at_once, 0.0, jnp.exp(-dt / time)))
         gained = number(-jnp.expm1(-dt / self.recovery))
-        there = (spikes >= 0) & (spikes <= 1)
+        there = (spikes >= 0) & (spikes <= 1) & (self.use >= 0) & (self.use <= 1)
+        there = there & (self.recovery > 0) & (self.facilitation >= 0)
         spikes = jnp.where(there, spikes, jnp.nan)
         left = resources.left + gained * (1 - resources.left)
         used = kept * resources.used

@@ -1329,6 +1329,17 @@ NANS = {
             "below one above": (2.0, 1.0),
         }.items()
     },
+    **{
+        f"short-term {name}": lambda at=at: jax.jit(
+            lambda *at: jnp.stack(ShortTerm(*at).after(ShortTerm(*at).rest(V), V, ONE))
+        )(*at)
+        for name, at in {
+            "traced use": (1.5, 1.0, 1.0),
+            "traced use below 0": (-0.1, 1.0, 1.0),
+            "traced recovery": (0.5, 0.0, 1.0),
+            "traced facilitation": (0.5, 1.0, -1.0),
+        }.items()
+    },
     "a traced target": lambda: jax.jit(
         lambda t: on_a_layer(rules.Perceptron(), V, t * V)()
     )(0.5),
