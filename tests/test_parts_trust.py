@@ -1375,6 +1375,24 @@ NANS = {
     "a traced share of places": lambda: jax.jit(
         lambda share: synapses.Rewired(share, 0.1, 0.2)(W, None, KEY)
     )(-0.1),
+    "a traced norm": lambda: jax.jit(lambda norm: synapses.Normed(norm)(W))(-1.0),
+    "traced signs": lambda: jax.jit(lambda sign: synapses.Dale(sign * V)(W))(0.5),
+    **{
+        f"rewiring at a traced {name}": lambda at=at: jax.jit(
+            lambda threshold, first, sign: synapses.Rewired(
+                0.5, threshold, first, sign * V
+            )(W, None, KEY)
+        )(*at)
+        for name, at in {
+            "threshold": (NAN, 0.2, 1.0),
+            "first": (0.3, 0.2, 1.0),
+            "first of nothing": (0.0, 0.0, 1.0),
+            "sign": (0.1, 0.2, 0.5),
+        }.items()
+    },
+    "what is lost where no synapse may be": lambda: synapses.Rewired(
+        1.0, 0.1, 0.2, places=W.at[0, 0].set(0)
+    )(W.at[0, 0].set(NAN), None, KEY)[0, 0],
     "a traced image": lambda: jax.jit(lambda order: images(order=order)(0, KEY)[0])(
         jnp.asarray([[4, -1]])
     ),

@@ -81,13 +81,15 @@ class Rewired(AbstractProjection):
     r"""Synapses below `threshold` are cut, and as many grow where there is none.
 
     Deep rewiring of plain weights, of which 0 is no synapse (Bellec, Kappel, Maass &
-    Legenstein 2018, arXiv 1711.05136): there are always `density` times the number of
-    `places` (post, pre; all unless given), rounded. Places are drawn uniformly among
-    those without a synapse, also where one was just cut. A synapse begins at `first`,
-    at least the threshold. With `signs` (pre,), -1 or 1, a weight counts by its sign:
-    one of the other sign is cut, and a new one has its neuron's; else by its size.
+    Legenstein 2018, arXiv 1711.05136): as many grow as are missing of `density` times
+    the number of `places` (post, pre; all unless given), rounded. Places are drawn
+    uniformly among those without a synapse, also where one was just cut. A synapse
+    begins at `first`, at least the threshold. With `signs` (pre,), -1 or 1, a weight
+    counts by its sign: one of the other sign is cut, and a new one has its neuron's;
+    else by its size.
 
-    Rules must leave alone what is not there: `rules.Masked(rule)`. NaN stays NaN.
+    Rules must leave alone what is not there, `rules.Masked(rule)`: synapses that they
+    add are not cut for being too many. NaN stays NaN.
     Weights that stay have their gradient, new ones that of `first`. Raises `ValueError`
     without a key, or where a run starts with another number of synapses.
     """
@@ -131,9 +133,12 @@ class Rewired(AbstractProjection):
         grown = jax.lax.cond(
             missing > 0, lambda: _some(free, missing, key), lambda: none
         )
-        kept = jnp.where(there, synapses, 0)
+        kept = jnp.where(there | _lost(synapses), synapses, 0)
         new = (self.first * signs).astype(synapses.dtype)
-        return _within(self.density, jnp.where(grown, new, kept))
+        sound = (self.threshold >= 0) & (self.first >= self.threshold)
+        sound = sound & (self.first > 0) & jnp.all(jnp.abs(signs) == 1)
+        rewired = jnp.where(sound, jnp.where(grown, new, kept), jnp.nan)
+        return _within(self.density, rewired)
 
     def _there(
         self, synapses: Matrix

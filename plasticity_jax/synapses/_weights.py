@@ -86,7 +86,8 @@ class Normed(AbstractProjection):
             length = root(jnp.sum(shares**2, axis=axis, keepdims=True))
         empty = length == 0
         scale = self.norm.astype(synapses.dtype) / jnp.where(empty, 1, length)
-        return shares * jnp.where(empty, 1, scale)
+        normed = shares * jnp.where(empty, 1, scale)
+        return jnp.where(self.norm >= 0, normed, jnp.nan)
 
 
 class Dale(AbstractProjection):
@@ -105,7 +106,8 @@ class Dale(AbstractProjection):
     def __call__(
         self, synapses: Matrix, signals: Any = None, key: Any = None
     ) -> Matrix:
-        return jnp.where(self._wrong(synapses), 0, synapses)
+        kept = jnp.where(self._wrong(synapses), 0, synapses)
+        return jnp.where(jnp.abs(self.signs)[None] == 1, kept, jnp.nan)
 
     def check(self, synapses: Matrix) -> None:
         must = "have the signs that `Dale` gives their presynaptic neurons"
