@@ -308,6 +308,12 @@ REFUSED = {
     "got x float64(2,), curves float64(2,)": lambda: measure.vertex_of_mean(
         HOST(1, 2), HOST(1, 2)
     ),
+    "`coupling` must be lower at this factor: a step would overshoot; got 2": lambda: (
+        measure.chain_noise(3, 2.0)
+    ),
+    "`coupling` must be lower at this factor: a step would overshoot; got 1": lambda: (
+        measure.chain_signal(jnp.ones(1), 3, 1.0, 1.0)
+    ),
     "`interval` must be positive": lambda: measure.autocorrelation_time(
         HOST(1, 2), -0.5
     ),
@@ -326,6 +332,8 @@ def test_traced_labels_and_exponents_out_of_range_are_nan():
     assert np.isnan(bits(jnp.arange(3))).tolist() == [False, True, True]
     sizes = jax.vmap(lambda q: measure.norm(SIGNS[0], q))(jnp.asarray([2.0, 0.0, -1.0]))
     assert np.isnan(sizes).tolist() == [False, True, True]
+    noise = jax.vmap(lambda g: measure.chain_noise(3, g))(jnp.asarray([1.9, 2.0]))
+    assert np.isnan(noise).tolist() == [False, True]
     shares = jax.vmap(measure.lifetime_sparseness)(
         EYE - jnp.diag(jnp.asarray([0.0, 2.0]))
     )

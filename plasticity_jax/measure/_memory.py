@@ -91,7 +91,7 @@ def chain_signal(
     Of `rules.Chained` (Benna & Fusi 2016) in steps of 1; `coupling` times the step for
     others. It falls as $t^{-1/2}$ until $t \sim n^{2m}$, $m$ being `variables`. Raises
     `ValueError`, or NaN where it is traced, for a negative time, a coupling that is not
-    positive or a `factor` below 1.
+    positive or that the rule refuses, or a `factor` below 1.
     """
     times = not_negative("times", times)
     coupling, factor = (jnp.asarray(x, times.dtype) for x in (coupling, factor))
@@ -123,6 +123,9 @@ def _modes(variables: int, coupling: Any, factor: Any) -> tuple[Array, Array]:
     coupling, factor = jnp.asarray(coupling), jnp.asarray(factor)
     coupling = positive("coupling", coupling)
     factor = admit("factor", factor, factor < 1, "be at least 1")
+    fastest = 2 * coupling * jnp.maximum(1 / factor, factor**-2 + factor**-3)
+    must = "be lower at this factor: a step would overshoot"  # as of the rule
+    coupling = admit("coupling", coupling, fastest >= 2, must)
     k = jnp.arange(m, dtype=coupling.dtype)
     size, joined = factor**k, coupling * factor ** (-1.0 - k)
     before = jnp.append(jnp.zeros_like(joined[:1]), joined[:-1])

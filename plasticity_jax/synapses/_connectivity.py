@@ -89,9 +89,9 @@ class Rewired(AbstractProjection):
     else by its size.
 
     Rules must leave alone what is not there, `rules.Masked(rule)`: synapses that they
-    add are not cut for being too many. NaN stays NaN.
-    Weights that stay have their gradient, new ones that of `first`. Raises `ValueError`
-    without a key, or where a run starts with another number of synapses.
+    add are not cut for being too many. NaN stays NaN. Weights that stay have their
+    gradient, new ones that of `first`. Raises `ValueError` without a key, or where a
+    run starts with another number of synapses.
     """
 
     density: Scalar = eqx.field(converter=real)
