@@ -168,6 +168,8 @@ def test_parts_of_a_system_are_of_their_kind():
         System(Constant(None), LOSS, [decay])
     with pytest.raises(ValueError, match=r"rules: 'x' must be an AbstractRule; got fl"):
         System(Constant(None), LOSS, {"x": 0.1})
+    with pytest.raises(ValueError, match=r"'projection 0' must not begin with 'proj"):
+        System(Constant(None), LOSS, {"projection 0": decay})
     with pytest.raises(ValueError, match=r"`task` must be an AbstractTask; got None"):
         System(None, LOSS, {})
     with pytest.raises(ValueError, match=r"`circuit` must be an AbstractCircuit"):

@@ -24,11 +24,14 @@ from ._parts import (
 from ._told import like, read, tell
 
 
+PROJECTION = "projection "  # its place follows, in the name of its random stream
+
+
 class System(eqx.Module):
     """A task, a circuit, a named sum of rules, projections applied in order.
 
-    Raises `ValueError` where a part is not of its kind, or where a rule is unstable at
-    the circuit's step.
+    Raises `ValueError` where a part is not of its kind, where a rule is unstable at the
+    circuit's step, or where its name is that of a projection's random stream.
     """
 
     task: AbstractTask
@@ -54,6 +57,11 @@ class System(eqx.Module):
         for name, rule in self.rules.items():
             if not isinstance(name, str):
                 raise ValueError(f"{must}; got {name!r}.")
+            if name.startswith(PROJECTION):
+                raise ValueError(
+                    f"`rules`: {name!r} must not begin with {PROJECTION!r}, as the "
+                    "random streams of projections do."
+                )
             check_kind(f"rules: '{name}'", rule, AbstractRule)
             rule.check(self.circuit)
 
@@ -122,7 +130,7 @@ def advance(
     synapses = jax.tree.map(lambda w, *d: w + sum(d), state.synapses, *ready.values())
     for i, project in enumerate(system.projections):
         who = f"the projection {type(project).__name__}"
-        own = jr.fold_in(rule_key, stream(f"projection {i}"))
+        own = jr.fold_in(rule_key, stream(f"{PROJECTION}{i}"))
         projected = read(who, project, synapses, signals, own)
         synapses = like(who, "synapses", projected, synapses)
     if traces:
