@@ -601,7 +601,12 @@ RULES = {
         (called(rules.Projected(Wiener(), W), W, ELAPSED), "of 9 by 9 synapses"),
         (lambda: rules.Projected(Wiener(), NAN * W), "`projector` must be finite"),
     ],
-    "Reparametrised": FREE,
+    "Reparametrised": [
+        (
+            called(rules.Reparametrised(Wiener()), Cascade(W), ELAPSED),
+            r"use `rules\.Cascaded",
+        )
+    ],
     "Separate": [
         (
             called(

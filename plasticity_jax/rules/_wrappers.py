@@ -15,6 +15,7 @@ from .._arguments import check_finite, counted, fitted, real, require, with_arra
 from .._interfaces import AbstractRule, AbstractTrace, Scalar, stream, Synapses
 from ..numerics import masked, tree_scale, tree_unit
 from ..signals import SharedSignals, SpikingSignals
+from ..synapses._memory import Cascade
 from ..synapses._reading import weights
 
 
@@ -236,7 +237,8 @@ class Reparametrised(_AbstractChecked):
     entry by entry to arrays, whose slope must not vanish. A natural change then keeps
     its effect on the amplitudes, $\Delta u = \Delta w / f'(u)$; a `euclidean` gradient
     is multiplied by $f'(u)$ instead, so its effect depends on the parametrisation
-    (Kreutzer et al. 2022, Eqs. 14 and 44).
+    (Kreutzer et al. 2022, Eqs. 14 and 44). Raises `ValueError` for a `Cascade`, whose
+    weights have no slope.
 
     Reads what its rule reads. Synapses: any, as $u$.
     """
@@ -252,6 +254,7 @@ class Reparametrised(_AbstractChecked):
 
     def __call__(self, synapses: Any, signals: Any, key: Key[Array, ""]) -> Any:
         if self.attenuation is None:
+            _check_slope(synapses)
             read, carry = jax.vjp(weights, synapses)
             change = self.changed(read, signals, key, read)
             return carry(jax.tree.map(lambda d, w: d.astype(w.dtype), change, read))[0]
@@ -261,6 +264,16 @@ class Reparametrised(_AbstractChecked):
         if self.euclidean:
             return jax.tree.map(jnp.multiply, slope, change)
         return jax.tree.map(jnp.divide, change, slope)
+
+
+def _check_slope(synapses: Any) -> None:
+    """Raise `ValueError` for signs, which no small change moves."""
+    is_cascade = lambda part: isinstance(part, Cascade)
+    if any(map(is_cascade, jax.tree.leaves(synapses, is_leaf=is_cascade))):
+        raise ValueError(
+            "`synapses` of `Reparametrised` must have weights with a slope; those of a "
+            "Cascade are signs: use `rules.Cascaded(rule, levels)`."
+        )
 
 
 class _OfWeights(AbstractTrace):
