@@ -42,7 +42,9 @@ def spike_counts(
     one = jnp.where(known, 1.0, jnp.nan).astype(mean.dtype)
     mean, one = jnp.broadcast_to(mean, shape), jnp.broadcast_to(one, shape)
     if law == "poisson":
-        return one * _poisson(jr.uniform(key, shape, mean.dtype), mean)
+        wide = single(mean)
+        counts = _poisson(jr.uniform(key, shape, wide.dtype), wide)
+        return one * counts.astype(mean.dtype)
     # Where the count is NaN it comes always, so that it shows.
     always = jnp.where(jnp.isnan(one), 1.0, mean.astype(jnp.float32))
     if bits == 32:
@@ -77,6 +79,12 @@ def check_fires(name: str, probability: Array) -> None:
             f"`{name}` of {lost.flat[0]:.3g} would never come true: 16 random bits "
             f"round it to 0; it must be 0 or above 2^-17 = {LEAST:.3g}."
         )
+
+
+def single(numbers: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """What is narrower than single precision in that: chances are compared in it."""
+    narrow = jnp.finfo(numbers.dtype).bits < 32
+    return numbers.astype(jnp.float32) if narrow else numbers
 
 
 def _below(

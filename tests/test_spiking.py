@@ -318,6 +318,15 @@ def test_poisson_counts_invert_their_distribution(mean, dtype):
     assert np.all(np.abs(found / draws - law) <= 4 * error + 3 / draws * (law < 1e-4))
 
 
+def test_poisson_counts_in_half_precision_are_drawn_in_single():
+    mean, found = jnp.asarray([0.001], jnp.bfloat16), []
+    for kind in (jnp.bfloat16, jnp.float32):
+        found.append(spike_counts(KEY, mean.astype(kind), (200_000, 1), "poisson"))
+    assert found[0].dtype == jnp.bfloat16
+    assert np.array_equal(*(np.asarray(x, float) for x in found))
+    assert 140 < np.sum(np.asarray(found[0], float)) < 260
+
+
 @pytest.mark.parametrize("law", ["bernoulli", "poisson"])
 def test_spike_trains_in_single_precision_and_through_vmap(law):
     cast = lambda x: x.astype(jnp.float32)

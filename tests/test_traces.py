@@ -28,7 +28,16 @@ from plasticity_jax.circuits import (
     RateNetwork,
 )
 from plasticity_jax.signals import LayerSignals, SpikeSignals
-from plasticity_jax.synapses import Bounded, Dale, Density, Factored, Normed, Rewired
+from plasticity_jax.synapses import (
+    Bounded,
+    Cascade,
+    Chain,
+    Dale,
+    Density,
+    Factored,
+    Normed,
+    Rewired,
+)
 from plasticity_jax.tasks import Constant
 from plasticity_jax.traces import (
     AbstractTrace,
@@ -71,6 +80,13 @@ class Reader(AbstractRule):
 
     def __call__(self, synapses, signals, key):
         return jnp.outer(jnp.ones(2), signals.traces["mine"].reshape(-1, 3)[0])
+
+
+class Asked(AbstractRule):
+    """It asks a thousandth less of every weight."""
+
+    def __call__(self, synapses, signals, key):
+        return jnp.full_like(synapses, -0.001)
 
 
 def record(state, signals, changes):
@@ -383,6 +399,23 @@ def test_what_is_lost_stays_lost():
     for size in (1e-25, 1e25):
         far = Normed()(jnp.asarray([[3.0, 4.0]], jnp.float32) * jnp.float32(size))
         assert np.allclose(far, [[0.6, 0.8]], rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32])
+def test_rare_chances_stay_rare_in_any_precision(dtype):
+    """A chance of .001, within 4 standard errors of 100,000 draws."""
+    count, size = 100_000, 0.001
+    layer = BernoulliLayer(lambda h: 0 * h + size)
+    seen = layer(None, jnp.ones((count, 1), dtype), jnp.ones(1, dtype), KEY)[1]
+    states, rule = Cascade(jnp.ones(count, dtype)), rules.Cascaded(Asked(), 3)
+    moved = [seen.post, rule(states, seen, KEY).state < 0]
+    for start in (0.0, 100.0):
+        chain = Chain(jnp.full((1, count), start, dtype))
+        rule = rules.Chained(Asked(), coupling=0.0, levels=128)
+        moved.append(-rule(chain, seen, KEY).variables[0])
+    for found in moved:
+        found = np.asarray(found, float)
+        assert abs(np.mean(found) - size) < 4 * np.sqrt(size / count)
 
 
 def test_rules_inside_of_any_container_keep_their_traces():

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Key
 
 from .._arguments import one_of, real, require
 from .._interfaces import AbstractCircuit, Scalar, Synapses
+from .._random import single
 from ..signals import LayerSignals
 from ..synapses._reading import weights
 
@@ -137,7 +138,7 @@ class BernoulliLayer(_AbstractLayer):
     ) -> tuple[None, LayerSignals]:
         seen = read(self, weights(synapses, key), stimulus)
         chance = (seen.post >= 0) & (seen.post <= 1)
-        drawn = jr.bernoulli(key, seen.post).astype(seen.post.dtype)
+        drawn = jr.bernoulli(key, single(seen.post)).astype(seen.post.dtype)
         post = jnp.where(chance, drawn, jnp.nan)  # of no probability nothing is drawn
         reward = jnp.asarray(self.reward(post, seen), post.dtype)
         if reward.shape:

@@ -20,6 +20,7 @@ from .._arguments import (
     whole,
 )
 from .._interfaces import AbstractTrace, Scalar
+from .._random import single
 from ..synapses._memory import Cascade, Chain
 from ..synapses._reading import weights
 from ._wrappers import _AbstractChecked, _OfWeights
@@ -88,7 +89,8 @@ class Cascaded(_OnWeights):
         along = jnp.sign(asked) == sign
         chance = jnp.minimum(jnp.abs(asked), 1) * jnp.where(along, deepen, switch)
         step = jnp.where(along, sign, -sign - state)
-        moved = jr.uniform(for_draw, state.shape, state.dtype) < chance
+        drawn = jr.uniform(for_draw, state.shape, single(state).dtype)
+        moved = drawn < single(chance)
         known = (level >= 1) & (level <= self.levels) & (level == jnp.floor(level))
         known = known & ~jnp.isnan(asked) & self._there()
         return Cascade(jnp.where(known, jnp.where(moved, step, 0), jnp.nan))
@@ -138,7 +140,9 @@ class Chained(_OnWeights):
 
     def __call__(self, synapses: Chain, signals: Any, key: Key[Array, ""]) -> Chain:
         for_rule, for_draw = jr.split(key)
-        asked, u = self.asked(synapses, signals, for_rule, Chain), synapses.variables
+        asked = self.asked(synapses, signals, for_rule, Chain)
+        u = synapses.variables
+        u = u if self.levels is None else single(u)
         unstable = jnp.isnan(stable("coupling", self._fastest() * signals.dt))
         there = (self.coupling >= 0) & (self.factor >= 1)
         dt = jnp.where(there & ~unstable, signals.dt, jnp.nan)
@@ -149,12 +153,15 @@ class Chained(_OnWeights):
         before = jnp.concatenate([u[:1], u[:-1]])  # nothing flows into the first
         after = jnp.concatenate([u[1:], jnp.zeros_like(u[:1])])
         change = back * (before - u) - forth * (u - after)
-        change = change.at[0].add(asked)
+        change = change.at[0].add(asked.astype(u.dtype))
         if self.levels is None:
             return Chain(change)
-        drawn = jr.uniform(for_draw, u.shape, u.dtype)
-        rounded = jnp.floor(u + change + drawn)
-        return Chain(jnp.clip(rounded, -self.levels, self.levels) - u)
+        change = change + (u - jnp.floor(u))
+        below = jnp.floor(change)
+        up = jr.uniform(for_draw, u.shape, u.dtype) < change - below
+        rounded = jnp.floor(u) + jnp.where(up, below + 1, below)
+        change = jnp.clip(rounded, -self.levels, self.levels) - u
+        return Chain(change.astype(synapses.variables.dtype))
 
     def _fastest(self) -> Scalar:
         """Above the rate of the fastest variable: twice what leaves one, or more."""
