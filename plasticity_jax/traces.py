@@ -33,18 +33,29 @@ Reading = Callable[[Any], PyTree]
 SOME_TIME = (1e-12, np.inf)  # what a time constant may be
 
 
+def _read(of: Reading, signals: Any) -> PyTree:
+    """What is read; counts and truth values as floats, which can fade."""
+
+    def number(u: Any) -> Any:
+        fades = jnp.issubdtype(jnp.result_type(u), jnp.inexact)
+        return u if fades else jnp.asarray(u, jnp.result_type(float))
+
+    return jax.tree.map(number, of(signals))
+
+
 class LowPass(AbstractTrace):
     r"""$m \leftarrow m + (1 - e^{-dt/\tau})(u - m)$: a running mean of $u$.
 
     `of(signals)` is $u$, an array or a pytree of them; `time` is $\tau$, above 0, in
-    the units of `dt`. It begins at `first`. A rule reads it before it moves, unless
-    `early`: a mean that holds the present $u$ already biases what is measured
-    against it (by $1 - a$, $a$ being the weight of the present).
+    the units of `dt`. It begins at `first`, one number or shaped like $u$, or raises
+    `ValueError`. A rule reads it before it moves, unless `early`: a mean that holds the
+    present $u$ already biases what is measured against it (by $1 - a$, $a$ being the
+    weight of the present).
     """
 
     time: Scalar = eqx.field(converter=real)
     of: Reading
-    first: Scalar = eqx.field(default=0.0, converter=real)
+    first: Float[Array, "..."] = eqx.field(default=0.0, converter=real)
     early: bool = eqx.field(default=False, static=True)
 
     @property
@@ -55,17 +66,25 @@ class LowPass(AbstractTrace):
         require(self, time=SOME_TIME)
 
     def start(self, synapses: Any, signals: Any) -> PyTree:
-        return jax.tree.map(
-            lambda u: jnp.full_like(u, self.first.astype(u.dtype)), self.of(signals)
-        )
+        return jax.tree.map(self._beginning, _read(self.of, signals))
 
     def __call__(
         self, trace: PyTree, synapses: Any, signals: Any, change: Any
     ) -> PyTree:
         share = -jnp.expm1(-signals.dt / self.time)
         return jax.tree.map(
-            lambda m, u: m + share.astype(m.dtype) * (u - m), trace, self.of(signals)
+            lambda m, u: m + share.astype(m.dtype) * (u - m),
+            trace,
+            _read(self.of, signals),
         )
+
+    def _beginning(self, reading: Array) -> Array:
+        if self.first.shape not in ((), jnp.shape(reading)):
+            raise ValueError(
+                f"`first` must be one number, or shaped like what is read, "
+                f"{jnp.shape(reading)}; got the shape {self.first.shape}."
+            )
+        return jnp.full_like(reading, self.first.astype(jnp.result_type(reading)))
 
 
 class Eligibility(AbstractTrace):
@@ -91,16 +110,17 @@ class Eligibility(AbstractTrace):
         require(self, time=SOME_TIME)
 
     def start(self, synapses: Any, signals: Any) -> PyTree:
-        return jax.tree.map(jnp.zeros_like, self.of(signals))
+        return jax.tree.map(jnp.zeros_like, _read(self.of, signals))
 
     def __call__(
         self, trace: PyTree, synapses: Any, signals: Any, change: Any
     ) -> PyTree:
+        read = _read(self.of, signals)
         kept = tree_scale(jnp.exp(-signals.dt / self.time), trace)
         if self.nearest:
             last = lambda z, u: jnp.where(u != 0, u, z)
-            return jax.tree.map(last, kept, self.of(signals))
-        return jax.tree.map(jnp.add, kept, self.of(signals))
+            return jax.tree.map(last, kept, read)
+        return jax.tree.map(jnp.add, kept, read)
 
 
 class Delayed(AbstractTrace):

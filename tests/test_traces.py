@@ -113,6 +113,35 @@ def test_a_low_pass_is_read_before_it_moves_and_an_eligibility_after():
             value = after
 
 
+def test_counts_and_truth_values_fade_like_floats():
+    for make in (
+        lambda of: LowPass(3.0, of, 2.0),
+        lambda of: Eligibility(3.0, of),
+        lambda of: Eligibility(3.0, of, nearest=True),
+    ):
+        ends = []
+        for kind in (float, jnp.int32, bool):
+            trace = make(lambda s, kind=kind: (s.pre > 0).astype(kind))
+            system = system_of(Reader(trace), dt=0.5)
+            run = simulate(system, system.start(WEIGHTS, KEY), KEY, steps=9)[0]
+            ends.append(run.traces["it"]["mine"])
+        assert ends[0].dtype == ends[1].dtype == ends[2].dtype
+        assert np.array_equal(ends[0], ends[1])
+        assert np.array_equal(ends[0], ends[2])
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_a_low_pass_begins_at_one_number_or_at_one_for_each_reading():
+    seen = Layer()(None, WEIGHTS, INPUTS[0], KEY)[1]
+    both = lambda s: jnp.stack([s.pre, s.pre])
+    for first in (1.0, jnp.arange(6.0).reshape(2, 3)):
+        begun = LowPass(3.0, both, first).start(None, seen)
+        assert np.array_equal(begun, np.broadcast_to(first, (2, 3)))
+    for first in (jnp.ones(3), jnp.ones((2, 1)), jnp.ones((1, 2, 3))):
+        with pytest.raises(ValueError, match=r"`first` must be one.*\(2, 3\); got"):
+            LowPass(3.0, both, first).start(None, seen)
+
+
 def test_a_delayed_trace_is_what_it_was_then():
     for trace in (LowPass(3.0, lambda s: s.pre), Eligibility(3.0, lambda s: s.pre)):
         read = []
