@@ -580,7 +580,18 @@ RULES = {
     "Scaled": [(lambda: rules.Scaled(Wiener(), NAN), "`scale` must lie in")],
     "Normalised": [(lambda: rules.Normalised(Wiener(), -1.0), "`norm` must lie in")],
     "Intermittent": [
-        (lambda: rules.Intermittent(Wiener(), 0), "`every` must be at least 1; got 0")
+        (lambda: rules.Intermittent(Wiener(), 0), "`every` must be at least 1; got 0"),
+        *(
+            (lambda rule=rule: rules.Intermittent(rule(), 2), "must be 1 for .*; got 2")
+            for rule in (
+                rules.STDP,
+                rules.TripletSTDP,
+                rules.InhibitorySTDP,
+                rules.VoltageSTDP,
+                lambda: rules.Scaled(rules.Masked(rules.STDP()), 2.0),
+                lambda: rules.Separate({"a": rules.STDP()}),
+            )
+        ),
     ],
     "Scheduled": [
         (called(rules.Scheduled(Wiener(), lambda _: V), W, ELAPSED), "one number")

@@ -458,6 +458,12 @@ def test_rules_inside_of_any_container_keep_their_traces():
     assert set(found) == {"threshold", "rates"}
 
 
+def test_scaling_may_wait_for_many_steps_and_pairs_of_spikes_for_one():
+    scaling = rules.SynapticScaling(0.02)
+    for rule, every in ((scaling, 1000), (rules.STDP(), 1)):
+        assert rules.Intermittent(rules.Scaled(rule, 2.0), every).every == every
+
+
 def test_scaling_reads_spikes_as_rates_and_waits_where_no_weight_is_left():
     rule = rules.SynapticScaling(0.3, 0.1, 0.2, 20.0)
     trace, dt, rate = rule.traces()["rate"], jnp.asarray(0.5), jnp.asarray([0.4, 0.1])

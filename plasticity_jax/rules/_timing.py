@@ -1,5 +1,7 @@
 """Spike timing: pairs of spikes, each side remembered by a trace."""
 
+from typing import ClassVar
+
 import equinox as eqx
 import jax.numpy as jnp
 import jax.random as jr
@@ -17,7 +19,11 @@ Matrix = Float[Array, "post pre"]
 LAWS = ("additive", "multiplicative", "van_rossum", "gutig", "power")
 
 
-class STDP(AbstractRule):
+class _Pairing(AbstractRule):
+    every_step: ClassVar = True  # `Intermittent` refuses it
+
+
+class STDP(_Pairing):
     r"""$\Delta w = A_+ f_+(w)\,x$ at a post spike, $-A_- f_-(w)\,y$ at a pre spike.
 
     $x$, $y$ are traces of the spikes of either side, all of them or the `nearest`.
@@ -115,7 +121,7 @@ TRIPLETS = {  # pair and triplet potentiation, pair and triplet depression, tau_
 }
 
 
-class TripletSTDP(AbstractRule):
+class TripletSTDP(_Pairing):
     r"""$r_1(A_2^+ + A_3^+ o_2)$ at a post spike, $-o_1(A_2^- + A_3^- r_2)$ at a pre.
 
     Pfister & Gerstner 2006, doi 10.1523/JNEUROSCI.1425-06.2006, Eqs. 2-4. $r_1, r_2$
@@ -174,7 +180,7 @@ class TripletSTDP(AbstractRule):
         return jnp.outer(up, pre) - jnp.outer(post, down)
 
 
-class InhibitorySTDP(AbstractRule):
+class InhibitorySTDP(_Pairing):
     r"""$\Delta w = -\eta (y - \alpha)$ at a pre spike, $-\eta x$ at a post spike.
 
     Vogels et al. 2011, doi 10.1126/science.1211095, for weights of inhibitory synapses

@@ -1,5 +1,7 @@
 """Spike timing read from the voltage of the postsynaptic neuron."""
 
+from typing import ClassVar
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -45,6 +47,8 @@ class VoltageSTDP(AbstractRule):
     reference: Scalar = eqx.field(default=60.0, converter=real)  # mV^2
     homeostatic: bool = eqx.field(default=False, static=True)
     lag: int = eqx.field(default=3, static=True, converter=counted("lag", 0))
+
+    every_step: ClassVar = True  # `Intermittent` refuses it
 
     def __check_init__(self) -> None:
         times = ("time_pre", "time_plus", "time_minus", "mean_time", "reference")

@@ -76,13 +76,23 @@ class Intermittent(AbstractRule):
     amplitude grows by $\sqrt{k}$, exact in law for the noise alone), a drift keeps its
     mean; the spikes of a teacher stand for those of all the steps. A rule that does not
     read `dt` makes the change of one step. The first change comes with step `every`;
-    `advance` fills in the step. Raises `ValueError` where signals have none.
+    `advance` fills in the step. Raises `ValueError` where signals have none, and for
+    rules of spike timing, whose pairs need every step.
 
     Reads `step`, `dt` and what its rule reads. Synapses: those of its rule.
     """
 
     rule: AbstractRule
     every: int = eqx.field(static=True, converter=counted("every"))
+
+    def __check_init__(self) -> None:
+        pairs = lambda x: getattr(x, "every_step", False)
+        held = jax.tree.leaves(self.rule, is_leaf=pairs)
+        if self.every > 1 and (found := [*filter(pairs, held)]):
+            raise ValueError(
+                f"`every` must be 1 for {type(found[0]).__name__}, which pairs spikes "
+                f"and needs every step; got {self.every}."
+            )
 
     def check(self, circuit: Any) -> None:
         self.rule.check(_Longer(circuit, self.every))
