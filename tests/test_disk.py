@@ -144,7 +144,7 @@ import resource, sys
 import jaxtyping  # as pytest does: it changes the code, and so what a store compares
 jaxtyping.install_import_hook("plasticity_jax", "beartype.beartype")
 from plasticity_jax import cli
-resource.setrlimit(resource.RLIMIT_FSIZE, (16_000, resource.RLIM_INFINITY))
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
 sys.argv = ["plasticity-jax", *sys.argv[1:]]
 cli.main()
 """
