@@ -51,11 +51,9 @@ def _offers(signal: str) -> str:
     offering = {
         circuit.__name__
         for circuit in _subclasses(AbstractCircuit)
+        if not circuit.__name__.startswith("_")
         for kind in typing.get_args(circuit.__call__.__annotations__.get("return"))
-        if (
-            not circuit.__name__.startswith("_")
-            and signal in getattr(kind, "__dataclass_fields__", {})
-        )
+        if signal in getattr(kind, "__dataclass_fields__", {})
         or signal in getattr(kind, "may_hold", ())
         or signal in getattr(circuit, "offers", ())
     }
