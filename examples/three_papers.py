@@ -144,7 +144,7 @@ def found(synapses, epochs=20):
         keys = jr.split(jr.key(epoch), RUNS)
         _, slope = log_error(log_ratio, synapses, keys)
         update, memory = optimiser.update(slope, memory)
-        log_ratio = log_ratio + update
+        log_ratio = jnp.asarray(optax.apply_updates(log_ratio, update))
     return jnp.exp(log_ratio)
 
 
@@ -152,6 +152,7 @@ def found(synapses, epochs=20):
 def curvature(synapses):
     """Spectrum of the expected error, and noise of its gradient over the gradient."""
     circuit, factors = build(1.0, 1.0)[0].circuit, synapses.strength.factors
+    assert isinstance(circuit, Answering)
 
     def loss(factors, key):
         where = lambda synapses: synapses.strength.factors

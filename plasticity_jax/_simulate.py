@@ -5,14 +5,18 @@ from typing import Any, SupportsIndex
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Key, PyTree
 
-from ._arguments import check_kind, check_takes, concrete, whole
-from ._interfaces import advance, State, System, with_traces
+from ._arguments import among, check_kind, check_takes, concrete, whole
+from ._interfaces import AbstractSignals, advance, State, System, with_traces
+from ._interfaces._told import read
 from ._random import unrolled
 
 
 Record = Callable[[State, Any, dict[str, Any]], PyTree]
+Strays = dict[tuple[str, str], Array]  # of a rule and a signal: a value out of limits
 
 
 def _nothing(state: State, signals: Any, changes: dict[str, Any]) -> None:
@@ -41,7 +45,8 @@ def simulate(
     `record` is part of the compiled program: pass a module-level function, since a
     new lambda compiles anew. Raises `ValueError` unless `steps` is a positive multiple
     of `every`, `key` is a threefry key, the task has a stimulus for all steps and
-    every part does what `advance` asks of it.
+    every part does what `advance` asks of it; after the run, if a rule made NaN of a
+    signal out of its limits (a compiled program of yours gets the NaN without a word).
     """
     count, thin = whole("steps", steps), whole("every", every)
     if thin < 1 or count < 1 or count % thin:
@@ -54,24 +59,55 @@ def simulate(
     check_takes("record", record, "state", "signals", "changes")
     if concrete(state.step):
         system.task.check(int(state.step), count)
-    return _run(system, state, unrolled(key), count, record, thin)
+    state, records, strays = _run(system, state, unrolled(key), count, record, thin)
+    if strays and concrete(strays, state.synapses):
+        _tell_strays(system, strays, state.synapses)
+    return state, records
 
 
 @eqx.filter_jit
 def _run(
     system: System, state: State, key: Array, steps: int, record: Record, every: int
-) -> tuple[State, PyTree]:
+) -> tuple[State, PyTree, Strays]:
     """The compiled run of `simulate`."""
     state = with_traces(system, state)
 
-    def unseen(state: State, _: None) -> tuple[State, None]:
-        return advance(system, state, key)[0], None
-
-    def block(state: State, _: None) -> tuple[State, PyTree]:
-        if every > 1:
-            state, _ = jax.lax.scan(unseen, state, length=every - 1)
+    def step(carry: tuple[State, Strays]) -> tuple[Any, AbstractSignals, Any]:
+        state, strays = carry
         state, signals, changes = advance(system, state, key)
-        return state, record(state, signals, changes)
+        return (state, _with_strays(system, strays, signals)), signals, changes
+
+    def unseen(carry: tuple[State, Strays], _: None) -> tuple[Any, None]:
+        return step(carry)[0], None
+
+    def block(carry: tuple[State, Strays], _: None) -> tuple[Any, PyTree]:
+        if every > 1:
+            carry, _ = jax.lax.scan(unseen, carry, length=every - 1)
+        carry, signals, changes = step(carry)
+        return carry, record(carry[0], signals, changes)
 
     block = jax.checkpoint(block, prevent_cse=False)  # pyright: ignore[reportAssignmentType]
-    return jax.lax.scan(block, state, length=steps // every)
+    limits = {(x, y): jnp.nan for x in system.rules for y in system.rules[x].limits()}
+    start = state, jax.tree.map(jnp.asarray, limits)
+    (state, strays), records = jax.lax.scan(block, start, length=steps // every)
+    return state, records, strays
+
+
+def _with_strays(system: System, strays: Strays, signals: AbstractSignals) -> Strays:
+    """The first value of each signal that is out of a rule's limits; NaN while none."""
+    found = {}
+    for (name, signal), before in strays.items():
+        x = jax.lax.stop_gradient(jnp.ravel(getattr(signals, signal, jnp.nan)))
+        wrong = jnp.isnan(among(signal, x, system.rules[name].limits()[signal]))
+        first = jnp.where(wrong.any(), x[jnp.argmax(wrong)], jnp.nan)
+        found[name, signal] = jnp.where(jnp.isnan(before), first, before)
+    return found
+
+
+def _tell_strays(system: System, strays: Strays, synapses: Any) -> None:
+    """Raise `ValueError` for a signal that was out of limits, if synapses are NaN."""
+    if any(np.isnan(leaf).any() for leaf in jax.tree.leaves(synapses)):
+        for (name, signal), value in strays.items():
+            rule = system.rules[name]
+            who = f"rule '{name}' ({type(rule).__name__})"
+            read(who, among, signal, value, rule.limits()[signal])

@@ -1,6 +1,7 @@
 """A run in time: cut, thinned, resumed, ablated, differentiated."""
 
 import dataclasses
+import re
 
 import equinox as eqx
 import jax
@@ -8,9 +9,12 @@ import jax.numpy as jnp
 import jax.random as jr
 import pytest
 
-from plasticity_jax._interfaces import State, stream
+from plasticity_jax._interfaces import State, stream, System
 from plasticity_jax._simulate import simulate
+from plasticity_jax.circuits import Layer
+from plasticity_jax.rules import Hopfield, Intermittent, Perceptron, Scaled, Storkey
 from plasticity_jax.systems.optimal_plasticity.config import build, Config
+from plasticity_jax.tasks import Recorded
 
 
 CONFIG = Config(sizes=(4, 5, 3), samples=20, corruption=0.5, fluctuation_size=0.05)
@@ -113,3 +117,39 @@ def test_memory_of_the_gradient_is_smallest_near_the_square_root(built):
 def test_steps_must_be_a_multiple_of_every(built, steps, every):
     with pytest.raises(ValueError, match="multiple"):
         simulate(*built, jr.key(0), steps=steps, every=every, record=loss_only)
+
+
+@pytest.mark.parametrize(
+    ("rule", "wrong"),
+    [
+        (Perceptron(0.1), "rule 'r' (Perceptron): `target` must be -1 or 1; got 0.0."),
+        (Scaled(Hopfield(), 0.5), "rule 'r' (Scaled): `pre` must be -1 or 1; got 0.5."),
+        (Hopfield(0.3), "rule 'r' (Hopfield): `pre` must be 0 or 1; got 0.5."),
+        (Storkey(), "rule 'r' (Storkey): `pre` must be -1 or 1; got 0.5."),
+    ],
+)
+def test_a_signal_out_of_a_rules_limits_is_told_after_the_run(rule, wrong):
+    fit = jnp.full((6, 4), 0.0 if getattr(rule, "coding_level", None) else -1.0)
+    off = {"pre": fit.at[3].set(0.5), "target": fit.at[3].set(0.0)}
+
+    def run(task, every=1):
+        system, key = System(task, Layer(), {"r": rule}), jr.key(0)
+        start = system.start(jnp.zeros((4, 4)), key)
+        return simulate(system, start, key, steps=6, every=every)[0].synapses
+
+    for every in (1, 3):
+        with pytest.raises(ValueError, match=re.escape(wrong)):
+            run(Recorded(off), every)
+    assert jnp.isnan(jax.jit(run)(Recorded(off))).any()
+    assert jnp.isfinite(
+        run(Recorded({"pre": fit, "target": jnp.sign(fit - 0.5)}))
+    ).all()
+
+
+def test_an_unlearned_signal_out_of_limits_is_none_of_our_business():
+    blank = jnp.ones((6, 4)).at[jnp.asarray([0, 1, 3, 4])].set(0.0)
+    rule = Intermittent(Hopfield(), 3)  # reads steps 2 and 5
+    system, key = System(Recorded({"pre": blank}), Layer(), {"r": rule}), jr.key(0)
+    start = system.start(jnp.zeros((4, 4)), key)
+    found = simulate(system, start, key, steps=6)[0].synapses
+    assert jnp.array_equal(found, (1 - jnp.eye(4)) / 2)

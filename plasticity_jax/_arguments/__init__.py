@@ -1,6 +1,7 @@
 """What an argument may be: conversions, ranges, and errors that name the value."""
 
 from ._checks import admit as admit
+from ._checks import among as among
 from ._checks import at_least as at_least
 from ._checks import check_binary as check_binary
 from ._checks import check_bins as check_bins

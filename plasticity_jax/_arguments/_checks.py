@@ -5,6 +5,7 @@ what is out of range there becomes NaN, never an ordinary number.
 """
 
 import difflib
+import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -224,6 +225,13 @@ def admit(name: str, x: Any, wrong: Any, must: str) -> Array:
         entries = np.broadcast_to(np.asarray(x), np.shape(wrong))[np.asarray(wrong)]
         raise ValueError(f"`{name}` must {must}; got {entries.flat[0]}.")
     return jnp.where(wrong, jnp.nan, x)
+
+
+def among(name: str, x: Any, values: tuple[float, ...]) -> Array:
+    """`admit` of what is one of `values`."""
+    wrong = functools.reduce(jnp.logical_and, [x != value for value in values])
+    named = " or ".join(f"{value:g}" for value in values)
+    return admit(name, x, wrong & ~jnp.isnan(x), f"be {named}")
 
 
 def positive(name: str, x: Any) -> Array:

@@ -104,9 +104,7 @@ class AbstractRule(_Part):
     def traces(self) -> dict[str, AbstractTrace]:
         """What the rule reads as `signals.traces[name]`; a wrapper's are its rule's."""
         found: dict[str, AbstractTrace] = {}
-        held = [getattr(self, field.name) for field in dataclasses.fields(self)]
-        is_rule = lambda x: isinstance(x, AbstractRule)
-        for rule in filter(is_rule, jax.tree.leaves(held, is_leaf=is_rule)):
+        for rule in self._held():
             for name, trace in rule.traces().items():
                 if name in found:
                     raise ValueError(
@@ -116,8 +114,21 @@ class AbstractRule(_Part):
                 found[name] = trace
         return found
 
+    def limits(self) -> dict[str, tuple[float, ...]]:
+        """The values that signals may have, by name; a wrapper's are its rule's.
+
+        The rule makes NaN of others, and `simulate` says which.
+        """
+        return {k: v for rule in self._held() for k, v in rule.limits().items()}
+
     def check(self, circuit: Any) -> None:
         """Raise `ValueError` unless the rule is stable at the circuit's step."""
+
+    def _held(self) -> "list[AbstractRule]":
+        """The rules that a wrapper holds."""
+        held = [getattr(self, field.name) for field in dataclasses.fields(self)]
+        is_rule = lambda x: isinstance(x, AbstractRule)
+        return [*filter(is_rule, jax.tree.leaves(held, is_leaf=is_rule))]
 
 
 class AbstractProjection(_Part):

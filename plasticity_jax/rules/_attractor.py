@@ -9,7 +9,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from .._arguments import admit, optional, real, require
+from .._arguments import among, optional, real, require
 from .._interfaces import AbstractRule, Scalar
 from ..signals import LayerSignals
 from ._correlation import _RateRule
@@ -33,15 +33,16 @@ class Hopfield(AbstractRule):
         if self.coding_level is not None:
             require(self, coding_level=(1e-6, 1 - 1e-6))
 
+    def limits(self) -> dict[str, tuple[float, ...]]:
+        return {"pre": (-1.0, 1.0) if self.coding_level is None else (0.0, 1.0)}
+
     def __call__(
         self, synapses: Square, signals: LayerSignals, key: Key[Array, ""]
     ) -> Square:
-        x, spread, f = signals.pre, 1.0, self.coding_level
-        if f is None:
-            away = _of_signs(x)
-        else:
-            off = (x < 0) | (x > 1) | ((x > 0) & (x < 1))
-            away, spread = admit("pre", x, off, "be 0 or 1") - f, f * (1 - f)
+        away = among("pre", signals.pre, self.limits()["pre"])
+        spread, f = 1.0, self.coding_level
+        if f is not None:
+            away, spread = away - f, f * (1 - f)
         return _hollow(jnp.outer(away, away) / (len(away) * spread))
 
 
@@ -96,17 +97,16 @@ class Storkey(AbstractRule):
     Reads `pre` and `field`. Synapses (neuron, neuron).
     """
 
+    def limits(self) -> dict[str, tuple[float, ...]]:
+        return {"pre": (-1.0, 1.0)}
+
     def __call__(
         self, synapses: Square, signals: LayerSignals, key: Key[Array, ""]
     ) -> Square:
-        x, field = _of_signs(signals.pre), signals.field
+        x, field = among("pre", signals.pre, self.limits()["pre"]), signals.field
         field = (field - jnp.diagonal(synapses) * x)[:, None] - synapses * x[None]
         change = jnp.outer(x, x) - x[:, None] * field.T - field * x[None]
         return _hollow(change / len(x))
-
-
-def _of_signs(x: Float[Array, " n"]) -> Float[Array, " n"]:
-    return admit("pre", x, (jnp.abs(x) < 1) | (jnp.abs(x) > 1), "be -1 or 1")
 
 
 def _hollow(matrix: Square) -> Square:

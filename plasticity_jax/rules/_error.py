@@ -4,7 +4,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from .._arguments import admit, real, require
+from .._arguments import among, real, require
 from .._interfaces import AbstractTrace, Scalar
 from ..signals import LayerSignals
 from ..traces import Eligibility, LowPass, SOME_TIME
@@ -31,7 +31,7 @@ class Delta(_RateRule):
 class Perceptron(_RateRule):
     r"""Where $t\,h \le 0$: $\Delta w = \eta\, t x$ (Rosenblatt 1958).
 
-    Targets are -1 or 1; `ValueError` for others, NaN in a run. A change
+    Targets are -1 or 1; `ValueError` for others, NaN of traced ones. A change
     for each presentation, whatever `dt`. From $w = 0$ it makes at most
     $(\max|x|/\gamma)^2$ mistakes, $\gamma$ being the largest margin of unit weights
     (Novikoff 1962).
@@ -40,12 +40,13 @@ class Perceptron(_RateRule):
 
     rate: Scalar = eqx.field(default=1.0, converter=real)
 
+    def limits(self) -> dict[str, tuple[float, ...]]:
+        return {"target": (-1.0, 1.0)}
+
     def __call__(
         self, synapses: Matrix, signals: LayerSignals, key: Key[Array, ""]
     ) -> Matrix:
-        size = jnp.abs(signals.target)
-        off = (size < 1) | (size > 1)
-        target = admit("target", signals.target, off, "be -1 or 1")
+        target = among("target", signals.target, self.limits()["target"])
         margin = target * signals.field
         wrong = jnp.where(margin <= 0, target, 0)
         known = jnp.where(jnp.isnan(margin), jnp.nan, wrong)
