@@ -616,7 +616,11 @@ RULES = {
         (
             called(rules.Reparametrised(Wiener()), Cascade(W), ELAPSED),
             r"use `rules\.Cascaded",
-        )
+        ),
+        (
+            called(rules.Reparametrised(Wiener()), Chain(W), ELAPSED),
+            r"use `rules\.Chained",
+        ),
     ],
     "Separate": [
         (

@@ -55,7 +55,8 @@ class Cascaded(_OnWeights):
     with $p_i^\pm = \frac{f_\mp}{f_\pm} \frac{x^i}{1 - x}$. `ratio` is $x$, `share`
     $f_+$, that of potentiation among the events: all levels are then equally full. Its
     draws have no useful gradient. NaN for states that are none. Raises `ValueError`
-    where $p_1$ is above 1. What is left of an event: `measure.cascade_signal`.
+    where $p_1$ is above 1. What is left of an event: `measure.cascade_signal`. One such
+    rule a system: the changes of two do not add.
 
         system = System(task, Layer(), {"it": Cascaded(Hebb(0.1), levels=5)})
         state = system.start(random_cascade((post, pre), 5, 0.5, key), key)

@@ -15,7 +15,7 @@ from .._arguments import check_finite, counted, fitted, real, require, with_arra
 from .._interfaces import AbstractRule, AbstractTrace, Scalar, stream, Synapses
 from ..numerics import masked, tree_scale, tree_unit
 from ..signals import SharedSignals, SpikingSignals
-from ..synapses._memory import Cascade
+from ..synapses._memory import Cascade, Chain
 from ..synapses._reading import weights
 
 
@@ -247,8 +247,8 @@ class Reparametrised(_AbstractChecked):
     entry by entry to arrays, whose slope must not vanish. A natural change then keeps
     its effect on the amplitudes, $\Delta u = \Delta w / f'(u)$; a `euclidean` gradient
     is multiplied by $f'(u)$ instead, so its effect depends on the parametrisation
-    (Kreutzer et al. 2022, Eqs. 14 and 44). Raises `ValueError` for a `Cascade`, whose
-    weights have no slope.
+    (Kreutzer et al. 2022, Eqs. 14 and 44). Raises `ValueError` for a `Cascade` or
+    `Chain`, which move by themselves.
 
     Reads what its rule reads. Synapses: any, as $u$.
     """
@@ -277,12 +277,12 @@ class Reparametrised(_AbstractChecked):
 
 
 def _check_slope(synapses: Any) -> None:
-    """Raise `ValueError` for signs, which no small change moves."""
-    is_cascade = lambda part: isinstance(part, Cascade)
-    if any(map(is_cascade, jax.tree.leaves(synapses, is_leaf=is_cascade))):
+    """Raise `ValueError` for signs, which no small change moves, and for a chain."""
+    own = lambda part: isinstance(part, Cascade | Chain)  # dynamics that a slope skips
+    for part in filter(own, jax.tree.leaves(synapses, is_leaf=own)):
         raise ValueError(
-            "`synapses` of `Reparametrised` must have weights with a slope; those of a "
-            "Cascade are signs: use `rules.Cascaded(rule, levels)`."
+            "`synapses` of `Reparametrised` must be a parametrisation with a slope; a "
+            f"{type(part).__name__} moves by itself: use `rules.{part.reached_by}`."
         )
 
 
