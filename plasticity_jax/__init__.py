@@ -13,6 +13,7 @@
 - `measure`: statistics of activity, weights and learning.
 - `numerics`: arithmetic at singular points, and on whole trees of arrays.
 - `experiment`: sweeps with claims, controls and pictures.
+- `inference`: parameters of plasticity from data, with error bars; gradients of runs.
 - `data`: data sets. `systems`: the published systems. `report`: a page of results.
 """
 
@@ -49,9 +50,9 @@ _HOMES = {
     **dict.fromkeys(("Record", "simulate"), "_simulate"),
     **dict.fromkeys(("AbstractConfig", "sweep"), "_sweep"),
 }
-_MODULES = ("circuits", "curvature", "data", "experiment", "measure", "numerics")
-_MODULES += ("report", "rules", "signals", "synapses", "systems", "tasks", "textbook")
-_MODULES += ("traces",)
+_MODULES = ("circuits", "curvature", "data", "experiment", "inference", "measure")
+_MODULES += ("numerics", "report", "rules", "signals", "synapses", "systems", "tasks")
+_MODULES += ("textbook", "traces")
 __all__ = [*_HOMES, *_MODULES]  # pyright: ignore[reportUnsupportedDunderAll]
 
 

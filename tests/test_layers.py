@@ -19,7 +19,7 @@ LAYERS = [
     {"numerics", "signals"},
     {"curvature", "measure", "data", "synapses", "traces", "_simulate", "_sweep"},
     {"rules", "circuits", "tasks"},  # kinds, which do not import each other
-    {"experiment"},
+    {"experiment", "inference"},
     {"report"},
     {"__init__"},  # the door that systems go through
     {"systems", "textbook"},

@@ -1,0 +1,219 @@
+"""What a fit says, in words, as a labelled dataset, and beside other models."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TYPE_CHECKING
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from .._arguments import check_kind
+from ._domain import Vector
+from ._fit import CLOSE, Fit
+from ._intervals import FEW_UNITS, intervals
+
+
+if TYPE_CHECKING:
+    import xarray
+
+LOOSE = 4.0  # information at which two standard errors are 1, a factor of e
+FAR = 1e-8  # least over largest information
+WIDE = 1.3  # sandwich over observed standard error: the model is wrong
+APART = 2.0  # of Vuong's statistic
+
+
+class Directions(NamedTuple):
+    r"""Eigenvectors of the information, in relative changes, least determined first.
+
+    `error` (direction,) is the standard error along each, `vectors` (direction, w) the
+    share of each parameter: a change of it by a factor, for a real one by its own size
+    (or two standard errors, if it is not told from zero). `loose` says which are badly
+    determined: to no better than a factor of e at two standard errors, or $10^4$ times
+    worse than the best.
+    """
+
+    error: Vector
+    vectors: Float[Array, "direction w"]
+    loose: Array
+
+
+def directions(found: Fit) -> Directions:
+    """What combinations of parameters the data determine, and how well.
+
+    Of those parameters that are not at a bound; an error is infinite along a flat
+    direction.
+    """
+    inside = np.asarray(found.inside)
+    block = np.asarray(found.information)[np.ix_(inside, inside)]
+    free, bounded = np.asarray(found.free)[inside], found.space.bounded[inside]
+    error = np.asarray(found.standard_errors())[inside]
+    size = np.maximum(np.abs(free), 2 * np.where(np.isfinite(error), error, 0))
+    size = np.where(bounded | (size == 0), 1, size)
+    values, vectors = np.linalg.eigh(block * np.outer(size, size))
+    values = np.where(np.abs(values) <= 1e-8 * values[-1:], 0, values)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        errors = 1 / np.sqrt(values)
+    whole = np.zeros((len(values), len(inside)))
+    largest = np.take_along_axis(vectors, np.abs(vectors).argmax(0)[None], 0)
+    whole[:, inside] = (vectors * np.sign(largest)).T
+    loose = ~(values >= max(LOOSE, FAR * values[-1]))
+    return Directions(*map(jnp.asarray, (errors, whole, loose)))
+
+
+def notes(found: Fit) -> list[str]:
+    """What a reader must know of a fit before its numbers, a sentence each."""
+    names, bound = found.space.names, np.asarray(found.bound)
+    said = []
+    if not found.converged:
+        why = "no maximum" if np.isnan(found.decrement) else "not at its maximum"
+        said.append(f"the search stopped where the likelihood has {why}.")
+    heights = np.asarray(found.trials.height)
+    best = np.sum(
+        heights >= np.max(heights[~np.isnan(heights)], initial=-np.inf) - CLOSE
+    )
+    if best < len(heights):
+        said.append(f"{best} of {len(heights)} starts reached the best maximum.")
+    if found.free.dtype == jnp.float32:
+        said.append("single precision: errors may be off; enable 64 bits.")
+    for name, side in zip(names, bound, strict=True):
+        if side:
+            which = "lower" if side < 0 else "upper"
+            said.append(f"{name} is at its {which} bound: a profile gives its limit.")
+    said += [_worded(found, *each) for each in _loose(found)]
+    widening = np.asarray(found.widening)
+    units = len(found.log_likelihoods)
+    if units >= FEW_UNITS and np.max(widening) > WIDE:
+        worst = names[int(np.argmax(widening))]
+        said.append(
+            "the model does not describe the data: errors that do not trust it are up "
+            f"to {np.max(widening):.1f} times as wide ({worst}); use the sandwich."
+        )
+    if units < FEW_UNITS:
+        said.append(f"{units} units: the sandwich is not to be relied on.")
+    return said
+
+
+def _loose(found: Fit) -> list[tuple[float, np.ndarray]]:
+    """Errors and vectors of the badly determined directions."""
+    if np.isnan(found.decrement):
+        return []
+    error, vectors, loose = map(np.asarray, directions(found))
+    return [(error[i], vectors[i]) for i in np.flatnonzero(loose)]
+
+
+def _worded(found: Fit, error: float, vector: np.ndarray) -> str:
+    """A direction as a product of powers, and how well it is determined."""
+    parts = [
+        name if share > 0.995 else f"{name}^{share:.2g}"
+        for name, share in zip(found.space.names, vector, strict=True)
+        if abs(share) >= 0.1
+    ]
+    what = " * ".join(parts)
+    if not np.isfinite(error):
+        return f"{what} is not determined at all."
+    size = (
+        f"{100 * error:.0f} %" if error < 0.7 else f"a factor of {math.exp(error):.3g}"
+    )
+    return f"{what} is determined to {size} (one standard error)."
+
+
+def summary(found: Fit, level: float = 0.95) -> str:
+    """A table of estimates with intervals, and the notes."""
+    data = dataset(found, level)
+    rows: list[tuple[str, ...]] = [
+        ("parameter", "estimate", f"{level:.0%} interval", "sandwich", "")
+    ]
+    for name in found.space.names:
+        row = data.sel(parameter=name)
+        ends = [
+            f"{float(row[f'low_{kind}']):.4g} to {float(row[f'high_{kind}']):.4g}"
+            if np.isfinite(row[f"low_{kind}"]) | np.isfinite(row[f"high_{kind}"])
+            else "-"
+            for kind in ("observed", "sandwich")
+        ]
+        at = {0: "", -1: "at its lower bound", 1: "at its upper bound"}
+        rows.append((name, f"{float(row.estimate):.4g}", *ends, at[int(row.bound)]))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    lines.append(
+        f"log-likelihood {found.height:.1f} of {len(found.log_likelihoods)} units; "
+        f"AIC {found.aic:.1f}, BIC {found.bic:.1f}, TIC {found.tic:.1f}"
+    )
+    return "\n".join([*lines, *notes(found)])
+
+
+def dataset(found: Fit, level: float = 0.95) -> "xarray.Dataset":
+    """Estimates, errors, intervals, information and starts, labelled.
+
+    `standard_error` and `information` are in free coordinates; `low_observed` and so on
+    in the parameters' units.
+    """
+    import xarray
+
+    along, square = "parameter", ("parameter", "with_parameter")
+    kinds = ["observed", "sandwich"] + ["expected"] * (found.expected is not None)
+    values: dict[str, Any] = {
+        "estimate": (along, found.space.values(found.free)),
+        "bound": (along, found.bound),
+        "information": (square, found.information),
+        "log_likelihood": ("unit", found.log_likelihoods),
+        "start_height": ("start", found.trials.height),
+        "start_free": (("start", along), found.trials.free),
+        "start_converged": ("start", found.trials.converged),
+    }
+    for kind in kinds:
+        low, high = intervals(found, level, kind)
+        values[f"standard_error_{kind}"] = (along, found.standard_errors(kind))
+        values |= {f"low_{kind}": (along, low), f"high_{kind}": (along, high)}
+    names = list(found.space.names)
+    told = {name: (dims, np.asarray(x)) for name, (dims, x) in values.items()}
+    about = {
+        "level": level,
+        "aic": float(found.aic),
+        "bic": float(found.bic),
+        "tic": float(found.tic),
+        "converged": int(found.converged),
+        "notes": "\n".join(notes(found)),
+    }
+    return xarray.Dataset(told, {along: names, "with_parameter": names}, about)
+
+
+def compare(fits: Mapping[str, Fit]) -> "xarray.Dataset":
+    r"""Models fitted to the same units, the best (least AIC) first.
+
+    `aic` above the best's, `weight` $\propto e^{-\Delta/2}$, and the statistic of Vuong
+    (1989) of the best against each: the summed difference of the units' log-likelihoods
+    over its standard deviation, about standard normal where neither model is nearer the
+    truth. `apart` says whether it exceeds 2. Only likelihoods of the same data count:
+    same units, same conditioning, the density of the same variable. Raises `ValueError`
+    where units differ.
+    """
+    import xarray
+
+    for name, found in fits.items():
+        check_kind(f"`fits`: '{name}'", found, Fit)
+    sizes = {name: found.log_likelihoods.shape for name, found in fits.items()}
+    if len(set(sizes.values())) != 1:
+        raise ValueError(f"`fits` must be to the same units; got {sizes}.")
+    order = sorted(
+        fits, key=lambda name: np.nan_to_num(float(fits[name].aic), nan=np.inf)
+    )
+    best = np.asarray(fits[order[0]].log_likelihoods)
+    aic = np.asarray([float(fits[name].aic) for name in order])
+    away = np.stack([best - np.asarray(fits[name].log_likelihoods) for name in order])
+    spread = np.sqrt(len(best)) * away.std(axis=1)
+    vuong = np.divide(
+        away.sum(axis=1), spread, where=spread > 0, out=np.zeros(len(order))
+    )
+    weight = np.exp(-(aic - aic[0]) / 2)
+    columns = {
+        "log_likelihood": [float(fits[name].height) for name in order],
+        "parameters": [fits[name].count for name in order],
+        "aic": aic - aic[0],
+        "weight": weight / np.nansum(weight),
+        "vuong": vuong,
+        "apart": np.abs(vuong) >= APART,
+    }
+    told = {name: ("model", np.asarray(column)) for name, column in columns.items()}
+    return xarray.Dataset(told, {"model": order})
