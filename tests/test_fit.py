@@ -156,7 +156,7 @@ def test_starts_that_end_elsewhere_are_said():
     found = fit(two, 0.2, Y, starts=1)
     assert abs(found.params) < 1e-6
     assert notes(found) == ["1 units: the sandwich is not to be relied on."]
-    found = fit(lambda p, y: -((p**2 - 1) ** 2) + 0.1 * p, 0.01, None, starts=12)
+    found = fit(lambda p, y: -((p**2 - 1) ** 2) + 0.1 * p, -0.05, None, starts=12)
     assert np.isclose(found.params, 1.0124, atol=1e-3)
     heights = found.trials.height
     assert jnp.min(heights) < jnp.max(heights) - 0.1
