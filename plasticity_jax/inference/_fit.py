@@ -305,19 +305,18 @@ def _fitted(
 ) -> Fit:
     """The compiled part of `fit`."""
     scale = jax.eval_shape(objective.units, begin[0]).size
-    solver = optx.BFGS(rtol=1e-9, atol=1e-9)
+    solver = optx.BFGS(rtol=1e-6, atol=1e-6)
 
-    def climb(free: Vector) -> tuple[Vector, Scalar, Bool[Array, ""], Int[Array, ""]]:
+    def climb(free: Vector) -> tuple[Vector, Bool[Array, ""], Int[Array, ""]]:
         down = lambda u, _: -objective(u) / scale
         end = optx.minimise(down, solver, free, max_steps=max_steps, throw=False)
-        top = objective(end.value)
-        done = (end.result == optx.RESULTS.successful) & jnp.isfinite(top)
-        return end.value, top, done, jnp.asarray(end.stats["num_steps"])
+        done = end.result == optx.RESULTS.successful
+        return end.value, done, jnp.asarray(end.stats["num_steps"])
 
-    trials = Trials(jax.vmap(objective)(begin), *jax.vmap(climb)(begin))
-    best = trials.free[
-        jnp.argmax(jnp.where(jnp.isnan(trials.height), -jnp.inf, trials.height))
-    ]
+    ends, done, steps = jax.vmap(climb)(begin)
+    first, height = jnp.split(jax.lax.map(objective, jnp.concatenate([begin, ends])), 2)
+    trials = Trials(first, ends, height, done & jnp.isfinite(height), steps)
+    best = ends[jnp.argmax(jnp.where(jnp.isnan(height), -jnp.inf, height))]
     expected = None
     if simulate is not None:
         expected = scattered(objective, objective.reached(best), simulate, draws, key)
@@ -372,11 +371,10 @@ def _bound(objective: Objective, free: Vector) -> Int[Array, " w"]:
     low, high = np.isfinite(space.low), np.isfinite(space.high)
     at = jnp.asarray([-REACH, REACH, -6.0, -3.0, -1.0, 0.0, 1.0, 3.0, 6.0], free.dtype)
 
-    def along(i: Int[Array, ""]) -> Float[Array, " probe"]:
-        moved = lambda away: free.at[i].set(objective.center[i] + away)
-        return jax.vmap(lambda away: objective(moved(away)))(at)
-
-    heights = jax.vmap(along)(jnp.arange(len(free)))
+    every, where = jnp.indices((len(free), len(at)))
+    moved = jax.vmap(lambda i, away: free.at[i].set(objective.center[i] + away))
+    probes = moved(every.ravel(), at[where.ravel()])
+    heights = jax.lax.map(objective, probes).reshape(len(free), len(at))
     near = heights >= objective(free) - CLOSE
     known = ~jnp.all(near[:, 2:], axis=1)  # else it is flat
     first = jnp.where(low, -1, 1)  # the bound at minus infinity of the coordinate
