@@ -105,6 +105,7 @@ OPTIONS = {
     "times, header": (numbers("t0,t1,t2\n"), {"times": TIMES}),
     "times again": (WIDE, {"times": TIMES}),
     "unit of times": (OF_HEAD("x,0,0.5,1.5"), {"time_unit": "h"}),
+    "unit of sessions": (OF_HEAD("x,d0,d0.5,d1.5"), {"time_unit": "h"}),
     "unit of long times": (LONG.replace("_h", ""), {"time_unit": "h"}),
     "interval of frames": (
         LONG.replace("time_h", "frame")
@@ -276,6 +277,12 @@ BAD = {
         "first column",
     ),
     "header or a zero": (OF_HEAD("x,0,1,3"), HALF, "first row may be.*--header"),
+    "transposed, no corner": (
+        ",0,1,2\n0,1,2,3\n0.5,1,3,2\n",
+        HALF,
+        "first column.*--tr",
+    ),
+    "names or sizes": ("7,1.5\n9,1.25\n8,1.75\n", HALF, "first column may be names"),
     "header or sizes": ("a,1,2,3,4\nb,2,3,4,6\n", HALF, "first row may be.*--header"),
     "decimal commas": ("1,05,1,15\n1,25,1,35\n", HALF, "commas stand.*'05'"),
     "decimal commas, header": ("s,0h,1h\na,1,05,1,15\n", {}, "commas stand.*'05'"),

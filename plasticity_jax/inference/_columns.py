@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ._hours import date_in, in_hours, NUMBER, time_in
-from ._labels import GAPS, number_in
+from ._labels import GAPS
 
 
 class Asked(NamedTuple):
@@ -65,21 +65,25 @@ def _shown(labels: list[str], first: int, unit: str | None) -> list[float] | Non
             "have."
         )
     dates = [date_in(label) for label in labels]
-    numbers = [number_in(label) for label in labels]
-    if unit and None not in numbers:
-        told = [in_hours(x, unit) for x in numbers if x is not None]
+    if unit and (numbers := _numbers(labels)):
+        told = [in_hours(x, unit) for x in numbers]
     elif dates[0] is not None:
         told = [x if x is None else x - dates[0] for x in dates]
     known = [time for time in told if time is not None]
     return known if len(known) == len(labels) else None
 
 
+def _numbers(labels: list[str]) -> list[float] | None:
+    """The numbers of names that differ in nothing else: `0.5`, `t3`, `day_2`."""
+    ends = [re.fullmatch(rf"(\D*?)({NUMBER})", label) for label in labels]
+    known = [end for end in ends if end]
+    alike = len(known) == len(labels) and len({end[1] for end in known}) == 1
+    return [float(end[2]) for end in known] if alike else None
+
+
 def _check_labels(labels: list[str], interval: float) -> None:
     """Raise `ValueError` if numbers in names of columns are not so far apart."""
-    ends = [re.fullmatch(rf"(\D*?)({NUMBER})", label) for label in labels]
-    numbers = [float(end[2]) for end in ends if end]
-    alike = len({end[1] for end in ends if end}) == 1
-    if len(numbers) < len(labels) or len(labels) < 2 or not alike:
+    if not (numbers := _numbers(labels)):
         return
     steps = np.diff(numbers)
     units = (

@@ -145,11 +145,12 @@ def from_wide(
 def _check_upright(head: list[str] | None, rows: Cells) -> None:
     """Raise `ValueError` where the first column seems to be times."""
     numbers = [number_in(row[0]) for row in rows]
+    counts = [x for x in numbers if x is not None]
     timed = all(is_time(row[0]) for row in rows)
-    if head and not all(map(is_time, head[1:])):
-        timed |= clock_of(head[0]) is not None and rising(numbers)
+    if head and not all(map(is_time, head[1:])) and rising(numbers):
+        broken = any(x % 1 for x in counts)  # which no number of a synapse is
+        timed |= clock_of(head[0]) is not None or (head[0] == "" and broken)
     elif not head and len(rows) > 3 and rising(numbers):
-        counts = [x for x in numbers if x is not None]
         timed |= spaced(counts) and counts[:2] not in _COUNTS
     if timed:
         raise ValueError(
@@ -169,10 +170,14 @@ def _first_size(head: list[str] | None, rows: Cells) -> tuple[int, tuple[str, ..
         if named or (not with_number[0] and any(with_number[1:])):
             return 1, ()
     counts = [x for x in column if x is not None and x % 1 == 0]
-    whole = len(counts) == len(rows) > 2 and spaced(counts) and counts[:2] in _COUNTS
-    if whole and any("." in cell for row in rows for cell in row[1:]):
+    whole = len(set(counts)) == len(rows) > 2
+    if not (whole and any("." in cell for row in rows for cell in row[1:])):
+        return 0, ()
+    if spaced(counts) and counts[:2] in _COUNTS:
         return 1, ("the first column counts the rows and is taken for their names.",)
-    return 0, ()
+    raise ValueError(
+        "the first column may be names or sizes: name the columns in a row above."
+    )
 
 
 def _without_zeros(found: Found) -> Found:

@@ -109,7 +109,7 @@ def _regular(rows: Cells, heads: int) -> Cells:
     for i, row in enumerate(rows):
         if len(row) != width:
             first = "the header" if heads else "row 1"
-            comma = " (decimal commas?)" if len(row) >= 2 * width - 1 else ""
+            comma = " (decimal commas?)" if len(row) > 2 * width - 2 > 0 else ""
             raise ValueError(
                 f"row {i + 1 - heads} has {len(row)} cells, {first} has {width}{comma}."
             )
