@@ -56,6 +56,11 @@ def test_smoothing_is_found_where_it_is_and_nowhere_else():
         assert jnp.all(windows(window, 8, gaps=0.2, samples=30) == window)
 
 
+def test_changes_of_chance_tell_no_window():
+    draws = windows(1, 100, synapses=5, samples=12, **WALK)
+    assert jnp.mean(draws > 1) < 0.05
+
+
 @pytest.mark.dear
 def test_smoothing_false_alarms_and_hits_of_many_tables():
     assert jnp.mean(windows(1, 500) > 1) <= 0.01

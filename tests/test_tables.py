@@ -102,6 +102,7 @@ def numbers(head="", rows=PLAIN):
 
 OPTIONS = {
     "times": (PLAIN, {"times": [0, "30 min", 1.5]}),
+    "byte-order mark": (PLAIN.encode("utf-8-sig"), {"times": TIMES}),
     "times, header": (numbers("t0,t1,t2\n"), {"times": TIMES}),
     "times again": (WIDE, {"times": TIMES}),
     "unit of times": (OF_HEAD("x,0,0.5,1.5"), {"time_unit": "h"}),
@@ -148,6 +149,11 @@ def test_numbers_in_front_of_rows_are_names_and_it_says_so(tmp_path):
     rows = [f"{i},{row[1:]}" for i, row in enumerate(rows, 1)]
     with pytest.warns(UserWarning, match="taken for their names"):
         same(read(tmp_path, "\n".join(rows), times=TIMES), ("1", "2", "3"))
+
+
+def test_words_that_head_columns_may_begin_names(tmp_path):
+    rows = "spine a,1,2,1\nspine b,2,1,1\n"
+    assert read(tmp_path, rows, interval=1).names == ("spine a", "spine b")
 
 
 def test_units_of_sizes_are_kept(tmp_path):
@@ -576,8 +582,9 @@ def test_a_table_refuses_what_is_none(change, says):
 
 def test_parts_of_a_table():
     table = Table(SIZES, TIMES, NAMES)
-    late = Table([[np.nan, 1.0, 2.0], [np.nan, np.nan, 1.0], [np.nan] * 3], TIMES)
-    assert [x.tolist() for x in late.spans()] == [[1, 2, 0], [2, 2, -1]]
+    none = np.nan
+    seen = Table([[none, 1, 2], [none, none, 1], [none] * 3, [1, none, none]], TIMES)
+    assert [x.tolist() for x in seen.spans()] == [[1, 2, 0, 0], [2, 2, -1, 0]]
     thin = table.thinned(2)
     np.testing.assert_array_equal(thin.sizes, SIZES[:, ::2])
     assert (thin.times.tolist(), thin.names) == ([0.0, 1.5], NAMES)
