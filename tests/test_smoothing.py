@@ -6,7 +6,7 @@ import jax.random as jr
 import numpy as np
 import pytest
 
-from plasticity_jax.inference import kaufman_2012, notes, smoothed, Table, window_of
+from plasticity_jax.inference import kaufman_2012, oddities, smoothed, Table, window_of
 
 
 PRINTED = [0.364, 0.226, 0.132, 0.017, -0.341, -0.054, -0.021, -0.004]
@@ -20,7 +20,7 @@ def test_the_published_table_is_a_running_mean_over_five_samples():
     np.testing.assert_allclose(smoothed(table).correlations[:8], PRINTED, atol=5e-4)
     assert window_of(table) == int(smoothed(table, 8).window) == 5
     assert window_of(table.thinned(5)) == 1
-    assert "over about 5 samples" in notes(table)[0]
+    assert "over about 5 samples" in oddities(table)[0]
     with pytest.raises(ValueError, match="`lags` must be at most 47 of 49"):
         smoothed(table, 48)
 
