@@ -17,7 +17,14 @@ from ._intervals import Intervals as Intervals
 from ._intervals import intervals as intervals
 from ._least_squares import least_squares as least_squares
 from ._oddities import oddities as oddities
+from ._process import AbstractSizes as AbstractSizes
 from ._read_table import read_table as read_table
+from ._sizes import Additive as Additive
+from ._sizes import Diffusion as Diffusion
+from ._sizes import Factors as Factors
+from ._sizes import Kesten as Kesten
+from ._sizes import Lognormal as Lognormal
+from ._sizes import SizeDependent as SizeDependent
 from ._smoothing import smoothed as smoothed
 from ._smoothing import Smoothing as Smoothing
 from ._smoothing import window_of as window_of
