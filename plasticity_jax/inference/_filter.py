@@ -1,10 +1,9 @@
 r"""The likelihood of diffusions seen with noise, through a running mean: Kalman.
 
 The state of a synapse is its coordinate $x$ and its last $m$ readings $r = x + e$, in
-any order; what is recorded is their mean, $m$ being the window. Exact where the mean of
-a transition is linear in $x$ and its variance and the noise are constant, else the
-extended filter: mean and variance of the transition from the filter's mean, the state's
-variance carried on by the slope of the mean. All arrays have the synapses last.
+any order; what is recorded is their mean, $m$ being the window. Exact where transitions
+are Gaussian, linear and of constant variance, and so is the noise; else the extended
+filter, which makes all laws Gaussian. All arrays have the synapses last.
 """
 
 import math
@@ -25,13 +24,13 @@ Values = Float[Array, "time synapse"]
 class Model(NamedTuple):
     """What the filter asks.
 
-    `prepare(dt)` is what can be computed before, `move(x, prepared)` mean and variance
-    of a transition, `noise(x)` the variance of a reading, `prior` mean and variance of
-    the stationary law.
+    `move(mean, variance, prepare(dt))` is the mean after `dt`, its slope by the mean
+    before, and the variance; `noise(x)` is the variance of a reading, `prior` mean and
+    variance of the stationary law.
     """
 
     prepare: Callable[[Scalar], PyTree]
-    move: Callable[[Each, PyTree], tuple[Each, Each]]
+    move: Callable[[Each, Each, PyTree], tuple[Each, Each, Each]]
     noise: Callable[[Each], Each]
     window: int
     prior: tuple[Scalar, Scalar] | None
@@ -104,12 +103,12 @@ def log_densities(
 
 def _stepped(model: Model, state: _State, now: _Inputs) -> tuple[_State, Each]:
     """The state moves, is read into a slot, and learns from the mean of readings."""
-    x, move = state.mean[0], lambda x: model.move(x, now.prepared)
-    (mean, added), (slope, _) = jax.jvp(move, (x,), (jnp.ones_like(x),))
+    x, spread = state.mean[0], state.covariance[0, 0]
+    mean, slope, variance = model.move(x, spread, now.prepared)
     mean = jnp.where(now.moves, mean, x)
     slope = jnp.where(now.moves, slope, 1)
+    variance = jnp.where(now.moves, variance, spread)
     shared = slope[None] * state.covariance[0]
-    variance = slope * shared[0] + jnp.where(now.moves, added, 0)
     into = now.slot.at[0].set(True)[:, None]
     means = jnp.where(into, mean[None], state.mean)
     slopes = jnp.where(into, slope[None] * state.slope[:1], state.slope)

@@ -15,7 +15,7 @@ from .._arguments import concrete, counted, real, whole
 from .._interfaces import Scalar
 from ..numerics import power, root
 from ._filter import log_densities, Model
-from ._transitions import Moments
+from ._transitions import Moments, Moved
 
 
 Each = Float[Array, " synapse"]
@@ -61,11 +61,14 @@ class AbstractSizes(eqx.Module):
 
     @abc.abstractmethod
     def prepare(self, dt: Scalar) -> PyTree:
-        """What of `moments` does not hang on the coordinate, for `move`."""
+        """What of `move` does not hang on the state, for the time `dt`."""
 
     @abc.abstractmethod
-    def move(self, x: Scalar, prepared: PyTree) -> Moments:
-        """`moments` from what was prepared."""
+    def move(self, mean: Scalar, variance: Scalar, prepared: PyTree) -> Moved:
+        """The mean of the coordinate later, its slope by the mean now, the variance.
+
+        Of a state of such mean and variance, after the time of `prepared`.
+        """
 
     @abc.abstractmethod
     def stationary_moments(self) -> Moments:
@@ -79,9 +82,11 @@ class AbstractSizes(eqx.Module):
     def domain(self) -> "AbstractSizes":
         """Where each parameter may lie: the model, with `Interval`s in their place."""
 
-    def moments(self, x: Scalar, dt: Scalar) -> Moments:
+    def moments(self, x: Scalar | float, dt: Scalar | float) -> Moments:
         """Mean and variance of the coordinate `dt` after it was `x`."""
-        return self.move(x, self.prepare(dt))
+        x, dt = real(x), real(dt)
+        mean, _, variance = self.move(x, jnp.zeros_like(x), self.prepare(dt))
+        return mean, variance
 
     def noise_variance(self, x: Array) -> Array:
         """Variance of a reading, in the coordinate."""
@@ -155,26 +160,40 @@ class Rough(NamedTuple):
 
 
 def rough(table: Any, coordinate: Callable[[Array], Array], window: int) -> Rough:
-    r"""$\sigma^2 = \mathrm{Var}(\Delta y)/\Delta$, $\tau = 2\mathrm{Var}(y)/\sigma^2$.
+    r"""$\sigma^2 = \mathrm{Var}(\Delta y)/\Delta$ and $\tau = 2\mathrm{Var}(y)/\sigma^2$.
 
-    Changes are those over `window` samples, whose means do not overlap; the noise is a
-    tenth of what an interval adds. NaN of a table that does not change.
+    The noise is a tenth of what an interval adds. Of means of $m$ readings of a random
+    walk, changes over one interval have the variance $(m\sigma^2\Delta + 2s^2)/m^2$,
+    over $m$ intervals $\sigma^2\Delta(2m^2 + 1)/3m + 2s^2/m$, which gives both, kept
+    above a tenth of what they are at $m = 1$. NaN of a table that does not change.
     """
     sizes, times = real(table.sizes), real(table.times)
-    there, order = ~jnp.isnan(sizes), jnp.arange(len(times))
+    there = ~jnp.isnan(sizes)
     values = coordinate(jnp.where(there, sizes, 1))
-    lag = min(window, len(times) - 1)
-    seen = jax.lax.cummax(jnp.where(there, order[None], -1), axis=1)[:, :-lag]
-    before = jnp.maximum(seen, 0)  # the last that was seen so long before
+    interval = jnp.median(jnp.diff(times))
+    mean, square = jnp.mean(values, where=there), jnp.mean(values**2, where=there)
+    rate, least = _change_rate(values, there, times, 1), 0.01
+    noise = least * rate * interval
+    if window > 1:
+        m, short = window, rate
+        rate = _change_rate(values, there, times, min(m, len(times) - 1))
+        found = m * (rate - short) / ((2 * m**2 + 1) / (3 * m) - 1)
+        rate = jnp.maximum(found, rate / 10)
+        noise = (m**2 * short - m * rate) * interval / 2
+        noise = jnp.maximum(noise, least * rate * interval)
+    time = 2 * (square - mean**2) / rate
+    size = jnp.mean(sizes, where=there)
+    return Rough(mean, square, rate, time, jnp.sqrt(noise), size)
+
+
+def _change_rate(values: Sizes, there: Array, times: Times, lag: int) -> Scalar:
+    """Variance of changes per hour, since the last value `lag` samples ago or more."""
+    order = jnp.where(there, jnp.arange(len(times))[None], -1)
+    seen = jax.lax.cummax(order, axis=1)[:, :-lag]
+    before, both = jnp.maximum(seen, 0), there[:, lag:] & (seen >= 0)
     apart = times[None, lag:] - times[before]
     change = values[:, lag:] - jnp.take_along_axis(values, before, axis=1)
-    both = there[:, lag:] & (seen >= 0)
-    average = lambda x, where: jnp.mean(x, where=where)
-    rate = average((change - average(change, both)) ** 2 / apart, both)
-    mean, square = average(values, there), average(values**2, there)
-    noise = 0.1 * jnp.sqrt(rate * jnp.median(jnp.diff(times)))
-    time = 2 * (square - mean**2) / rate
-    return Rough(mean, square, rate, time, noise, average(sizes, there))
+    return jnp.mean((change - jnp.mean(change, where=both)) ** 2 / apart, where=both)
 
 
 def with_noise(make: Callable[[Any], Any], found: Rough) -> Any:
@@ -207,12 +226,11 @@ def _log_likelihood(model: AbstractSizes, sizes: Sizes, times: Times) -> Each:
     filled = jnp.where(there, sizes, jnp.where(jnp.isnan(first), 1, first))
     values = model.coordinate(filled)
     prior = model.stationary_moments() if model.stationary else None
-    move = jax.vmap(model.move, (0, None))
+    move = jax.vmap(model.move, (0, 0, None))
     asked = Model(model.prepare, move, model.noise_variance, model.window, prior)
     densities = log_densities(asked, values.T, there.T, jnp.diff(times))
-    counted = (
-        there if model.stationary else there & (jnp.arange(len(times))[None] != place)
-    )
+    after = jnp.arange(len(times))[None] != place
+    counted = there & (after | model.stationary)
     slopes = jnp.where(counted, model.log_slope(filled), 0)
     return densities + jnp.sum(slopes, axis=1)
 
@@ -224,14 +242,14 @@ def _simulated(
     gaps, before = jnp.diff(times), model.window - 1
     gaps = jnp.concatenate([jnp.full_like(gaps, jnp.median(gaps), shape=before), gaps])
     for_path, for_noise = jr.split(key)
-    move = jax.vmap(model.move, (0, None))
+    move = jax.vmap(model.move, (0, None, None))
 
     def interval(x: Each, inputs: tuple) -> tuple[Each, Each]:
         dt, key = inputs
         prepared = model.prepare(dt / substeps)
 
         def step(x: Each, key: Key[Array, ""]) -> tuple[Each, None]:
-            mean, variance = move(x, prepared)
+            mean, _, variance = move(x, jnp.zeros_like(dt), prepared)
             return mean + root(variance) * jr.normal(key, x.shape, x.dtype), None
 
         x, _ = jax.lax.scan(step, x, jr.split(key, substeps))

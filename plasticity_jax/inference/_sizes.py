@@ -24,6 +24,7 @@ from ._transitions import (
     expanded,
     lowered,
     Moments,
+    Moved,
     pearson,
     Quadratic,
     raised,
@@ -61,8 +62,8 @@ class _Reverting(AbstractSizes):
     def prepare(self, dt: Scalar) -> Quadratic:
         return reverting(dt, self.mean, self.time_constant, self.diffusion)
 
-    def move(self, x: Scalar, prepared: Quadratic) -> Moments:
-        return prepared.moments(x)
+    def move(self, mean: Scalar, variance: Scalar, prepared: Quadratic) -> Moved:
+        return prepared.move(mean, variance)
 
     def stationary_moments(self) -> Moments:
         return self.mean, self.diffusion**2 * self.time_constant / 2
@@ -142,7 +143,9 @@ class Factors(_Reverting):
     @classmethod
     def guess(cls, table: Any, **options: Any) -> "Factors":
         """Where a fit of a table may begin, at two factors; options of the class."""
-        make = lambda *parts: cls(*parts[:3], 0.5, parts[3], **options)
+        make = lambda mean, time, rate, noise: cls(
+            mean, time, rate, 0.5, noise, **options
+        )
         return _reverting_guess(make, table)
 
     def coordinate(self, w: Array) -> Array:
@@ -194,8 +197,8 @@ class Kesten(_Plain):
         rates = self.multiplicative**2, jnp.zeros_like(self.noise), self.additive**2
         return pearson(dt, self.growth, self.decay, *rates)
 
-    def move(self, x: Scalar, prepared: Quadratic) -> Moments:
-        return prepared.moments(x)
+    def move(self, mean: Scalar, variance: Scalar, prepared: Quadratic) -> Moved:
+        return prepared.move(mean, variance)
 
     def stationary_moments(self) -> Moments:
         mean, square = _ratio(self.growth, self.decay), self.multiplicative**2
@@ -255,8 +258,8 @@ class SizeDependent(_Plain):
         rates = self.slope**2, 2 * self.slope * self.offset, self.offset**2
         return pearson(dt, self.growth, self.decay, *rates)
 
-    def move(self, x: Scalar, prepared: Quadratic) -> Moments:
-        return prepared.moments(x)
+    def move(self, mean: Scalar, variance: Scalar, prepared: Quadratic) -> Moved:
+        return prepared.move(mean, variance)
 
     def stationary_moments(self) -> Moments:
         mean = _ratio(self.growth, self.decay)
@@ -306,19 +309,19 @@ class Diffusion(_Plain):
     def prepare(self, dt: Scalar) -> Scalar:
         return dt / self.substeps
 
-    def move(self, x: Scalar, prepared: Scalar) -> Moments:
+    def move(self, mean: Scalar, variance: Scalar, prepared: Scalar) -> Moved:
         drift = lambda w: self.drift(w, self.params)
         diffusion = lambda w: self.diffusion(w, self.params)
         step = lambda w: expanded(w, prepared, drift, diffusion)
 
-        def part(state: Moments, _: None) -> tuple[Moments, None]:
-            mean, variance = state
-            (mean, added), (slope, _) = jax.jvp(step, (mean,), (jnp.ones_like(mean),))
-            return (mean, slope**2 * variance + added), None
+        def part(state: Moved, _: None) -> tuple[Moved, None]:
+            mean, slope, variance = state
+            (mean, added), (by, _) = jax.jvp(step, (mean,), (jnp.ones_like(mean),))
+            return (mean, by * slope, by**2 * variance + added), None
 
+        start = (mean, jnp.ones_like(mean), jnp.broadcast_to(variance, mean.shape))
         if self.substeps == 1:
-            return step(x)
-        start = (x, jnp.zeros_like(x))
+            return part(start, None)[0]
         return jax.lax.scan(part, start, length=self.substeps)[0]
 
     def stationary_moments(self) -> Moments:

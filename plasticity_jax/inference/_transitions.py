@@ -1,7 +1,4 @@
-"""Mean and variance of a diffusion some time later, exact or by expansion.
-
-All take one state `x`, the time `dt` that passes and the parameters.
-"""
+"""Mean and variance of a diffusion some time later, exact or by expansion."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -15,6 +12,7 @@ from .._interfaces import Scalar
 
 
 Moments = tuple[Scalar, Scalar]
+Moved = tuple[Scalar, Scalar, Scalar]  # mean, its slope by the mean before, variance
 Function = Callable[[Scalar], Scalar]
 
 NEAR, NODES = 4.0, 12  # below it by quadrature, to rounding
@@ -30,9 +28,11 @@ class Quadratic(NamedTuple):
     linear: Scalar
     square: Scalar
 
-    def moments(self, x: Array) -> tuple[Array, Array]:
-        variance = (self.square * x + self.linear) * x + self.constant
-        return self.slope * x + self.offset, variance
+    def move(self, mean: Scalar, variance: Scalar) -> Moved:
+        """From a state of such mean and variance; exact whatever its law."""
+        added = (self.square * mean + self.linear) * mean + self.constant
+        variance = (self.slope**2 + self.square) * variance + added
+        return self.slope * mean + self.offset, self.slope, variance
 
 
 def reverting(
@@ -120,36 +120,6 @@ def _rule(x: Array) -> tuple[Array, Array]:
     """Nodes and weights of Gauss and Legendre between 0 and 1."""
     nodes, weights = np.polynomial.legendre.leggauss(NODES)
     return jnp.asarray((1 + nodes) / 2, x.dtype), jnp.asarray(weights / 2, x.dtype)
-
-
-def _second_exp(x: Scalar, y: Scalar) -> Scalar:
-    """The divided difference of the exponential at 0, $x$, $y$: half its mean there."""
-    near = jnp.maximum(jnp.abs(x), jnp.abs(y)) < NEAR
-    p, q = jnp.where(near, x, 0), jnp.where(near, y, 0)
-    nodes, weights = _rule(x)
-    by_y = jax.vmap(_mean_exp)(q * (1 - nodes)) * (1 - nodes)
-    mean = jnp.sum(weights * jnp.exp(p * nodes) * by_y)
-    ordered = jnp.abs(x) < jnp.abs(y)
-    less, more = jnp.where(ordered, x, y), jnp.where(ordered, y, x)
-    more = jnp.where(near, 1, more)
-    between = jnp.exp(less) * _mean_exp(more - less)
-    return jnp.where(near, mean, (between - _mean_exp(less)) / more)
-
-
-def _rule(x: Array) -> tuple[Array, Array]:
-    """Nodes and weights of Gauss and Legendre between 0 and 1."""
-    nodes, weights = np.polynomial.legendre.leggauss(NODES)
-    return jnp.asarray((1 + nodes) / 2, x.dtype), jnp.asarray(weights / 2, x.dtype)
-
-
-def log_mean(x: Array) -> Array:
-    """$\\log(1 + x)/x$, 1 at 0."""
-    near = jnp.abs(x) < CLOSE
-    small, large = jnp.where(near, x, 0), jnp.where(near, 1, x)
-    series = jnp.zeros_like(x)
-    for n in reversed(range(TERMS)):
-        series = 1 / (n + 1) - small * series
-    return jnp.where(near, series, jnp.log1p(large) / large)
 
 
 def raised(logs: Array, exponent: Scalar) -> Array:
