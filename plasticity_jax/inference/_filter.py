@@ -71,30 +71,26 @@ def log_densities(
     kh)^\top$. At $m = 1$ this is $x \sim N(y, s^2)$.
     """
     before, window = model.window - 1, model.window
-    lead = lambda x: jnp.concatenate([jnp.full_like(x[:1], 0).repeat(before, 0), x])
+    padded = lambda x: jnp.pad(x, ((before, 0), (0, 0)))
     place = jnp.arange(len(values) + before)
     first = jnp.argmax(there, axis=0)  # of the readings; of the values `before` later
     last = before + len(there) - 1 - jnp.argmax(there[::-1], axis=0)
-    start = jnp.take_along_axis(values, first[None], axis=0)[0]
-    lead_in = jnp.broadcast_to(
-        jnp.median(intervals), (window,)
-    )  # the first is not used
-    prepared = jax.vmap(model.prepare)(jnp.concatenate([lead_in, intervals]))
-    at = place[:, None]
-    begins = (at == first[None] + before) & jnp.any(there, axis=0)[None]
+    early = jnp.broadcast_to(jnp.median(intervals), (window,))  # the first is not used
+    prepared = jax.vmap(model.prepare)(jnp.concatenate([early, intervals]))
+    at, counts = place[:, None], padded(there)
+    begins = (at == first[None] + before) & counts & (model.prior is None)
     inputs = _Inputs(
-        lead(values),
+        padded(values),
         prepared,
         jnp.arange(-1, window)[None] == (place % window)[:, None],
         (at > first[None]) & (at <= last[None]),
-        lead(there) if model.prior else lead(there) & ~begins,
-        begins & (model.prior is None),
+        counts & ~begins,
+        begins,
     )
-    zero = jnp.zeros((window + 1, window + 1, len(start)), start.dtype)
-    mean, variance = (start, None) if model.prior is None else model.prior
+    start = jnp.take_along_axis(values, first[None], axis=0)[0]
+    mean, variance = (start, 0) if model.prior is None else model.prior
     means = jnp.broadcast_to(mean, (window + 1, len(start)))
-    if variance is not None:
-        zero = zero.at[0, 0].set(variance)
+    zero = jnp.zeros((window + 1, *means.shape), start.dtype).at[0, 0].set(variance)
     state = _State(means, zero, jnp.ones_like(means))
     step = jax.checkpoint(lambda state, inputs: _stepped(model, state, inputs))
     _, densities = jax.lax.scan(step, state, inputs)
@@ -123,10 +119,11 @@ def _stepped(model: Model, state: _State, now: _Inputs) -> tuple[_State, Each]:
     variance = jnp.where(known, jnp.mean(shared[1:], axis=0), 1)
     missed = jnp.where(known, now.value - jnp.mean(means[1:], axis=0), 0)
     gain = jnp.where(now.counts[None], shared / variance[None], 0)
-    flat = slopes / jnp.mean(slopes[1:], axis=0)[None]
+    flat = slopes / jnp.where(now.begins, jnp.mean(slopes[1:], axis=0), 1)[None]
     gain = jnp.where(now.begins[None], flat, gain)
     rest = shared - gain * variance[None]
     covariance = covariance - gain[:, None] * shared[None] - rest[:, None] * gain[None]
     density = -(jnp.log(2 * math.pi * variance) + missed**2 / variance) / 2
+    slopes = jnp.where(known[None], 1, slopes)  # not used any more, else without end
     state = _State(means + gain * missed[None], covariance, slopes)
     return state, jnp.where(now.counts, density, 0)

@@ -160,7 +160,7 @@ class Rough(NamedTuple):
 
 
 def rough(table: Any, coordinate: Callable[[Array], Array], window: int) -> Rough:
-    r"""$\sigma^2 = \mathrm{Var}(\Delta y)/\Delta$ and $\tau = 2\mathrm{Var}(y)/\sigma^2$.
+    r"""$\sigma^2 = \mathrm{Var}(\Delta y)/\Delta$, $\tau = 2\mathrm{Var}(y)/\sigma^2$.
 
     The noise is a tenth of what an interval adds. Of means of $m$ readings of a random
     walk, changes over one interval have the variance $(m\sigma^2\Delta + 2s^2)/m^2$,
@@ -259,6 +259,5 @@ def _simulated(
     path = jnp.concatenate([x[None], path])
     noise = root(model.noise_variance(path)) * jr.normal(for_noise, path.shape, x.dtype)
     readings = model.size(path + noise)
-    return (
-        sum(readings[i : i + len(times)] for i in range(model.window)).T / model.window
-    )
+    shifted = [readings[i : i + len(times)] for i in range(model.window)]
+    return jnp.mean(jnp.stack(shifted), axis=0).T
