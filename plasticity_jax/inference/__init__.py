@@ -4,6 +4,12 @@ from ._coverage import coverage as coverage
 from ._design import expected_information as expected_information
 from ._design import normal_information as normal_information
 from ._design import standard_errors as standard_errors
+from ._discrete import expectation as expectation
+from ._discrete import over_keys as over_keys
+from ._discrete import relaxed_expectation as relaxed_expectation
+from ._discrete import relaxed_masks as relaxed_masks
+from ._discrete import scored_expectation as scored_expectation
+from ._discrete_rows import discrete_rows as discrete_rows
 from ._domain import Interval as Interval
 from ._domain import POSITIVE as POSITIVE
 from ._domain import REAL as REAL
