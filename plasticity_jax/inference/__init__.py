@@ -14,6 +14,9 @@ from ._domain import Interval as Interval
 from ._domain import POSITIVE as POSITIVE
 from ._domain import REAL as REAL
 from ._domain import Space as Space
+from ._estimable import choice_fisher as choice_fisher
+from ._estimable import Estimable as Estimable
+from ._estimable import estimable as estimable
 from ._fit import Fit as Fit
 from ._fit import fit as fit
 from ._fit import Objective as Objective
@@ -21,6 +24,15 @@ from ._fit import Trials as Trials
 from ._hours import hours as hours
 from ._intervals import Intervals as Intervals
 from ._intervals import intervals as intervals
+from ._learned import activity_log_likelihood as activity_log_likelihood
+from ._learned import behave as behave
+from ._learned import choice_log_likelihood as choice_log_likelihood
+from ._learned import monomials as monomials
+from ._learned import NeuralRule as NeuralRule
+from ._learned import PolynomialRule as PolynomialRule
+from ._learned import predicted_fields as predicted_fields
+from ._learned import term_name as term_name
+from ._learned import Trajectories as Trajectories
 from ._least_squares import least_squares as least_squares
 from ._oddities import oddities as oddities
 from ._process import AbstractSizes as AbstractSizes
