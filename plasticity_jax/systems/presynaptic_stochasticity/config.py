@@ -55,7 +55,7 @@ STATISTICS = {  # white, mean, standard deviation
 
 def check_order(low: Scalar, high: Scalar) -> None:
     """Raise `ValueError` for concrete bounds of release in the wrong order."""
-    if concrete(low, high) and np.any(low > high):
+    if concrete(low, high) and np.any(np.asarray(low) > np.asarray(high)):
         raise ValueError(f"`low` must not exceed `high`; got {low} and {high}.")
 
 
