@@ -10,13 +10,13 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-import optimistix as optx
 
 from plasticity_jax.inference import (
     behave,
     choice_fisher,
     choice_log_likelihood,
     estimable,
+    fit,
     monomials,
     PolynomialRule,
     predicted_fields,
@@ -46,19 +46,21 @@ def animals(theta, start, count, key):
     return behave(rule(theta), start, inputs, earned, for_choices)
 
 
-@jax.jit
-def fitted(start, data):
-    """The coefficients that make the choices likeliest, and their Fisher matrix."""
+def log_likelihood(theta, seen):
+    """Of the choices of each animal."""
+    start, data = seen
+    return choice_log_likelihood(rule(theta), start, data)
 
-    def cost(theta, data):
-        return -jnp.mean(choice_log_likelihood(rule(theta), start, data))
+
+@jax.jit
+def information(theta, seen):
+    """The Fisher matrix of the choices."""
+    start, data = seen
 
     def fields(theta):
         return predicted_fields(rule(theta), start, data, jax.nn.sigmoid)
 
-    solver, nothing = optx.BFGS(1e-6, 1e-6), jnp.zeros(len(TERMS))
-    found = optx.minimise(cost, solver, nothing, data, max_steps=500).value
-    return found, choice_fisher(fields, found)
+    return choice_fisher(fields, theta)
 
 
 @jax.jit
@@ -76,8 +78,9 @@ if __name__ == "__main__":
     for_data, for_test = jr.split(jr.key(0))
     others = animals(truth, start, 20, for_test)
     for count in (3, 30):
-        theta, fisher = fitted(start, animals(truth, start, count, for_data))
-        known = estimable(fisher, NAMES)
+        seen = start, animals(truth, start, count, for_data)
+        theta = fit(log_likelihood, jnp.zeros(len(TERMS)), seen, starts=1).params
+        known = estimable(information(theta, seen), NAMES)
         errors = np.sqrt(np.diagonal(known.covariance))
         print(f"{count} animals:")
         for name, row, error in zip(

@@ -12,7 +12,6 @@
 - `curvature`: Hessians, Fisher matrices, natural gradients, spectra.
 - `measure`: statistics of activity, weights and learning.
 - `numerics`: arithmetic at singular points, and on whole trees of arrays.
-- `inference`: parameters of plasticity from data, with error bars; gradients of runs.
 - `experiment`: sweeps with claims, controls and pictures.
 - `inference`: parameters of plasticity from data, with error bars; gradients of runs.
 - `data`: data sets. `systems`: the published systems. `report`: a page of results.
