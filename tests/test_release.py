@@ -705,3 +705,12 @@ def test_accuracies_of_a_stream():
     np.testing.assert_allclose(
         forgetting(jnp.stack([accuracy, accuracy])), 0.275 * np.ones(2)
     )
+
+
+def test_concrete_bounds_may_be_given_inside_a_compiled_program():
+    config = Config()
+    move = lambda rate: dataclasses.replace(config, rate=rate).rate
+    assert jax.jit(move)(0.5) == 0.5
+    low, high = jnp.asarray(0.3), jnp.asarray(0.6)
+    clipped = jax.jit(lambda p: ReleaseBounds(low, high)(Stochastic(p, p)).probability)
+    np.testing.assert_array_equal(clipped(jnp.asarray([0.1, 0.9])), [0.3, 0.6])

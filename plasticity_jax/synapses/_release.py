@@ -121,7 +121,8 @@ class ReleaseBounds(AbstractProjection):
 
     def __check_init__(self) -> None:
         require(self, low=(0.0, 1.0), high=(0.0, 1.0))
-        if concrete(self.low, self.high) and np.any(self.low > self.high):
+        low, high = self.low, self.high
+        if concrete(low, high) and np.any(np.asarray(low) > np.asarray(high)):
             raise ValueError(
                 f"`low` must not be above `high`; got {self.low} and {self.high}."
             )
