@@ -21,6 +21,13 @@ from ._fit import Fit as Fit
 from ._fit import fit as fit
 from ._fit import Objective as Objective
 from ._fit import Trials as Trials
+from ._gradients import central_difference as central_difference
+from ._gradients import checkpoint_interval as checkpoint_interval
+from ._gradients import Derivative as Derivative
+from ._gradients import derivative as derivative
+from ._gradients import fixed_point as fixed_point
+from ._growth import Growth as Growth
+from ._growth import growth as growth
 from ._hours import hours as hours
 from ._intervals import Intervals as Intervals
 from ._intervals import intervals as intervals
