@@ -38,8 +38,8 @@ def loss(state: Any, signals: Any, changes: Any) -> Any:
     return signals.loss
 
 
-def square(state: Any, signals: Any, changes: Any) -> Any:
-    return sum(jnp.sum(x**2) for x in jax.tree.leaves(state.synapses))
+def fourth(state: Any, signals: Any, changes: Any) -> Any:
+    return sum(jnp.sum(x**4) for x in jax.tree.leaves(state.synapses))
 
 
 class Case(NamedTuple):
@@ -61,10 +61,10 @@ CASES = {
         factors.Config(size=6, rows=6, patterns=3), factors.build, "rate", square
     ),
     "rate network": Case(
-        stable.Config(**silent), stable.build, "homeostasis_gain", square
+        stable.Config(**silent), stable.build, "homeostasis_gain", fourth
     ),
     "rate network, noise a step": Case(
-        stable.Config(**silent, noise_every=1), stable.build, "noise", square
+        stable.Config(**silent, noise_every=1), stable.build, "noise", fourth
     ),
 }
 

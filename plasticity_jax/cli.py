@@ -215,13 +215,25 @@ def _checks_of(name: str) -> Any:
         from .textbook import checks
 
         return checks()
+    if name == "gradients":
+        return _gradients()
     return systems.part_of(name, "checks").checks()
+
+
+def _gradients() -> Iterator[Any]:
+    """What each system is about, differentiated, the system's name before each row."""
+    for name in systems.names():
+        for check in systems.part_of(name, "checks").gradient_checks():
+            yield check._replace(quantity=f"{name}: {check.quantity}")
 
 
 @app.command
 def verify(system: str | None = None, *, as_json: AsJson = False) -> int:
-    """Every closed form of a system (default: all) against autodiff and simulation."""
-    names = (*systems.names(), "rules")
+    """Every closed form of a system (default: all) against autodiff and simulation.
+
+    Or of textbook `rules`; or `gradients`: derivatives of what the systems are about.
+    """
+    names = (*systems.names(), "rules", "gradients")
     if system is not None and system not in names:
         from ._arguments import nearest
 

@@ -50,6 +50,9 @@ from ._sizes import Factors as Factors
 from ._sizes import Kesten as Kesten
 from ._sizes import Lognormal as Lognormal
 from ._sizes import SizeDependent as SizeDependent
+from ._slopes import growth_check as growth_check
+from ._slopes import no_slope as no_slope
+from ._slopes import slope_checks as slope_checks
 from ._smoothing import smoothed as smoothed
 from ._smoothing import Smoothing as Smoothing
 from ._smoothing import window_of as window_of

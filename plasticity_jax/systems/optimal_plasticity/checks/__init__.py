@@ -20,6 +20,7 @@ from ....rules import NoisyGradient, WeightPerturbation
 from ....signals import LossSignals
 from ....tasks import glorot_uniform, mixed_normal
 from .. import theory
+from ._gradients import gradient_checks as gradient_checks
 from ._run import run_checks
 
 
