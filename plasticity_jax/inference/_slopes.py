@@ -73,6 +73,10 @@ def growth_check(
 
     The row says the verdict; it holds where that is the expected one.
     """
-    found = growth(update, start, params, key, steps=steps, every=steps // 50)
+    options = {"steps": steps, "every": steps // 50}
+    found = _growth(update, start, params, key, **options)
     right = bool(found.chaotic if chaotic else found.meaningful())
     return always(f"{what}: {found.says()}", "growth of the tangent", float(right))
+
+
+_growth = eqx.filter_jit(compiler_options=FAST)(growth)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from ....experiment import Check
 from ._chain import chain_checks
+from ._gradients import gradient_checks as gradient_checks
 from ._information import information_checks
 from ._release import release_checks
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from ....experiment import Check
+from ._gradients import gradient_checks as gradient_checks
 from ._learning import learning_checks
 from ._retrieval import retrieval_checks
 from ._weight import weight_checks

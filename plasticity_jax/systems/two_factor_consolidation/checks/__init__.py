@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from ....experiment import Check
 from ._capacity import capacity_checks
+from ._gradients import gradient_checks as gradient_checks
 from ._noise import noise_checks
 from ._optimum import optimum_checks
 from ._rule import rule_checks
