@@ -58,7 +58,7 @@ CASES = {
         optimal.Config(sizes=(3, 6, 3), samples=50), optimal.build, "ratio", loss
     ),
     "two factors": Case(
-        factors.Config(size=6, rows=6, patterns=3), factors.build, "rate", square
+        factors.Config(size=6, rows=6, patterns=3), factors.build, "rate", fourth
     ),
     "rate network": Case(
         stable.Config(**silent), stable.build, "homeostasis_gain", fourth

@@ -42,7 +42,7 @@ def slope_checks(
             yield close(row, source, slope, wanted[name], of_law)
 
 
-@eqx.filter_jit(compiler_options=FAST)
+@eqx.filter_jit(compiler_options=FAST)  # pyright: ignore[reportCallIssue]
 def _slopes(
     function: Any, law: Any, config: Any, names: Sequence[str], width: float
 ) -> tuple[Any, PyTree, PyTree]:
@@ -79,4 +79,4 @@ def growth_check(
     return always(f"{what}: {found.says()}", "growth of the tangent", float(right))
 
 
-_growth = eqx.filter_jit(compiler_options=FAST)(growth)
+_growth = eqx.filter_jit(compiler_options=FAST)(growth)  # pyright: ignore[reportCallIssue]

@@ -84,7 +84,7 @@ def learned(config: Config) -> Scalar:
 def _chaos_checks() -> Iterator[Check]:
     """Dissipation lets perturbations die, activity under rate control is chaotic."""
     update = lambda state, system: advance(system, state, KEY)[0]
-    strong: dict[str, Any] = {"size": 32, "initial_gain": 6.0, "target_scale": 0.0}
+    strong: dict[str, Any] = {"size": 100, "initial_gain": 4.0, "noise": 0.0}
     for rule, changes, chaotic in (
         ("dissipation", QUIET, False),
         ("none", strong, True),
