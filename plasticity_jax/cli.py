@@ -221,7 +221,10 @@ def _checks_of(name: str) -> Any:
 
 
 def _gradients() -> Iterator[Any]:
-    """What each system is about, differentiated, the system's name before each row."""
+    """Draws that can be listed, then what each system is about, differentiated."""
+    from .inference import discrete_rows
+
+    yield from discrete_rows()
     for name in systems.names():
         for check in systems.part_of(name, "checks").gradient_checks():
             yield check._replace(quantity=f"{name}: {check.quantity}")
@@ -250,6 +253,74 @@ def verify(system: str | None = None, *, as_json: AsJson = False) -> int:
             _console().print(check_table(name, checks))
             print(f"{name}: {sum(x.holds for x in checks)} of {len(checks)} hold")
     return 0 if all(check.holds for _, check in every) else 1
+
+
+@app.command
+def fit(
+    table: Path,
+    *,
+    interval: str | None = None,
+    model: Texts = (),
+    window: Annotated[int | None, Parameter(converter=_integer)] = None,
+    thin: Annotated[int, Parameter(converter=_integer)] = 1,
+    zeros: str = "refuse",
+    decimal: str | None = None,
+    header: bool | None = None,
+    transpose: Flag = False,
+    brief: Flag = False,
+    out: Path | None = None,
+) -> int:
+    """Fit models of synapse size to a table, and say what it supports.
+
+    Parameters
+    ----------
+    table
+        Sizes of synapses over time: CSV, TSV, Parquet, Excel or NWB; or `kaufman_2012`.
+    interval
+        Time between columns, with its unit (0.5h, 30min), if their names do not say.
+    model
+        Only this one, repeatable: additive, lognormal, kesten, size-dependent, factors.
+    window
+        Samples that sizes are running means over; found from the sizes unless given.
+    thin
+        Take every so many samples only.
+    zeros
+        `missing` takes sizes of 0 or below as not seen; `refuse` refuses them.
+    decimal
+        The decimal sign, where it does not show: `.` or `,`.
+    header
+        Whether the first row names columns, where it does not show.
+    transpose
+        Rows are times, columns synapses.
+    brief
+        Compare models, no more.
+    out
+        Folder for a page, a figure and tables.
+    """
+    _choose_precision(True)
+    import warnings
+
+    from .inference import analyse, kaufman_2012, read_table, report_of, write_analysis
+
+    if interval is not None and interval.replace(".", "", 1).isdigit():
+        raise ValueError(f"--interval {interval}: give its unit, as in {interval}h.")
+    if str(table) == "kaufman_2012":
+        found = kaufman_2012()
+    else:
+        with warnings.catch_warnings():  # the report says them
+            warnings.simplefilter("ignore", UserWarning)
+            shape: dict[str, Any] = {"header": header, "transpose": transpose}
+            shape |= {"interval": interval, "zeros": zeros, "decimal": decimal}
+            found = read_table(table, **shape)
+    if thin != 1:
+        found = found.thinned(thin)
+    tell = lambda words: print(words, file=sys.stderr, flush=True)
+    options: dict[str, Any] = {"window": window, "brief": brief, "progress": tell}
+    done = analyse(found, model, **options) if model else analyse(found, **options)
+    print(report_of(done))
+    if out is not None:
+        print(f"written to {write_analysis(done, out, table.name)}")
+    return 0
 
 
 @app.command

@@ -1,5 +1,8 @@
 """Parameters of plasticity from data, with error bars; gradients of runs."""
 
+from ._analysis import analyse as analyse
+from ._analysis import Analysis as Analysis
+from ._analysis import report_of as report_of
 from ._coverage import coverage as coverage
 from ._design import expected_information as expected_information
 from ._design import normal_information as normal_information
@@ -29,6 +32,9 @@ from ._gradients import fixed_point as fixed_point
 from ._growth import Growth as Growth
 from ._growth import growth as growth
 from ._hours import hours as hours
+from ._imaging import fit_sizes as fit_sizes
+from ._imaging import MODELS as MODELS
+from ._imaging import size_log_likelihood as size_log_likelihood
 from ._intervals import Intervals as Intervals
 from ._intervals import intervals as intervals
 from ._learned import activity_log_likelihood as activity_log_likelihood
@@ -42,8 +48,11 @@ from ._learned import term_name as term_name
 from ._learned import Trajectories as Trajectories
 from ._least_squares import least_squares as least_squares
 from ._oddities import oddities as oddities
+from ._predictive import looks as looks
+from ._predictive import predictive_checks as predictive_checks
 from ._process import AbstractSizes as AbstractSizes
 from ._read_table import read_table as read_table
+from ._sheet import write_analysis as write_analysis
 from ._sizes import Additive as Additive
 from ._sizes import Diffusion as Diffusion
 from ._sizes import Factors as Factors
@@ -64,3 +73,4 @@ from ._summary import notes as notes
 from ._summary import summary as summary
 from ._table import kaufman_2012 as kaufman_2012
 from ._table import Table as Table
+from ._varied import Varied as Varied

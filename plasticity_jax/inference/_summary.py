@@ -57,7 +57,7 @@ def directions(found: Fit) -> Directions:
     whole = np.zeros((len(values), len(inside)))
     largest = np.take_along_axis(vectors, np.abs(vectors).argmax(0)[None], 0)
     whole[:, inside] = (vectors * np.sign(largest)).T
-    loose = ~(values >= max(LOOSE, FAR * values[-1]))
+    loose = ~(values >= np.maximum(LOOSE * (1 - 1e-6), FAR * values[-1:]))
     return Directions(*map(jnp.asarray, (errors, whole, loose)))
 
 

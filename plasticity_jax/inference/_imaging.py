@@ -1,0 +1,48 @@
+"""Models of synapse size fitted to a table, and compared."""
+
+from collections.abc import Mapping
+from typing import Any, SupportsIndex
+
+from jaxtyping import Array, Float, Key
+
+from ._fit import Fit, fit
+from ._process import AbstractSizes
+from ._sizes import Additive, Factors, Kesten, Lognormal, SizeDependent
+from ._table import Table
+from ._varied import Varied
+
+
+MODELS: Mapping[str, Any] = {
+    "additive": Additive,
+    "lognormal": Lognormal,
+    "kesten": Kesten,
+    "size-dependent": SizeDependent,
+    "factors": Factors,
+}
+
+
+def size_log_likelihood(
+    model: AbstractSizes | Varied, table: Table
+) -> Float[Array, " synapse"]:
+    """`model.log_likelihood(table)`, as `fit` asks for it."""
+    return model.log_likelihood(table)
+
+
+def fit_sizes(
+    table: Table,
+    start: AbstractSizes | Varied,
+    *,
+    starts: SupportsIndex = 4,
+    key: Key[Array, ""] | None = None,
+) -> Fit:
+    """One model of synapse size fitted to a table by maximum likelihood.
+
+    `start` says which model, how it is seen (`noise_power`, `window`, `stationary`) and
+    where to begin: `Factors.guess(table, window=5)`. Units are synapses: the sandwich
+    holds whatever the dependence of one synapse's sizes. Use float64.
+
+        found = fit_sizes(table, Factors.guess(table))
+        print(summary(found)), found.params.inverse_factors
+    """
+    options: dict[str, Any] = {"domain": start.domain(), "starts": starts, "key": key}
+    return fit(size_log_likelihood, start, table, **options)
