@@ -124,8 +124,8 @@ def test_checks_accept_the_model_that_made_the_table():
 
 
 def test_only_published_models_vary():
+    own = Diffusion(lambda w, p: -p * w, lambda w, p: p, jnp.asarray(1.0), 0.1)
     with pytest.raises(ValueError, match="must be a published one"):
-        own = Diffusion(lambda w, p: -p * w, lambda w, p: p, jnp.asarray(1.0), 0.1)
         Varied(own, 0.2)
     with pytest.raises(ValueError, match=r"unknown model 'aditive'\. Did you mean"):
         analyse(simulated(TRUTH, 5, jr.key(0)), ("aditive",))
