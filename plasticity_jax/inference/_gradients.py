@@ -188,16 +188,22 @@ def central_difference(
     size = jnp.concatenate([_sizes(x) for x in jax.tree.leaves(arrays)])
     steps = jnp.asarray(width, flat.dtype) * size.astype(flat.dtype)
 
-    def secant(place: tuple[Array, Array]) -> PyTree:
+    def at(place: tuple[Array, Array]) -> tuple[PyTree, Array]:
         i, step = place
-        above, below = flat.at[i].add(step), flat.at[i].add(-step)
-        wide = above[i] - below[i]  # as the numbers have it
-        ends = of_arrays(unravel(above)), of_arrays(unravel(below))
-        return jax.tree.map(lambda a, b: (a - b) / wide.astype(a.dtype), *ends)
+        moved = flat.at[i].add(step)
+        return of_arrays(unravel(moved)), moved[i] - flat[i]  # as the numbers have it
 
-    places = jnp.arange(flat.size), steps
-    columns = jax.lax.map(secant, places, batch_size=min(LANES, flat.size))
-    return _columns_as(arrays, columns)
+    # One by one: two batches in LAPACK at once can wait for each other for ever.
+    which = jnp.tile(jnp.arange(flat.size), 2)
+    values, moves = jax.lax.map(at, (which, jnp.concatenate([steps, -steps])))
+    above, below = jnp.split(moves, 2)
+    wide = above - below
+
+    def secants(x: Array) -> Array:
+        rise = x[: flat.size] - x[flat.size :]
+        return rise / wide.astype(x.dtype).reshape(-1, *(1,) * (x.ndim - 1))
+
+    return _columns_as(arrays, jax.tree.map(secants, values))
 
 
 def _sizes(leaf: Array) -> Array:
