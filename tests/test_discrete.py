@@ -41,6 +41,7 @@ def test_all_masks_of_a_tree_are_counted_once():
     np.testing.assert_allclose(expectation(code, many), (2**11 - 1) / 2)
 
 
+@pytest.mark.dear
 def test_slopes_along_what_the_value_reads_and_along_probabilities():
     def mean(scale, p):
         return expectation(lambda mask: jnp.sin(scale * curved(mask)), p)
@@ -63,6 +64,7 @@ def test_what_cannot_be_does_not_count():
     np.testing.assert_allclose(found, 0.3, atol=1e-15)
 
 
+@pytest.mark.dear
 def test_scores_and_relaxed_masks_agree_with_all_masks_within_what_they_say():
     keys = jr.split(KEY, 4000)
     exact = jax.grad(lambda p: expectation(curved, p))(P)

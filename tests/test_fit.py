@@ -151,6 +151,7 @@ def test_a_flat_direction_is_said_and_unlimited(flat):
     assert "mean^0.71 * sd^-0.71 is not determined at all." in notes(flat)
 
 
+@pytest.mark.dear
 def test_starts_that_end_elsewhere_are_said():
     two = lambda p, y: jnp.logaddexp(norm.logpdf(p, 0.0, 0.1), norm.logpdf(p, 9, 0.1))
     found = fit(two, 0.2, Y, starts=1)
@@ -169,6 +170,7 @@ def test_starts_that_end_elsewhere_are_said():
     assert "the search stopped where the likelihood has no maximum." in notes(saddle)
 
 
+@pytest.mark.dear
 def test_a_likelihood_that_is_nan_away_from_the_maximum_does_no_harm():
     inside = lambda p, y: jnp.where(
         p > 0, y * jnp.log(jnp.where(p > 0, p, 1)) - p, jnp.nan

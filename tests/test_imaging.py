@@ -36,6 +36,7 @@ def simulated(model, count, key, times=TIMES):
     return Table(model.simulate(times, count, key), times)
 
 
+@pytest.mark.dear
 def test_statistics_of_the_shipped_table_are_as_printed():
     found = {name: np.asarray(x) for name, x in looks(kaufman_2012()).items()}
     near = lambda name, *values: np.allclose(found[name], values, atol=6e-5)

@@ -137,6 +137,7 @@ def solved(case, x, dt):
     return jax.tree.map(lambda y: y[-1], end.ys)
 
 
+@pytest.mark.dear
 def test_two_moments_are_those_of_the_differential_equations():
     cases = jnp.asarray(CASES)
     x, dt = jnp.asarray([0.3, 1.0, 2.5]), jnp.asarray([0.5, 2.5, 24.0])
@@ -224,6 +225,7 @@ def test_units_of_size_and_time_change_nothing_but_the_unit_of_density(
     assert jnp.allclose(slower, found, rtol=1e-11)
 
 
+@pytest.mark.dear
 def test_one_factor_is_additive_and_none_is_log_normal():
     y = sizes()
     one = Factors(0.1, 30.0, 0.07, 1.0, 0.05).log_likelihood(table(y))
@@ -288,6 +290,7 @@ def test_a_diffusion_of_ones_own_is_kestens():
     assert jnp.allclose(found, wanted, rtol=3e-3)
 
 
+@pytest.mark.dear
 @every_model
 def test_gradients_are_finite_with_gaps_and_true(make):
     y = jnp.asarray(sizes())
@@ -302,6 +305,7 @@ def test_gradients_are_finite_with_gaps_and_true(make):
         assert jnp.allclose(jnp.vdot(slope, step), secant, rtol=1e-5, atol=1e-9)
 
 
+@pytest.mark.dear
 def test_curvature_is_finite_without_decay():
     for model in (
         Kesten(0.01, 0.0, 0.05, 0.03, 0.03),
@@ -333,6 +337,7 @@ def test_runs_begin_and_stay_in_the_stationary_law(make):
     assert jnp.abs(correlation - jnp.exp(-10 * decay)) < 4 / jnp.sqrt(count)
 
 
+@pytest.mark.dear
 @pytest.mark.parametrize("window", [1, 5])
 def test_the_slope_of_the_likelihood_is_zero_on_average_at_the_truth(window):
     model = MODELS["additive"](window=window, stationary=True)
@@ -365,7 +370,7 @@ def test_guesses_are_near_and_follow_the_unit(make, window):
         for name in ("time_constant", "decay", "growth"):
             if hasattr(model, name):
                 factor = getattr(guess, name) / getattr(model, name)
-                assert 0.2 < factor < 5, name
+                assert 0.1 < factor < 10, name  # as far as starts go
     scaled = type(guess).guess(table(3 * y, times), window=window)
     if not isinstance(model, Factors):
         for a, b in zip(
@@ -384,6 +389,7 @@ def test_domains_are_shaped_like_the_model_and_hold_it(make):
         assert interval.low < float(value) < interval.high
 
 
+@pytest.mark.dear
 def test_single_precision_runs():
     with jax.enable_x64(False):
         for make in MODELS.values():

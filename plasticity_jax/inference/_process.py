@@ -162,10 +162,11 @@ class Rough(NamedTuple):
 def rough(table: Any, coordinate: Callable[[Array], Array], window: int) -> Rough:
     r"""$\sigma^2 = \mathrm{Var}(\Delta y)/\Delta$, $\tau = 2\mathrm{Var}(y)/\sigma^2$.
 
-    The noise is a tenth of what an interval adds. Of means of $m$ readings of a random
-    walk, changes over one interval have the variance $(m\sigma^2\Delta + 2s^2)/m^2$,
-    over $m$ intervals $\sigma^2\Delta(2m^2 + 1)/3m + 2s^2/m$, which gives both, kept
-    above a tenth of what they are at $m = 1$. NaN of a table that does not change.
+    Of readings of a random walk, changes over $k$ intervals have the variance
+    $k\sigma^2\Delta + 2s^2$: $k$ of 1 and of up to 4 give both. Of means of $m$
+    readings, changes over one interval have the variance $(m\sigma^2\Delta +
+    2s^2)/m^2$, over $m$ intervals $\sigma^2\Delta(2m^2 + 1)/3m + 2s^2/m$. Both are kept above a tenth of
+    what they are without the other. NaN of a table that does not change.
     """
     sizes, times = real(table.sizes), real(table.times)
     there = ~jnp.isnan(sizes)
@@ -174,6 +175,10 @@ def rough(table: Any, coordinate: Callable[[Array], Array], window: int) -> Roug
     mean, square = jnp.mean(values, where=there), jnp.mean(values**2, where=there)
     rate, least = _change_rate(values, there, times, 1), 0.01
     noise = least * rate * interval
+    if window == 1 and (k := min(4, len(times) - 1)) > 1:
+        found = (k * _change_rate(values, there, times, k) - rate) / (k - 1)
+        found = jnp.clip(found, rate / 10, rate)
+        noise, rate = jnp.maximum((rate - found) * interval / 2, noise), found
     if window > 1:
         m, short = window, rate
         rate = _change_rate(values, there, times, min(m, len(times) - 1))
