@@ -165,8 +165,9 @@ def rough(table: Any, coordinate: Callable[[Array], Array], window: int) -> Roug
     Of readings of a random walk, changes over $k$ intervals have the variance
     $k\sigma^2\Delta + 2s^2$: $k$ of 1 and of up to 4 give both. Of means of $m$
     readings, changes over one interval have the variance $(m\sigma^2\Delta +
-    2s^2)/m^2$, over $m$ intervals $\sigma^2\Delta(2m^2 + 1)/3m + 2s^2/m$. Both are kept above a tenth of
-    what they are without the other. NaN of a table that does not change.
+    2s^2)/m^2$, over $m$ intervals $\sigma^2\Delta(2m^2 + 1)/3m + 2s^2/m$. Both are kept
+    above a tenth of what they are without the other. NaN of a table that does not
+    change.
     """
     sizes, times = real(table.sizes), real(table.times)
     there = ~jnp.isnan(sizes)
