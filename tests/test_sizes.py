@@ -363,14 +363,14 @@ def test_guesses_are_near_and_follow_the_unit(make, window):
     times = np.arange(40) / 2
     y = jnp.where(jr.uniform(jr.key(3), (300, 40)) < 0.1, jnp.nan, 1.0)
     y = y * model.simulate(times, 300, jr.key(2))
-    y = jnp.where(y > 0, y, 0.01)
+    y = jnp.where(y <= 0, 0.01, y)  # gaps stay gaps
     guess = type(model).guess(table(y, times), window=window)
     assert jax.tree.structure(guess) == jax.tree.structure(model)
     if not isinstance(model, Factors):
         for name in ("time_constant", "decay", "growth"):
             if hasattr(model, name):
                 factor = getattr(guess, name) / getattr(model, name)
-                assert 0.1 < factor < 10, name  # as far as starts go
+                assert 0.2 < factor < 5, name
     scaled = type(guess).guess(table(3 * y, times), window=window)
     if not isinstance(model, Factors):
         for a, b in zip(

@@ -107,8 +107,9 @@ def _second_exp(x: Scalar, y: Scalar) -> Scalar:
     near = jnp.maximum(jnp.abs(x), jnp.abs(y)) < NEAR
     p, q = jnp.where(near, x, 0), jnp.where(near, y, 0)
     nodes, weights = _rule(x)
-    by_y = jax.vmap(_mean_exp)(q * (1 - nodes)) * (1 - nodes)
-    mean = jnp.sum(weights * jnp.exp(p * nodes) * by_y)
+    rest = 1 - nodes
+    inside = jnp.exp(p * nodes[:, None] + q * jnp.outer(rest, nodes))
+    mean = (weights * rest) @ inside @ weights
     ordered = jnp.abs(x) < jnp.abs(y)
     less, more = jnp.where(ordered, x, y), jnp.where(ordered, y, x)
     more = jnp.where(near, 1, more)
@@ -116,7 +117,7 @@ def _second_exp(x: Scalar, y: Scalar) -> Scalar:
     return jnp.where(near, mean, (between - _mean_exp(less)) / more)
 
 
-def _rule(x: Array) -> tuple[Array, Array]:
+def _rule(x: Scalar) -> tuple[Array, Array]:
     """Nodes and weights of Gauss and Legendre between 0 and 1."""
     nodes, weights = np.polynomial.legendre.leggauss(NODES)
     return jnp.asarray((1 + nodes) / 2, x.dtype), jnp.asarray(weights / 2, x.dtype)
