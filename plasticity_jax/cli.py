@@ -1,11 +1,9 @@
 """The command line: `plasticity-jax`, also `python -m plasticity_jax`."""
 
-import ast
 import contextlib
 import io
 import json
 import math
-import re
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -17,6 +15,7 @@ import cyclopts
 from cyclopts import Parameter
 
 from . import systems
+from ._catalogue import rules
 from ._version import __version__
 
 
@@ -31,8 +30,6 @@ Flag = Annotated[bool, Parameter(negative="")]
 AsJson = Annotated[bool, Parameter("--json", negative="")]
 Texts = Annotated[tuple[str, ...], Parameter(negative="")]
 DEBUG = "--debug"
-NAME = r"[A-Z][\w'-]+"
-SOURCE = rf"{NAME}(?:, {NAME})*(?: & {NAME}| et al\.)? \d{{4}}"  # of a paper
 PAGE_WIDTH = 132
 
 
@@ -70,29 +67,13 @@ def main() -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _rules() -> list[dict[str, str]]:
-    """Rules, what they read and where they come from, as their docstrings say."""
-    rows = []
-    for path in sorted(Path(__file__).with_name("rules").glob("_*.py")):
-        for node in ast.parse(path.read_text("utf-8")).body:
-            if not isinstance(node, ast.ClassDef) or node.name.startswith("_"):
-                continue
-            words = " ".join((ast.get_docstring(node) or "").split())
-            reads = re.search(r"Reads (.*?)\. Synapses", words)
-            source = re.search(SOURCE, words)
-            if reads:
-                row = {"rule": node.name, "reads": reads[1].replace("`", "")}
-                rows.append(row | {"source": source[0] if source else ""})
-    return sorted(rows, key=lambda row: row["rule"].lower())
-
-
 @app.command(name="list")
 def list_(what: str | None = None, *, as_json: AsJson = False) -> int:
     """Systems, experiments and presets, and what each shows; or `list rules`."""
     if what not in (None, "rules"):
         raise ValueError(f"list: there is nothing but `rules`; got '{what}'.")
     if what == "rules":
-        rows = _rules()
+        rows = rules()
         if as_json:
             print(json.dumps(rows, indent=2))
         else:
@@ -302,8 +283,6 @@ def fit(
 
     from .inference import analyse, kaufman_2012, read_table, report_of, write_analysis
 
-    if interval is not None and interval.replace(".", "", 1).isdigit():
-        raise ValueError(f"--interval {interval}: give its unit, as in {interval}h.")
     if str(table) == "kaufman_2012":
         found = kaufman_2012()
     else:

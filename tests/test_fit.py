@@ -254,6 +254,8 @@ def test_models_are_compared_unit_by_unit(found):
     assert np.isclose(table.vuong[1], vuong)
     assert np.isclose(table.aic[1], wide.aic - found.aic)
     assert table.apart.values.tolist() == [False, True]
+    with pytest.raises(ValueError, match="'a' and 'b' are to different data"):
+        compare({"a": wide, "b": fit(lambda p, y: norm.logpdf(y, p, 1.0), 0.0, Y + 1)})
     with pytest.raises(ValueError, match="same units; got"):
         compare({"a": found, "b": fit(lambda p, y: norm.logpdf(y, p, 1.0), 0.0, Y[1:])})
 
@@ -311,3 +313,15 @@ def test_kinds_of_covariance_are_known(flat):
         flat.covariance("Wald")
     with pytest.raises(ValueError, match="level"):
         intervals(flat, 1.0)
+    with pytest.raises(ValueError, match="cannot be compiled"):
+        eqx.filter_jit(lambda found: intervals(found, kind="profile"))(flat)
+
+
+def test_a_fit_that_is_lost_is_not_compared_as_a_number(found):
+    lost = eqx.tree_at(
+        lambda f: f.log_likelihoods, found, jnp.nan * found.log_likelihoods
+    )
+    table = compare({"lost": lost, "found": found})
+    assert table.model.values.tolist() == ["found", "lost"]
+    assert np.isnan(table.vuong[1])
+    assert np.isnan(table.aic[1])

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -124,6 +125,13 @@ def test_checks_accept_the_model_that_made_the_table():
     assert bool((change <= 0.02).all())
 
 
+@pytest.mark.dear
+def test_checks_of_a_run_that_is_lost_are_nan():
+    table = simulated(TRUTH, 5, jr.key(0))
+    lost = eqx.tree_at(lambda model: model.noise, TRUTH, jnp.asarray(jnp.nan))
+    assert bool(predictive_checks(lost, table, jr.key(1), draws=20).p.isnull().all())
+
+
 def test_only_published_models_vary():
     own = Diffusion(lambda w, p: -p * w, lambda w, p: p, jnp.asarray(1.0), 0.1)
     with pytest.raises(ValueError, match="must be a published one"):
@@ -155,7 +163,7 @@ def run(*words, cwd):
     ("text", "words", "wrong"),
     [
         ("1,2,x\n2,3,4\n", ("--interval", "1h"), "x"),
-        ("1,2,3\n2,3,4\n", ("--interval", "1"), "--interval 1: give its unit"),
+        ("1,2,3\n2,3,4\n", ("--interval", "1"), "'1' is no time with a unit"),
         ("1,2,3\n2,3,4\n", (), "interval"),
         ("1,0,3\n2,3,4\n", ("--interval", "1h"), "missing"),
     ],

@@ -32,7 +32,7 @@ def read(tmp_path, content, name="sizes.csv", **options):
     return read_table(path, **options)
 
 
-def same(table, names=NAMES, times=TIMES):
+def assert_same(table, names=NAMES, times=TIMES):
     np.testing.assert_array_equal(table.sizes, SIZES)
     np.testing.assert_array_equal(table.times, times)
     assert table.names == names
@@ -93,7 +93,7 @@ TEXTS = {
 
 @pytest.mark.parametrize("content", TEXTS.values(), ids=TEXTS.keys())
 def test_every_sort_of_text_is_the_same_table(tmp_path, content):
-    same(read(tmp_path, content))
+    assert_same(read(tmp_path, content))
 
 
 def numbers(head="", rows=PLAIN):
@@ -131,7 +131,7 @@ OPTIONS = {
 @pytest.mark.filterwarnings("ignore:.*taken as missing:UserWarning")
 def test_every_option_gives_the_same_table(tmp_path, content, options):
     table = read(tmp_path, content, **options)
-    same(table, names=table.names)
+    assert_same(table, names=table.names)
     assert table.names in (NAMES, ("1", "2", "3"))
 
 
@@ -141,14 +141,14 @@ def test_every_option_gives_the_same_table(tmp_path, content, options):
 @pytest.mark.parametrize("interval", [0.5, "0.5h", "30 min", "1800 s"])
 def test_an_interval_makes_the_times(tmp_path, head, interval):
     table = read(tmp_path, head + PLAIN, interval=interval)
-    same(table, ("1", "2", "3"), (0.0, 0.5, 1.0))
+    assert_same(table, ("1", "2", "3"), (0.0, 0.5, 1.0))
 
 
 def test_numbers_in_front_of_rows_are_names_and_it_says_so(tmp_path):
     rows = re.sub(r"^", "0", PLAIN, flags=re.M).split("\n")[:3]
     rows = [f"{i},{row[1:]}" for i, row in enumerate(rows, 1)]
     with pytest.warns(UserWarning, match="taken for their names"):
-        same(read(tmp_path, "\n".join(rows), times=TIMES), ("1", "2", "3"))
+        assert_same(read(tmp_path, "\n".join(rows), times=TIMES), ("1", "2", "3"))
 
 
 def test_words_that_head_columns_may_begin_names(tmp_path):
@@ -380,14 +380,14 @@ def test_parquet(tmp_path):
     columns = dict(zip(("0h", "0.5h", "1.5h"), SIZES.T, strict=True))
     path = tmp_path / "sizes.parquet"
     parquet.write_table(arrow.table({"synapse": NAMES, **columns}), path)
-    same(read_table(path))
+    assert_same(read_table(path))
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(columns, index=list(NAMES))
     frame.to_parquet(path)
-    same(read_table(path))
+    assert_same(read_table(path))
     sizes = frame.stack().rename("size").rename_axis(["synapse", "time"])
     sizes.to_frame().to_parquet(path)
-    same(read_table(path))
+    assert_same(read_table(path))
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(ValueError, match="damaged Parquet"):
         read_table(path)
@@ -404,12 +404,12 @@ def test_excel(tmp_path):
         book.active.append([name, *row])
     book.create_sheet("empty")
     book.save(path)
-    same(read_table(path))
+    assert_same(read_table(path))
     other = book.create_sheet("other")
     other.append([1.0, 2.0])
     other.append([2.0, "=A1+1"])
     book.save(path)
-    same(read_table(path, part="raw"))
+    assert_same(read_table(path, part="raw"))
     for options, says in (
         ({}, "`part` must name one; it has 'raw', 'other'"),
         ({"part": "Raw"}, "'Raw'. Did you mean 'raw'"),

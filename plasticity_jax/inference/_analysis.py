@@ -65,6 +65,8 @@ def analyse(
         found = analyse(read_table("sizes.csv", interval="0.5h"))
         print(report_of(found))
     """
+    if not models:
+        raise ValueError(f"`models` must name one at least of {', '.join(MODELS)}.")
     for name in models:
         if name not in MODELS:
             raise ValueError(f"unknown model '{name}'.{nearest(name, MODELS)}")
@@ -86,7 +88,7 @@ def analyse(
         begin = fits[best].params
         guess = MODELS[best].guess
         tasks: dict[str, Callable[[], Any]] = {
-            f"noise law {law}": lambda law=law, power=power: fitted(
+            law: lambda law=law, power=power: fitted(
                 f"{best}, noise law {law}", guess(table, window=seen, noise_power=power)
             )
             for law, power in LAWS.items()
@@ -97,8 +99,7 @@ def analyse(
         tasks["checks"] = lambda: predictive_checks(begin, table, jr.fold_in(key, 1))
         done = _together(tasks)
         varied, checks = done.pop("varied"), done.pop("checks")
-        laws = {"model's own": fits[best]}
-        laws |= {name.removeprefix("noise law "): each for name, each in done.items()}
+        laws = {"model's own": fits[best], **done}
     said = oddities(table)
     return Analysis(table, said, seen, fits, best, comparison, laws, varied, checks)
 

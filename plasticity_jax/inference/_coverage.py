@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Key, PyTree
 
-from .._arguments import check_range, whole
+from .._arguments import check_range, one_of, whole
 from ._fit import Fit, Simulate
 from ._intervals import intervals
 
@@ -44,6 +44,7 @@ def coverage(
     import xarray
 
     check_range("level", level, 1e-6, 1 - 1e-6)
+    one_of("kind", kind, ("observed", "expected", "sandwich"))
     size = whole("batch_size", batch_size, 1)
     seen = _runs(simulate, fit, truth, keys, size, level, kind)
     names, (free, error, inside, held, done, true) = seen
@@ -52,14 +53,16 @@ def coverage(
     share = np.mean(held & used, axis=0)
     away = np.where(used, free - np.asarray(true), np.nan)
     count = used.sum(axis=0)
-    mean = np.nanmean(away, axis=0) if count.all() else np.full(len(names), np.nan)
-    quoted = np.sqrt(np.nanmean(np.where(used, error**2, np.nan), axis=0))
+    some = np.where(count, count, np.nan)
+    mean = np.nansum(away, axis=0) / some
+    quoted = np.sqrt(np.sum(error**2, axis=0, where=used) / some)
+    spread = np.sqrt(np.nansum((away - mean) ** 2, axis=0) / some)
     columns = {
         "truth": np.asarray(true),
         "coverage": share,
         "standard_error": np.sqrt(level * (1 - level) / len(keys)) + 0 * share,
         "bias": mean / quoted,
-        "spread": np.nanstd(away, axis=0) / quoted,
+        "spread": spread / quoted,
         "used": count,
     }
     told = {name: ("parameter", column) for name, column in columns.items()}

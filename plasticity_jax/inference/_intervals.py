@@ -10,7 +10,7 @@ import optimistix as optx
 from jax.scipy.special import ndtri
 from jaxtyping import Array, Float, Int
 
-from .._arguments import check_range, one_of
+from .._arguments import check_range, concrete, one_of
 from .._interfaces import Scalar
 from ._domain import Vector
 from ._fit import Fit, REACH
@@ -44,9 +44,14 @@ def intervals(
     variance. An end that data do not limit is that of the domain; NaN where none was
     found. A parameter at its bound has a one-sided interval by the profile (critical
     value of $\frac12\chi^2_0 + \frac12\chi^2_1$, Self & Liang 1987), none by Wald.
+    Raises `ValueError` for a profile inside a compiled program.
+
+        low, high = intervals(found, kind="profile")
     """
     check_range("level", level, 1e-6, 1 - 1e-6)
     one_of("kind", kind, KINDS)
+    if kind == "profile" and not concrete(found):
+        raise ValueError("`kind='profile'` cannot be compiled: call it outside `jit`.")
     if kind == "profile":
         return _profile(found, level, robust)
     deviation = found.standard_errors(kind)

@@ -88,7 +88,11 @@ def predictive_checks(
     `draws` tables with the same times and gaps, each synapse from its first size (from
     the stationary law if the model is `stationary`). For every entry of `looks`: the
     `observed` value, the band from `low` to `high` that holds 95 % of the drawn ones,
-    and the two-sided share `p` of those as far out as observed, at least 1 / draws.
+    and the two-sided share `p` of those as far out as observed, at least 1 / draws;
+    NaN where the table or a drawn one has no such pair, or a run was lost.
+
+        checks = predictive_checks(found.params, table, jr.key(0))
+        checks.where(checks.p < 0.01, drop=True)  # what the model does not reproduce
     """
     import xarray
 
@@ -103,11 +107,12 @@ def predictive_checks(
             rows["statistic"].append(name)
             rows["at"].append(_label(name, i))
             rows["observed"].append(value)
-            ends = np.nanquantile(drawn, [0.025, 0.975])
+            ends = np.quantile(drawn, [0.025, 0.975])
             low.append(ends[0])
             high.append(ends[1])
             least = min(np.mean(drawn <= value), np.mean(drawn >= value))
-            share.append(min(1.0, max(2 * least, 1 / count)))
+            lost = np.isnan(value) or np.isnan(drawn).any()
+            share.append(np.nan if lost else min(1.0, max(2 * least, 1 / count)))
     columns = {"observed": rows["observed"], "low": low, "high": high, "p": share}
     told = {name: ("check", np.asarray(column)) for name, column in columns.items()}
     labels = {name: ("check", rows[name]) for name in ("statistic", "at")}

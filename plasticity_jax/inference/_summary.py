@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple, TYPE_CHECKING
 
+import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -43,6 +45,9 @@ def directions(found: Fit) -> Directions:
 
     Of those parameters that are not at a bound; an error is infinite along a flat
     direction.
+
+        error, vectors, loose = directions(found)
+        vectors[0]  # what the data say least of
     """
     inside = np.asarray(found.inside)
     block = np.asarray(found.information)[np.ix_(inside, inside)]
@@ -187,7 +192,9 @@ def compare(fits: Mapping[str, Fit]) -> "xarray.Dataset":
     over its standard deviation, about standard normal where neither model is nearer the
     truth. `apart` says whether it exceeds 2. Only likelihoods of the same data count:
     same units, same conditioning, the density of the same variable. Raises `ValueError`
-    where units differ.
+    where units or their data differ.
+
+        compare({"additive": fit_sizes(table, one), "kesten": fit_sizes(table, other)})
     """
     import xarray
 
@@ -196,6 +203,11 @@ def compare(fits: Mapping[str, Fit]) -> "xarray.Dataset":
     sizes = {name: found.log_likelihoods.shape for name, found in fits.items()}
     if len(set(sizes.values())) != 1:
         raise ValueError(f"`fits` must be to the same units; got {sizes}.")
+    data = {name: _arrays(found) for name, found in fits.items()}
+    first, *others = data
+    for name in others:
+        if not _same(data[first], data[name]):
+            raise ValueError(f"`fits`: '{first}' and '{name}' are to different data.")
     order = sorted(
         fits, key=lambda name: np.nan_to_num(float(fits[name].aic), nan=np.inf)
     )
@@ -204,7 +216,7 @@ def compare(fits: Mapping[str, Fit]) -> "xarray.Dataset":
     away = np.stack([best - np.asarray(fits[name].log_likelihoods) for name in order])
     spread = np.sqrt(len(best)) * away.std(axis=1)
     vuong = np.divide(
-        away.sum(axis=1), spread, where=spread > 0, out=np.zeros(len(order))
+        away.sum(axis=1), spread, where=spread != 0, out=np.zeros(len(order))
     )
     weight = np.exp(-(aic - aic[0]) / 2)
     columns = {
@@ -217,3 +229,14 @@ def compare(fits: Mapping[str, Fit]) -> "xarray.Dataset":
     }
     told = {name: ("model", np.asarray(column)) for name, column in columns.items()}
     return xarray.Dataset(told, {"model": order})
+
+
+def _arrays(found: Fit) -> list[np.ndarray]:
+    """The arrays of the data; what is fitted with them (a deviation) is a number."""
+    leaves = jax.tree.leaves(found.objective.data)
+    return [np.asarray(x) for x in leaves if eqx.is_array(x) and x.ndim]
+
+
+def _same(some: list[np.ndarray], others: list[np.ndarray]) -> bool:
+    equal = lambda x, y: np.array_equal(x, y, equal_nan=x.dtype.kind in "fc")
+    return len(some) == len(others) and all(map(equal, some, others))
