@@ -260,6 +260,11 @@ def test_models_are_compared_unit_by_unit(found):
         compare({"a": found, "b": fit(lambda p, y: norm.logpdf(y, p, 1.0), 0.0, Y[1:])})
 
 
+def test_a_mean_near_zero_is_not_called_badly_determined():
+    found = fit(normal, START, Y - Y.mean() + 1e-3, domain=DOMAIN)
+    assert notes(found) == []
+
+
 def test_the_dataset_has_labels(found):
     data = dataset(found)
     assert data.estimate.sel(parameter="sd") == found.params["sd"]

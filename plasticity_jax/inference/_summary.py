@@ -30,7 +30,7 @@ class Directions(NamedTuple):
 
     `error` (direction,) is the standard error along each, `vectors` (direction, w) the
     share of each parameter: a change of it by a factor, for a real one by its own size
-    (or two standard errors, if it is not told from zero). `loose` says which are badly
+    (or four standard errors, if that is more: its interval says so). `loose` says which are badly
     determined: to no better than a factor of e at two standard errors, or $10^4$ times
     worse than the best.
     """
@@ -53,7 +53,7 @@ def directions(found: Fit) -> Directions:
     block = np.asarray(found.information)[np.ix_(inside, inside)]
     free, bounded = np.asarray(found.free)[inside], found.space.bounded[inside]
     error = np.asarray(found.standard_errors())[inside]
-    size = np.maximum(np.abs(free), 2 * np.where(np.isfinite(error), error, 0))
+    size = np.maximum(np.abs(free), 4 * np.where(np.isfinite(error), error, 0))
     size = np.where(bounded | (size == 0), 1, size)
     values, vectors = np.linalg.eigh(block * np.outer(size, size))
     values = np.where(np.abs(values) <= 1e-8 * values[-1:], 0, values)
@@ -62,7 +62,7 @@ def directions(found: Fit) -> Directions:
     whole = np.zeros((len(values), len(inside)))
     largest = np.take_along_axis(vectors, np.abs(vectors).argmax(0)[None], 0)
     whole[:, inside] = (vectors * np.sign(largest)).T
-    loose = ~(values >= np.maximum(LOOSE * (1 - 1e-6), FAR * values[-1:]))
+    loose = ~(values >= np.maximum(LOOSE, FAR * values[-1:]))
     return Directions(*map(jnp.asarray, (errors, whole, loose)))
 
 
