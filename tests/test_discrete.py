@@ -90,6 +90,7 @@ def test_scores_and_relaxed_masks_agree_with_all_masks_within_what_they_say():
     assert spread["leave one out"] < 0.7 * spread["no baseline"]
 
 
+@pytest.mark.dear
 def test_a_scored_mean_differentiates_weights_before_and_after_the_draw():
     inputs = jnp.asarray([0.4, -1.0])
 
@@ -120,6 +121,7 @@ def test_the_value_of_a_scored_mean_is_that_of_the_draws():
     assert jnp.isfinite(slope[2])
 
 
+@pytest.mark.dear
 def test_hard_masks_are_masks_with_the_slope_of_soft_ones():
     p = jnp.linspace(0.05, 0.95, 500)
     soft = lambda p: relaxed_masks(p, KEY, 0.3)

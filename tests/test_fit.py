@@ -101,6 +101,7 @@ def test_the_expected_matrix_is_that_of_theory(found):
     assert np.allclose(standard_errors(exact, 4), np.diag(theory) ** -0.5 / 2)
 
 
+@pytest.mark.dear
 def test_intervals_of_wald_and_of_the_profile(found):
     n, mean, sd = len(Y), Y.mean(), Y.std()
     low, high = intervals(found)
@@ -245,6 +246,7 @@ def test_a_fit_is_mapped_over_data(found):
     assert np.allclose(params["sd"], [Y.std(), 2 * Y.std()], rtol=1e-7)
 
 
+@pytest.mark.dear
 def test_models_are_compared_unit_by_unit(found):
     wide = fit(lambda p, y: norm.logpdf(y, p, 1.0), 0.0, Y)
     table = compare({"wide": wide, "free": found})

@@ -93,6 +93,7 @@ def _error(config):
     return jnp.mean(simulate(system, state, KEY, **options)[1])
 
 
+@pytest.mark.dear
 def test_a_whole_configuration_differentiated_agrees_with_central_differences():
     config = optimal_plasticity.Config(sizes=(3, 2), samples=20, corruption=0.5)
     both = lambda x: (derivative(_error, x), central_difference(_error, x))

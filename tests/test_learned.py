@@ -211,6 +211,7 @@ def test_choices_come_as_often_as_the_likelihood_says():
     np.testing.assert_allclose(own, 0, atol=1e-12)
 
 
+@pytest.mark.dear
 def test_scores_at_the_truth_have_mean_zero_and_the_fisher_matrix_as_their_spread():
     terms = monomials(post=0, weight=1, reward=1)
     theta = jnp.asarray([{(2, 0, 0, 1): 0.2}.get(x, 0.0) for x in terms])

@@ -244,6 +244,7 @@ def test_one_factor_is_additive_and_none_is_log_normal():
     assert jnp.allclose(jax.vmap(back)(few), 1.7, rtol=1e-12)
 
 
+@pytest.mark.dear
 @every_model
 def test_a_time_at_which_nothing_was_seen_changes_nothing(make):
     model = make()
@@ -319,6 +320,7 @@ def test_curvature_is_finite_without_decay():
         assert jnp.allclose(at_zero, near, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.dear
 @every_model
 def test_runs_begin_and_stay_in_the_stationary_law(make):
     model, count, times = make(), 20_000, np.asarray([0.0, 10.0, 40.0])
@@ -356,6 +358,7 @@ def test_the_slope_of_the_likelihood_is_zero_on_average_at_the_truth(window):
     assert jnp.all(information > 0)
 
 
+@pytest.mark.dear
 @pytest.mark.parametrize("window", [1, 5])
 @every_model
 def test_guesses_are_near_and_follow_the_unit(make, window):

@@ -51,6 +51,7 @@ def windows(window, draws, gaps=0.0, **options):
     return jax.lax.map(told, jr.split(jr.key(0), draws))
 
 
+@pytest.mark.dear
 def test_smoothing_is_found_where_it_is_and_nowhere_else():
     for window in (1, 5):
         assert jnp.all(windows(window, 8, gaps=0.2, samples=30) == window)

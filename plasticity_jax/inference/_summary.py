@@ -30,9 +30,9 @@ class Directions(NamedTuple):
 
     `error` (direction,) is the standard error along each, `vectors` (direction, w) the
     share of each parameter: a change of it by a factor, for a real one by its own size
-    (or four standard errors, if that is more: its interval says so). `loose` says which are badly
-    determined: to no better than a factor of e at two standard errors, or $10^4$ times
-    worse than the best.
+    (or four standard errors, if that is more: its interval says so). `loose` says which
+    are badly determined: to no better than a factor of e at two standard errors, or
+    $10^4$ times worse than the best.
     """
 
     error: Vector
