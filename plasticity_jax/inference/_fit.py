@@ -26,6 +26,7 @@ Simulate = Callable[[Any, Key[Array, ""]], PyTree]
 
 REACH = 18.0  # how far free coordinates go from the start: a factor of 7e7
 CLOSE = 0.01  # log-likelihoods so near count as equal
+FEW = 12  # parameters for which second derivatives by forward mode alone are faster
 
 
 class Trials(eqx.Module):
@@ -65,6 +66,25 @@ class Objective(eqx.Module):
     def scores(self, free: Vector) -> Float[Array, "unit w"]:
         """Slopes of the entries."""
         return jax.jacfwd(self.units)(free)
+
+    def expanded(self, free: Vector) -> tuple[Array, Float[Array, "unit w"], Matrix]:
+        """The entries, their slopes, and the Hessian of all, in one program.
+
+        For few parameters by forward mode alone, which compiles in half of the time.
+        """
+
+        def slopes(free: Vector) -> tuple[Vector, tuple[Array, Array]]:
+            along = lambda tangent: jax.jvp(self.units, (free,), (tangent,))
+            every = jnp.eye(len(free), dtype=free.dtype)
+            units, scores = jax.vmap(along, out_axes=(None, 1))(every)
+            return jnp.sum(scores, axis=0) + jax.grad(self.prior)(free), (units, scores)
+
+        if len(free) <= FEW:
+            hessian, (units, scores) = jax.jacfwd(slopes, has_aux=True)(free)
+        else:
+            hessian = jax.jacfwd(jax.grad(self))(free)
+            _, (units, scores) = slopes(free)
+        return units, scores, (hessian + hessian.T) / 2
 
     def prior(self, free: Vector) -> Scalar:
         """The logarithm of the prior density of the parameters; 0 without one."""
@@ -294,6 +314,20 @@ def opened(
     return objective, jax.vmap(drawn)(jnp.arange(count))
 
 
+class _Climb(optx.BFGS):
+    """BFGS that stops where the quadratic it has built promises no more to gain.
+
+    `args` is what the log-likelihood was divided by. A parameter on its way to a bound
+    goes on in its free coordinate long after the likelihood has settled.
+    """
+
+    def terminate(self, fn, y, args, options, state, tags):
+        found = state.f_info
+        gain = args * found.grad @ found.hessian_inv.mv(found.grad) / 2
+        settled = (gain < 1e-10) & (state.num_accepted_steps > len(y))
+        return state.terminate | settled, state.result
+
+
 @eqx.filter_jit
 def _fitted(
     objective: Objective,
@@ -305,11 +339,12 @@ def _fitted(
 ) -> Fit:
     """The compiled part of `fit`."""
     scale = jax.eval_shape(objective.units, begin[0]).size
-    solver = optx.BFGS(rtol=1e-6, atol=1e-6)
+    solver = _Climb(rtol=1e-6, atol=1e-6)  # pyright: ignore[reportCallIssue]
+    options = {"args": scale, "max_steps": max_steps, "throw": False}
 
     def climb(free: Vector) -> tuple[Vector, Bool[Array, ""], Int[Array, ""]]:
-        down = lambda u, _: -objective(u) / scale
-        end = optx.minimise(down, solver, free, max_steps=max_steps, throw=False)
+        down = lambda u, scale: -objective(u) / scale
+        end = optx.minimise(down, solver, free, **options)
         done = end.result == optx.RESULTS.successful
         return end.value, done, jnp.asarray(end.stats["num_steps"])
 
@@ -350,22 +385,22 @@ def finished(
 ) -> Fit:
     """What the data say at the best end."""
     free = objective.reached(free)
-    hessian = jax.jacfwd(jax.grad(objective))(free)
+    units, scores, hessian = objective.expanded(free)
     return Fit(
         objective=objective,
         free=free,
         trials=trials,
-        log_likelihoods=objective.units(free),
-        gradient=jax.grad(objective)(free),
-        information=-(hessian + hessian.T) / 2,
-        scores=objective.scores(free),
-        bound=_bound(objective, free),
+        log_likelihoods=units,
+        gradient=jnp.sum(scores, axis=0) + jax.grad(objective.prior)(free),
+        information=-hessian,
+        scores=scores,
+        bound=_bound(objective, free, jnp.sum(units) + objective.prior(free)),
         expected=expected,
         extra=extra,
     )
 
 
-def _bound(objective: Objective, free: Vector) -> Int[Array, " w"]:
+def _bound(objective: Objective, free: Vector, height: Scalar) -> Int[Array, " w"]:
     """Which bounds are as likely as the estimate, where other values are not."""
     space = objective.space
     low, high = np.isfinite(space.low), np.isfinite(space.high)
@@ -375,7 +410,7 @@ def _bound(objective: Objective, free: Vector) -> Int[Array, " w"]:
     moved = jax.vmap(lambda i, away: free.at[i].set(objective.center[i] + away))
     probes = moved(every.ravel(), at[where.ravel()])
     heights = jax.lax.map(objective, probes).reshape(len(free), len(at))
-    near = heights >= objective(free) - CLOSE
+    near = heights >= height - CLOSE
     known = ~jnp.all(near[:, 2:], axis=1)  # else it is flat
     first = jnp.where(low, -1, 1)  # the bound at minus infinity of the coordinate
     below, above = near[:, 0] & space.bounded, near[:, 1] & low & high
