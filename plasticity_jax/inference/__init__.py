@@ -48,6 +48,8 @@ from ._learned import term_name as term_name
 from ._learned import Trajectories as Trajectories
 from ._least_squares import least_squares as least_squares
 from ._oddities import oddities as oddities
+from ._posterior import Posterior as Posterior
+from ._posterior import posterior as posterior
 from ._predictive import looks as looks
 from ._predictive import predictive_checks as predictive_checks
 from ._process import AbstractSizes as AbstractSizes

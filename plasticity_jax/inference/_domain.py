@@ -90,6 +90,14 @@ class Space(eqx.Module):
         one = jnp.where(below, low + far, high - far)
         return jnp.where(below & above, between, jnp.where(below | above, one, free))
 
+    def log_slopes(self, free: Vector) -> Vector:
+        """Logarithm of the slope of each parameter by its free coordinate."""
+        low, high, below, above = self._bounds(free)
+        wide = jnp.log(jnp.where(below & above, high - low, 1))
+        between = wide - jax.nn.softplus(free) - jax.nn.softplus(-free)
+        one = jnp.where(below ^ above, free, 0)
+        return jnp.where(below & above, between, one)
+
     def tree(self, free: Vector) -> PyTree:
         """The parameters at free coordinates."""
         arrays, whole = arrays_of(lambda x: x, self.params)
