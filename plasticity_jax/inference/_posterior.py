@@ -149,9 +149,9 @@ def posterior(
     that the fit was given as `log_prior`, flat without one. It is sampled in free
     coordinates, hence with the logarithm of their Jacobian, as far from the fit's start
     as its search goes (a factor of 7e7 for a positive parameter). Chains run in one
-    program, begin at twice the fit's standard errors around it, and each adapts its
-    step and metric in `warmup` (windows, as Stan); then `draws` are kept. Needs the
-    extra `[bayes]` (blackjax). Raises `ValueError` for a fit whose likelihood leaves
+    program, begin at twice the fit's standard errors around it (a parameter at its
+    bound: around its start), and each adapts its step and metric in `warmup` (windows,
+    as Stan); then `draws` are kept. Needs the extra `[bayes]` (blackjax). Raises `ValueError` for a fit whose likelihood leaves
     parameters out (`least_squares`).
 
         found = posterior(fit(log_likelihood, start, data, log_prior=prior), jr.key(0))
@@ -184,8 +184,9 @@ def _drawn(
     blackjax: Any, found: Fit, key: Key[Array, ""], draws: int, chains: int, warmup: int
 ) -> tuple[Float[Array, "chain draw w"], Bool[Array, "chain draw"], Vector, Vector]:
     """Free coordinates, sampled where the fit says they are like N(0, 1)."""
+    center = jnp.where(found.inside, found.free, found.objective.center)
     scale = _scale(found)
-    placed = lambda z: found.free + scale @ z
+    placed = lambda z: center + scale @ z
     log_density = lambda z: _log_density(found.objective, placed(z))
     adapted = blackjax.window_adaptation(
         blackjax.nuts, log_density, is_mass_matrix_diagonal=False
