@@ -151,8 +151,8 @@ def posterior(
     as its search goes (a factor of 7e7 for a positive parameter). Chains run in one
     program, begin at twice the fit's standard errors around it (a parameter at its
     bound: around its start), and each adapts its step and metric in `warmup` (windows,
-    as Stan); then `draws` are kept. Needs the extra `[bayes]` (blackjax). Raises `ValueError` for a fit whose likelihood leaves
-    parameters out (`least_squares`).
+    as Stan); then `draws` are kept. Needs the extra `[bayes]` (blackjax). Raises
+    `ValueError` for a fit whose likelihood leaves parameters out (`least_squares`).
 
         found = posterior(fit(log_likelihood, start, data, log_prior=prior), jr.key(0))
         found.dataset(), found.params, found.notes()
