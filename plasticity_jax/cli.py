@@ -16,6 +16,7 @@ from cyclopts import Parameter
 
 from . import systems
 from ._catalogue import rules
+from ._kept import keep_programs
 from ._version import __version__
 
 
@@ -28,6 +29,7 @@ app = cyclopts.App(
 )
 Flag = Annotated[bool, Parameter(negative="")]
 AsJson = Annotated[bool, Parameter("--json", negative="")]
+Cache = Annotated[bool, Parameter("--cache", negative="--no-cache")]
 Texts = Annotated[tuple[str, ...], Parameter(negative="")]
 DEBUG = "--debug"
 PAGE_WIDTH = 132
@@ -121,6 +123,7 @@ def run(
     out: Path = Path("runs"),
     resume: Flag = False,
     dask: str | None = None,
+    cache: Cache = True,
 ) -> int:
     """Run an experiment, write its data and figure, and judge its claims.
 
@@ -145,7 +148,10 @@ def run(
     dask
         A Dask scheduler whose workers compute the batches: its address, or the file
         that its `--scheduler-file` wrote.
+    cache
+        Take compiled programs from the last calls, and keep them for the next.
     """
+    _keep(cache)
     named, path, double = systems.find(experiment)
     from .experiment import overridden, run_experiment
 
@@ -168,6 +174,12 @@ def run(
         console.print(f"no figure: {undrawn}", markup=False)
     console.print(f"written to {folder}", markup=False)
     return 1 if undrawn or not verdict.holds else 0
+
+
+def _keep(cache: bool) -> None:
+    """Before JAX is loaded."""
+    if cache:
+        keep_programs()
 
 
 def _choose_precision(double: bool) -> None:
@@ -212,11 +224,19 @@ def _gradients() -> Iterator[Any]:
 
 
 @app.command
-def verify(system: str | None = None, *, as_json: AsJson = False) -> int:
+def verify(
+    system: str | None = None, *, as_json: AsJson = False, cache: Cache = True
+) -> int:
     """Every closed form of a system (default: all) against autodiff and simulation.
 
     Or of textbook `rules`; or `gradients`: derivatives of what the systems are about.
+
+    Parameters
+    ----------
+    cache
+        Take compiled programs from the last calls, and keep them for the next.
     """
+    _keep(cache)
     names = (*systems.names(), "rules", "gradients")
     if system is not None and system not in names:
         from ._arguments import nearest
@@ -250,6 +270,7 @@ def fit(
     transpose: Flag = False,
     brief: Flag = False,
     out: Path | None = None,
+    cache: Cache = True,
 ) -> int:
     """Fit models of synapse size to a table, and say what it supports.
 
@@ -277,7 +298,10 @@ def fit(
         Compare models, no more.
     out
         Folder for a page, a figure and tables.
+    cache
+        Take compiled programs from the last calls, and keep them for the next.
     """
+    _keep(cache)
     _choose_precision(True)
     import warnings
 
@@ -323,14 +347,17 @@ def data(
 
 
 @app.command
-def recompute(folder: Path) -> int:
+def recompute(folder: Path, *, cache: Cache = True) -> int:
     """Compute a stored run again from its own attributes, and compare.
 
     Parameters
     ----------
     folder
         A result of `run`: the folder that holds its `config.toml` and `data.zarr`.
+    cache
+        Take compiled programs from the last calls, and keep them for the next.
     """
+    _keep(cache)
     named, _, x64 = systems.find(str(folder / "config.toml"))
     from .experiment import load_plan
     from .experiment import recompute as recomputed

@@ -14,7 +14,7 @@ import plasticity_jax
 
 ROOT = Path(plasticity_jax.__file__).parent
 LAYERS = [
-    {"_arguments", "_catalogue", "_version"},
+    {"_arguments", "_catalogue", "_kept", "_version"},
     {"_interfaces", "_random"},
     {"numerics", "signals"},
     {"curvature", "measure", "data", "synapses", "traces", "_simulate", "_sweep"},

@@ -1,0 +1,3 @@
+"""What is kept between calls: compiled programs."""
+
+from ._programs import keep_programs as keep_programs
