@@ -1,5 +1,6 @@
 """What calls of the command line leave for the next: compiled programs."""
 
+import functools
 import os
 import subprocess
 import sys
@@ -19,6 +20,29 @@ found = []
 jax.monitoring.register_event_listener(lambda name, **_: found.append(name))
 x = jnp.sin(jnp.arange(1000.0)) @ jnp.cos(jnp.ones((1000, 100)))
 print(float(x.sum()).hex(), found.count("/jax/compilation_cache/cache_hits"))
+"""
+
+
+SWEEPS = """
+import equinox as eqx, jax.random as jr
+from plasticity_jax import real, Scalar, sweep
+from plasticity_jax._sweep import _workers
+
+class Config(eqx.Module):
+    gain: Scalar = eqx.field(converter=real)
+
+def linear(config, key):
+    return {"x": config.gain * jr.normal(key)}
+
+def square(config, key):
+    return {"x": config.gain**2 * jr.normal(key)}
+
+trials = []
+_workers.choose_batch_size = lambda *_: trials.append(1) or 1
+for run, gain in ((linear, 1.0), (linear, 2.0), (square, 1.0)):
+    _workers._SIZES.clear()
+    data = sweep(run, Config(gain), {}, jr.split(jr.key(0), 3), progress=False)
+    print(len(trials), data.batch_size)
 """
 
 
@@ -89,6 +113,18 @@ def test_a_users_own_cache_wins(tmp_path):
     finished(started(tmp_path, JAX_COMPILATION_CACHE_DIR=str(own)))
     assert own.is_dir()
     assert not kept(tmp_path)
+
+
+def test_a_batch_size_is_kept_beside_the_programs(tmp_path):
+    """Where JAX keeps some: of the same program, of whatever values."""
+    run = functools.partial(started, tmp_path, SWEEPS)
+    assert finished(run())[0] == ["1", "1", "2", "1", "3", "1"]
+    own = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path)}
+    assert finished(run(**own))[0] == ["1", "1", "1", "1", "2", "1"]
+    assert finished(run(**own))[0] == ["0", "1", "0", "1", "0", "1"]
+    for path in tmp_path.glob("batch-size-*"):
+        path.write_text("7000")  # none that could have been chosen
+    assert finished(run(**own))[0] == ["1", "1", "1", "1", "2", "1"]
 
 
 @pytest.mark.dear

@@ -269,16 +269,43 @@ def test_the_batch_size_climbs_to_the_fastest(best, monkeypatch):
         clock[0] += 0.5
         return size * 1000
 
-    sizes = candidates(2**16, 1)
-    chosen = choose_batch_size(2**16, 1, compiled, compute)
+    sizes = candidates(2**18, 1)
+    chosen = choose_batch_size(2**18, 1, compiled, compute)
     assert cost(chosen) == min(map(cost, sizes))
 
 
 def test_a_small_sweep_spends_nothing_on_trials():
-    calls = []
-    size = choose_batch_size(8, 1, lambda size: 10, calls.append)
+    calls, compiled = [], []
+    size = choose_batch_size(
+        8, 1, lambda size: compiled.append(size) or 10, calls.append
+    )
     assert size == 8
+    assert compiled == [8]
     assert calls == []
+
+
+@pytest.mark.parametrize("total", [2**12, 2**16, 2**20])
+@pytest.mark.parametrize("seconds", [1e-5, 1e-3, 0.1])
+def test_trials_cost_little_beside_the_sweep(total, seconds, monkeypatch):
+    """Every larger size is a little faster: trials go on as long as they may."""
+    clock, tried = [0.0], []
+    monkeypatch.setattr(
+        "plasticity_jax._sweep._batch_size.time.perf_counter", lambda: clock[0]
+    )
+    cost = lambda size: seconds * size**-0.1
+
+    def compute(size):
+        clock[0] += size * cost(size)
+
+    def compiled(size):
+        clock[0] += 0.5
+        tried.append(size)
+        return size
+
+    chosen = choose_batch_size(total, 1, compiled, compute)
+    assert clock[0] - 0.5 <= 0.05 * total * cost(chosen)  # one program must be compiled
+    if total * cost(chosen) < 10:
+        assert len(tried) == 1
 
 
 def with_fft(config, key):

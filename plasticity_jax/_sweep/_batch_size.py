@@ -1,20 +1,21 @@
 """How many runs to compute at once."""
 
+import contextlib
 import math
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
 
 
 CANDIDATES = (1, 2, 4, 8, 16, 64, 256, 1024, 4096)
-FIRST = 256  # the largest size that needs no trial
-PROBE = 16  # the size compiled to learn how much memory a lane needs
+FIRST = 256  # the largest size that needs no trial, compiled to learn the memory
 CACHE_BYTES = 2**21  # per core of a CPU: where all lanes' state should stay
 MEMORY_SHARE = 0.25  # of the device's memory, for all workers together
-TRIAL_SHARE = 0.1  # of the estimated time that is left, for a trial
+TRIAL_SHARE = 0.05  # of the expected time of the sweep, for all trials together
 GAIN = 0.95  # of the time per lane, or less, for a size to be called faster
 SHORT = 0.1  # seconds: a timing shorter than this is taken twice
 
@@ -29,23 +30,25 @@ def choose_batch_size(
 
     Starts where the temporary memory of the compiled program fits a core's cache, or on
     a GPU its share of the memory, and climbs from there, up first, as long as a trial
-    makes a lane faster, costs little beside what is left, and the program fits the
-    device's memory. `compile(size)` compiles and tells the bytes of memory that a batch
-    needs; `compute(size)` runs as many batches as there are workers at once, as the
-    sweep will.
+    makes a lane faster, all of them cost little beside the sweep, and the program fits
+    the device's memory: a sweep of seconds is computed at the size it starts with.
+    `compile(size)` compiles and tells the bytes of memory that a batch needs;
+    `compute(size)` runs as many batches as there are workers at once, as the sweep
+    will.
     """
     sizes = candidates(total, workers)
     limit = MEMORY_SHARE * device_memory() / workers
     room = CACHE_BYTES if jax.default_backend() == "cpu" else limit
-    probe = max((size for size in sizes if size <= PROBE), default=sizes[0])
-    compiling, needed = _timed(compile, probe)
-    per_lane = needed / probe
-    fitting = [size for size in sizes if size * per_lane <= room and size <= FIRST]
+    first = max((size for size in sizes if size <= FIRST), default=sizes[0])
+    compiling, needed = _timed(compile, first)
+    per_lane = needed / first
+    fitting = [size for size in sizes if size * per_lane <= room and size <= first]
     start = place = sizes.index(fitting[-1] if fitting else sizes[0])
-    if sizes[place] != probe:
+    if sizes[place] != first:
         compile(sizes[place])
-    if sizes[place] * workers > TRIAL_SHARE * total:  # one timing would cost too much
-        return sizes[place]
+    if 2 * sizes[place] * workers > TRIAL_SHARE * total:
+        return sizes[place]  # one timing would cost too much
+    began = time.perf_counter()
     speed = _seconds_per_lane(compute, sizes[place], workers)
 
     def faster(trial: int) -> bool:
@@ -54,7 +57,8 @@ def choose_batch_size(
         if not 0 <= trial < len(sizes) or sizes[trial] * per_lane > limit:
             return False
         trying = compiling + 2 * sizes[trial] * workers * speed
-        if trying > TRIAL_SHARE * total * speed:
+        spent = time.perf_counter() - began
+        if spent + trying > TRIAL_SHARE * total * speed:
             return False
         compile(sizes[trial])
         tried = _seconds_per_lane(compute, sizes[trial], workers)
@@ -69,6 +73,21 @@ def choose_batch_size(
         while faster(place - 1):
             place -= 1
     return sizes[place]
+
+
+def kept_choice(
+    place: Path | None, total: int, workers: int, choose: Callable[[], int]
+) -> int:
+    """The choice that a file tells, else a new one, left there for other processes."""
+    if place is None:
+        return choose()
+    with contextlib.suppress(OSError, ValueError):
+        if (size := int(place.read_text("utf-8"))) in candidates(total, workers):
+            return size
+    size = choose()
+    with contextlib.suppress(OSError):
+        place.write_text(str(size), "utf-8")
+    return size
 
 
 def candidates(total: int, workers: int) -> list[int]:

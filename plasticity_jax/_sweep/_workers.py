@@ -9,13 +9,15 @@ import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import as_completed, Executor, Future, ThreadPoolExecutor, wait
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import numpy as np
 
-from ._batch_size import choose_batch_size
+from .._version import __version__
+from ._batch_size import choose_batch_size, kept_choice
 from ._lanes import Lanes, reads_of
 from ._progress import Progress
 from ._store import difference, Results, Store
@@ -239,9 +241,28 @@ def chosen_size(lanes: Lanes, workers: int) -> int:
         with ThreadPoolExecutor(workers) as pool:
             list(pool.map(lanes.compute_batch, [0] * workers, [size] * workers))
 
+    def choose() -> int:
+        return choose_batch_size(lanes.total, workers, lanes.compile, load)
+
     if program not in _SIZES:
-        _SIZES[program] = choose_batch_size(lanes.total, workers, lanes.compile, load)
+        place = _place_of_choice(lanes, workers)
+        _SIZES[program] = kept_choice(place, lanes.total, workers, choose)
     return _SIZES[program]
+
+
+def _place_of_choice(lanes: Lanes, workers: int) -> Path | None:
+    """The file of a choice, beside the programs that JAX keeps, if it keeps any.
+
+    None where what the run reads cannot be told.
+    """
+    home = getattr(jax.config, "jax_compilation_cache_dir", None)
+    if not home or not Path(home).is_dir() or not json.loads(lanes.reads):
+        return None
+    arrays = filter(eqx.is_array, jax.tree.leaves((lanes.run, lanes.config)))
+    program = lanes.reads, *((x.shape, str(x.dtype)) for x in arrays), *lanes.points
+    here = jax.devices()[0].device_kind, len(lanes.devices), workers, lanes.double
+    told = repr((program, lanes.total, here, jax.__version__, __version__, settings()))
+    return Path(home) / f"batch-size-{hashlib.sha256(told.encode()).hexdigest()}"
 
 
 def batches_in_flight() -> int:
