@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
-import jax.random as jr
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, ArrayLike, Key
 
 from ._interfaces import Scalar, Synapses
+from ._random import normal as normal
 from ._random import unrolled as unrolled
 
 
@@ -138,4 +138,4 @@ def tree_unit(tree: T) -> T:
 def normal_like(key: Key[Array, ""], tree: T) -> T:
     """Independent standard normals shaped like `tree`, all from one draw."""
     flat, unravel = ravel_pytree(tree)
-    return unravel(jr.normal(key, flat.shape, flat.dtype))
+    return unravel(normal(key, flat.shape, flat.dtype))

@@ -18,7 +18,7 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Key
 
 from .._arguments import shape_of
-from .._random import check_threefry
+from .._random import check_key
 from ._config import Axis
 from ._identity import identity_of
 from ._store import Results
@@ -133,13 +133,13 @@ class Lanes:
             raise ValueError(f"`keys` must be an array of keys, {such}; got {got}.")
         for leaf in jax.tree.leaves((run, config)):
             if isinstance(leaf, jax.Array) and _are_keys(leaf):
-                check_threefry("run", leaf)
+                check_key("run", leaf)
         if not _are_keys(keys) or keys.ndim != 1 or not len(keys):
             raise ValueError(
                 f"`keys` must be a 1-D array of keys, at least one, {such}; got "
                 f"{keys.dtype}{keys.shape}."
             )
-        check_threefry("keys", keys)
+        check_key("keys", keys)
         shape = tuple(len(axis.values[0]) for axis in axes)
         count = math.prod(shape)
         index = np.unravel_index(np.arange(count), shape) if shape else ()

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Key
 from .._arguments import one_of, real, require
 from .._interfaces import AbstractCircuit, Scalar, Synapses
 from .._random import single
+from ..numerics import normal
 from ..signals import LayerSignals
 from ..synapses._reading import weights
 
@@ -180,7 +181,7 @@ class NoisyLayer(_AbstractLayer):
         self, activity: None, synapses: Synapses, stimulus: Any, key: Key[Array, ""]
     ) -> tuple[None, LayerSignals]:
         plastic = weights(synapses, key)
-        draw = jr.normal if self.law == "gaussian" else jr.rademacher
+        draw = normal if self.law == "gaussian" else jr.rademacher
         noise = draw(key, plastic.shape[:1], plastic.dtype)
         return None, self.signals(plastic, stimulus, noise)
 

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import jax.random as jr
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int, Key
 
@@ -20,6 +19,7 @@ from .._arguments import (
     require,
 )
 from .._interfaces import AbstractCircuit, Scalar, Synapses
+from ..numerics import normal
 from ..signals import RateSignals
 from ..synapses._reading import weights
 
@@ -144,7 +144,7 @@ class RateNetwork(AbstractCircuit):
             change = (first + 2 * second + 2 * third + fourth) / 6
         x = x + dt * change
         if self.floor is not None:
-            x = x + self.floor * jnp.sqrt(dt) * jr.normal(key, x.shape, x.dtype)
+            x = x + self.floor * jnp.sqrt(dt) * normal(key, x.shape, x.dtype)
         signals = RateSignals(dt, rate, x, average, early, late, step=activity.age)
         return Rates(x, average, early, late, activity.age + 1), signals
 

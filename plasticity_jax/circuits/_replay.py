@@ -28,6 +28,7 @@ from .._arguments import (
     whole,
 )
 from .._interfaces import AbstractCircuit, Scalar
+from ..numerics import normal
 from ..signals import ReplaySignals
 from ..synapses._factors import AbstractFactors, Factored, Product
 
@@ -120,7 +121,7 @@ class WeakestReplay(AbstractChoice):
         if self.noise is not None:
             # else XLA repeats the generator in every reduction: minutes to compile
             errors = jax.lax.optimization_barrier(
-                jr.normal(key, margins.shape, margins.dtype)
+                normal(key, margins.shape, margins.dtype)
             )
             margins = margins + self.noise * candidates.average[:, None] * errors
         return _least(margins)

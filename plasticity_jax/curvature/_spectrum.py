@@ -9,7 +9,7 @@ import jax.random as jr
 from jaxtyping import Array, Float, Key, PyTree
 
 from .._arguments import floating, one_of, whole
-from ..numerics import eigh, eigvalsh, root
+from ..numerics import eigh, eigvalsh, normal, root
 from ._flat import (
     by_block,
     FlatOperator,
@@ -102,7 +102,7 @@ def top_eigenpairs(
         raise ValueError(f"`count` must lie in [1, {flat.size}]; got {pairs}.")
     most = whole("steps", 30 + 5 * pairs if steps is None else steps, pairs)
     fresh = _directions(key, flat)
-    start = jr.normal(key, (flat.size,), flat.dtype)
+    start = normal(key, (flat.size,), flat.dtype)
     vectors = _ritz(still.product, start, min(most, flat.size), fresh, pairs)
     if pairs > 1 and most < flat.size:
         vectors = _with_repeats(still, vectors, most, fresh)

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from .._arguments import concrete, counted, real, whole
 from .._interfaces import Scalar
-from ..numerics import power, root
+from ..numerics import normal, power, root
 from ._filter import log_densities, Model
 from ._transitions import Moments, Moved
 
@@ -256,14 +256,14 @@ def _simulated(
 
         def step(x: Each, key: Key[Array, ""]) -> tuple[Each, None]:
             mean, _, variance = move(x, jnp.zeros_like(dt), prepared)
-            return mean + root(variance) * jr.normal(key, x.shape, x.dtype), None
+            return mean + root(variance) * normal(key, x.shape, x.dtype), None
 
         x, _ = jax.lax.scan(step, x, jr.split(key, substeps))
         return x, x
 
     _, path = jax.lax.scan(interval, x, (gaps, jr.split(for_path, len(gaps))))
     path = jnp.concatenate([x[None], path])
-    noise = root(model.noise_variance(path)) * jr.normal(for_noise, path.shape, x.dtype)
+    noise = root(model.noise_variance(path)) * normal(for_noise, path.shape, x.dtype)
     readings = model.size(path + noise)
     shifted = [readings[i : i + len(times)] for i in range(model.window)]
     return jnp.mean(jnp.stack(shifted), axis=0).T

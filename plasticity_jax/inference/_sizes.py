@@ -17,6 +17,7 @@ from jaxtyping import Array, Key, PyTree
 
 from .._arguments import check_takes, counted, real, require, with_array_leaves
 from .._interfaces import Scalar
+from ..numerics import normal
 from ..traces import SOME_TIME
 from ._domain import Interval, POSITIVE, REAL
 from ._process import AbstractSizes, Each, rough, with_noise
@@ -70,7 +71,7 @@ class _Reverting(AbstractSizes):
 
     def draw(self, count: int, key: Key[Array, ""]) -> Each:
         mean, variance = self.stationary_moments()
-        return mean + jnp.sqrt(variance) * jr.normal(key, (count,), mean.dtype)
+        return mean + jnp.sqrt(variance) * normal(key, (count,), mean.dtype)
 
 
 class Additive(_Plain, _Reverting):

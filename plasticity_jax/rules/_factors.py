@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Key
 
 from .._arguments import check_stable, real, require, stable
 from .._interfaces import AbstractRule, AbstractSignals, Scalar
+from ..numerics import normal
 from ..signals import NoveltySignals, ReplaySignals
 from ..synapses._factors import AbstractFactors, Factored, Product
 
@@ -136,10 +137,10 @@ class VolatileFactor(AbstractRule):
         lack = self.lack(weights)
 
         direct, indirect = 1 - self.coupling, self.coupling * power
-        kicks = direct * jr.normal(key, slow.shape, slow.dtype)
+        kicks = direct * normal(key, slow.shape, slow.dtype)
         if self.coupled:  # a key of its own: slices of one draw do not fuse
             other = jr.fold_in(key, 1)
-            kicks = kicks + indirect * jr.normal(other, slow.shape, slow.dtype)
+            kicks = kicks + indirect * normal(other, slow.shape, slow.dtype)
         kicks = jnp.sqrt(dt) * kicks + self.bias * dt * (direct + indirect)
         new = volatile + self.noise * kicks + self.homeostasis * lack * dt * volatile
         share = stable("1 / slowness", dt / self.slowness)

@@ -4,13 +4,12 @@ from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
-import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Key
 
 from .._arguments import one_of, optional, real, require
 from .._interfaces import AbstractRule, AbstractTrace, Scalar
-from ..numerics import power, root
+from ..numerics import normal, power, root
 from ..signals import SpikeSignals
 from ..traces import Eligibility, SOME_TIME
 
@@ -77,7 +76,7 @@ class STDP(_Pairing):
         if self.noise is None:
             return change
         size = jnp.outer(signals.post, pre) ** 2 + jnp.outer(post, signals.pre) ** 2
-        drawn = jr.normal(key, synapses.shape, synapses.dtype)
+        drawn = normal(key, synapses.shape, synapses.dtype)
         return change + self.noise * synapses * root(size) * drawn
 
     def _weighed(self, up: Matrix, down: Matrix, w: Matrix) -> Matrix:

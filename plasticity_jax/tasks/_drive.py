@@ -3,7 +3,6 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
@@ -18,6 +17,7 @@ from .._arguments import (
     whole,
 )
 from .._interfaces import AbstractTask, Scalar
+from ..numerics import normal
 
 
 Course = Float[Array, "step 2"]
@@ -133,7 +133,7 @@ def wandering(
     check_range("reference_dt", reference_dt, 0.0, np.inf)
     on = window(steps, dt, start, stop)
     share = stable("decay", dt * decay)
-    noise = (dt * reference_dt) ** 0.5 * on[:, None] * jr.normal(key, (steps, 2))
+    noise = (dt * reference_dt) ** 0.5 * on[:, None] * normal(key, (steps, 2))
 
     def forward(
         s: Float[Array, "2"], kick: Float[Array, "2"]

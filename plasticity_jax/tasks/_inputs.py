@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from .._arguments import check_stored, concrete, floating, whole
 from .._interfaces import Scalar
+from ..numerics import normal
 
 
 def glorot_uniform(
@@ -40,8 +41,8 @@ def mixed_normal(
     """
     features, samples = whole("features", features, 1), whole("samples", samples, 1)
     for_mixing, for_sources = jr.split(key)
-    mixing = jr.normal(for_mixing, (features, features))
-    return jnp.matmul(mixing, jr.normal(for_sources, (features, samples)))
+    mixing = normal(for_mixing, (features, features))
+    return jnp.matmul(mixing, normal(for_sources, (features, samples)))
 
 
 @floating

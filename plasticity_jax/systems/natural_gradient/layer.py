@@ -34,7 +34,7 @@ from ... import curvature, Scalar
 from ..._arguments import check_bins, check_not_negative, concrete, floating, whole
 from ...circuits import Sigmoid, SynapticKernel, Transfer
 from ...curvature import fisher_density, voltage_moments
-from ...numerics import ratio
+from ...numerics import normal, ratio
 from ...signals import InputMoments
 from ...tasks import spike_counts
 
@@ -349,7 +349,7 @@ def kfac_direction(
 def gaussian_inputs(moments: InputMoments, count: int, key: Key[Array, ""]) -> Inputs:
     """Independent synaptic potentials in mV with these means and variances."""
     shape = (count, *moments.mean.shape)
-    noise = jr.normal(key, shape, moments.mean.dtype)
+    noise = normal(key, shape, moments.mean.dtype)
     return moments.mean[None] + jnp.sqrt(moments.variance)[None] * noise
 
 

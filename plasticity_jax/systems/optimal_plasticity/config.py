@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Key
 from ... import AbstractConfig, AbstractRule, AbstractTask, Scalar, State, System
 from ..._arguments import check_finite, concrete, one_of, optional, real, require, whole
 from ...circuits import feedforward, LossCircuit, SecondMomentError, SquaredError
-from ...numerics import tree_scale
+from ...numerics import normal, tree_scale
 from ...rules import (
     AcceptOnly,
     Beeline,
@@ -216,7 +216,7 @@ def draw_inputs(config: Config) -> Float[Array, "feature sample"]:
         return config.input_samples
     key, features = jr.key(config.data_seed), config.sizes[0]
     if config.inputs == "iid":
-        return jr.normal(key, (features, config.samples))
+        return normal(key, (features, config.samples))
     return mixed_normal(features, config.samples, key)
 
 
@@ -239,7 +239,7 @@ def build(config: Config, key: Key[Array, ""]) -> tuple[System, State]:
     if config.fresh_start:
         student = glorot_uniform(config.sizes, for_start)
     else:
-        student = tree_scale(1 + config.start_offset * jr.normal(for_start), teacher)
+        student = tree_scale(1 + config.start_offset * normal(for_start), teacher)
     return System(task, LossCircuit(loss), rules), State(None, student)
 
 

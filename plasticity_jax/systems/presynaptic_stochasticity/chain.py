@@ -14,7 +14,6 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
@@ -22,6 +21,7 @@ from ... import AbstractTask, Scalar, State, System
 from ..._arguments import admit, floating, not_negative, positive, real, whole
 from ..._arguments import probability as unit_interval
 from ...circuits import StochasticNetwork
+from ...numerics import normal
 from ...rules import ReleasePlasticity
 from ...synapses import ReleaseBounds, Stochastic
 from .theory import fewest_steps, up_probability, Values
@@ -151,7 +151,7 @@ class GaussianSlopes(AbstractTask):
         self, step: Int[Array, ""], key: Key[Array, ""]
     ) -> Float[Array, " synapse"]:
         del step
-        noise = jr.normal(key, (self.count,), self.mean.dtype)
+        noise = normal(key, (self.count,), self.mean.dtype)
         return self.mean + self.deviation * noise
 
 

@@ -16,6 +16,7 @@ from jaxtyping import Array, ArrayLike, Float, Key
 from ... import AbstractConfig, AbstractRule, AbstractTask, Scalar, State, System
 from ..._arguments import check_finite, check_range, concrete, one_of, real, whole
 from ...circuits import amplification, error_function, logistic, RateNetwork
+from ...numerics import normal
 from ...rules import (
     AdditiveRateControl,
     AntisymmetricHebb,
@@ -242,7 +243,7 @@ def build(
     """
     for_weights, for_activity, for_targets, for_mask = jr.split(key, 4)
     n = config.size
-    weights = config.initial_gain * jr.normal(for_weights, (n, n)) / n**0.5
+    weights = config.initial_gain * normal(for_weights, (n, n)) / n**0.5
     targets = config.target_scale * jr.uniform(for_targets, (n,), minval=-1.0)
     projections = ()
     if config.sparse:
@@ -251,7 +252,7 @@ def build(
     task = Constant(jnp.zeros(n)) if task is None else task
     network = network_of(config)
     system = System(task, network, rules_of(config, targets), projections)
-    return system, State(network.at(jr.normal(for_activity, (n,))), weights)
+    return system, State(network.at(normal(for_activity, (n,))), weights)
 
 
 def embed(
@@ -276,6 +277,6 @@ def embed(
     for project in system.projections:
         memory = project(memory)
     x = state.activity.potential
-    kicked = x + config.kick * jr.normal(key, x.shape, x.dtype)
+    kicked = x + config.kick * normal(key, x.shape, x.dtype)
     activity = state.activity._replace(potential=kicked)
     return State(activity, state.synapses + memory, state.step)

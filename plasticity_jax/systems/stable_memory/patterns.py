@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Key
 
 from ... import Scalar
 from ..._arguments import floating, one_of
+from ...numerics import normal
 
 
 Vector = Float[Array, " n"]
@@ -43,7 +44,7 @@ def draw_planes(
         vectors = jr.rademacher(key, (2 * planes, size), dtype=jnp.result_type(float))
         vectors = vectors / size**0.5
     else:
-        vectors = jr.normal(key, (2 * planes, size)) / size**0.5
+        vectors = normal(key, (2 * planes, size)) / size**0.5
     if orthonormal and kind != "hadamard" and planes:
         q, r = jnp.linalg.qr(vectors.T)
         vectors = (q * jnp.sign(jnp.diagonal(r))[None]).T

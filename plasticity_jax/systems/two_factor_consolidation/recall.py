@@ -24,7 +24,7 @@ from ..._arguments import (
 )
 from ...circuits import retrieve
 from ...measure import ALIVE, recalled
-from ...numerics import ratio
+from ...numerics import normal, ratio
 from ...synapses import Factored, Product
 from .domains import balanced, inner_level, living, unless_lost
 
@@ -122,7 +122,7 @@ def jitter(
     first = (jnp.arange(len(factors)) == 0)[:, None, None]
     alive = _alive(synapses, relative)[None]
     moves = {"living": first & alive, "first": first, "all": alive}[kind]
-    draw = noise * jr.normal(key, factors.shape, factors.dtype)
+    draw = noise * normal(key, factors.shape, factors.dtype)
     draw = jnp.where(alive, draw, jnp.abs(draw))
     moved = jnp.maximum(factors + jnp.where(moves, draw, 0.0), 0.0)
     own = jnp.eye(*factors.shape[1:], dtype=bool)

@@ -30,7 +30,7 @@ from ....experiment import (
     SHADES,
     standard_error,
 )
-from ....numerics import eigvalsh
+from ....numerics import eigvalsh, normal
 from ....signals import InputMoments
 from .. import layer as layers
 from ..config import half_and_half, uniform_weights
@@ -106,7 +106,7 @@ def draw_weights(config: Layers, key: Key[Array, ""]) -> Matrix:
 def draw_readout(config: Layers, key: Key[Array, ""]) -> Float[Array, "k m"]:
     """Readout weights in mV/Hz."""
     deviation = config.readout_scale / math.sqrt(config.units)
-    return deviation * jr.normal(key, (config.outputs, config.units))
+    return deviation * normal(key, (config.outputs, config.units))
 
 
 def directions(

@@ -15,7 +15,7 @@ from .... import Scalar, simulate, State, System
 from ....circuits import LossCircuit
 from ....curvature import newton_direction, quadratic_form
 from ....experiment import changed, claim, Experiment, over_seeds, panels
-from ....numerics import tree_norm, tree_unit
+from ....numerics import normal, tree_norm, tree_unit
 from ....rules import Descent, Normalised, OptimalMagnitude, Wiener
 from ....tasks import Constant
 from ..config import Landscape
@@ -52,7 +52,7 @@ def steps_on_a_bowl(config: Landscape, key: Key[Array, ""]) -> dict[str, Array]:
     """
     for_points, for_noise, for_run = jr.split(key, 3)
     loss = Bowl(jnp.stack([config.stiffness, config.softness]))
-    points = jr.normal(for_points, (config.trials, 2))
+    points = normal(for_points, (config.trials, 2))
     points = config.distance * points / jnp.linalg.norm(points, axis=1, keepdims=True)
 
     def at(point: Point, noise: Point) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def steps_on_a_bowl(config: Landscape, key: Key[Array, ""]) -> dict[str, Array]:
         out["retrace"] = tree_norm(newton + config.fluctuation * downhill)
         return out
 
-    seen = jax.vmap(at)(points, jr.normal(for_noise, points.shape))
+    seen = jax.vmap(at)(points, normal(for_noise, points.shape))
     rules = {
         "compensation": OptimalMagnitude(Descent(), 100.0),
         "fluctuation": Normalised(Wiener(), config.fluctuation),

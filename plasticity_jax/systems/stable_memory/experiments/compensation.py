@@ -23,7 +23,7 @@ from ....circuits import LossCircuit, RateNetwork, Rates
 from ....curvature import best_ratio, hessian, steady_state
 from ....experiment import changed, claim, Experiment, panels, Plan, SHADES, THEORY
 from ....measure import drift, vertex_of_mean
-from ....numerics import eigvalsh
+from ....numerics import eigvalsh, normal
 from ....rules import NoisyGradient, Normalised, Wiener
 from ....signals import LossSignals
 from ....tasks import Constant
@@ -115,7 +115,7 @@ def intact(config: Repaired, key: Key[Array, ""]) -> tuple[RecallError, Matrix]:
     weights = basis @ core @ basis.T
     cued = basis.T[jnp.arange(config.cues) % (2 * config.planes)]
     signs = jr.rademacher(for_signs, (config.cues, 1), dtype=cued.dtype)
-    background = jr.normal(for_background, cued.shape)
+    background = normal(for_background, cued.shape)
     starts = config.cue_amplitude * config.size**0.5 * signs * cued + background
     network, steps = RateNetwork(config.step), round(config.time / config.step)
     courses = recall(network, weights, starts, steps)

@@ -25,6 +25,7 @@ from ....experiment import (
     SHADES,
     THEORY,
 )
+from ....numerics import normal
 from ..config import check_positive
 from ..cycles import balanced_cycle, gaussian_cycle
 from ..patterns import draw_planes, Planes
@@ -82,7 +83,7 @@ def overlaps_of(
     for_planes, for_start = jr.split(key)
     count, size, alone = config.planes, config.size, config.planes == 1
     drawn = [draw_planes(kind, count, size, for_planes, alone) for kind in patterns]
-    noise = jr.normal(for_start, (size,))
+    noise = normal(for_start, (size,))
 
     def overlaps(planes: Planes) -> Float[Array, "time k"]:
         network = plane_network(planes, config.expansion, config.rotation)

@@ -1,0 +1,178 @@
+"""Kinds of keys that fuse: JAX's own stream unrolled, and a faster generator."""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jax.extend.random import define_prng_impl
+from jaxtyping import Array, Key
+
+from .._arguments import one_of, shape_of
+
+
+TAG, FAST_TAG = "fryu", "fast"  # how JAX names these kinds
+KINDS = ("default", "fast")
+ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
+
+
+def fast_key(seed: int | Array) -> Key[Array, ""]:
+    """A key of the fast generator: split and folded as JAX's, with other numbers.
+
+    Keys are derived by Threefry-2x32 with 13 rounds (Salmon et al. 2011), numbers by a
+    few multiplications of the counter under the key: an elementwise function, the same
+    in every batch, on every device and in every order. Normals (`numerics.normal`,
+    which everything here draws with) take a quarter of the time. All of
+    `jax.random` works too. Raises `TypeError` for a seed that is no integer, as JAX
+    does.
+
+        data = sweep(run, Config(), grid, jax.random.split(fast_key(0), 8))
+    """
+    return jr.key(seed, impl=FAST)
+
+
+def key_of(kind: str, seed: int) -> Key[Array, ""]:
+    """A key of a kind by its name; `ValueError` for another name."""
+    one_of("keys", kind, KINDS)
+    return fast_key(seed) if kind == "fast" else jr.key(seed)
+
+
+def is_fast(key: Any) -> bool:
+    """Whether these keys are the fast generator's."""
+    return str(jr.key_impl(key)) == FAST_TAG
+
+
+def unrolled(key: Key[Array, "..."]) -> Key[Array, "..."]:
+    """The same stream under an implementation that fuses.
+
+    Raises `ValueError` for keys that are neither threefry's nor fast: what `rbg` draws
+    depends on the batch that a run is in.
+    """
+    check_key("key", key)
+    partitionable = jax.config.jax_threefry_partitionable  # pyright: ignore[reportAttributeAccessIssue]
+    if is_fast(key) or not partitionable:
+        return key
+    return jr.wrap_key_data(jr.key_data(key), impl=THREEFRY)
+
+
+def check_key(name: str, keys: Any) -> None:
+    """Raise `ValueError` unless these are keys, threefry's or fast ones."""
+    try:
+        kind = str(jr.key_impl(keys))
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"`{name}` must be made by jax.random.key; got {shape_of(keys)}."
+        ) from error
+    if kind not in ("threefry2x32", TAG, FAST_TAG):
+        raise ValueError(
+            f"`{name}` is of the kind '{kind}', whose draws depend on the batch that a "
+            "run is in; make threefry keys: jax.random.key(0, impl='threefry2x32')."
+        )
+
+
+def two_words(key: Array, shape: tuple[int, ...]) -> tuple[Array, Array]:
+    r"""Two random words for each entry, from the data of a fast key.
+
+    The counter $i$ meets one half of a hashed key before the first multiplication and
+    the other half, with $i$ again, after it: a random function of $i$, not a
+    permutation. The constants are those of triple32 and lowbias32 (C. Wellons, Hash
+    Prospector, 2018).
+    """
+    u, i = np.uint32, _counters(shape)
+    early, late = _rounds(key, 1, 0, 13)
+    x = i + early
+    x = (x ^ x >> 17) * u(0xED5AD4BB) + (i ^ late)
+    x = (x ^ x >> 11) * u(0xAC4C1B51)
+    x = (x ^ x >> 15) * u(0x31848BAB)
+    x = x ^ x >> 14
+    y = (x ^ late) + i
+    y = (y ^ y >> 16) * u(0x7FEB352D)
+    y = (y ^ y >> 15) * u(0x846CA68B)
+    return x, y ^ y >> 16
+
+
+def _rounds(key: Array, high: int, low: Any, count: int) -> tuple[Array, Array]:
+    """Threefry-2x32 with `count` rounds of the counters (high, low), Salmon et al."""
+    first, second = key[0], key[1]
+    schedule = (first, second, first ^ second ^ np.uint32(0x1BD11BDA))
+    a, b = first + np.uint32(high), low + second
+    for i in range(count):
+        rotation = ROTATIONS[i // 4 % 2][i % 4]
+        a = a + b
+        b = ((b << np.uint32(rotation)) | (b >> np.uint32(32 - rotation))) ^ a
+        if i % 4 == 3:
+            a = a + schedule[(i // 4 + 1) % 3]
+            b = b + schedule[(i // 4 + 2) % 3] + np.uint32(i // 4 + 1)
+    return a, b
+
+
+def _counters(shape: tuple[int, ...]) -> Array:
+    return jax.lax.iota(np.uint32, math.prod(shape)).reshape(shape)
+
+
+def _seed(seed: Array) -> Array:
+    return jr.key_data(jr.key(seed, impl="threefry2x32"))
+
+
+def _derived(key: Array, low: Any, rounds: int) -> Array:
+    """A key from a key, computed once: fused, every use would repeat the chain."""
+    words = _rounds(key, 0, low, rounds)
+    return jax.lax.optimization_barrier(jnp.stack(words, axis=-1))
+
+
+def _as_wide(words: tuple[Array, Array], width: int) -> Array:
+    """Random bits of `width` from two words: both for 64, else the first."""
+    high, low = words
+    if width == 64:
+        return (high.astype(np.uint64) << np.uint64(32)) | low.astype(np.uint64)
+    return high.astype(np.dtype(f"uint{width}"))
+
+
+def _split(key: Array, shape: tuple[int, ...]) -> Array:
+    return _derived(key, _counters(shape), 20)
+
+
+def _fold_in(key: Array, data: Any) -> Array:
+    return _derived(key, jnp.asarray(data).astype(np.uint32), 20)
+
+
+def _bits(key: Array, width: int, shape: tuple[int, ...]) -> Array:
+    high, low = _rounds(key, 0, _counters(shape), 20)
+    return _as_wide((high, low) if width == 64 else (high ^ low, low), width)
+
+
+def _split_fast(key: Array, shape: tuple[int, ...]) -> Array:
+    return _derived(key, _counters(shape), 13)
+
+
+def _fold_in_fast(key: Array, data: Any) -> Array:
+    return _derived(key, jnp.asarray(data).astype(np.uint32), 13)
+
+
+def _bits_fast(key: Array, width: int, shape: tuple[int, ...]) -> Array:
+    return _as_wide(two_words(key, shape), width)
+
+
+THREEFRY = define_prng_impl(
+    key_shape=(2,),
+    seed=_seed,
+    split=_split,
+    random_bits=_bits,
+    fold_in=_fold_in,
+    name="threefry2x32_unrolled",
+    tag=TAG,
+)
+"""Unrolled threefry: the stream of `jax.random.key`, bit for bit."""
+
+FAST = define_prng_impl(
+    key_shape=(2,),
+    seed=_seed,
+    split=_split_fast,
+    random_bits=_bits_fast,
+    fold_in=_fold_in_fast,
+    name="plasticity_jax_fast",
+    tag=FAST_TAG,
+)
+"""The fast generator."""
