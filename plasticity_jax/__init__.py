@@ -6,6 +6,7 @@
 - `AbstractTask`, `AbstractCircuit`, `AbstractRule`, `AbstractProjection` and
   `AbstractSignals` are what parts of your own are made from; `Scalar` and `Synapses`
   are types of their fields, `real` makes a field an array leaf, `require` checks it.
+- `fast_key` makes a key whose numbers take a fraction of the time.
 - `tasks`, `circuits`, `rules`, `synapses`: the parts that are here.
 - `signals`: what circuits offer and rules read. `traces`: what moves by itself.
 - `textbook`: checks of textbook rules.
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from ._interfaces import State as State
     from ._interfaces import Synapses as Synapses
     from ._interfaces import System as System
+    from ._random import fast_key as fast_key
     from ._simulate import Record as Record
     from ._simulate import simulate as simulate
     from ._sweep import AbstractConfig as AbstractConfig
@@ -47,6 +49,7 @@ _INTERFACES += ("AbstractSignals", "advance", "Scalar", "State", "Synapses", "Sy
 _HOMES = {
     **dict.fromkeys(("real", "require"), "_arguments"),
     **dict.fromkeys(_INTERFACES, "_interfaces"),
+    "fast_key": "_random",
     **dict.fromkeys(("Record", "simulate"), "_simulate"),
     **dict.fromkeys(("AbstractConfig", "sweep"), "_sweep"),
 }

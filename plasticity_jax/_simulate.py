@@ -44,9 +44,9 @@ def simulate(
 
     `record` is part of the compiled program: pass a module-level function, since a
     new lambda compiles anew. Raises `ValueError` unless `steps` is a positive multiple
-    of `every`, `key` is a threefry key, the task has a stimulus for all steps and
-    every part does what `advance` asks of it; after the run, if a rule made NaN of a
-    signal out of its limits (a compiled program of yours gets the NaN without a word).
+    of `every`, `key` is threefry's or a fast one, the task has a stimulus for all steps
+    and every part does what `advance` asks of it; after the run, if a rule made NaN of
+    a signal out of its limits (a compiled program of yours gets it without a word).
     """
     count, thin = whole("steps", steps), whole("every", every)
     if thin < 1 or count < 1 or count % thin:

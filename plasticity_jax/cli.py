@@ -119,6 +119,7 @@ def run(
     set: Texts = (),
     grid: Texts = (),
     seeds: Annotated[int | None, Parameter(converter=_integer)] = None,
+    keys: str | None = None,
     x64: Flag = False,
     out: Path = Path("runs"),
     resume: Flag = False,
@@ -139,6 +140,8 @@ def run(
         `name=start:stop:count` or `name=a,b,c`, repeatable: override an axis.
     seeds
         Number of seeds.
+    keys
+        The random generator: `default`, or `fast` (other numbers of the same law).
     x64
         Compute in double precision.
     out
@@ -157,7 +160,7 @@ def run(
 
     _choose_precision(x64 or double or named.experiment.float64)
     plan = _planned(named.experiment, path, preset)
-    plan = overridden(plan, set, grid, seeds)
+    plan = overridden(plan, set, grid, seeds, keys)
     with _executor(dask) as executor:
         verdict, folder, undrawn = run_experiment(
             named.experiment,

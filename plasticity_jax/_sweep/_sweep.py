@@ -71,8 +71,8 @@ def sweep(
     was stopped, however it was, goes on where it stood, to the same bits.
 
     Raises `ValueError` for a config that is not an Equinox module or of another
-    precision, keys that are not threefry's (what others draw depends on the batch), a
-    grid that does not fit the config, workers that are forked, what a run returns
+    precision, keys neither threefry's nor fast (what others draw depends on the batch),
+    a grid that does not fit the config, workers that are forked, what a run returns
     besides arrays by name, and for a store that is damaged, in use, or of another
     sweep, naming what differs: config, grid, keys, precision, device, batch size,
     versions, or code that the run reaches (its functions, what they read and what is
@@ -244,7 +244,7 @@ def _settings(
         for axis in axes
         for field, values in zip(axis.fields, axis.values, strict=True)
     }
-    names = ("plasticity_jax", "jax", "keys", "key_kind", "precision", "device")
+    names = ("plasticity_jax", "jax", "key_kind", "keys", "precision", "device")
     kept = {name: str(attributes[name]) for name in names} | settings()
     kept["grid"] = json.dumps([[axis.name for axis in axes], grid])
     kept["devices"] = str(max(1, devices))

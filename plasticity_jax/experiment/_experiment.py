@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 
+from .._random import key_of
 from .._sweep._sweep import sweep
 from ._claims import Claim
 from ._plan import Plan, seed_count
@@ -73,7 +74,8 @@ def labelled(
             f"{experiment.name} has no meaning in single precision; switch on double: "
             'jax.config.update("jax_enable_x64", True).'
         )
-    keys = jr.split(jr.key(seed), seed_count(experiment.name, plan.seeds))
+    count = seed_count(experiment.name, plan.seeds)
+    keys = jr.split(key_of(plan.keys, seed), count)
     data = sweep(
         experiment.runs_of(plan.config),
         plan.config,

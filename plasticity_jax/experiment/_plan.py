@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from .._arguments import folder, nearest, whole
+from .._arguments import folder, nearest, one_of, whole
+from .._random import KINDS
 from .._sweep._config import checked_grid, refused, shown, updated
 
 
@@ -20,13 +21,15 @@ Grid = dict[str, Any]  # axis -> 1-D array of its field, or fields -> 1-D arrays
 class Plan(NamedTuple):
     """A sweep read from a file: the config, the grid over it, how many seeds.
 
-    `preset` names the table that it was read from, and says so if it was changed.
+    `preset` names the table that it was read from, and says so if it was changed;
+    `keys` the random generator, "default" (JAX's) or "fast".
     """
 
     config: Any
     grid: Grid
     seeds: int
     preset: str | None = None
+    keys: str = KINDS[0]
 
 
 def plan_grid(where: str, config: Any, grid: Any) -> Grid:
@@ -79,11 +82,11 @@ def read_tables(path: str | Path) -> dict[str, Any]:
 def load_plan(kind: Any, path: str | Path, preset: str | None) -> Plan:
     """The sweep of a TOML file: table `[common]` overridden by the table `[preset]`.
 
-    A table holds fields of `kind`, `seeds`, and a sub-table `grid` of fields and lists;
-    in it fields that share an axis are a sub-table, named as the axis is. Without
-    `preset` only `[common]` is read. Raises `ValueError` on unknown keys and presets,
-    on values and axes that `updated` and `checked_grid` refuse, and on a file for
-    double precision (`x64 = true`) while JAX computes in single.
+    A table holds fields of `kind`, `seeds`, `keys`, and a sub-table `grid` of fields
+    and lists; in it fields that share an axis are a sub-table, named as the axis is.
+    Without `preset` only `[common]` is read. Raises `ValueError` on unknown keys and
+    presets, on values and axes that `updated` and `checked_grid` refuse, and on a file
+    for double precision (`x64 = true`) while JAX computes in single.
     """
     path = folder(path)
     tables = read_tables(path)
@@ -98,6 +101,8 @@ def load_plan(kind: Any, path: str | Path, preset: str | None) -> Plan:
         )
     table = {**tables.get("common", {}), **tables[wanted]}
     grid, seeds = table.pop("grid", {}), table.pop("seeds", 1)
+    keys = table.pop("keys", KINDS[0])
+    one_of(f"{path.name}: keys", keys, KINDS)
     if not isinstance(grid, dict):
         raise refused(f"{path.name}: `grid`", "be a table of axes", grid)
     seeds = seed_count(path.name, seeds)
@@ -111,7 +116,7 @@ def load_plan(kind: Any, path: str | Path, preset: str | None) -> Plan:
     config = updated(config, table, path.name)
     axes = plan_grid(f"{path.name}: grid", config, grid)
     origin = tables.get("from_preset")  # of the file that this one was written from
-    return Plan(config, axes, seeds, preset or origin)
+    return Plan(config, axes, seeds, preset or origin, keys)
 
 
 def presets(path: str | Path) -> list[str]:
@@ -127,9 +132,13 @@ CHANGED = ", changed"  # a preset of which the command line changed something
 
 
 def overridden(
-    plan: Plan, settings: Iterable[str], axes: Iterable[str], seeds: int | None
+    plan: Plan,
+    settings: Iterable[str],
+    axes: Iterable[str],
+    seeds: int | None,
+    keys: str | None = None,
 ) -> Plan:
-    """The plan with the command line's `--set`, `--grid` and `--seeds`."""
+    """The plan with the command line's `--set`, `--grid`, `--seeds` and `--keys`."""
     changes = _once("--set", map(_setting, settings))
     grid = {**plan.grid, **_once("--grid", map(_axis, axes))}
     swept = {field for axis, x in grid.items() for field in fields_of(axis, x)}
@@ -140,9 +149,11 @@ def overridden(
     if changes or axes:
         grid = plan_grid("--grid" if axes else "--set: grid", config, grid)
     preset = plan.preset
-    if preset and (changes or axes or seeds is not None):
+    if preset and (changes or axes or seeds is not None or keys is not None):
         preset = preset.removesuffix(CHANGED) + CHANGED
-    return Plan(config, grid, count, preset)
+    kind = plan.keys if keys is None else keys
+    one_of("--keys", kind, KINDS)
+    return Plan(config, grid, count, preset, kind)
 
 
 def _once(option: str, pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
@@ -173,7 +184,7 @@ def changed(*, seeds: int | None = None, **fields: Any) -> Callable[[Plan], Plan
             if not fields.keys().isdisjoint(fields_of(axis, x)):
                 raise ValueError(f"changed: {list(fields)}: on the axis '{axis}'.")
         most = plan.seeds if seeds is None else seeds
-        return Plan(config, grid, min(plan.seeds, most), plan.preset)
+        return plan._replace(config=config, grid=grid, seeds=min(plan.seeds, most))
 
     return control
 

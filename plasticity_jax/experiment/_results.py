@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, TYPE_CHECKING
 import jax
 import numpy as np
 
+from .._random import KINDS
 from .._sweep._config import to_table
 from ._claims import Judged, stands
 from ._experiment import Experiment
@@ -59,6 +60,8 @@ def write_results(
     import tomli_w
 
     table = {**to_table(plan.config), "seeds": plan.seeds}
+    if plan.keys != KINDS[0]:
+        table["keys"] = plan.keys
     if plan.grid:
         table["grid"] = jax.tree.map(lambda x: np.asarray(x).tolist(), plan.grid)
     document = {"experiment": address or name, "x64": bool(x64), "common": table}
