@@ -342,20 +342,22 @@ def _fitted(
     solver = _Climb(rtol=1e-6, atol=1e-6)  # pyright: ignore[reportCallIssue]
     options = {"args": scale, "max_steps": max_steps, "throw": False}
 
-    def climb(free: Vector) -> tuple[Vector, Bool[Array, ""], Int[Array, ""]]:
+    def climb(free: Vector) -> tuple[Vector, Scalar, Bool[Array, ""], Int[Array, ""]]:
         down = lambda u, scale: -objective(u) / scale
         end = optx.minimise(down, solver, free, **options)
-        done = end.result == optx.RESULTS.successful
-        return end.value, done, jnp.asarray(end.stats["num_steps"])
+        height = -scale * end.state.f_info.f
+        done = (end.result == optx.RESULTS.successful) & jnp.isfinite(height)
+        return end.value, height, done, jnp.asarray(end.stats["num_steps"])
 
-    ends, done, steps = jax.vmap(climb)(begin)
-    first, height = jnp.split(jax.lax.map(objective, jnp.concatenate([begin, ends])), 2)
-    trials = Trials(first, ends, height, done & jnp.isfinite(height), steps)
+    alone = jax.default_backend() == "cpu"  # each stops when it is done
+    climbed = jax.lax.map(climb, begin) if alone else jax.vmap(climb)(begin)
+    ends, height, done, steps = climbed
     best = ends[jnp.argmax(jnp.where(jnp.isnan(height), -jnp.inf, height))]
     expected = None
     if simulate is not None:
         expected = scattered(objective, objective.reached(best), simulate, draws, key)
-    return finished(objective, trials, best, expected)
+    trials = Trials(height, ends, height, done, steps)
+    return finished(objective, trials, best, expected, begin=begin)
 
 
 def scattered(
@@ -381,11 +383,23 @@ def finished(
     trials: Trials,
     free: Vector,
     expected: Matrix | None,
+    *,
+    begin: Float[Array, "start w"] | None = None,
     extra: int = 0,
 ) -> Fit:
-    """What the data say at the best end."""
+    """What the data say at the best end; also where trials began, if `begin` is given.
+
+    Heights are all of one loop: every other one would be compiled anew.
+    """
     free = objective.reached(free)
     units, scores, hessian = objective.expanded(free)
+    probes = _probes(objective, free)
+    places = probes if begin is None else jnp.concatenate([probes, begin])
+    heights = jax.lax.map(objective, places)
+    height = jnp.sum(units) + objective.prior(free)
+    bound = _bound(objective.space, heights[: len(probes)] - height)
+    if begin is not None:
+        trials = dataclasses.replace(trials, begin=heights[len(probes) :])
     return Fit(
         objective=objective,
         free=free,
@@ -394,23 +408,27 @@ def finished(
         gradient=jnp.sum(scores, axis=0) + jax.grad(objective.prior)(free),
         information=-hessian,
         scores=scores,
-        bound=_bound(objective, free, jnp.sum(units) + objective.prior(free)),
+        bound=bound,
         expected=expected,
         extra=extra,
     )
 
 
-def _bound(objective: Objective, free: Vector, height: Scalar) -> Int[Array, " w"]:
-    """Which bounds are as likely as the estimate, where other values are not."""
-    space = objective.space
-    low, high = np.isfinite(space.low), np.isfinite(space.high)
-    at = jnp.asarray([-REACH, REACH, -6.0, -3.0, -1.0, 0.0, 1.0, 3.0, 6.0], free.dtype)
+PROBED = (-REACH, REACH, -6.0, -3.0, -1.0, 0.0, 1.0, 3.0, 6.0)  # away from the start
 
+
+def _probes(objective: Objective, free: Vector) -> Float[Array, "probe w"]:
+    """The estimate with each coordinate in turn at both ends, and between."""
+    at = jnp.asarray(PROBED, free.dtype)
     every, where = jnp.indices((len(free), len(at)))
     moved = jax.vmap(lambda i, away: free.at[i].set(objective.center[i] + away))
-    probes = moved(every.ravel(), at[where.ravel()])
-    heights = jax.lax.map(objective, probes).reshape(len(free), len(at))
-    near = heights >= height - CLOSE
+    return moved(every.ravel(), at[where.ravel()])
+
+
+def _bound(space: Space, gained: Float[Array, " probe"]) -> Int[Array, " w"]:
+    """Which bounds are as likely as the estimate, where other values are not."""
+    low, high = np.isfinite(space.low), np.isfinite(space.high)
+    near = gained.reshape(-1, len(PROBED)) >= -CLOSE
     known = ~jnp.all(near[:, 2:], axis=1)  # else it is flat
     first = jnp.where(low, -1, 1)  # the bound at minus infinity of the coordinate
     below, above = near[:, 0] & space.bounded, near[:, 1] & low & high

@@ -108,4 +108,5 @@ def _nearest(
     trials = Trials(height(first), free, height(square), done, steps)
     slope = jax.jacfwd(residuals)(free[best])
     noisy = dataclasses.replace(objective, data=(data[0], jnp.sqrt(square[best])))
-    return finished(noisy, trials, free[best], slope.T @ slope / square[best], extra=1)
+    information = slope.T @ slope / square[best]
+    return finished(noisy, trials, free[best], information, extra=1)

@@ -192,6 +192,7 @@ def rough(table: Any, coordinate: Callable[[Array], Array], window: int) -> Roug
     return Rough(mean, square, rate, time, jnp.sqrt(noise), size)
 
 
+@eqx.filter_jit
 def _change_rate(values: Sizes, there: Array, times: Times, lag: int) -> Scalar:
     """Variance of changes per hour, since the last value `lag` samples ago or more."""
     order = jnp.where(there, jnp.arange(len(times))[None], -1)
