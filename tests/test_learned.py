@@ -17,6 +17,7 @@ from plasticity_jax.inference import (
     choice_log_likelihood,
     estimable,
     expectation,
+    least_squares,
     monomials,
     NeuralRule,
     PolynomialRule,
@@ -266,6 +267,35 @@ def test_the_coefficients_of_oja_are_found_with_the_error_that_is_stated():
     inside = jnp.abs(many) < 1.96
     assert jnp.mean(inside) > 0.95 - 4 * (0.05 * 0.95 / 40 / 4) ** 0.5  # of 4 or more
     assert jnp.all(jnp.abs(jnp.median(many, axis=0)) < 4 * 1.2533 / 40**0.5)
+
+
+@pytest.mark.dear
+def test_a_neural_rule_learned_from_activity_predicts_other_learners():
+    """Off by less than the noise; half a percent of the square that no rule leaves."""
+    noise, oja = 0.02, PolynomialRule([1.0, -1.0], OJA, 0.05)
+    nothing = PolynomialRule([0.0, 0.0], OJA)
+
+    def taught(count, key):
+        for_inputs, for_weights, for_noise = jr.split(key, 3)
+        data = Trajectories(inputs(count, 60, 2, for_inputs))
+        weights = 0.5 * jr.normal(for_weights, (count, 4, 2))
+        clean = predicted_fields(oja, weights, data)
+        return data, weights, clean, clean + noise * jr.normal(for_noise, clean.shape)
+
+    data, weights, _, seen = taught(12, KEY)
+    network = eqx.nn.MLP(3, "scalar", 5, 1, jnp.tanh, key=KEY)
+    start = NeuralRule(network, 0.05, reward=False)
+    predict = lambda rule: predicted_fields(rule, weights, data)
+    found = least_squares(predict, start, seen, starts=1, max_steps=100).params
+    data, weights, clean, _ = taught(40, jr.key(1))
+    square = lambda rule: jnp.mean(
+        (predicted_fields(rule, weights, data) - clean) ** 2, axis=(1, 2)
+    )
+    off, null = square(found), square(nothing)
+    most = jnp.mean(off) + 4 * jnp.std(off) / 40**0.5
+    print(most**0.5, most / jnp.mean(null))
+    assert most < noise**2
+    assert most < 0.005 * jnp.mean(null)
 
 
 @pytest.mark.usefixtures("unchecked")
