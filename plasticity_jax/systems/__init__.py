@@ -59,12 +59,15 @@ def configs() -> Path:
     return here / "configs" if (here / "configs").is_dir() else here.parent / "configs"
 
 
-@functools.cache
 def listed() -> tuple[Listed, ...]:
     """All experiments of all systems, from their sources; nothing is imported."""
+    return tuple(entry for system in names() for entry in _listed(system))
+
+
+@functools.cache
+def _listed(system: str) -> tuple[Listed, ...]:
     return tuple(
         Listed(f"{system}.{told['name']}", told["source"], told["shows"], path)
-        for system in names()
         for told in _told(Path(__file__).parent / system / "experiments")
         for path in [configs() / system / f"{told['name']}.toml"]
     )
@@ -123,10 +126,13 @@ def find(text: str) -> tuple[Named, Path | None, bool]:
         unknown = f'{path} needs a line `experiment = "..."`.'
     if ".py:" in name:
         named = _of_a_file(name)
-    elif name in (known := {entry.name: entry for entry in listed()}):
-        named = _named(known[name])
+    elif (system := name.partition(".")[0]) in names() and (
+        found := [entry for entry in _listed(system) if entry.name == name]
+    ):
+        named = _named(found[0])
     else:
-        raise ValueError(f"{unknown}{nearest(name, known)}")
+        every = [entry.name for entry in listed()]
+        raise ValueError(f"{unknown}{nearest(name, every)}")
     return named, path or (named.path if named.path.is_file() else None), x64
 
 

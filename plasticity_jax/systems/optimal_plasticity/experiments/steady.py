@@ -1,5 +1,7 @@
 """Steady-state error against the ratio: Figure 5, its supplement, restricted noise."""
 
+import dataclasses
+import functools
 import math
 from typing import Any
 
@@ -83,12 +85,11 @@ def spectrum_at_teacher(config: Config, key: Key[Array, ""]) -> dict[str, Array]
     return {"eigenvalue": jnp.maximum(values, 0.0)}
 
 
-def fluctuating_shares(config: Config) -> Array:
-    """Share of the fluctuation's square in each eigen-direction, softest first."""
-    count = config.weights
+def driven_directions(config: Config) -> int:
+    """How many eigen-directions the fluctuation moves, the softest ones."""
     soft = max(1, round(config.fluctuating_share * config.sizes[0]))
-    driven = count * soft // config.sizes[0] if config.fluctuating_share < 1 else count
-    return jnp.where(jnp.arange(count) < driven, 1 / driven, 0.0)
+    every = config.fluctuating_share >= 1
+    return config.weights if every else config.weights * soft // config.sizes[0]
 
 
 def predict(plan: Plan, keys: Key[Array, " seed"]) -> xarray.Dataset:
@@ -97,29 +98,48 @@ def predict(plan: Plan, keys: Key[Array, " seed"]) -> xarray.Dataset:
     `predicted_loss` and, from the mean curvature alone, `isotropic_loss` on the grid;
     per corruption the best fixed ratio and the ratio of Eq. 9 at its own steady state.
     """
-    config: Config = plan.config
+    config = dataclasses.replace(  # of all rules: one program
+        plan.config, rule=Config.rule, fluctuating_share=Config.fluctuating_share
+    )
     dims = {"eigenvalue": ("mode",)}
     data = sweep(spectrum_at_teacher, config, {}, keys, dims=dims, progress=False)
-    shares = fluctuating_shares(config)
-    root = math.sqrt(config.weights)
+    spectra, driven = data.eigenvalue, driven_directions(plan.config)
     axes = [_axis(plan, name) for name in ("corruption", "fluctuation_size", "ratio")]
-    if config.rule == "gradient":
+    if plan.config.rule == "gradient":
         axes[0] = 0 * axes[0]
-    law = lambda e, rho, s, r: settled_state(e, r, s * root, rho, shares).loss
-    even = lambda e, rho, s, r: isotropic_loss(r, s * root, jnp.mean(e), rho)
-    if config.rule in ("beeline", "newton"):
-        law = lambda e, rho, s, r: even(e, 0 * rho, s, r)
-    best = lambda e, rho: best_ratio(e, rho, shares)
-    spectra = data.eigenvalue
+    exact = plan.config.rule in ("beeline", "newton")
+    law = (_isotropic, driven, spectra, 0 * axes[0], *axes[1:])
+    if not exact:
+        law = (_settled, driven, spectra, *axes)
     return xarray.Dataset(
         {
             "eigenvalue": spectra,
-            "predicted_loss": _broadcast(law, spectra, *axes),
-            "isotropic_loss": _broadcast(even, spectra, *axes),
-            "predicted_ratio": _broadcast(best, spectra, axes[0]),
-            "greedy_ratio": _broadcast(greedy_ratio, spectra, axes[0]),
+            "predicted_loss": _broadcast(*law),
+            "isotropic_loss": _broadcast(_isotropic, driven, spectra, *axes),
+            "predicted_ratio": _by_corruption(_best, driven, spectra, axes[0]),
+            "greedy_ratio": _by_corruption(_greedy, driven, spectra, axes[0]),
         }
     )
+
+
+def _settled(modes: Any, shares: Any, rho: Any, size: Any, ratio: Any) -> Array:
+    length = size * math.sqrt(len(modes))
+    return settled_state(modes, ratio, length, rho, shares).loss
+
+
+def _isotropic(modes: Any, shares: Any, rho: Any, size: Any, ratio: Any) -> Array:
+    del shares
+    length = size * math.sqrt(len(modes))
+    return isotropic_loss(ratio, length, jnp.mean(modes), rho)
+
+
+def _best(modes: Any, shares: Any, rho: Any) -> Array:
+    return best_ratio(modes, rho, shares)
+
+
+def _greedy(modes: Any, shares: Any, rho: Any) -> Array:
+    del shares
+    return greedy_ratio(modes, rho)
 
 
 def _axis(plan: Plan, name: str) -> xarray.DataArray:
@@ -129,21 +149,43 @@ def _axis(plan: Plan, name: str) -> xarray.DataArray:
     return xarray.DataArray(values, {name: values}, (name,))
 
 
-def _broadcast(law: Any, spectra: xarray.DataArray, *axes: xarray.DataArray) -> Any:
-    """`law(spectrum, number, ...)` at every combination of labels."""
+def _by_corruption(law: Any, driven: int, spectra: Any, corruption: Any) -> Any:
+    """One corruption after the other: a control that has one needs no other program."""
+    if not corruption.ndim:
+        return _broadcast(law, driven, spectra, corruption)
+    each = (corruption[i : i + 1] for i in range(len(corruption)))
+    parts = [_broadcast(law, driven, spectra, one) for one in each]
+    return xarray.concat(parts, corruption.dims[0])
+
+
+def _broadcast(
+    law: Any, driven: int, spectra: xarray.DataArray, *axes: xarray.DataArray
+) -> xarray.DataArray:
+    """`law(spectrum, shares, number, ...)` at every combination of labels."""
     dtype = jnp.result_type(float)
-    signature = ",".join(["(m)", *("()" for _ in axes)]) + "->()"
-    vectorized = jax.jit(jnp.vectorize(law, signature=signature))
 
     def at(spectrum: np.ndarray, *numbers: Any) -> np.ndarray:
         *outer, modes = spectrum.shape
         shape = np.broadcast_shapes(tuple(outer), *(np.shape(x) for x in numbers))
         full = [np.broadcast_to(x, shape) for x in numbers]
         arrays = (np.broadcast_to(spectrum, (*shape, modes)), *full)
-        return np.asarray(vectorized(*(jnp.asarray(x, dtype) for x in arrays)))
+        return np.asarray(_vectorized(law, driven, *(x.astype(dtype) for x in arrays)))
 
     core = [["mode"], *([] for _ in axes)]
     return xarray.apply_ufunc(at, spectra, *axes, input_core_dims=core)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _vectorized(law: Any, driven: int, spectra: Array, *numbers: Array) -> Array:
+    """With shares of the fluctuation's square: equal ones in the `driven` directions.
+
+    Softest first.
+    """
+    soft = np.arange(spectra.shape[-1]) < driven
+    shares = jnp.asarray(np.where(soft, 1 / driven, 0.0), spectra.dtype)
+    signature = ",".join(["(m)", *("()" for _ in numbers)]) + "->()"
+    at = lambda modes, *numbers: law(modes, shares, *numbers)
+    return jnp.vectorize(at, signature=signature)(spectra, *numbers)
 
 
 def without_gradient(plan: Plan) -> Plan:
