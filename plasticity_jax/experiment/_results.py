@@ -102,7 +102,7 @@ def _draw(experiment: Experiment, data: Any, folder: Path) -> str:
             warnings.simplefilter("ignore")  # of NaN and of axes without a range
             figure = experiment.figure(data)
             figure.savefig(folder / "figure.png", dpi=160)
-            figure.set_layout_engine("none")  # where the panels stand is known now
+            figure.set_layout_engine(None)  # where the panels stand is known now
             figure.savefig(folder / "figure.pdf")
     except OSError:  # a full disk is no fault of the figure
         raise
