@@ -271,8 +271,10 @@ def fit(
     decimal: str | None = None,
     header: bool | None = None,
     transpose: Flag = False,
+    law: str = "own",
     brief: Flag = False,
     out: Path | None = None,
+    as_json: AsJson = False,
     cache: Cache = True,
 ) -> int:
     """Fit models of synapse size to a table, and say what it supports.
@@ -297,10 +299,15 @@ def fit(
         Whether the first row names columns, where it does not show.
     transpose
         Rows are times, columns synapses.
+    law
+        Of the noise: its s.d. by the size to the power `0`, `1/2` or `1`; or `own`,
+        constant in each model's own coordinate.
     brief
         Compare models, no more.
     out
         Folder for a page, a figure and tables.
+    as_json
+        Print all of it for programs.
     cache
         Take compiled programs from the last calls, and keep them for the next.
     """
@@ -308,24 +315,29 @@ def fit(
     _choose_precision(True)
     import warnings
 
-    from .inference import analyse, kaufman_2012, read_table, report_of, write_analysis
+    from . import inference
 
     if str(table) == "kaufman_2012":
-        found = kaufman_2012()
+        found = inference.kaufman_2012()
     else:
         with warnings.catch_warnings():  # the report says them
             warnings.simplefilter("ignore", UserWarning)
             shape: dict[str, Any] = {"header": header, "transpose": transpose}
             shape |= {"interval": interval, "zeros": zeros, "decimal": decimal}
-            found = read_table(table, **shape)
+            found = inference.read_table(table, **shape)
     if thin != 1:
         found = found.thinned(thin)
     tell = lambda words: print(words, file=sys.stderr, flush=True)
-    options: dict[str, Any] = {"window": window, "brief": brief, "progress": tell}
-    done = analyse(found, model, **options) if model else analyse(found, **options)
-    print(report_of(done))
+    options: dict[str, Any] = {"window": window, "law": law, "brief": brief}
+    options |= {"models": model} if model else {}
+    done = inference.analyse(found, progress=tell, **options)
+    print(
+        json.dumps(inference.record(done), indent=2)
+        if as_json
+        else inference.report_of(done)
+    )
     if out is not None:
-        print(f"written to {write_analysis(done, out, table.name)}")
+        tell(f"written to {inference.write_analysis(done, out, table.name)}")
     return 0
 
 

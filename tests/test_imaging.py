@@ -1,5 +1,6 @@
 """Models of synapse size fitted to tables: published numbers, coverage, the command."""
 
+import json
 import subprocess
 import sys
 
@@ -97,6 +98,7 @@ def test_an_analysis_names_the_model_finds_the_spread_and_is_written(tmp_path):
     names = {path.name for path in out.iterdir()}
     assert names == {
         "report.html",
+        "analysis.json",
         "figure.png",
         "figure.pdf",
         "estimates.csv",
@@ -107,7 +109,14 @@ def test_an_analysis_names_the_model_finds_the_spread_and_is_written(tmp_path):
     page = (out / "report.html").read_text()
     assert "sizes &amp; &lt;b&gt;" in page
     assert "synapses differ" in page
-    assert report_of(found).splitlines()[0].startswith("60 synapses, 12 times")
+    assert "60 synapses, 12 times over" in report_of(found)
+    told = json.loads((out / "analysis.json").read_text())
+    assert told["best"] == "lognormal"
+    assert {row["model"] for row in told["estimates"]} == set(told["about"])
+    assert set(told["about"]) == {
+        *("additive", "lognormal", "lognormal, synapses varied"),
+        *(f"lognormal, noise law {law}" for law in ("0", "1/2", "1")),
+    }
     assert write_analysis(found, out) == out
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
 
@@ -138,6 +147,8 @@ def test_only_published_models_vary():
         Varied(own, 0.2)
     with pytest.raises(ValueError, match=r"unknown model 'aditive'\. Did you mean"):
         analyse(simulated(TRUTH, 5, jr.key(0)), ("aditive",))
+    with pytest.raises(ValueError, match="`law` is unknown: '2'"):
+        analyse(simulated(TRUTH, 5, jr.key(0)), law="2")
 
 
 @pytest.mark.slow
@@ -189,3 +200,7 @@ def test_the_command_fits_a_table(tmp_path):
     assert "40 synapses, 12 times over 5.5 h" in done.stdout
     assert "additive was the only model." in done.stdout
     assert (tmp_path / "found" / "estimates.csv").exists()
+    done = run("sizes.csv", *words, "--law", "1", "--json", cwd=tmp_path)
+    told = json.loads(done.stdout)
+    assert (told["law"], told["best"], told["synapses"]) == ("1", "additive", 40)
+    assert told["models"][0]["vuong"] == 0

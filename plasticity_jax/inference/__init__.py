@@ -2,7 +2,6 @@
 
 from ._analysis import analyse as analyse
 from ._analysis import Analysis as Analysis
-from ._analysis import report_of as report_of
 from ._coverage import coverage as coverage
 from ._design import expected_information as expected_information
 from ._design import normal_information as normal_information
@@ -54,6 +53,8 @@ from ._predictive import looks as looks
 from ._predictive import predictive_checks as predictive_checks
 from ._process import AbstractSizes as AbstractSizes
 from ._read_table import read_table as read_table
+from ._report import record as record
+from ._report import report_of as report_of
 from ._sheet import write_analysis as write_analysis
 from ._sizes import Additive as Additive
 from ._sizes import Diffusion as Diffusion

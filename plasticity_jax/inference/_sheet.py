@@ -2,7 +2,7 @@
 
 import base64
 import html
-import io
+import json
 import os
 import shutil
 import tempfile
@@ -13,9 +13,9 @@ import numpy as np
 
 from .._arguments import folder
 from ..experiment import panels, SHADES
-from ._analysis import Analysis, report_of
+from ._analysis import Analysis
 from ._predictive import LAGS
-from ._summary import dataset
+from ._report import estimates, record, sections
 
 
 if TYPE_CHECKING:
@@ -29,12 +29,16 @@ PAGE = """<!doctype html>
 :root {{ color-scheme: light dark; }}
 body {{ font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 62rem;
   padding: 0 1rem; }}
-pre {{ overflow-x: auto; font-size: .85rem; }}
+table {{ display: block; overflow-x: auto; border-spacing: 0; margin: 1rem 0; }}
+th, td {{ padding: .2rem .8rem .2rem 0; text-align: left; white-space: nowrap; }}
+th {{ border-bottom: 1px solid; font-weight: 600; }}
+td {{ font-variant-numeric: tabular-nums; }}
+p {{ margin: .3rem 0; }}
 img {{ max-width: 100%; height: auto; background: white; }}
 </style></head><body><h1>{title}</h1>
-<img alt="{alt}" src="data:image/png;base64,{image}">
-<pre>{text}</pre></body></html>
+{image}{text}</body></html>
 """
+IMAGE = '<img alt="{alt}" src="data:image/png;base64,{data}">'
 ALT = "Observed statistics of the table beside the band of what the best model makes."
 
 
@@ -43,9 +47,10 @@ def write_analysis(
 ) -> Path:
     """Write an analysis to the folder `out`: a page and what it shows.
 
-    `report.html` opens without network; `figure.png` and `figure.pdf`; `estimates.csv`
-    (a row for each parameter of each model), `models.csv`, `checks.csv` and, where
-    synapses were varied, `synapses.csv`. An older analysis there gives way only when
+    `report.html` opens without network; `analysis.json` is all of it for programs;
+    `figure.png` and `figure.pdf`; `estimates.csv` (a row for each parameter of each
+    model), `models.csv`, `checks.csv` and, where synapses were varied, `synapses.csv`.
+    An older analysis there gives way only when
     all of it is written.
     """
     out = folder(out)
@@ -56,46 +61,26 @@ def write_analysis(
         new.mkdir()
         estimates(found).to_csv(new / "estimates.csv", index=False)
         found.comparison.to_dataframe().to_csv(new / "models.csv")
-        image = io.BytesIO()
+        image = ""
         if found.checks is not None:
             found.checks.to_dataframe().to_csv(new / "checks.csv", index=False)
             drawn = figure(found)
-            drawn.savefig(image, format="png", dpi=130)
-            (new / "figure.png").write_bytes(image.getvalue())
+            drawn.savefig(new / "figure.png", dpi=130)
             drawn.savefig(new / "figure.pdf")
+            png = (new / "figure.png").read_bytes()
+            image = IMAGE.format(alt=ALT, data=base64.b64encode(png).decode())
         if found.varied is not None:
             synapses(found).to_csv(new / "synapses.csv", index=False)
-        page = PAGE.format(
-            title=html.escape(title),
-            alt=ALT,
-            image=base64.b64encode(image.getvalue()).decode(),
-            text=html.escape(report_of(found)),
-        )
+        text = "".join(section.page() for section in sections(found))
+        page = PAGE.format(title=html.escape(title), image=image, text=text)
         (new / "report.html").write_text(page, encoding="utf-8")
+        (new / "analysis.json").write_text(json.dumps(record(found), indent=2))
         if out.exists():
             out.rename(old)
         new.rename(out)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return out
-
-
-def estimates(found: Analysis) -> "pandas.DataFrame":
-    """A row for each parameter of each model, with errors and intervals."""
-    import pandas
-
-    every = dict(found.fits)
-    every |= {f"{found.best}, noise law {k}": fit for k, fit in found.laws.items()}
-    if found.varied is not None:
-        every[f"{found.best}, synapses varied"] = found.varied
-    tables = []
-    for name, fit in every.items():
-        data = dataset(fit)
-        kept = [k for k in data if data[k].dims == ("parameter",)]
-        table = data[kept].to_dataframe().reset_index()
-        table.insert(0, "model", name)
-        tables.append(table)
-    return pandas.concat(tables, ignore_index=True)
 
 
 def synapses(found: Analysis) -> "pandas.DataFrame":

@@ -1,7 +1,7 @@
 """What a fit says, in words, as a labelled dataset, and beside other models."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TYPE_CHECKING
 
 import equinox as eqx
@@ -125,6 +125,11 @@ def _worded(found: Fit, error: float, vector: np.ndarray) -> str:
 
 def summary(found: Fit, level: float = 0.95) -> str:
     """A table of estimates with intervals, and the notes."""
+    return "\n".join([*in_columns(estimate_rows(found, level)), *statements(found)])
+
+
+def estimate_rows(found: Fit, level: float = 0.95) -> list[tuple[str, ...]]:
+    """Of each parameter, a head first: estimate, both intervals, whether at a bound."""
     data = dataset(found, level)
     rows: list[tuple[str, ...]] = [
         ("parameter", "estimate", f"{level:.0%} interval", "sandwich", "")
@@ -139,13 +144,22 @@ def summary(found: Fit, level: float = 0.95) -> str:
         ]
         at = {0: "", -1: "at its lower bound", 1: "at its upper bound"}
         rows.append((name, f"{float(row.estimate):.4g}", *ends, at[int(row.bound)]))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-    lines.append(
+    return rows
+
+
+def statements(found: Fit) -> list[str]:
+    """How likely the data are, and the notes."""
+    return [
         f"log-likelihood {found.height:.1f} of {len(found.log_likelihoods)} units; "
-        f"AIC {found.aic:.1f}, BIC {found.bic:.1f}, TIC {found.tic:.1f}"
-    )
-    return "\n".join([*lines, *notes(found)])
+        f"AIC {found.aic:.1f}, BIC {found.bic:.1f}, TIC {found.tic:.1f}",
+        *notes(found),
+    ]
+
+
+def in_columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Lines of a table of texts."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
 
 
 def dataset(found: Fit, level: float = 0.95) -> "xarray.Dataset":
