@@ -259,6 +259,8 @@ def activity_log_likelihood(
     r"""$-\sum[(a - \hat a)^2/2s^2 + \log s\sqrt{2\pi}]$ of each trajectory.
 
     Activity $\hat a = f(Wx)$ is seen with Gaussian noise of `deviation` $s$.
+    Many terms are nearly collinear: then `least_squares` of `predicted_fields` finds
+    the maximum that the search of `fit` may not reach.
 
         def log_likelihood(params, data):
             rule = PolynomialRule(params["coefficients"], monomials(reward=0), 0.01)

@@ -29,9 +29,9 @@ class Posterior(eqx.Module):
     """Draws from the posterior of a fit's parameters; see `posterior`.
 
     `free` (chain, draw, w) are free coordinates, `diverged` (chain, draw) says where
-    the sampler's trajectory was lost. `r_hat` (w,) is 1 if chains agree: by ranks, of
-    split chains (Vehtari et al. 2021); `effective` (w,), how many independent draws
-    these are worth.
+    the sampler's trajectory was lost. `r_hat` (w,) is 1 if chains, split in halves,
+    agree (Gelman et al. 2013); `effective` (w,), how many independent draws these are
+    worth for the mean.
 
         found = posterior(fit(...), jr.key(0))
         found.params["sd"].mean(), found.dataset(), found.notes()
@@ -206,9 +206,11 @@ def _drawn(
         return jax.lax.scan(draw, state, jr.split(for_draws, draws))[1]
 
     free, diverged = jax.vmap(chain)(jr.split(key, chains))
-    each = lambda of: jnp.atleast_1d(of(free))
+    halves = jnp.reshape(free[:, draws % 2 :], (2 * chains, draws // 2, -1))
+    each = lambda of: jnp.atleast_1d(of(halves))
     mixing = blackjax.diagnostics
-    return free, diverged, each(mixing.rhat), each(mixing.ess_bulk)
+    spread = each(mixing.potential_scale_reduction)
+    return free, diverged, spread, each(mixing.effective_sample_size)
 
 
 def _scale(found: Fit) -> Matrix:
