@@ -14,6 +14,7 @@ import jax
 CANDIDATES = (1, 2, 4, 8, 16, 64, 256, 1024, 4096)
 FIRST = 256  # the largest size that needs no trial, compiled to learn the memory
 CACHE_BYTES = 2**21  # per core of a CPU: where all lanes' state should stay
+SPILL = 4  # times as much is no reason to compile again
 MEMORY_SHARE = 0.25  # of the device's memory, for all workers together
 TRIAL_SHARE = 0.05  # of the expected time of the sweep, for all trials together
 GAIN = 0.95  # of the time per lane, or less, for a size to be called faster
@@ -43,6 +44,8 @@ def choose_batch_size(
     compiling, needed = _timed(compile, first)
     per_lane = needed / first
     fitting = [size for size in sizes if size * per_lane <= room and size <= first]
+    if needed <= min(SPILL * room, limit):
+        fitting = [first]
     start = place = sizes.index(fitting[-1] if fitting else sizes[0])
     if sizes[place] != first:
         compile(sizes[place])

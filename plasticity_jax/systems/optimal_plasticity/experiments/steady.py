@@ -24,6 +24,7 @@ from ....signals import LossSignals
 from ..config import build, Config, input_moment, objective
 
 
+BLOCK = 4  # spectra whose best ratios are searched together
 STRETCHES = 50  # of the recorded course of the loss
 AXES = {"course": {"stretch": lambda config: middles_of(config.steps)}}
 
@@ -102,7 +103,8 @@ def predict(plan: Plan, keys: Key[Array, " seed"]) -> xarray.Dataset:
         plan.config, rule=Config.rule, fluctuating_share=Config.fluctuating_share
     )
     dims = {"eigenvalue": ("mode",)}
-    data = sweep(spectrum_at_teacher, config, {}, keys, dims=dims, progress=False)
+    options = {"dims": dims, "batch_size": 1, "progress": False}
+    data = sweep(spectrum_at_teacher, config, {}, keys, **options)
     spectra, driven = data.eigenvalue, driven_directions(plan.config)
     axes = [_axis(plan, name) for name in ("corruption", "fluctuation_size", "ratio")]
     if plan.config.rule == "gradient":
@@ -116,8 +118,8 @@ def predict(plan: Plan, keys: Key[Array, " seed"]) -> xarray.Dataset:
             "eigenvalue": spectra,
             "predicted_loss": _broadcast(*law),
             "isotropic_loss": _broadcast(_isotropic, driven, spectra, *axes),
-            "predicted_ratio": _by_corruption(_best, driven, spectra, axes[0]),
-            "greedy_ratio": _by_corruption(_greedy, driven, spectra, axes[0]),
+            "predicted_ratio": _ratios(_best, driven, spectra, axes[0]),
+            "greedy_ratio": _ratios(_greedy, driven, spectra, axes[0]),
         }
     )
 
@@ -149,12 +151,19 @@ def _axis(plan: Plan, name: str) -> xarray.DataArray:
     return xarray.DataArray(values, {name: values}, (name,))
 
 
-def _by_corruption(law: Any, driven: int, spectra: Any, corruption: Any) -> Any:
-    """One corruption after the other: a control that has one needs no other program."""
+def _ratios(
+    law: Any, driven: int, spectra: xarray.DataArray, corruption: xarray.DataArray
+) -> xarray.DataArray:
+    """A ratio for every spectrum and corruption, from one program for all plans.
+
+    It computes one corruption after the other, for a multiple of `BLOCK` spectra.
+    """
+    count = spectra.sizes["seed"]
+    full = spectra.isel(seed=np.minimum(np.arange(count + -count % BLOCK), count - 1))
+    at = lambda one: _broadcast(law, driven, full, one).isel(seed=slice(count))
     if not corruption.ndim:
-        return _broadcast(law, driven, spectra, corruption)
-    each = (corruption[i : i + 1] for i in range(len(corruption)))
-    parts = [_broadcast(law, driven, spectra, one) for one in each]
+        return at(corruption)
+    parts = [at(corruption[i : i + 1]) for i in range(len(corruption))]
     return xarray.concat(parts, corruption.dims[0])
 
 
