@@ -1,11 +1,20 @@
 """Checks of closed forms beside the quantities that they predict."""
 
+import functools
 import math
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, ParamSpec
 
-import jax.numpy as jnp
+import equinox as eqx
+import jax
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array
+
+
+P = ParamSpec("P")
+# A program that runs once need not be fast.
+ONCE = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 
 
 class Check(NamedTuple):
@@ -30,6 +39,52 @@ class Check(NamedTuple):
         return bool(self.error <= self.tolerance)
 
 
+class Later(NamedTuple):
+    """A check whose numbers are traced: what makes it of them."""
+
+    make: Callable[..., Any]
+    arguments: tuple[Any, ...]
+
+
+def together(checks: Callable[..., Iterator[Check]]) -> Callable[..., Iterator[Check]]:
+    """`checks`, compiled as one program rather than one for every operation.
+
+    They must be traceable: no number decides what is computed.
+
+        @together
+        def checks() -> Iterator[Check]:
+            x = jnp.linspace(0.0, 1.0, 9)
+            yield exact("one", "Pythagoras", jnp.cos(x) ** 2 + jnp.sin(x) ** 2, 1.0)
+    """
+
+    @functools.wraps(checks)
+    def compiled(*arguments: Any) -> Iterator[Check]:
+        every: list[Any] = []
+
+        def traced(arguments: tuple[Any, ...]) -> list[Any]:
+            every.extend(checks(*arguments))
+            return [x.arguments if isinstance(x, Later) else () for x in every]
+
+        known = eqx.filter_jit(traced, compiler_options=ONCE)(arguments)
+        for check, numbers in zip(every, known, strict=True):
+            yield check.make(*numbers) if isinstance(check, Later) else check
+
+    return compiled
+
+
+def _once_known(make: Callable[P, Check]) -> Callable[P, Check]:
+    """`make`, put off by `together` while its numbers are traced."""
+
+    @functools.wraps(make)
+    def check(*arguments: Any) -> Any:
+        if any(isinstance(x, Tracer) for x in jax.tree.leaves(arguments)):
+            return Later(make, arguments)
+        return make(*arguments)  # pyright: ignore[reportCallIssue]
+
+    return check  # pyright: ignore[reportReturnType]
+
+
+@_once_known
 def exact(
     quantity: str, source: str, got: Any, want: Any, tolerance: float = 1e-10
 ) -> Check:
@@ -50,6 +105,7 @@ def exact(
     return Check(quantity, source, "exact", value, reference, float(error), tolerance)
 
 
+@_once_known
 def expectation(quantity: str, source: str, samples: Array, want: Any) -> Check:
     """A mean over draws: distance in standard errors, at most 4.
 
@@ -57,16 +113,18 @@ def expectation(quantity: str, source: str, samples: Array, want: Any) -> Check:
     the spread of the draws where `want` is 0), or of nothing. Raises `ValueError`
     unless the samples are a row.
     """
-    if jnp.ndim(samples) != 1:
-        shape = jnp.shape(samples)
+    drawn = np.asarray(samples)
+    if drawn.ndim != 1:
+        shape = drawn.shape
         raise ValueError(f"'{quantity}' needs a row of samples; got shape {shape}.")
-    want, mean, spread = float(want), float(jnp.mean(samples)), float(jnp.std(samples))
+    want, mean, spread = float(want), float(drawn.mean()), float(drawn.std())
     error = spread / len(samples) ** 0.5
     told = error <= 0.05 * (abs(want) if want else spread) and error > 0
     distance = abs(mean - want) / error if told else math.inf
     return Check(quantity, source, "expectation", mean, want, distance, 4.0)
 
 
+@_once_known
 def simulated(
     quantity: str, source: str, got: Any, want: Any, tolerance: float
 ) -> Check:
@@ -76,6 +134,7 @@ def simulated(
     return Check(quantity, source, "simulation", got, want, error, tolerance)
 
 
+@_once_known
 def always(quantity: str, source: str, share: Any) -> Check:
     """A statement that must be true of every case: the share in which it is."""
     share = float(share)
