@@ -138,7 +138,7 @@ def _below(
 ) -> Bool[Array, "*shape"]:
     """Whether 16 random bits lie below the probability; two draws a word."""
     threshold = jnp.round(probability.astype(jnp.float32) * 2.0**16).astype(jnp.uint32)
-    if is_fast(key):
+    if is_fast(key) and (not shape or shape[0] % 2):  # halves of a row do not fuse
         return jr.bits(key, shape, jnp.uint32) >> 16 < threshold
     size = int(np.prod(shape))
     first, *others = shape if shape and shape[0] % 2 == 0 else (size + size % 2,)

@@ -73,24 +73,29 @@ def check_key(name: str, keys: Any) -> None:
 
 
 def two_words(key: Array, shape: tuple[int, ...]) -> tuple[Array, Array]:
-    r"""Two random words for each entry, from the data of a fast key.
+    """Two random words for each entry, from the data of a fast key.
 
-    The counter $i$ meets one half of a hashed key before the first multiplication and
-    the other half, with $i$ again, after it: a random function of $i$, not a
-    permutation. The constants are those of triple32 and lowbias32 (C. Wellons, Hash
-    Prospector, 2018).
+    The counter goes through triple32, a bijection of 32 bits (C. Wellons, Hash
+    Prospector, 2018), half of a hashed key added before its first multiplication and
+    the other half after. The first word is what comes out and what went in there, so
+    that words recur as random ones do; the second goes through it again.
     """
-    u, i = np.uint32, _counters(shape)
     early, late = _rounds(key, 1, 0, 13)
-    x = i + early
-    x = (x ^ x >> 17) * u(0xED5AD4BB) + (i ^ late)
-    x = (x ^ x >> 11) * u(0xAC4C1B51)
-    x = (x ^ x >> 15) * u(0x31848BAB)
-    x = x ^ x >> 14
-    y = (x ^ late) + i
-    y = (y ^ y >> 16) * u(0x7FEB352D)
-    y = (y ^ y >> 15) * u(0x846CA68B)
-    return x, y ^ y >> 16
+    once = _first_third(_counters(shape) + early)
+    whole = _two_thirds(once ^ late)
+    return whole ^ once, _two_thirds(_first_third(whole ^ early))
+
+
+def _first_third(x: Array) -> Array:
+    """Triple32 to its first multiplication."""
+    return (x ^ x >> 17) * np.uint32(0xED5AD4BB)
+
+
+def _two_thirds(x: Array) -> Array:
+    """Triple32 from there."""
+    x = (x ^ x >> 11) * np.uint32(0xAC4C1B51)
+    x = (x ^ x >> 15) * np.uint32(0x31848BAB)
+    return x ^ x >> 14
 
 
 def _rounds(key: Array, high: int, low: Any, count: int) -> tuple[Array, Array]:
