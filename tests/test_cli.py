@@ -388,6 +388,24 @@ def test_recompute_computes_a_run_again_and_compares(call, tmp_path):
     assert "no such file" in err
 
 
+def test_a_plan_keeps_the_kind_of_its_keys(call, tmp_path):
+    name = "optimal_plasticity.fig3"
+    options = ("--preset", "smoke", "--out", tmp_path)
+    assert call("run", name, *options, "--keys", "fast")[0] == 0
+    table = tomllib.loads((tmp_path / name / "config.toml").read_text())
+    assert table["common"]["keys"] == "fast"
+    assert table["from_preset"] == "smoke, changed"
+    for part in ("data", "control"):
+        data = xarray.open_zarr(tmp_path / name / f"{part}.zarr")
+        assert data.attrs["key_kind"] == "fast"
+    code, out, _ = call("recompute", tmp_path / name)
+    assert code == 0
+    assert out.count("the same bits") == len(out.splitlines()) > 2
+    code, _, err = call("run", name, *options, "--keys", "fats")
+    assert code == 2
+    assert "`--keys` is unknown: 'fats'. Did you mean 'fast'?" in err
+
+
 OWN = Path(__file__).parent.parent / "examples" / "own_experiment.py"
 
 

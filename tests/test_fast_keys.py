@@ -6,7 +6,9 @@ often a perfect generator would fail it with other keys.
 
 import itertools
 import math
+import pickle
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -14,10 +16,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from plasticity_jax import fast_key
+from plasticity_jax import fast_key, real, Scalar, sweep
 from plasticity_jax._random import spike_counts, unrolled
 from plasticity_jax._random._draws import _radius, _sine
 from plasticity_jax._random._keys import _rounds
+from plasticity_jax.experiment import load_plan
 from plasticity_jax.numerics import normal
 
 
@@ -213,3 +216,33 @@ def test_counts_have_their_mean(shape):
         variance = 0.2 if name == "poisson" else 0.16
         error = math.sqrt(variance / found.size)
         assert abs(float(jnp.mean(found)) - 0.2) < 4.5 * error, name
+
+
+def drawn(config, key):
+    """What a step of each kind draws: here, so that other processes can import it."""
+    spikes = spike_counts(key, jnp.full(6, config.chance), (4, 6), "bernoulli", 16)
+    return {"normals": normal(key, (5,), SINGLE), "spikes": spikes}
+
+
+class Chance(eqx.Module):
+    chance: Scalar = eqx.field(default=0.3, converter=real)
+
+
+def test_a_sweep_has_the_same_bits_in_any_batches_and_in_another_process():
+    keys, grid = jr.split(fast_key(0), 3), {"chance": [0.1, 0.5]}
+    whole, parts = (
+        sweep(drawn, Chance(), grid, keys, batch_size=size, progress=False)
+        for size in (6, 4)
+    )
+    assert whole.attrs["key_kind"] == "fast"
+    assert len(np.unique(whole.normals)) == 15  # every point sees the same keys
+    assert whole.equals(parts)
+    sent = pickle.loads(pickle.dumps(jr.key_impl(keys)))  # as to an executor's worker
+    assert jr.wrap_key_data(jr.key_data(keys), impl=sent).dtype == keys.dtype
+
+
+def test_a_file_with_an_unknown_kind_of_keys_is_refused(tmp_path):
+    path = tmp_path / "a.toml"
+    path.write_text("[common]\nkeys = 3\n")
+    with pytest.raises(ValueError, match=r"a\.toml: keys` is unknown: 3"):
+        load_plan(Chance, path, None)

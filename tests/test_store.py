@@ -23,6 +23,7 @@ import jaxtyping
 import numpy as np
 import pytest
 
+from plasticity_jax import fast_key
 from plasticity_jax._arguments import real
 from plasticity_jax._interfaces import Scalar
 from plasticity_jax._sweep import _lanes, _store, _workers
@@ -143,6 +144,7 @@ OTHERS = {
     "config": {"config": Walk(noise=2.0)},
     "grid": {"grid": {"gain": [0.1, 0.3, 0.5, 0.71]}},
     "keys": {"keys": jr.split(jr.key(1), 5)},
+    "key_kind": {"keys": jr.split(fast_key(0), 5)},
     "run": {"run": other_walk},
     "batch_size": {"batch_size": 4},
 }
