@@ -29,7 +29,14 @@ app = cyclopts.App(
 )
 Flag = Annotated[bool, Parameter(negative="")]
 AsJson = Annotated[bool, Parameter("--json", negative="")]
-Cache = Annotated[bool, Parameter("--cache", negative="--no-cache")]
+Cache = Annotated[
+    bool,
+    Parameter(
+        "--cache",
+        negative="--no-cache",
+        help="Take compiled programs from the last calls, and keep them for the next.",
+    ),
+]
 Texts = Annotated[tuple[str, ...], Parameter(negative="")]
 DEBUG = "--debug"
 PAGE_WIDTH = 132
@@ -151,8 +158,6 @@ def run(
     dask
         A Dask scheduler whose workers compute the batches: its address, or the file
         that its `--scheduler-file` wrote.
-    cache
-        Take compiled programs from the last calls, and keep them for the next.
     """
     _keep(cache)
     named, path, double = systems.find(experiment)
@@ -233,11 +238,6 @@ def verify(
     """Every closed form of a system (default: all) against autodiff and simulation.
 
     Or of textbook `rules`; or `gradients`: derivatives of what the systems are about.
-
-    Parameters
-    ----------
-    cache
-        Take compiled programs from the last calls, and keep them for the next.
     """
     _keep(cache)
     names = (*systems.names(), "rules", "gradients")
@@ -308,8 +308,6 @@ def fit(
         Folder for a page, a figure and tables.
     as_json
         Print all of it for programs.
-    cache
-        Take compiled programs from the last calls, and keep them for the next.
     """
     _keep(cache)
     _choose_precision(True)
@@ -369,8 +367,6 @@ def recompute(folder: Path, *, cache: Cache = True) -> int:
     ----------
     folder
         A result of `run`: the folder that holds its `config.toml` and `data.zarr`.
-    cache
-        Take compiled programs from the last calls, and keep them for the next.
     """
     _keep(cache)
     named, _, x64 = systems.find(str(folder / "config.toml"))
