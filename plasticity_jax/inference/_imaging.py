@@ -39,7 +39,10 @@ def fit_sizes(
 
     `start` says which model, how it is seen (`noise_power`, `window`, `stationary`) and
     where to begin: `Factors.guess(table, window=5)`. Units are synapses: the sandwich
-    holds whatever the dependence of one synapse's sizes. Use float64.
+    holds whatever the dependence of one synapse's sizes. Use float64. Of 1000 tables of
+    200 synapses at 10 times, made by fits of the shipped ones, 95 % intervals held the
+    truth in 93 to 97 % for additive, lognormal and factors; for Kesten too, but for its
+    noise: hardly determined there, and at its bound, which counts as a miss, in 6 %.
 
         found = fit_sizes(table, Factors.guess(table))
         print(summary(found)), found.params.inverse_factors
