@@ -108,6 +108,8 @@ def test_what_draws_do_not_support_is_said(fitted):
     assert other.startswith("rate: not normal")
     far = made(fitted, mean, 18 * jnp.ones_like(rate)).notes()
     assert far[0].startswith("rate: improper without a prior")
+    flat = dataclasses.replace(fitted, information=jnp.diag(jnp.asarray([0.0, 1.0])))
+    assert made(flat, mean, rate).notes()[0].startswith("mean: improper")
 
 
 def test_what_has_no_posterior_is_told(fitted, monkeypatch):

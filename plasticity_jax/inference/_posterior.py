@@ -97,7 +97,7 @@ class Posterior(eqx.Module):
             f"draws count as {np.min(effective):.0f} only": ~(
                 effective >= ENOUGH * len(self.free)
             ),
-            "improper without a prior: draws go as far as a search does": self._far(),
+            "improper without a prior: flat, or draws without end": self._endless(),
             "draws crowd at the lower bound": lower,
             "draws crowd at the upper bound": upper,
             "not normal: the s.d. of draws is not the Fisher error": ~alike,
@@ -112,11 +112,11 @@ class Posterior(eqx.Module):
         what = f"{lost} of {self.diverged.size} draws diverged: some of it is not seen."
         return [what] * (lost > 0) + said
 
-    def _far(self) -> np.ndarray:
-        """Bounded parameters with draws within a unit of where the search ends."""
+    def _endless(self) -> np.ndarray:
+        """Flat parameters, and bounded ones drawn a unit from where the search ends."""
         away = np.asarray(self.free) - np.asarray(self.fit.objective.center)
-        away = np.abs(away).max(axis=(0, 1))
-        return self.fit.space.bounded & (away > REACH - 1)
+        far = np.abs(away).max(axis=(0, 1)) > REACH - 1
+        return np.isinf(self.fit.standard_errors()) | (far & self.fit.space.bounded)
 
     def _leaning(self) -> tuple[list[bool], list[bool]]:
         """Which parameters crowd at their lower, and at their upper bound."""
