@@ -14,7 +14,7 @@ from jaxtyping import Array
 
 from ....circuits import feedforward, SecondMomentError, SquaredError
 from ....curvature import hessian, newton_direction, quadratic_form
-from ....experiment import always, Check, exact, expectation, simulated
+from ....experiment import always, Check, exact, expectation, simulated, together
 from ....numerics import normal_like, tree_unit
 from ....rules import NoisyGradient, WeightPerturbation
 from ....signals import LossSignals
@@ -33,6 +33,7 @@ def checks() -> Iterator[Check]:
 # --- identities ---------------------------------------------------------------------
 
 
+@together
 def algebra_checks() -> Iterator[Check]:
     """What holds on any loss, and what holds on a quadratic of given spectrum."""
     spectrum = jnp.geomspace(0.05, 5.0, 24)
@@ -100,6 +101,7 @@ def _spectral_inequalities() -> Iterator[Check]:
     yield always("c ~ lambda^(-3/2) reverses A3", "A3", 1 - jnp.mean(reversed_))
 
 
+@together
 def network_checks() -> Iterator[Check]:
     """Exact curvature of both networks against their closed forms."""
     sizes = (6, 7, 3)
@@ -159,6 +161,7 @@ def _linear_checks(inputs: Array) -> Iterator[Check]:
 # --- expectations over noise ----------------------------------------------------------
 
 
+@together
 def noise_checks() -> Iterator[Check]:
     """Means over random directions, probes and corrupted gradients."""
     count, draws = 40, 20_000
