@@ -2,21 +2,28 @@
 
 import equinox as eqx
 import jax.numpy as jnp
+import jax.random as jr
 import numpy as np
 import pytest
 import xarray
+from jax.core import Tracer
 from matplotlib.figure import Figure
 
 from plasticity_jax import AbstractConfig, real, Scalar
 from plasticity_jax.experiment import (
+    always,
     changed,
     claim,
+    exact,
+    expectation,
     Experiment,
     judge,
     over_seeds,
     perform,
     Plan,
+    simulated,
     standard_error,
+    together,
 )
 
 
@@ -199,3 +206,27 @@ def test_labels_may_depend_on_the_config_and_may_be_none():
     assert data.time.values.tolist() == [0.0, 0.5, 1.0]
     assert "draw" in data.twin.dims
     assert "draw" not in data.coords
+
+
+def several(draws):
+    x = jnp.linspace(0.1, 1.0, 9)
+    assert isinstance(x, Tracer) is isinstance(draws, Tracer)
+    yield exact("one", "Pythagoras", jnp.cos(x) ** 2 + jnp.sin(x) ** 2, 1.0, 1e-12)
+    yield exact("two", "nobody", [jnp.sum(x), x[0]], np.ones(2))
+    yield exact("known", "before", 1.0, 1.0)
+    yield expectation("mean", "law", draws, 0.0)
+    yield simulated("sum", "a rough law", jnp.sum(x), 5.0, 0.02)
+    yield always("above zero", "sight", jnp.mean(x > 0))
+
+
+def test_checks_together_are_those_one_by_one():
+    draws = jr.normal(jr.key(0), (1000,))
+    plain, found = list(several(draws)), list(together(several)(draws))
+    assert [check.holds for check in found] == [True, False, True, True, True, True]
+    for one, other in zip(plain, found, strict=True):
+        assert one[:3] == other[:3]
+        assert one.holds == other.holds
+        assert one.tolerance == other.tolerance
+        assert np.allclose(one[3:5], other[3:5], rtol=1e-12)
+    with pytest.raises(ValueError, match="'odd' has shape"):
+        list(together(lambda x: iter([exact("odd", "", x, jnp.ones(3))]))(draws))

@@ -65,7 +65,8 @@ def together(checks: Callable[..., Iterator[Check]]) -> Callable[..., Iterator[C
             every.extend(checks(*arguments))
             return [x.arguments if isinstance(x, Later) else () for x in every]
 
-        known = eqx.filter_jit(traced, compiler_options=ONCE)(arguments)
+        jit = eqx.filter_jit(compiler_options=ONCE)  # pyright: ignore[reportCallIssue]
+        known = jit(traced)(arguments)
         for check, numbers in zip(every, known, strict=True):
             yield check.make(*numbers) if isinstance(check, Later) else check
 

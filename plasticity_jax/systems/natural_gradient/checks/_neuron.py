@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 from .... import curvature, Scalar
 from ....circuits import input_moments, RectifiedQuadratic, Sigmoid, SynapticKernel
 from ....curvature import Fisher, fisher_density, glm_coefficients, voltage_moments
-from ....experiment import Check, exact, expectation
+from ....experiment import Check, exact, expectation, together
 from ....rules import proportional_limit
 from ....signals import InputMoments
 from .. import theory
@@ -134,6 +134,7 @@ def _dense(weights: Vector, moments: InputMoments) -> tuple[Matrix, Matrix]:
     return forward, curvature.glm_fisher_inverse(*arguments, nodes=NODES).as_matrix()
 
 
+@together
 def _fisher_checks() -> Iterator[Check]:
     """The matrix against integrals over every input; its inverse."""
     for count, nodes in ((2, 90), (3, 50)):
@@ -185,6 +186,7 @@ def _bin_fisher(weights: Vector, x: Float[Array, "sample n"], dt: float) -> Matr
     return dt * x.T @ (density[:, None] * x) / len(x)
 
 
+@together
 def _bin_checks() -> Iterator[Check]:
     """Single spikes are exact; what the paper drops; additivity of bins."""
     transfer = Sigmoid()
@@ -245,6 +247,7 @@ def _additivity(weights: Vector, x: Array, later: Array) -> Iterator[Check]:
         yield expectation(says, "Eqs. 126-128", product, 0.0)
 
 
+@together
 def _sample_checks() -> Iterator[Check]:
     """The closed form beside Hessians of the divergence on Gaussian inputs."""
     transfer = Sigmoid()

@@ -103,20 +103,20 @@ def predict(plan: Plan, keys: Key[Array, " seed"]) -> xarray.Dataset:
         plan.config, rule=Config.rule, fluctuating_share=Config.fluctuating_share
     )
     dims = {"eigenvalue": ("mode",)}
-    options = {"dims": dims, "batch_size": 1, "progress": False}
+    options: dict[str, Any] = {"dims": dims, "batch_size": 1, "progress": False}
     data = sweep(spectrum_at_teacher, config, {}, keys, **options)
     spectra, driven = data.eigenvalue, driven_directions(plan.config)
     axes = [_axis(plan, name) for name in ("corruption", "fluctuation_size", "ratio")]
     if plan.config.rule == "gradient":
         axes[0] = 0 * axes[0]
-    exact = plan.config.rule in ("beeline", "newton")
-    law = (_isotropic, driven, spectra, 0 * axes[0], *axes[1:])
-    if not exact:
-        law = (_settled, driven, spectra, *axes)
+    if plan.config.rule in ("beeline", "newton"):
+        loss = _broadcast(_isotropic, driven, spectra, 0 * axes[0], *axes[1:])
+    else:
+        loss = _broadcast(_settled, driven, spectra, *axes)
     return xarray.Dataset(
         {
             "eigenvalue": spectra,
-            "predicted_loss": _broadcast(*law),
+            "predicted_loss": loss,
             "isotropic_loss": _broadcast(_isotropic, driven, spectra, *axes),
             "predicted_ratio": _ratios(_best, driven, spectra, axes[0]),
             "greedy_ratio": _ratios(_greedy, driven, spectra, axes[0]),
