@@ -7,6 +7,7 @@ often a perfect generator would fail it with other keys.
 import itertools
 import math
 import pickle
+from pathlib import Path
 
 import equinox as eqx
 import jax
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+import plasticity_jax
 from plasticity_jax import fast_key, real, Scalar, sweep
 from plasticity_jax._random import spike_counts, unrolled
 from plasticity_jax._random._draws import _radius, _sine
@@ -86,6 +88,13 @@ def test_default_keys_draw_what_jax_draws():
         for kind in (None, SINGLE, jnp.float64, jnp.bfloat16):
             found = normal(key, (9,), kind)
             assert jnp.array_equal(found, jr.normal(jr.key(3), (9,), kind or float))
+
+
+def test_all_normals_go_through_one_door():
+    root = Path(plasticity_jax.__file__).parent
+    own = [x for x in root.rglob("*.py") if not {"checks", "textbook"} & set(x.parts)]
+    drawing = [path.name for path in own if "jr.normal" in path.read_text()]
+    assert drawing == ["_draws.py"]
 
 
 def test_transforms_of_words_are_right_to_the_last_one():

@@ -21,12 +21,11 @@ ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 def fast_key(seed: int | Array) -> Key[Array, ""]:
     """A key of the fast generator: split and folded as JAX's, with other numbers.
 
-    Keys are derived by Threefry-2x32 with 13 rounds (Salmon et al. 2011), numbers by a
-    few multiplications of the counter under the key: an elementwise function, the same
-    in every batch, on every device and in every order. Normals (`numerics.normal`,
-    which everything here draws with) take a quarter of the time. All of
-    `jax.random` works too. Raises `TypeError` for a seed that is no integer, as JAX
-    does.
+    Keys are derived by Threefry-2x32 with 13 rounds (Salmon et al. 2011); random words
+    are three multiplications of a counter under the key, the same in every batch, order
+    and on every device. `numerics.normal`, which everything here draws with, takes a
+    quarter of the time in a loop on a CPU; all of `jax.random` works too. Raises
+    `TypeError` for a seed that is no integer.
 
         data = sweep(run, Config(), grid, jax.random.split(fast_key(0), 8))
     """
