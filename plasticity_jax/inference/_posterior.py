@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Key, PyTree
 
 from .._arguments import check_kind, check_range, whole
 from .._interfaces import Scalar
+from ..numerics import normal
 from ._domain import Vector
 from ._fit import Fit, Matrix, Objective, REACH
 
@@ -194,7 +195,7 @@ def _drawn(
 
     def chain(key: Key[Array, ""]) -> tuple[Array, Array]:
         for_start, for_warmup, for_draws = jr.split(key, 3)
-        begin = 2 * jr.normal(for_start, found.free.shape, found.free.dtype)
+        begin = 2 * normal(for_start, found.free.shape, found.free.dtype)
         begin = jnp.where(jnp.isfinite(log_density(begin)), begin, 0)
         (state, parameters), _ = adapted.run(for_warmup, begin, warmup)
         step = blackjax.nuts(log_density, **parameters).step
