@@ -118,8 +118,9 @@ def expectation(quantity: str, source: str, samples: Array, want: Any) -> Check:
     if drawn.ndim != 1:
         shape = drawn.shape
         raise ValueError(f"'{quantity}' needs a row of samples; got shape {shape}.")
-    want, mean, spread = float(want), float(drawn.mean()), float(drawn.std())
-    error = spread / len(samples) ** 0.5
+    with np.errstate(invalid="ignore"):  # of what is infinite
+        want, mean, spread = float(want), float(drawn.mean()), float(drawn.std())
+    error = spread / len(drawn) ** 0.5
     told = error <= 0.05 * (abs(want) if want else spread) and error > 0
     distance = abs(mean - want) / error if told else math.inf
     return Check(quantity, source, "expectation", mean, want, distance, 4.0)
