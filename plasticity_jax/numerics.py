@@ -41,6 +41,12 @@ def masked(mask: Array, x: Array) -> Array:
     return mask * jnp.where(lost, jnp.zeros_like(x), x)
 
 
+def row_sums(x: Array) -> Array:
+    """The sum of each row of a matrix: as a product, which a CPU does several at once."""
+    ones = jnp.ones((x.shape[1], 1), x.dtype)
+    return jnp.matmul(x, ones, precision="highest")[:, 0]
+
+
 def power(base: Array, exponent: Any) -> Array:
     """`base ** exponent` of positive numbers; 0 with zero gradient at 0 and below.
 

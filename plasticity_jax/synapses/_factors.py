@@ -23,7 +23,7 @@ from .._arguments import (
     whole,
 )
 from .._interfaces import AbstractProjection, Scalar
-from ..numerics import masked, power, root
+from ..numerics import masked, power, root, row_sums
 from ._reading import AbstractSynapses
 
 
@@ -90,10 +90,12 @@ class Product(AbstractFactors):
         return functools.reduce(jnp.multiply, list(factors))
 
     def ascent(self, factors: Stack, drive: Matrix) -> Stack:
-        return jax.vjp(self.weights, factors)[1](drive.astype(factors.dtype))[0]
+        own = jnp.arange(len(factors))[:, None, None]  # one pass, where slices need many
+        others = [jnp.where(own == k, 1.0, u[None]) for k, u in enumerate(factors)]
+        return functools.reduce(jnp.multiply, others, drive.astype(factors.dtype)[None])
 
     def squares(self, factors: Stack) -> Rows:
-        return jnp.sum(factors**2, axis=(0, 2)) / len(factors)
+        return row_sums(jnp.sum(factors**2, axis=0)) / len(factors)
 
 
 class _AbstractPower(AbstractFactors):
@@ -124,7 +126,7 @@ class Power(_AbstractPower):
 
     def squares(self, factors: Stack) -> Rows:
         _check_height(self, factors, 1)
-        return jnp.sum(factors[0] ** 2, axis=1)
+        return row_sums(factors[0] ** 2)
 
 
 class SignedPower(_AbstractPower):
@@ -141,7 +143,7 @@ class SignedPower(_AbstractPower):
 
     def squares(self, factors: Stack) -> Rows:
         _check_height(self, factors, 2)
-        return jnp.sum(factors**2, axis=(0, 2))
+        return row_sums(jnp.sum(factors**2, axis=0))
 
 
 def _check_height(factors_of: AbstractFactors, factors: Stack, height: int) -> None:
