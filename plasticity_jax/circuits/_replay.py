@@ -238,7 +238,7 @@ class Replay(AbstractCircuit):
         if isinstance(self.policy, AbstractChoice):  # a gather beats a product
             chosen = self.policy.choose(candidates, key)
             bias = _sign(fields, targets, chosen)
-            drive = bias[:, None] * patterns.T[chosen]
+            drive = bias[:, None] * jax.lax.optimization_barrier(patterns.T)[chosen]
             replay = _at(chosen, bias, fields.shape[1])
         else:
             replay = self.policy(candidates, key)

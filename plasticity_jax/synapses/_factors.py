@@ -95,7 +95,7 @@ class Product(AbstractFactors):
         return functools.reduce(jnp.multiply, others, drive.astype(factors.dtype)[None])
 
     def squares(self, factors: Stack) -> Rows:
-        return row_sums(jnp.sum(factors**2, axis=0)) / len(factors)
+        return row_sums(sum(u**2 for u in factors)) / len(factors)
 
 
 class _AbstractPower(AbstractFactors):
@@ -242,6 +242,9 @@ class HomeostaticScaling(AbstractProjection):
         self, synapses: Factored, signals: Any = None, key: Any = None
     ) -> Factored:
         u = synapses.factors
+        first = u[:1, :1, :1]
+        never = jnp.isnan(first) & jnp.isinf(first)
+        u = jax.lax.dynamic_update_slice(u, jnp.where(never, 0.0, first), (0, 0, 0))
         if self.of == "joint":
             size = self.parametrisation.squares(u)[None]
         elif self.of == "each":
