@@ -42,6 +42,7 @@ def neuron_checks() -> Iterator[Check]:
 # --- input --------------------------------------------------------------------------
 
 
+@together
 def _kernel_checks() -> Iterator[Check]:
     """Moments of the synaptic kernel by Gauss-Legendre quadrature."""
     kernel = SynapticKernel()
@@ -49,7 +50,7 @@ def _kernel_checks() -> Iterator[Check]:
     edges = np.concatenate([[0.0], np.geomspace(1e-5, 1.0, 50)])
     half = np.diff(edges)[:, None] / 2
     time = jnp.asarray(edges[:-1, None] + half * (nodes + 1))
-    moment = lambda k: np.sum(half * mass * np.asarray(kernel(time)) ** k)
+    moment = lambda k: jnp.sum(half * mass * kernel(time) ** k)
     for name, power, want in (
         ("area of the kernel", 1, kernel.area),
         ("1/c_eps, integral of its square", 2, kernel.energy),
@@ -75,6 +76,7 @@ def _moments(rates: Any) -> InputMoments:
 # --- coefficients -------------------------------------------------------------------
 
 
+@together
 def _coefficient_checks() -> Iterator[Check]:
     r"""$c_1, c_2, c_3$ in three forms, their derivatives, $g_1, g_2, g_4$."""
     transfer, mean, variance = Sigmoid(), jnp.asarray(4.0), jnp.asarray(20.0)
@@ -86,7 +88,7 @@ def _coefficient_checks() -> Iterator[Check]:
     mass = np.exp(-(z**2) / 2) / np.sum(np.exp(-(z**2) / 2))
     deviation = np.sqrt(20.0)
     f, slope, bend = fisher_density(transfer, jnp.asarray(4 + deviation * z), 2)
-    average = lambda x: np.sum(mass * np.asarray(x))
+    average = lambda x: jnp.sum(mass * x)
     stein = [average(x) for x in (f, slope, bend)]
     yield exact("c1, c2, c3 are E[F], E[F'], E[F'']", "T2", c[:3], stein, 1e-9)
     hermite = [average(f * x) for x in (z**0, z / deviation, (z**2 - 1) / deviation**2)]
@@ -105,7 +107,7 @@ def _coefficient_checks() -> Iterator[Check]:
     yield exact(says, "Eqs. 88-91, 102-105", got, (g.g1, g.g2, g.g4))
     many = coefficients(jnp.asarray(1e10))
     limits = (theory.uniform_limit, theory.mixed_limit, proportional_limit)
-    over = [float(limit(many) / g) for limit, g in zip(limits, many[3:6], strict=True)]
+    over = [limit(many) / g for limit, g in zip(limits, many[3:6], strict=True)]
     yield exact("g1, g2, g4 of many inputs", "T4", over, np.ones(3), 1e-8)
     place, least = theory.least_scale(transfer)
     slope = jax.grad(lambda v: 1 / fisher_density(transfer, v)[0])(place)

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 from .... import AbstractRule, Scalar, simulate, System
 from ....circuits import RectifiedQuadratic, Sigmoid, SpikingNeuron
 from ....curvature import glm_fisher
-from ....experiment import Check, exact, simulated
+from ....experiment import Check, exact, simulated, together
 from ....rules import EuclideanGradient, natural_terms, NaturalGradient, Reparametrised
 from ....signals import SpikingSignals
 from ....tasks import SpikeTrains
@@ -41,6 +41,7 @@ def _signals(
     return neuron.signals(weights, potentials, jnp.asarray(1.0), coefficients)
 
 
+@together
 def _change_checks() -> Iterator[Check]:
     """The natural rule against a dense solve, its parts, the quadratic neuron."""
     key = jr.key(0)
@@ -109,6 +110,7 @@ def _run(rule: AbstractRule, start: Vector, attenuation: Attenuation) -> Vector:
     return neuron.at_soma(final.synapses)
 
 
+@together
 def _invariance_checks() -> Iterator[Check]:
     """Natural learning does not know how synapses are parametrised (T8)."""
     key, start = jr.key(0), jnp.asarray([-0.01, 0.02, 0.01])
