@@ -12,20 +12,25 @@ from jaxtyping import Array, Bool, PyTree
 
 
 def once(made: PyTree) -> PyTree:
-    """`made`, its vectors computed once.
+    """`made`, its vectors `stored`.
 
     XLA else repeats what makes a vector, a random generator too, wherever it is read:
-    in an outer product for every synapse. An array with an entry replaced is one that
-    it stores.
+    in an outer product for every synapse.
     """
+    is_vector = lambda x: isinstance(x, jax.Array) and x.ndim == 1 and not _is_key(x)
+    return jax.tree.map(lambda x: stored(x) if is_vector(x) else x, made)
 
-    def stored(x: Any) -> Any:
-        if not isinstance(x, jax.Array) or x.ndim != 1 or not x.size or _is_key(x):
-            return x
-        first = jnp.where(_never(x), jnp.zeros_like(x[:1]), x[:1])
-        return jax.lax.dynamic_update_slice_in_dim(x, first, 0, 0)
 
-    return jax.tree.map(stored, made)
+def stored(x: Array) -> Array:
+    """`x`, computed once for all that read it.
+
+    An array with an entry replaced is one that XLA stores.
+    """
+    if not x.size:
+        return x
+    first = x[(slice(1),) * x.ndim]
+    first = jnp.where(_never(x), jnp.zeros_like(first), first)
+    return jax.lax.dynamic_update_slice(x, first, (0,) * x.ndim)
 
 
 def after(done: PyTree, changes: PyTree) -> PyTree:

@@ -23,7 +23,8 @@ from .._arguments import (
     whole,
 )
 from .._interfaces import AbstractProjection, Scalar
-from ..numerics import masked, power, root, row_sums
+from .._interfaces._order import stored
+from ..numerics import power, root, row_sums
 from ._reading import AbstractSynapses
 
 
@@ -184,7 +185,8 @@ class Floored(AbstractProjection):
                 f"got {self.mask.shape}."
             )
         mask = self.mask.astype(u.dtype)[None]
-        return Factored(masked(mask, jnp.maximum(u, self.floor)), synapses.threshold)
+        factors = jnp.where(mask == 0, 0.0, mask * jnp.maximum(u, self.floor))
+        return Factored(factors, synapses.threshold)
 
 
 class Ordered(AbstractProjection):
@@ -243,10 +245,7 @@ class HomeostaticScaling(AbstractProjection):
     def __call__(
         self, synapses: Factored, signals: Any = None, key: Any = None
     ) -> Factored:
-        u = synapses.factors
-        first = u[:1, :1, :1]
-        never = jnp.isnan(first) & jnp.isinf(first)
-        u = jax.lax.dynamic_update_slice(u, jnp.where(never, 0.0, first), (0, 0, 0))
+        u = stored(synapses.factors)  # else made twice: to be summed, to be scaled
         if self.of == "joint":
             size = self.parametrisation.squares(u)[None]
         elif self.of == "each":
