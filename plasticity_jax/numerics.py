@@ -42,7 +42,7 @@ def masked(mask: Array, x: Array) -> Array:
 
 
 def row_sums(x: Array) -> Array:
-    """The sum of each row of a matrix: as a product, which a CPU does several at once."""
+    """The sum of each row of a matrix, as a product: a CPU adds several at once."""
     ones = jnp.ones((x.shape[1], 1), x.dtype)
     return jnp.matmul(x, ones, precision="highest")[:, 0]
 

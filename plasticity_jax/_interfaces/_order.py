@@ -4,8 +4,6 @@ It is told by conditions that never come true, which it does not see: that a num
 both NaN and infinite. They cost nothing, and no number changes.
 """
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, PyTree
