@@ -26,7 +26,7 @@ def stored(x: Array) -> Array:
     """
     if not x.size:
         return x
-    first = x[(slice(1),) * x.ndim]
+    first = _first(x)
     first = jnp.where(_never(x), jnp.zeros_like(first), first)
     return jax.lax.dynamic_update_slice(x, first, (0,) * x.ndim)
 
@@ -51,5 +51,10 @@ def _is_key(x: Array) -> bool:
 
 
 def _never(x: Array) -> Bool[Array, ""]:
-    first = jnp.real(x.ravel()[0]).astype(jnp.float32)
+    first = jnp.real(_first(x).ravel()[0]).astype(jnp.float32)
     return jnp.isnan(first) & jnp.isinf(first)
+
+
+def _first(x: Array) -> Array:
+    """The first entry, with the axes of `x`."""
+    return x[(slice(1),) * x.ndim]
