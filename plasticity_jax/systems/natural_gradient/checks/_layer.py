@@ -15,7 +15,7 @@ from jaxtyping import Array
 
 from ....circuits import input_moments, RectifiedQuadratic, SynapticKernel
 from ....curvature import hessian
-from ....experiment import Check, exact, expectation
+from ....experiment import Check, exact, expectation, together
 from .. import layer as layers
 from ..layer import Inputs, layer_fisher, layer_loss, SpikingLayer, Vector, Weights
 
@@ -23,6 +23,7 @@ from ..layer import Inputs, layer_fisher, layer_loss, SpikingLayer, Vector, Weig
 SIZE, UNITS, OUTPUTS = 7, 3, 2
 
 
+@together
 def layer_checks() -> Iterator[Check]:
     """All checks of the layer; run them in double precision."""
     keys = jr.split(jr.key(0), 4)
