@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Key
 
 from .... import simulate, State, System
 from ....circuits import Memories, memories_of, Replay, SoftReplay, WeakestReplay
-from ....experiment import Check, exact, expectation
+from ....experiment import Check, exact, expectation, together
 from ....measure import margins
 from ....rules import FactorAscent
 from ....synapses import (
@@ -43,6 +43,7 @@ def rule_checks() -> Iterator[Check]:
     yield from _invariant_checks()
     yield from _geometry_checks()
     yield from _scaling_checks()
+    yield from _activity_checks()
 
 
 def _memories() -> Memories:
@@ -80,6 +81,7 @@ def _climbed(
     return change, jax.grad(height)(synapses)
 
 
+@together
 def _gradient_checks() -> Iterator[Check]:
     synapses, weaker = _synapses(2), jnp.asarray([1.0, 0.3])[:, None, None]
     policies = {"margin": WeakestReplay(), "soft margin": SoftReplay(20.0)}
@@ -119,6 +121,7 @@ def _penalised(
     return 0.5 * (jnp.prod(factors) - goal) ** 2 + penalty * square
 
 
+@together
 def _penalty_checks() -> Iterator[Check]:
     goal, penalty, factor = jnp.asarray(0.8), 0.3, 0.9
     for order in ORDERS:
@@ -130,7 +133,7 @@ def _penalty_checks() -> Iterator[Check]:
         want = jnp.full(order, factor ** (order - 1)) * want
         title = f"slope at equal factors, z = {order}"
         yield exact(title, "T2", slope, want, 1e-12)
-        dead = np.linalg.eigvalsh(_at_equal_factors(0.0, goal, penalty, order)[1])
+        dead = jnp.linalg.eigvalsh(_at_equal_factors(0.0, goal, penalty, order)[1])
         title = f"curvature where all factors are lost, z = {order}"
         if order == 2:
             want = penalty + jnp.asarray([-goal, goal])
@@ -192,6 +195,7 @@ def _free(order: int, rate: float) -> tuple[System, State]:
     return system, system.start(synapses, jr.key(0))
 
 
+@together
 def _invariant_checks() -> Iterator[Check]:
     rate, steps = 0.002, 200
     system, state = _free(2, rate)
@@ -213,6 +217,7 @@ def _invariant_checks() -> Iterator[Check]:
 # --- T4 -----------------------------------------------------------------------------
 
 
+@together
 def _geometry_checks() -> Iterator[Check]:
     for order in ORDERS:
         weights = jr.uniform(KEY, (ROWS, SIZE), minval=0.1, maxval=2.0)
@@ -240,6 +245,7 @@ def _moved(synapses: Factored) -> tuple[Float[Array, "row n"], Float[Array, "row
 # --- T10 ----------------------------------------------------------------------------
 
 
+@together
 def _scaling_checks() -> Iterator[Check]:
     for order in ORDERS:
         synapses = HomeostaticScaling(1.0)(_synapses(order))
@@ -259,7 +265,6 @@ def _scaling_checks() -> Iterator[Check]:
         title = f"fields after factors and thresholds grow, z = {order}"
         got = circuit.fields(larger, stored)
         yield exact(title, "T10", got, 1.3**order * fields, 1e-12)
-    yield from _activity_checks()
 
 
 def _activity_checks() -> Iterator[Check]:
