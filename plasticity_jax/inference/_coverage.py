@@ -25,7 +25,7 @@ def coverage(
     *,
     level: float = 0.95,
     kind: str = "observed",
-    batch_size: SupportsIndex = 16,
+    batch_size: SupportsIndex = 4,
 ) -> "xarray.Dataset":
     """How often intervals hold the truth: data are drawn from it and fitted again.
 
