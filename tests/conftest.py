@@ -1,5 +1,6 @@
 """Strict numerics for every test: double precision, no silent promotion."""
 
+import gc
 import os
 
 
@@ -18,6 +19,7 @@ import jaxtyping
 import pytest
 
 
+gc.set_threshold(50_000)  # tracing makes many objects and few circles
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
