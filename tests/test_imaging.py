@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
+from test_cli import command
 
 from plasticity_jax.inference import (
     Additive,
@@ -179,12 +180,15 @@ def run(*words, cwd):
         ("1,0,3\n2,3,4\n", ("--interval", "1h"), "missing"),
     ],
 )
-def test_a_bad_table_is_one_line_and_nothing_is_written(tmp_path, text, words, wrong):
+def test_a_bad_table_is_one_line_and_nothing_is_written(
+    tmp_path, monkeypatch, capsys, text, words, wrong
+):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "sizes.csv").write_text(text)
-    done = run("sizes.csv", *words, "--out", "out", cwd=tmp_path)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    (line,) = done.stderr.strip().splitlines()
+    words = "fit", "sizes.csv", *words, "--out", "out"
+    code, out, err = command(monkeypatch, capsys, *words)
+    assert (code, out) == (2, "")
+    (line,) = err.strip().splitlines()
     assert line.startswith("error: ")
     assert wrong in line
     assert [path.name for path in tmp_path.iterdir()] == ["sizes.csv"]
