@@ -21,6 +21,7 @@ from .._arguments import (
     shape_of,
 )
 from .._interfaces import AbstractCircuit, Scalar, Synapses
+from ..numerics import row_sums
 from ..signals import Elapsed, LossSignals
 
 
@@ -176,7 +177,7 @@ class SquaredError(eqx.Module):
                 f"targets must be shaped like the outputs, {outputs.shape}; got "
                 f"{jnp.shape(targets)}."
             )
-        error = jnp.mean((outputs - targets) ** 2)
+        error = jnp.sum(row_sums((outputs - targets) ** 2)) / targets.size
         return error if self.reduction == "mean" else len(targets) * error
 
 
