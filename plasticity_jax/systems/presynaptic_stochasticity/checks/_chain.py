@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array
 
 from .... import simulate, State
-from ....experiment import always, Check, exact, expectation, simulated
+from ....experiment import always, Check, exact, expectation, simulated, together
 from .. import chain
 from ..theory import up_probability
 
@@ -53,6 +53,7 @@ def _algebra_checks() -> Iterator[Check]:
     yield exact("phase diagram at 16 and 4,096", "T6", diagram[1, 12], want, 1e-12)
 
 
+@together
 def _threshold_checks() -> Iterator[Check]:
     for ratio, want in PUBLISHED.items():
         time = chain.freezing_time(chain.levels_climbed(0.25, 0.9353, 0.0516, ratio))

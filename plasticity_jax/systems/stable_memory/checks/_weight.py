@@ -16,7 +16,7 @@ from scipy.optimize import linear_sum_assignment
 
 from .... import measure, simulate, State, System
 from ....circuits import amplification, error_function, logistic, RateNetwork
-from ....experiment import always, Check, exact, expectation, simulated
+from ....experiment import always, Check, exact, expectation, simulated, together
 from ....rules import AntisymmetricHebb, Decorrelation, PairSTDP
 from ....signals import RateSignals
 from ....tasks import Constant
@@ -44,6 +44,7 @@ def weight_checks() -> Iterator[Check]:
     yield from _dissipation_checks()
     yield from _noise_checks()
     yield from _energy_checks()
+    yield from _decay_checks()
     yield from _step_checks()
 
 
@@ -97,6 +98,7 @@ def _spectrum_checks() -> Iterator[Check]:
     yield exact(title, "6, Fig. 3b", jnp.sum(overlaps**2), 1.0, 1e-12)
 
 
+@together
 def _slope_checks(u: Float[Array, " n"], v: Float[Array, " n"]) -> Iterator[Check]:
     weights, still = imaginary_memory(u, v, 5.0), jnp.zeros_like(u)
     want = theory.origin_jacobian(weights, 1.0)
@@ -117,6 +119,7 @@ def _slope_checks(u: Float[Array, " n"], v: Float[Array, " n"]) -> Iterator[Chec
 # --- what rules leave alone ---------------------------------------------------------
 
 
+@together
 def _symmetry_checks() -> Iterator[Check]:
     n, keys = 12, jr.split(KEY, 5)
     x, rate, early, late = (jr.normal(k, (n,)) for k in keys[:4])
@@ -233,6 +236,7 @@ def _noise_checks() -> Iterator[Check]:
 # --- energy -------------------------------------------------------------------------
 
 
+@together
 def _energy_checks() -> Iterator[Check]:
     keys = jr.split(KEY)
     x, weights = 3 * jr.normal(keys[0], (20,)), jr.normal(keys[1], (20, 20))
@@ -248,7 +252,6 @@ def _energy_checks() -> Iterator[Check]:
         want = theory.energy_slope(transfer, weights, x)
         got = gradient @ flow
         yield exact(f"energy along the flow, {name}", "5.3", got, want, 1e-11)
-    yield from _decay_checks()
 
 
 def _decay_checks() -> Iterator[Check]:

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 
 from .... import advance, simulate, State, System
 from ....circuits import memories_of, Replay, SoftReplay
-from ....experiment import always, Check, exact, expectation, simulated
+from ....experiment import always, Check, exact, expectation, simulated, together
 from ....measure import volatile_noise_ratio
 from ....rules import FactorAscent, VolatileFactor
 from ....signals import Elapsed
@@ -48,6 +48,7 @@ def _weights(size: int = SIZE) -> Float[Array, " n"]:
 # --- T8 -----------------------------------------------------------------------------
 
 
+@together
 def _enumerated_checks() -> Iterator[Check]:
     """All patterns of ten bits: the mean over patterns needs no draws."""
     weights = _weights(10)
@@ -61,6 +62,7 @@ def _enumerated_checks() -> Iterator[Check]:
     yield exact(title, "T8", square, want, 1e-12)
 
 
+@together
 def _neural_checks() -> Iterator[Check]:
     weights = _weights()
     pattern = (jnp.arange(SIZE) < 20).astype(weights.dtype)
@@ -103,6 +105,7 @@ def _jittered(
     return jax.vmap(change)(jr.split(KEY, patterns.shape[1]), patterns.T)
 
 
+@together
 def _synaptic_checks() -> Iterator[Check]:
     draws, noise, dead = 10_000, 0.002, 8
     weights = _weights().at[:dead].set(0.0)  # the neuron itself, and pruned synapses
@@ -129,6 +132,7 @@ def _synaptic_checks() -> Iterator[Check]:
     yield simulated(title, "T9", got, want, 0.03)
 
 
+@together
 def _volatile_checks() -> Iterator[Check]:
     """One step of the process of Figures 5 and 6, without drift."""
     dt = jnp.asarray(0.005)
