@@ -20,7 +20,7 @@ from .... import Scalar
 from ...._arguments import real
 from ....circuits import PosteriorNetwork
 from ....curvature import Fisher
-from ....experiment import always, Check, exact, expectation
+from ....experiment import always, Check, exact, expectation, together
 from ....rules import BayesianDescent
 from .. import theory
 from ..config import build, Config, images_of
@@ -83,6 +83,7 @@ def _information(
     return matrix, mean(jax.vmap(own)(images)), mean(observed)
 
 
+@together
 def _bartlett_checks() -> Iterator[Check]:
     weights = Perceptron(SIZES, KEY).weights
     for name, logits in LOGITS.items():

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Key
 from .... import advance, Scalar, simulate, State, System
 from ...._arguments import real
 from ....circuits import StochasticNetwork
-from ....experiment import always, Check, exact, expectation
+from ....experiment import always, Check, exact, expectation, together
 from ....rules import ReleasePlasticity, StrengthDescent
 from ....signals import ReleaseSignals
 from ....synapses import ReleaseBounds, Stochastic
@@ -77,6 +77,7 @@ def _moments(loss: _Neuron, strength: Vector, p: Vector) -> tuple[Any, Any]:
     return slopes, jax.vmap(drawn)(jr.split(KEY, DRAWS))
 
 
+@together
 def _moment_checks() -> Iterator[Check]:
     loss, strength, p = _neuron()
     (mean, slopes), losses = _moments(loss, strength, p)
@@ -164,6 +165,7 @@ def _stepped(system: System, state: State) -> tuple[Any, ...]:
     return tuple(ravel_pytree(tree)[0] for tree in trees)
 
 
+@together
 def _explicit_checks() -> Iterator[Check]:
     rate, decay = 0.3, 0.2
     variants: dict[str, dict[str, Any]] = {"default": {}, "decay": {"decay": decay}}
@@ -247,6 +249,7 @@ def _plasticity_checks() -> Iterator[Check]:
 # --- energy -------------------------------------------------------------------------
 
 
+@together
 def _energy_checks() -> Iterator[Check]:
     strength, chance = jr.normal(KEY, (2, 6))
     p = 0.1 + 0.9 * jax.nn.sigmoid(chance)
