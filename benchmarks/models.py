@@ -31,7 +31,8 @@ def own(table: Table, window: int) -> Diffusion:
     params = {"growth": 0.01, "decay": 0.01, "scale": 0.07}
     drift = lambda w, p: p["growth"] - p["decay"] * w
     diffusion = lambda w, p: p["scale"] * jnp.sqrt(jnp.maximum(w, 1e-3))
-    return Diffusion(drift, diffusion, params, 0.05, window=window)
+    options: dict[str, Any] = {"noise": 0.05, "window": window}
+    return Diffusion(drift, diffusion, params, **options)
 
 
 def main(windows: list[int]) -> None:

@@ -91,14 +91,14 @@ class Product(AbstractFactors):
         return functools.reduce(jnp.multiply, list(factors))
 
     def ascent(self, factors: Stack, drive: Matrix) -> Stack:
-        own = jnp.arange(len(factors))[
-            :, None, None
-        ]  # one pass, where slices need many
+        own = jnp.arange(len(factors))[:, None, None]  # one pass; slices need many
         others = [jnp.where(own == k, 1.0, u[None]) for k, u in enumerate(factors)]
         return functools.reduce(jnp.multiply, others, drive.astype(factors.dtype)[None])
 
     def squares(self, factors: Stack) -> Rows:
-        return row_sums(sum(u**2 for u in factors)) / len(factors)
+        return row_sums(functools.reduce(jnp.add, [u**2 for u in factors])) / len(
+            factors
+        )
 
 
 class _AbstractPower(AbstractFactors):
