@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Key
 
 from .... import Scalar
 from ....circuits import error_function
-from ....experiment import always, Check, exact, expectation, simulated
+from ....experiment import always, Check, exact, expectation, simulated, together
 from .. import cycles
 from ..capacity import first_step_error, pattern_field, plane_field, updated
 from ..experiments import cycles as phase
@@ -35,6 +35,7 @@ def retrieval_checks() -> Iterator[Check]:
     yield from _first_step()
 
 
+@together
 def _closed_forms(expansion: Scalar, rotation: Scalar) -> Iterator[Check]:
     circle = eqx.filter_jit(cycles.gaussian_cycle)(error_function, expansion, rotation)
     closed = cycles.error_function_circle(expansion, rotation)
