@@ -32,7 +32,7 @@ def own(table: Table, window: int) -> Diffusion:
     drift = lambda w, p: p["growth"] - p["decay"] * w
     diffusion = lambda w, p: p["scale"] * jnp.sqrt(jnp.maximum(w, 1e-3))
     options: dict[str, Any] = {"noise": 0.05, "window": window}
-    return Diffusion(drift, diffusion, params, **options)
+    return Diffusion(drift=drift, diffusion=diffusion, params=params, **options)
 
 
 def main(windows: list[int]) -> None:

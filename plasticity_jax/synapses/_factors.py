@@ -96,9 +96,8 @@ class Product(AbstractFactors):
         return functools.reduce(jnp.multiply, others, drive.astype(factors.dtype)[None])
 
     def squares(self, factors: Stack) -> Rows:
-        return row_sums(functools.reduce(jnp.add, [u**2 for u in factors])) / len(
-            factors
-        )
+        total = functools.reduce(jnp.add, [u**2 for u in factors])
+        return row_sums(total) / len(factors)
 
 
 class _AbstractPower(AbstractFactors):
