@@ -220,10 +220,10 @@ def told(values):
     return "".join(f"{mean:11.3g} +- {error:<7.1g}" for mean, error in pairs)
 
 
-STEPS, CANDIDATES, TESTS = 20, 32, 8
+STEPS, CANDIDATES, TESTS = 15, 24, 8
 
 if __name__ == "__main__":
-    source, config = images_of(Config()), Config(epochs=20, hidden=(32,), votes=4)
+    source, config = images_of(Config()), Config(epochs=16, hidden=(32,), votes=4)
     for_search, for_climb, for_slopes, for_tests = jr.split(jr.key(0), 4)
     ways = {
         "search": lambda n: searched(n, config, source, for_search),
