@@ -14,13 +14,23 @@ host waits for it, it costs more. The constants below are assumed, and so is tha
 cores are 16 times as fast as one. Where JAX finds a GPU the same command counts that
 GPU's kernels and prints what it measures there beside the model.
 `OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python benchmarks/gpu.py`.
+
+With `--table FILE` it also writes as Markdown what a step takes on JAX's device (this
+CPU, if there is no GPU) with 1 to 4096 runs at once, and how far its synapses are after
+a few steps from those that the CPU computes, relative to the largest one, products at
+full precision; more than `TOLERANCE` is an error. What would not end within `--seconds`
+is skipped, and the table says so.
 """
 
+import argparse
 import math
 import re
+import time
 from collections import Counter
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -50,6 +60,8 @@ WORDS = 1e11  # random words a second: some 100 integer operations each
 FLOPS = 2e13  # a second, in small products of float32
 CORES = 16  # of the CPU that a GPU is compared with
 STEPS, ROUNDS, ON_CPU, ON_GPU = 500, 3, (1, 4, 64), (1, 16, 256, 4096)
+CHECKED, TOLERANCE = (16, 10), 1e-3  # runs and steps that a CPU repeats
+CALLS = 3 + ROUNDS  # of a program that takes long: warm-ups, a guess, the rounds
 FREE = ("parameter", "tuple", "get-tuple-element", "bitcast", "constant", "after-all")
 TABLE = "{:32}{:>8}{:>7}{:>7}{:>15}{:>11}{:>14}{:>13}{:>10}"
 HEADS = (
@@ -148,20 +160,29 @@ def work(jaxpr: Any) -> Counter[str]:
 
 
 def measured(
-    build: Any, config: Any, sizes: tuple[int, ...]
+    build: Any, config: Any, sizes: tuple[int, ...], seconds: float = math.inf
 ) -> tuple[dict[int, Spent], Step]:
-    """Seconds per run and step of the batches that fit the memory, and what a step is.
+    """Seconds per run and step of the batches, and what a step is.
 
-    The kernels are those of the largest batch.
+    Batches too large for the memory, or likely to end after so many `seconds`, are not
+    there; the first one is. The kernels are those of the largest.
     """
-    partial, programs, key = jax.tree_util.Partial(run, build), {}, unrolled(jr.key(0))
+    partial, key = jax.tree_util.Partial(run, build), unrolled(jr.key(0))
     lanes = _lanes.Lanes.of(partial, config, [], jr.split(jr.key(0), max(sizes)))
+    end, each, cost = time.monotonic() + seconds, {}, 0.0
     for size in sizes:
-        if lanes.compile(size) < _batch_size.device_memory():
-            batch, program = lanes.batch(np.arange(size)), lanes.programs[size]
-            programs[f"{size}"] = lambda program=program, batch=batch: program(*batch)
-    times = {int(name): median(x) for name, x in in_turns(programs, ROUNDS).items()}
-    each = {k: Spent(x.wall / k / STEPS, x.cpu / k / STEPS) for k, x in times.items()}
+        if each and time.monotonic() + cost > end:
+            break
+        compiling = lanes.compile_seconds
+        if lanes.compile(size) > _batch_size.device_memory():
+            break
+        compiling = lanes.compile_seconds - compiling
+        batch, program = lanes.batch(np.arange(size)), lanes.programs[size]
+        programs = {"": lambda program=program, batch=batch: program(*batch)}
+        spent = median(in_turns(programs, ROUNDS)[""])
+        each[size] = Spent(spent.wall / size / STEPS, spent.cpu / size / STEPS)
+        following = sizes[sizes.index(size) + 1 :][:1]  # at worst as dear a run
+        cost = 2 * compiling + CALLS * spent.wall * sum(following) / size + 1
     kernels, moved = launched(lanes.programs[max(each)].compiled.as_text())
     system, state = build(config, key)
     one = jax.make_jaxpr(lambda state: advance(system, state, key)[0])(state)
@@ -170,20 +191,79 @@ def measured(
     return each, step
 
 
-def main() -> None:
-    gpu = jax.devices()[0].platform != "cpu"
-    known = {named.name: named for named in experiments()}
+@eqx.filter_jit
+def after(build: Any, config: Any, keys: jax.Array, steps: int) -> Any:
+    """Synapses of a run for each key, so many steps after its start."""
+
+    def synapses(key: jax.Array) -> Any:
+        for_build, for_run = jr.split(key)
+        system, start = build(config, for_build)
+        return simulate(system, start, for_run, steps=steps, every=steps)[0].synapses
+
+    return jax.vmap(synapses)(keys)
+
+
+def difference(found: Any, expected: Any) -> float:
+    """The largest of any synapse, relative to the largest of its array."""
+    pairs = zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True)
+    arrays = [(np.asarray(x), np.asarray(y)) for x, y in pairs]
+    return max(float(np.max(np.abs(x - y)) / np.max(np.abs(y))) for x, y in arrays)
+
+
+def from_cpu(build: Any, config: Any) -> float:
+    """How far JAX's device is from the CPU, products at full precision."""
+    runs, steps = CHECKED
+    found = []
+    for device in (jax.devices()[0], jax.devices("cpu")[0]):
+        with jax.default_device(device), jax.default_matmul_precision("float32"):
+            found.append(after(build, config, jr.split(jr.key(0), runs), steps))
+    return difference(*found)
+
+
+def table_rows(name: str, core: float, seen: dict[int, Spent], off: float) -> list[str]:
+    """Lines of the Markdown table: one for each number of runs at once."""
+    cells = {
+        size: f"{1e6 * spent.wall:.3g} | {core / spent.wall:.3g} | {off:.1e}"
+        for size, spent in seen.items()
+    }
+    skipped = "skipped | | "
+    return [f"| `{name}` | {n} | {cells.get(n, skipped)} |" for n in ON_GPU]
+
+
+def write_table(path: Path, lines: list[str]) -> None:
+    runs, steps = CHECKED
+    head = (
+        f"{jax.devices()[0].device_kind}, JAX {jax.__version__}. Difference of {runs} "
+        f"runs after {steps} steps, relative to the largest synapse; allowed: "
+        f"{TOLERANCE:g}.\n\n| step of | runs at once | us per run and step "
+        "| times one CPU core | difference from the CPU |\n"
+        "| --- | --- | --- | --- | --- |\n"
+    )
+    path.write_text(head + "\n".join(lines) + "\n")
+
+
+def main(table: Path | None, seconds: float) -> None:
+    here = jax.devices()[0].platform != "cpu" or table is not None
+    known, lines, wrong = {named.name: named for named in experiments()}, [], []
+    end, parts = time.monotonic() + seconds, 2 * len(MODELS)
     for head in HEADS:
         print(TABLE.format(*head.split("|")))
     for name, build in MODELS.items():
+        if time.monotonic() > end:
+            print(f"{name}: skipped, after {seconds:g} s")
+            lines += table_rows(name, 0.0, {}, 0.0)
+            continue
         experiment = known[name].experiment
         config = load_plan(experiment.config, known[name].path, "small").config
         if experiment.data is not None:
             build = jax.tree_util.Partial(build, experiment.data(config))
+        share = (end - time.monotonic()) / parts
         with jax.default_device(jax.devices("cpu")[0]):
-            times, step = measured(build, config, ON_CPU)
+            times, step = measured(build, config, ON_CPU, share)
         core, best = min((spent.cpu, size) for size, spent in times.items())
-        seen, step = measured(build, config, ON_GPU) if gpu else ({}, step)
+        share = (end - time.monotonic()) / (parts - 1)
+        parts -= 2
+        seen, step = measured(build, config, ON_GPU, share) if here else ({}, step)
         sizes = step.kernels, f"{step.state / 1024:.1f}", f"{step.moved / 1024:.0f}"
         cpu = f"{1e6 * core:.2f} ({best})"
         runs = [step.runs(x) for x in (core, core / CORES, step.full)]
@@ -192,10 +272,21 @@ def main() -> None:
             low, high = (max(step.kernels * x / size, step.full) for x in LAUNCH)
             print(f"{size:6} runs: measured {1e6 * spent.wall:.3f} us, model ", end="")
             print(f"{1e6 * low:.3f}-{1e6 * high:.3f} us per run and step")
-    if not gpu:
+        if table is not None:
+            off = from_cpu(build, config)
+            lines += table_rows(name, core, seen, off)
+            wrong += [] if off <= TOLERANCE else [f"{name}: {off:.1e}"]
+    if table is not None:
+        write_table(table, lines)
+    if jax.devices()[0].platform == "cpu":
         print("no GPU here: all that concerns one is the model's")
     print_machine()
+    if wrong:
+        raise SystemExit(f"too far from the CPU: {', '.join(wrong)}")
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--table", type=Path, help="write the Markdown table here")
+    parser.add_argument("--seconds", type=float, default=540.0)
+    main(**vars(parser.parse_args()))
