@@ -286,7 +286,7 @@ def main(table: Path | None, seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser()
     parser.add_argument("--table", type=Path, help="write the Markdown table here")
     parser.add_argument("--seconds", type=float, default=540.0)
     main(**vars(parser.parse_args()))

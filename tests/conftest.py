@@ -2,6 +2,7 @@
 
 import gc
 import os
+from pathlib import Path
 
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -19,10 +20,21 @@ import jaxtyping
 import pytest
 
 
+MOST = 5e9  # bytes
 gc.set_threshold(50_000)  # tracing makes many objects and few circles
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def room():
+    """Compiled programs stay in memory: half of a machine's for two workers."""
+    yield
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    if pages * os.sysconf("SC_PAGE_SIZE") > MOST:
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture

@@ -238,7 +238,8 @@ class Replay(AbstractCircuit):
         if isinstance(self.policy, AbstractChoice):  # a gather beats a product
             chosen = self.policy.choose(candidates, key)
             bias = _sign(fields, targets, chosen)
-            drive = bias[:, None] * jax.lax.optimization_barrier(patterns.T)[chosen]
+            rows = jax.lax.optimization_barrier(patterns.T)  # laid out before the loop
+            drive = bias[:, None] * rows[chosen]
             replay = _at(chosen, bias, fields.shape[1])
         else:
             replay = self.policy(candidates, key)

@@ -145,7 +145,7 @@ class SignedPower(_AbstractPower):
 
     def squares(self, factors: Stack) -> Rows:
         _check_height(self, factors, 2)
-        return row_sums(jnp.sum(factors**2, axis=0))
+        return row_sums(functools.reduce(jnp.add, list(factors**2)))
 
 
 def _check_height(factors_of: AbstractFactors, factors: Stack, height: int) -> None:
