@@ -113,7 +113,7 @@ def _many_inputs() -> Iterator[Check]:
 
 
 def _errors_of(weights: ArrayLike) -> tuple[Scalar, Scalar, Scalar]:
-    """Errors and angle, half of the inputs at 10, 50 Hz; as many are silent as miss."""
+    """Errors and angle, half of the inputs at 10, 50 Hz, silent ones to fill up."""
     weights = np.asarray(weights)
     rates = np.repeat([10.0, 50.0], len(weights) // 2)
     return _errors(*(np.pad(x, (0, SIZES[-1] - len(x))) for x in (weights, rates)))
@@ -123,17 +123,15 @@ def _errors_of(weights: ArrayLike) -> tuple[Scalar, Scalar, Scalar]:
 def _errors(weights: Vector, rates: Vector) -> tuple[Scalar, Scalar, Scalar]:
     """Errors of both closed forms and the angle; silent inputs add nothing to them."""
     kernel, transfer = SynapticKernel(), Sigmoid()
-    fires = rates > 0
+    silent = jnp.where(rates > 0, 0.0, 1.0)
     moments = input_moments(rates, kernel)
     seen = transfer, weights, moments.mean, moments.variance
     full = shot_noise_fisher(transfer, weights, rates, kernel)
     gaussian = glm_fisher(*seen).as_matrix()
     corrected = skewed_glm_fisher(*seen, moments.third).operator().as_matrix()
-    silent = jnp.diag(jnp.where(fires, 0.0, 1.0))
-    full, gaussian, corrected = (silent + x for x in (full, gaussian, corrected))
-    way = jr.uniform(jr.key(2), weights.shape, minval=-1.0, maxval=1.0)
-    way = jnp.where(
-        fires, way / jnp.sum(fires) - weights, 0.0
-    )  # to a teacher's weights
+    matrices = full, gaussian, corrected
+    full, gaussian, corrected = (jnp.diag(silent) + x for x in matrices)
+    way = jr.uniform(jr.key(2), weights.shape, minval=-1.0, maxval=1.0) * (1 - silent)
+    way = way / jnp.sum(1 - silent) - weights  # to the weights of a teacher
     errors = fisher_error(full, gaussian), fisher_error(full, corrected)
     return *errors, update_angle(full, gaussian, way)
