@@ -7,6 +7,14 @@ of CPU times per network and cycle. The shares say how much of the cycle the mat
 products take at the rate of large ones, and the least traffic (factors read and written
 once, weights, fields and drive written and read) at the rate of a large copy.
 `OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 taskset -c 1 python benchmarks/replay.py`.
+
+The parts that a user may exchange set a bound. Of a cycle of one network of 200 neurons
+(40 patterns, 0.25 ms in NumPy, whose products alone would allow 6 times) 42 us were the
+product of weights and patterns, 5 the weights, 3 the rows of patterns, 19 the change
+and its bounds, 6 the sum of squares, 6 the scaling, 15 the choice: what one pass reads
+and writes is stored, since a circuit, a rule and a projection are compiled to no fewer.
+Of 1000 neurons (200 patterns) the product took 4.4 of 7.1 ms, NumPy's product 4.3 of
+10.
 """
 
 import dataclasses
