@@ -83,6 +83,7 @@ NUMBERS = {
     "eigh": lambda x: numerics.eigh(x * EYE),
     "eigvalsh": lambda x: numerics.eigvalsh(x * EYE),
     "tree_vdot": lambda x: numerics.tree_vdot({"a": TWO(x)}, {"a": jnp.ones(2)}),
+    "row_sums": lambda x: numerics.row_sums(x * jnp.ones((2, 3))),
     "tree_norm": lambda x: numerics.tree_norm((TWO(x), jnp.ones(3))),
     "tree_scale": lambda x: numerics.tree_scale(x, jnp.ones(2)),
     "tree_unit": lambda x: numerics.tree_unit((TWO(x), jnp.ones(3))),
