@@ -42,9 +42,12 @@ def masked(mask: Array, x: Array) -> Array:
 
 
 def row_sums(x: Array) -> Array:
-    """The sum of each row of a matrix, as a product: a CPU adds several at once."""
-    ones = jnp.ones((x.shape[1], 1), x.dtype)
-    return jnp.matmul(x, ones, precision="highest")[:, 0]
+    """The sum over the last axis, as a product: a CPU adds several at once.
+
+    row_sums(jnp.ones((2, 3)))  # [3, 3]
+    """
+    ones = jnp.ones((x.shape[-1], 1), x.dtype)
+    return jnp.matmul(x, ones, precision="highest")[..., 0]
 
 
 def power(base: Array, exponent: Any) -> Array:

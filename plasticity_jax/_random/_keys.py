@@ -137,6 +137,8 @@ def _as_wide(words: tuple[Array, Array], width: int) -> Array:
     return high.astype(np.dtype(f"uint{width}"))
 
 
+# Functions of the module: a key that comes back from another process must be of the
+# same kind, which partial functions and lambdas are not.
 def _split(key: Array, shape: tuple[int, ...]) -> Array:
     return _derived(key, _counters(shape), 20)
 
