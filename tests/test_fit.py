@@ -11,6 +11,7 @@ import pytest
 from jax.scipy.stats import norm
 
 from plasticity_jax.inference import (
+    _objective,
     compare,
     coverage,
     dataset,
@@ -236,6 +237,29 @@ def test_coverage_is_that_of_student():
     assert held < 0.93
     assert found.attrs["converged"] == runs
     assert np.all(found.used == runs)
+
+
+def test_few_and_many_parameters_are_expanded_alike(found, monkeypatch):
+    few = found.objective.expanded(found.free)
+    monkeypatch.setattr(_objective, "FEW", 0)
+    many = found.objective.expanded(found.free)
+    for one, other in zip(few, many, strict=True):
+        assert np.allclose(one, other, rtol=1e-12, atol=1e-12)
+
+
+def test_starts_climb_at_once_as_one_by_one(found, monkeypatch):
+    """As on a GPU: from the same starts to the same ends."""
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    at_once = fit(lambda p, y: normal(p, y), START, Y, domain=DOMAIN)
+    for name in ("begin", "free", "height"):
+        one, other = (getattr(x.trials, name) for x in (found, at_once))
+        assert np.allclose(one, other, rtol=1e-5)
+
+
+def test_a_parameter_at_its_bound_does_not_keep_the_search():
+    at_bound = fit(excess, START, Y, domain=DOMAIN)
+    assert at_bound.bound.tolist() == [0, -1]
+    assert int(at_bound.trials.steps.max()) < 60
 
 
 def test_a_fit_is_mapped_over_data(found):

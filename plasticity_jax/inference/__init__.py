@@ -19,10 +19,9 @@ from ._domain import Space as Space
 from ._estimable import choice_fisher as choice_fisher
 from ._estimable import Estimable as Estimable
 from ._estimable import estimable as estimable
-from ._fit import Fit as Fit
+from ._estimates import Fit as Fit
+from ._estimates import Trials as Trials
 from ._fit import fit as fit
-from ._fit import Objective as Objective
-from ._fit import Trials as Trials
 from ._gradients import central_difference as central_difference
 from ._gradients import checkpoint_interval as checkpoint_interval
 from ._gradients import Derivative as Derivative
@@ -46,6 +45,7 @@ from ._learned import predicted_fields as predicted_fields
 from ._learned import term_name as term_name
 from ._learned import Trajectories as Trajectories
 from ._least_squares import least_squares as least_squares
+from ._objective import Objective as Objective
 from ._oddities import oddities as oddities
 from ._posterior import Posterior as Posterior
 from ._posterior import posterior as posterior

@@ -9,7 +9,7 @@ import jax.random as jr
 from jaxtyping import Array, Key
 
 from .._arguments import nearest, one_of
-from ._fit import Fit
+from ._estimates import Fit
 from ._imaging import fit_sizes, MODELS
 from ._oddities import oddities
 from ._predictive import predictive_checks

@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Array, Key, PyTree
 
 from .._arguments import check_range, one_of, whole
-from ._fit import Fit, Simulate
+from ._estimates import Fit
+from ._fit import Simulate
 from ._intervals import intervals
 
 

@@ -9,7 +9,8 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from .._arguments import whole
 from ._domain import REAL, Space, Vector
-from ._fit import LogLikelihood, Matrix, Objective, scattered, Simulate
+from ._fit import scattered, Simulate
+from ._objective import LogLikelihood, Matrix, Objective
 
 
 Moments = Callable[[Any], tuple[Float[Array, " n"], Float[Array, "n n"]]]

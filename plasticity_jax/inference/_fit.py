@@ -1,7 +1,6 @@
-"""Parameters that make data most likely, and how well data determine them."""
+"""Parameters that make data most likely, found by a search from several starts."""
 
 import dataclasses
-import math
 from collections.abc import Callable
 from typing import Any, SupportsIndex
 
@@ -13,226 +12,16 @@ import numpy as np
 import optimistix as optx
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
-from .._arguments import concrete, one_of, whole
+from .._arguments import concrete, whole
 from .._interfaces import Scalar
-from ..numerics import eigh
 from ._domain import REAL, Space, Vector
+from ._estimates import Fit, Trials
+from ._objective import LogLikelihood, LogPrior, Matrix, Objective, opened, REACH
 
 
-Matrix = Float[Array, "w w"]
-LogLikelihood = Callable[[Any, Any], Array]
-LogPrior = Callable[[Any], Array]
 Simulate = Callable[[Any, Key[Array, ""]], PyTree]
 
-REACH = 18.0  # how far free coordinates go from the start: a factor of 7e7
 CLOSE = 0.01  # log-likelihoods so near count as equal
-FEW = 12  # parameters for which second derivatives by forward mode alone are faster
-
-
-class Trials(eqx.Module):
-    """What came of each start, yours first: height there, where it ended and how."""
-
-    begin: Float[Array, " start"]
-    free: Float[Array, "start w"]
-    height: Float[Array, " start"]
-    converged: Bool[Array, " start"]
-    steps: Int[Array, " start"]
-
-
-class Objective(eqx.Module):
-    """What is maximised, in free coordinates; constant out of reach of `center`."""
-
-    space: Space
-    center: Vector
-    data: PyTree
-    log_likelihood: LogLikelihood = eqx.field(static=True)
-    log_prior: LogPrior | None = eqx.field(static=True)
-
-    def __call__(self, free: Vector) -> Scalar:
-        free = self.reached(free)
-        units = jnp.sum(self.units(free))
-        return units if self.log_prior is None else units + self.prior(free)
-
-    def units(self, free: Vector) -> Float[Array, " unit"]:
-        """The likelihood's entries; `ValueError` unless they are numbers in a row."""
-        found = jnp.asarray(self.log_likelihood(self.space.tree(free), self.data))
-        if found.ndim > 1 or not jnp.issubdtype(found.dtype, jnp.floating):
-            raise ValueError(
-                "`log_likelihood` must return a number for each unit, (unit,); got "
-                f"shape {found.shape} of {found.dtype}."
-            )
-        return jnp.ravel(found)
-
-    def scores(self, free: Vector) -> Float[Array, "unit w"]:
-        """Slopes of the entries."""
-        return jax.jacfwd(self.units)(free)
-
-    def expanded(self, free: Vector) -> tuple[Array, Float[Array, "unit w"], Matrix]:
-        """The entries, their slopes, and the Hessian of all, in one program.
-
-        For few parameters by forward mode alone, which compiles in half of the time.
-        """
-
-        def slopes(free: Vector) -> tuple[Vector, tuple[Array, Array]]:
-            along = lambda tangent: jax.jvp(self.units, (free,), (tangent,))
-            every = jnp.eye(len(free), dtype=free.dtype)
-            units, scores = jax.vmap(along, out_axes=(None, 1))(every)
-            return jnp.sum(scores, axis=0) + jax.grad(self.prior)(free), (units, scores)
-
-        if len(free) <= FEW:
-            hessian, (units, scores) = jax.jacfwd(slopes, has_aux=True)(free)
-        else:
-            hessian = jax.jacfwd(jax.grad(self))(free)
-            _, (units, scores) = slopes(free)
-        return units, scores, (hessian + hessian.T) / 2
-
-    def prior(self, free: Vector) -> Scalar:
-        """The logarithm of the prior density of the parameters; 0 without one."""
-        prior = self.log_prior
-        return jnp.zeros(()) if prior is None else prior(self.space.tree(free))
-
-    def reached(self, free: Vector) -> Vector:
-        """Bounded coordinates within reach of the start's."""
-        near = jnp.clip(free, self.center - REACH, self.center + REACH)
-        return jnp.where(self.space.bounded, near, free)
-
-
-class Fit(eqx.Module):
-    """Estimates with what the data say of them; see `fit`.
-
-    Matrices are in the free coordinates of `space`: a positive parameter's is its
-    logarithm. `log_likelihoods` (unit,) are at the estimate, `scores` (unit, w) their
-    slopes; `information` is the observed one, minus the Hessian, `expected` the Fisher
-    matrix if asked for. `bound` is -1 or 1 where a parameter's lower or upper bound is
-    as likely as the estimate, which then has no covariance.
-    """
-
-    objective: Objective
-    free: Vector
-    trials: Trials
-    log_likelihoods: Float[Array, " unit"]
-    gradient: Vector
-    information: Matrix
-    scores: Float[Array, "unit w"]
-    bound: Int[Array, " w"]
-    expected: Matrix | None
-    extra: int = eqx.field(static=True, default=0)  # parameters estimated besides
-
-    @property
-    def space(self) -> Space:
-        """The parameters' names, bounds and free coordinates."""
-        return self.objective.space
-
-    @property
-    def params(self) -> PyTree:
-        """The estimates, shaped like the start."""
-        return self.space.tree(self.free)
-
-    @property
-    def height(self) -> Scalar:
-        """The log-likelihood at the estimate."""
-        return jnp.sum(self.log_likelihoods)
-
-    @property
-    def inside(self) -> Bool[Array, " w"]:
-        """Which parameters are not at a bound."""
-        return self.bound == 0
-
-    @property
-    def decrement(self) -> Scalar:
-        """How much the quadratic through the estimate still rises; NaN: no maximum."""
-        slope = jnp.where(self.inside, self.gradient, 0)
-        return slope @ _inverse(self.information, self.inside)[0] @ slope / 2
-
-    @property
-    def converged(self) -> Bool[Array, ""]:
-        """Whether the estimate is a maximum, to a thousandth of a log unit."""
-        return self.decrement < 1e-3
-
-    @property
-    def count(self) -> int:
-        """How many parameters were estimated."""
-        return len(self.space.names) + self.extra
-
-    @property
-    def aic(self) -> Scalar:
-        """Akaike's criterion, -2 log L + 2k."""
-        return 2 * self.count - 2 * self.height
-
-    @property
-    def bic(self) -> Scalar:
-        """Schwarz' criterion, -2 log L + k log n; n counts units, not their points."""
-        return math.log(len(self.log_likelihoods)) * self.count - 2 * self.height
-
-    @property
-    def tic(self) -> Scalar:
-        r"""Takeuchi's, $-2\log L + 2\mathrm{tr}\,J^{-1}B$, where the model is wrong."""
-        inverse, _ = _inverse(self.information, self.inside)
-        penalty = jnp.trace(inverse @ self._scatter())
-        return 2 * (penalty + self.extra) - 2 * self.height
-
-    def covariance(self, kind: str = "observed") -> Matrix:
-        r"""Of the free coordinates; 0 for a parameter at its bound, infinite if flat.
-
-        `"observed"`: $J^{-1}$, $J$ minus the Hessian at the estimate. `"expected"`:
-        $I^{-1}$ of the Fisher matrix. `"sandwich"`: $J^{-1}BJ^{-1}$, $B$ the sum over
-        units of the scores' squares: holds where the model is wrong (Huber 1967), from
-        30 units on. NaN where there is no maximum. A parameter that takes part in a
-        flat direction has an infinite variance and covariances NaN.
-        """
-        one_of("kind", kind, ("observed", "expected", "sandwich"))
-        matrix = self.expected if kind == "expected" else self.information
-        if matrix is None:
-            raise ValueError("no `expected` Fisher matrix: give `fit` a `simulate`.")
-        scores = self.scores if kind == "sandwich" else None
-        return _covariance(matrix, self.inside, scores)
-
-    def standard_errors(self, kind: str = "observed") -> Vector:
-        """Of the free coordinates: for a positive parameter relative ones."""
-        return jnp.sqrt(jnp.diagonal(self.covariance(kind)))
-
-    @property
-    def widening(self) -> Vector:
-        """Standard errors of the sandwich over the observed ones: 1 if all is well."""
-        observed = jnp.where(self.inside, self.standard_errors(), 1)
-        return jnp.where(self.inside, self.standard_errors("sandwich"), 1) / observed
-
-    def _scatter(self) -> Matrix:
-        return self.scores.T @ self.scores
-
-
-@eqx.filter_jit
-def _covariance(matrix: Matrix, inside: Array, scores: Array | None) -> Matrix:
-    inverse, flat = _inverse(matrix, inside)
-    if scores is not None:
-        inverse = inverse @ (scores.T @ scores) @ inverse
-    inverse = jnp.where(flat[:, None] | flat[None], jnp.nan, inverse)
-    return jnp.where(jnp.diag(flat), jnp.inf, inverse)
-
-
-@eqx.filter_jit
-def _inverse(
-    matrix: Matrix, inside: Bool[Array, " w"]
-) -> tuple[Matrix, Bool[Array, " w"]]:
-    """Of the block `inside` but for flat directions, and which parameters these move.
-
-    0 elsewhere; NaN if an eigenvalue is negative by more than rounding.
-    """
-    both = inside[:, None] & inside[None]
-    block = jnp.where(both, matrix, jnp.eye(len(matrix), dtype=matrix.dtype))
-    size = jnp.sqrt(jnp.abs(jnp.diagonal(block)))
-    size = jnp.where(size > 0, size, 1)
-    values, vectors = eigh(block / size[:, None] / size[None])
-    flat = jnp.abs(values) <= jnp.finfo(matrix.dtype).eps ** 0.5 * values[-1]
-    values = jnp.where(values < 0, jnp.where(flat, 0, jnp.nan), values)
-    weight = jnp.where(flat, 0, 1 / jnp.where(flat, 1, values))
-    inverse = vectors @ (weight[:, None] * vectors.T)
-    moved = jnp.max(jnp.where(flat[None], jnp.abs(vectors), 0), axis=1) > 1e-3
-    inverse = inverse / size[:, None] / size[None]
-    return jnp.where(both, inverse, 0), moved & inside
-
-
-# --- maximum likelihood ---------------------------------------------------------------
 
 
 def fit(
@@ -284,36 +73,6 @@ def fit(
     return found
 
 
-def opened(
-    start: PyTree,
-    domain: PyTree,
-    starts: SupportsIndex,
-    key: Key[Array, ""],
-    log_likelihood: LogLikelihood,
-    log_prior: LogPrior | None,
-    data: PyTree,
-) -> tuple[Objective, Float[Array, "start w"]]:
-    """What to maximise, and from where: the start itself and others around it."""
-    space, count = Space(start, domain), whole("starts", starts, 1)
-    free = space.free(space.params)
-    if concrete(free) and not np.all(np.isfinite(free)):
-        wrong = int(np.argmin(np.isfinite(free)))
-        low, high = space.low[wrong], space.high[wrong]
-        raise ValueError(
-            f"`start`: {space.names[wrong]} must be finite and lie between {low} and "
-            f"{high}."
-        )
-    size = jnp.where(free == 0, 1, jnp.abs(free))
-    size = jnp.where(space.bounded, math.log(10), size)
-
-    def drawn(i: Int[Array, ""]) -> Vector:
-        away = size * jr.uniform(jr.fold_in(key, i), free.shape, free.dtype, -1, 1)
-        return free + jnp.where(i == 0, 0, away)
-
-    objective = Objective(space, free, data, log_likelihood, log_prior)
-    return objective, jax.vmap(drawn)(jnp.arange(count))
-
-
 class _Climb(optx.BFGS):
     """BFGS that stops where the quadratic it has built promises no more to gain.
 
@@ -353,11 +112,14 @@ def _fitted(
     climbed = jax.lax.map(climb, begin) if alone else jax.vmap(climb)(begin)
     ends, height, done, steps = climbed
     best = ends[jnp.argmax(jnp.where(jnp.isnan(height), -jnp.inf, height))]
-    expected = None
+    free, expected = objective.reached(best), None
     if simulate is not None:
-        expected = scattered(objective, objective.reached(best), simulate, draws, key)
-    trials = Trials(height, ends, height, done, steps)
-    return finished(objective, trials, best, expected, begin=begin)
+        expected = scattered(objective, free, simulate, draws, key)
+    # of one loop: another would be compiled anew
+    places = jnp.concatenate([begin, probes(objective, free)])
+    first, probed = jnp.split(jax.lax.map(objective, places), [len(begin)])
+    trials = Trials(first, ends, height, done, steps)
+    return finished(objective, trials, free, probed, expected)
 
 
 def scattered(
@@ -382,24 +144,13 @@ def finished(
     objective: Objective,
     trials: Trials,
     free: Vector,
+    probed: Float[Array, " probe"],
     expected: Matrix | None,
-    *,
-    begin: Float[Array, "start w"] | None = None,
     extra: int = 0,
 ) -> Fit:
-    """What the data say at the best end; also where trials began, if `begin` is given.
-
-    Heights are all of one loop: every other one would be compiled anew.
-    """
-    free = objective.reached(free)
+    """What the data say at the best end; `probed` are heights of its `probes`."""
     units, scores, hessian = objective.expanded(free)
-    probes = _probes(objective, free)
-    places = probes if begin is None else jnp.concatenate([probes, begin])
-    heights = jax.lax.map(objective, places)
     height = jnp.sum(units) + objective.prior(free)
-    bound = _bound(objective.space, heights[: len(probes)] - height)
-    if begin is not None:
-        trials = dataclasses.replace(trials, begin=heights[len(probes) :])
     return Fit(
         objective=objective,
         free=free,
@@ -408,7 +159,7 @@ def finished(
         gradient=jnp.sum(scores, axis=0) + jax.grad(objective.prior)(free),
         information=-hessian,
         scores=scores,
-        bound=bound,
+        bound=_bound(objective.space, probed - height),
         expected=expected,
         extra=extra,
     )
@@ -417,7 +168,7 @@ def finished(
 PROBED = (-REACH, REACH, -6.0, -3.0, -1.0, 0.0, 1.0, 3.0, 6.0)  # away from the start
 
 
-def _probes(objective: Objective, free: Vector) -> Float[Array, "probe w"]:
+def probes(objective: Objective, free: Vector) -> Float[Array, "probe w"]:
     """The estimate with each coordinate in turn at both ends, and between."""
     at = jnp.asarray(PROBED, free.dtype)
     every, where = jnp.indices((len(free), len(at)))

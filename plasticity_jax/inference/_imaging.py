@@ -5,7 +5,8 @@ from typing import Any, SupportsIndex
 
 from jaxtyping import Array, Float, Key
 
-from ._fit import Fit, fit
+from ._estimates import Fit
+from ._fit import fit
 from ._process import AbstractSizes
 from ._sizes import Additive, Factors, Kesten, Lognormal, SizeDependent
 from ._table import Table

@@ -13,7 +13,8 @@ from jaxtyping import Array, Float, Int
 from .._arguments import check_range, concrete, one_of
 from .._interfaces import Scalar
 from ._domain import Vector
-from ._fit import Fit, REACH
+from ._estimates import Fit
+from ._objective import REACH
 
 
 if TYPE_CHECKING:

@@ -16,7 +16,9 @@ from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 from .._arguments import concrete, whole
 from .._interfaces import Scalar
 from ._domain import REAL, Vector
-from ._fit import finished, Fit, Objective, opened, Trials
+from ._estimates import Fit, Trials
+from ._fit import finished, probes
+from ._objective import Objective, opened
 
 
 def least_squares(
@@ -109,4 +111,6 @@ def _nearest(
     slope = jax.jacfwd(residuals)(free[best])
     noisy = dataclasses.replace(objective, data=(data[0], jnp.sqrt(square[best])))
     information = slope.T @ slope / square[best]
-    return finished(noisy, trials, free[best], information, extra=1)
+    end = noisy.reached(free[best])
+    probed = jax.lax.map(noisy, probes(noisy, end))
+    return finished(noisy, trials, end, probed, information, extra=1)

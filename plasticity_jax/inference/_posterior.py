@@ -14,7 +14,8 @@ from .._arguments import check_kind, check_range, whole
 from .._interfaces import Scalar
 from ..numerics import normal
 from ._domain import Vector
-from ._fit import Fit, Matrix, Objective, REACH
+from ._estimates import Fit
+from ._objective import Matrix, Objective, REACH
 
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TYPE_CHECKING
 import numpy as np
 
 from ._analysis import Analysis
-from ._fit import Fit
+from ._estimates import Fit
 from ._summary import compare, dataset, estimate_rows, in_columns, statements
 
 
@@ -46,7 +46,9 @@ class Section(NamedTuple):
 def report_of(found: Analysis) -> str:
     """All of an analysis in words: what to know first, then numbers.
 
-    print(report_of(analyse(read_table("sizes.csv", interval="0.5h"))))
+        print(report_of(analyse(read_table("sizes.csv", interval="0.5h"))))
+
+    Times in hours, sizes in the table's unit.
     """
     return "\n\n".join("\n".join(section.lines()) for section in sections(found))
 
@@ -78,7 +80,9 @@ def record(found: Analysis) -> dict[str, Any]:
     """All of an analysis as lists and dictionaries, None for what is not finite.
 
     `estimates` has a row for each parameter of each model, `models` for each model,
-    `checks` for each statistic.
+    `checks` for each statistic. Times in hours, sizes in the table's `unit`.
+
+        json.dumps(record(analyse(table)))
     """
     times, sizes = found.table.times, found.table.sizes
     checks = [] if found.checks is None else _records(found.checks.to_dataframe())

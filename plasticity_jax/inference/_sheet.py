@@ -50,8 +50,7 @@ def write_analysis(
     `report.html` opens without network; `analysis.json` is all of it for programs;
     `figure.png` and `figure.pdf`; `estimates.csv` (a row for each parameter of each
     model), `models.csv`, `checks.csv` and, where synapses were varied, `synapses.csv`.
-    An older analysis there gives way only when
-    all of it is written.
+    An older analysis there gives way only when all of it is written.
     """
     out = folder(out)
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,8 @@ from jaxtyping import Array, Float
 
 from .._arguments import check_kind
 from ._domain import Vector
-from ._fit import CLOSE, Fit
+from ._estimates import Fit
+from ._fit import CLOSE
 from ._intervals import FEW_UNITS, intervals
 
 
