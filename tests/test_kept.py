@@ -146,4 +146,4 @@ def test_the_library_leaves_the_cache_alone():
     )
     sources = Path(_programs.__file__).parents[1].rglob("*.py")
     users = [p.name for p in sources if "keep_programs" in p.read_text()]
-    assert sorted(users) == ["__init__.py", "_programs.py", "cli.py"]
+    assert sorted(users) == ["__init__.py", "_app.py", "_programs.py"]
