@@ -24,7 +24,7 @@ from .._arguments import (
 )
 from .._interfaces import AbstractProjection, Scalar
 from .._interfaces._order import stored
-from ..numerics import power, root, row_sums
+from ..numerics import masked, power, root, row_sums
 from ._reading import AbstractSynapses
 
 
@@ -184,8 +184,7 @@ class Floored(AbstractProjection):
                 f"got {self.mask.shape}."
             )
         mask = self.mask.astype(u.dtype)[None]
-        factors = jnp.where(mask == 0, 0.0, mask * jnp.maximum(u, self.floor))
-        return Factored(factors, synapses.threshold)
+        return Factored(masked(mask, jnp.maximum(u, self.floor)), synapses.threshold)
 
 
 class Ordered(AbstractProjection):
