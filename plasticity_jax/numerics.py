@@ -15,6 +15,7 @@ from jaxtyping import Array, ArrayLike, Key
 
 from ._interfaces import Scalar, Synapses
 from ._random import normal as normal
+from ._random import poisson as poisson
 from ._random import unrolled as unrolled
 
 

@@ -23,7 +23,7 @@ from plasticity_jax._random import spike_counts, unrolled
 from plasticity_jax._random._draws import _radius, _sine
 from plasticity_jax._random._keys import _rounds
 from plasticity_jax.experiment import load_plan
-from plasticity_jax.numerics import normal
+from plasticity_jax.numerics import normal, poisson
 
 
 SINGLE, WORD = jnp.float32, jnp.uint32
@@ -34,6 +34,7 @@ DRAWS = {
     "uniform": lambda key: jr.uniform(jr.split(key, 4)[2], (5,)),
     "bytes": lambda key: jr.bits(key, (9,), jnp.uint8),
     "folded": lambda key: jr.bits(jr.fold_in(key, 123456), (3,), WORD),
+    "counts": lambda key: poisson(key, jnp.array([0.5, 30.0])),
     "spikes": lambda key: spike_counts(key, jnp.full(6, 0.3), (4, 6), "bernoulli", 16),
 }
 
@@ -90,10 +91,23 @@ def test_default_keys_draw_what_jax_draws():
             assert jnp.array_equal(found, jr.normal(jr.key(3), (9,), kind or float))
 
 
-def test_all_normals_go_through_one_door():
+def test_poisson_numbers_of_any_kind_of_key():
+    mean = jnp.array([0.3, 80.0])
+    for key in (jr.key(3), unrolled(jr.key(3))):
+        drawn = jr.poisson(jr.key(3), mean).astype(float)
+        assert jnp.array_equal(poisson(key, mean), drawn)
+    keys = jr.split(fast_key(1), 4000)
+    drawn = jax.jit(jax.vmap(lambda key: poisson(key, mean)))(keys)
+    assert jnp.all(jnp.abs(drawn.mean(0) - mean) < 4 * jnp.sqrt(mean / 4000))
+    spread = jnp.sqrt((2 + 1 / mean) / 4000)  # of the variance over the mean
+    assert jnp.all(jnp.abs(drawn.var(0) / mean - 1) < 4 * spread)
+
+
+@pytest.mark.parametrize("name", ["normal", "poisson"])
+def test_all_draws_of_a_law_go_through_one_door(name):
     root = Path(plasticity_jax.__file__).parent
     own = [x for x in root.rglob("*.py") if not {"checks", "textbook"} & set(x.parts)]
-    drawing = [path.name for path in own if "jr.normal" in path.read_text()]
+    drawing = [path.name for path in own if f"jr.{name}" in path.read_text()]
     assert drawing == ["_draws.py"]
 
 

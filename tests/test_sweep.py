@@ -181,7 +181,9 @@ def test_attributes_reproduce_the_run():
     )
     assert np.array_equal(repeated["path"], data["path"])
     expected = {"plasticity_jax", "jax", "precision", "device", "date"}
-    assert expected | {"wall_seconds", "compile_seconds"} <= set(data.attrs)
+    assert expected | {"wall_seconds", "cpu_seconds", "compile_seconds"} <= set(
+        data.attrs
+    )
 
 
 def test_progress_is_plain_lines_without_a_terminal(capsys):

@@ -5,6 +5,7 @@ from ._draws import check_fires as check_fires
 from ._draws import LAWS as LAWS
 from ._draws import MOST as MOST
 from ._draws import normal as normal
+from ._draws import poisson as poisson
 from ._draws import single as single
 from ._draws import spike_counts as spike_counts
 from ._keys import check_key as check_key

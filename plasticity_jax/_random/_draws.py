@@ -64,6 +64,21 @@ def _horner(coefficients: tuple[float, ...], x: Array) -> Array:
     return total
 
 
+def poisson(
+    key: Key[Array, ""], mean: Float[Array, "*shape"]
+) -> Float[Array, "*shape"]:
+    """Independent Poisson numbers of any mean: `jax.random.poisson`.
+
+    JAX draws them of its default kind of key alone, and neither fast keys nor those of
+    a step of a run are: this takes any, to the same numbers where they are default.
+
+        counts = poisson(fast_key(0), jnp.array([0.5, 100.0]))
+    """
+    words = jr.bits(key, (2,), jnp.uint32) if is_fast(key) else jr.key_data(key)
+    key = jr.wrap_key_data(words, impl="threefry2x32")
+    return jr.poisson(key, mean).astype(mean.dtype)
+
+
 def spike_counts(
     key: Key[Array, ""],
     mean: Float[Array, "*rates"],

@@ -79,7 +79,7 @@ def sweep(
     bound to them, in the user's files and this package). What a store cannot look into
     it refuses.
     """
-    started = time.perf_counter()
+    started, busy = time.perf_counter(), time.process_time()
     config = _checked(config)
     check_takes("run", run, "config", "key")
     asked = None if batch_size is None else whole("batch_size", batch_size, 1)
@@ -108,6 +108,7 @@ def sweep(
         results = compute(lanes, structure, size, workers, bar, kept, executor)
     attributes |= {"batch_size": size, "compile_seconds": lanes.compile_seconds}
     attributes["wall_seconds"] = time.perf_counter() - started
+    attributes["cpu_seconds"] = time.process_time() - busy  # of this process
     return _dataset(results, labels, axes, len(keys), attributes)
 
 

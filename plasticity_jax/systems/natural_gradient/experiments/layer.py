@@ -30,7 +30,7 @@ from ....experiment import (
     SHADES,
     standard_error,
 )
-from ....numerics import eigvalsh, normal
+from ....numerics import eigvalsh, normal, poisson
 from ....signals import InputMoments
 from .. import layer as layers
 from ..config import half_and_half, uniform_weights
@@ -292,7 +292,7 @@ def learning(config: Layers, key: Key[Array, ""]) -> dict[str, Array]:
         for_inputs, for_spikes = jr.split(key)
         inputs = batch(for_inputs)
         means = layer.rates(teacher, inputs) * config.window
-        told = jr.poisson(for_spikes, means).astype(means.dtype) / config.window
+        told = poisson(for_spikes, means) / config.window
         slope = jax.vmap(jax.grad(lambda w: layer_loss(layer, w, inputs, told)))
         change = directions(config, layer, weights, slope(weights), inputs)
         return weights - rates[:, None, None] * change, loss(weights)
