@@ -4,6 +4,9 @@ Kreutzer, Senn & Petrovici 2022, eLife 11:e66526. Every equation and figure of t
 specification, the object that computes it, and the test that holds it to account (in
 `tests/`, or a row of `plasticity-jax verify natural_gradient`):
 
+Items of the specification: Eqs. 1-129; R1-R10; T1-T12; Figs. 1, 3B-F, 4, 5, 7, 8, 9A-D,
+10, 11, 12A-F; Table 1.
+
 | equation or figure | object | test |
 | --- | --- | --- |
 | kernel, its moments, exact propagation (Eqs. 26-31) | `circuits.SynapticKernel` | `test_spiking`, verify |
@@ -22,15 +25,15 @@ specification, the object that computes it, and the test that holds it to accoun
 | R9 baselines and ablations | `rules.DenseNaturalGradient`, `rules.SkewedNaturalGradient`, `config.STUDENTS` | `test_rules`, experiment `ablations` |
 | R10 published code | `published`, experiment `fig3f_published`, `fig4`, `fig5` | `test_natural_gradient_learning`, `test_natural_gradient_single` |
 | T1 score and exact Fisher (Eqs. 53-67) | `theory.bernoulli_correction` | verify |
-| T2 decomposition (Eqs. 34, 68-83) | `curvature.glm_fisher`, `curvature.glm_coefficients` | `test_curvature_glm`, verify |
-| T3 inverse (Eqs. 37, 84-106) | `curvature.glm_fisher_inverse`, `theory.sherman_morrison_coefficients` | `test_curvature_glm`, verify |
+| T2 decomposition (Eqs. 34, 35, 68-83) | `curvature.glm_fisher`, `curvature.glm_coefficients` | `test_curvature_glm`, verify |
+| T3 inverse (Eqs. 36, 37, 84-106) | `curvature.glm_fisher_inverse`, `theory.sherman_morrison_coefficients` | `test_curvature_glm`, verify |
 | T4 many inputs (Eqs. 39, 40, 110, 111) | `theory.uniform_limit`, `rules.proportional_limit` | experiment `fig11` |
 | T5 quadratic transfer | `circuits.RectifiedQuadratic` | verify |
 | T6 exact Fisher for Poisson inputs | `shot_noise.shot_noise_fisher` | `test_natural_gradient_shot_noise`, verify |
 | T7 skewness | `curvature.skewed_glm_fisher` | `test_natural_gradient_shot_noise`, verify |
-| T8 invariance (Eqs. 1-3, 11) | experiment `fig1` | verify |
+| T8 invariance (Eqs. 1-3, 11) | `rules.Reparametrised`, experiment `fig1` | verify |
 | T9 mean-field learning curves | `mean_field` | verify, experiment `fig3f` |
-| T10 variance law | `single_theory.variance_law` | verify |
+| T10 variance law | `single_theory.variance_law` | `test_natural_gradient_single` |
 | T11 homosynaptic and heterosynaptic change | `single_theory.heterosynaptic_ratio` | verify |
 | T12 additivity (Eqs. 52, 61, 62, 125-129) | `curvature.Fisher` | verify |
 | Figs. 1, 8 | experiment `fig1` | `test_experiments` |

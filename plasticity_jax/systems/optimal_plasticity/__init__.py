@@ -4,6 +4,9 @@ Raman & O'Leary 2021, eLife 10:e62912. Every equation and figure of the specific
 the object that computes it, and the test that holds it to account (in `tests/`, or a
 row of `plasticity-jax verify optimal_plasticity`):
 
+Items of the specification: Eqs. 1-10, 11-14; A1-A8; rules 1-10; Tables 1, 2; Box 2;
+Figs. 1-4, 5, 5-S1.
+
 | equation or figure | object | test |
 | --- | --- | --- |
 | networks, inputs, task error | `config.build`, `config.objective` | `test_optimal_plasticity_model` |

@@ -4,6 +4,9 @@ Susman, Brenner & Barak 2019, Nature Communications 10:4441. Every equation and 
 the specification, the object that computes it, and the test that holds it to account (in
 `tests/`, or a row of `plasticity-jax verify stable_memory`):
 
+Items of the specification: Eqs. 1-8; 3.1, 4.1-4.6, 5.1-5.8; Figs. 1b, 2c-e, 3, 3a, 4a,
+4b, 5; Supp. Figs. 1-4; Notes 1, 2.
+
 | equation or figure | object | test |
 | --- | --- | --- |
 | network, step order (Eq. 1; 3) | `circuits.RateNetwork` | `test_rate_network` |

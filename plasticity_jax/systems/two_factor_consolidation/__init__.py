@@ -4,6 +4,8 @@ Iatropoulos, Gerstner & Brea 2025, PNAS, doi 10.1073/pnas.2422602122. Every equa
 figure of the specification, the object that computes it, and the test that holds it to
 account (in `tests/`, or a row of `plasticity-jax verify two_factor_consolidation`):
 
+Items of the specification: Eq. 3; P0-P8; T1-T11; E1-E19; Figs. 2-6.
+
 | equation or figure | object | test |
 | --- | --- | --- |
 | factors, weights; signed and tied variants (P7) | `synapses.Factored`, `synapses.Product`, `synapses.Power`, `synapses.SignedPower` | `test_replay`, verify, experiment `variants` |
@@ -16,7 +18,7 @@ account (in `tests/`, or a row of `plasticity-jax verify two_factor_consolidatio
 | P4 wake, one-shot; sequences | `circuits.Novelty`, `rules.NoveltyHebb`, `tasks.Epochs`, `wake` | `test_replay`, `test_two_factor_sleep`, experiment `fig3_wake` |
 | P5 sleep of Figure 3 | `fall_asleep`, `rules.Scheduled` | `test_two_factor_sleep`, experiment `fig3_sleep` |
 | P6 scaling | `synapses.HomeostaticScaling`, `synapses.Floored` | `test_replay`, experiment `variants` |
-| P8 margin perceptron | `circuits.Replay` (`enough`) | `test_replay`, experiment `variants` |
+| P8 margin perceptron | `circuits.Replay` (enough) | `test_replay`, experiment `variants` |
 | margins, signal-to-noise ratios, density, sparseness | `measure.margins`, `measure.noise_ratio`, `measure.volatile_noise_ratio`, `measure.memory_ratios`, `measure.density`, `measure.lifetime_sparseness` | `test_optimum`, `test_two_factor_theory` |
 | exact optima, dual variables | `measure.largest_l1_margin`, `measure.largest_l2_margin` | `test_optimum`, verify |
 | T1 the rule is a gradient | `theory.soft_margin` | verify |
