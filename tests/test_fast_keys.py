@@ -269,3 +269,19 @@ def test_a_file_with_an_unknown_kind_of_keys_is_refused(tmp_path):
     path.write_text("[common]\nkeys = 3\n")
     with pytest.raises(ValueError, match=r"a\.toml: keys` is unknown: 3"):
         load_plan(Chance, path, None)
+
+
+@pytest.mark.parametrize("draw", ["normal", "spikes"])
+def test_a_key_is_hashed_apart_from_what_is_drawn(draw):
+    """LLVM may take minutes to vectorise a loop that holds the rounds of its key."""
+
+    def run(key):
+        add = lambda total, key: (total + DRAWS[draw](key), None)
+        return jax.lax.scan(add, DRAWS[draw](key), jr.split(key, 3))[0]
+
+    text = jax.jit(jax.vmap(run)).lower(fast_key(0)[None]).compile().as_text()
+    rounds, words = str(0x1BD11BDA), str(0xED5AD4BB)
+    parts = [{x for x in (rounds, words) if x in part} for part in text.split("\n\n")]
+    assert {rounds} in parts
+    assert {words} in parts
+    assert {rounds, words} not in parts

@@ -22,9 +22,8 @@ KINDS |= {"Appendix 1-figure": "Appendix 1-figure"}
 KINDS |= {"Appendix 1-table": "Appendix 1-table"}
 KIND = "|".join(sorted(map(re.escape, KINDS), key=len, reverse=True))
 NUMBER = r"[A-Z]?\d+(?:\.\d+)?(?:[a-zA-Z](?![a-z])|-S\d+)?"
-TOKEN = re.compile(
-    rf"(?P<kind>{KIND})s?\.? (?=\d)|(?P<number>{NUMBER})(?:-(?P<to>{NUMBER}|[a-zA-Z]\b))?"
-)
+RANGE = rf"(?P<number>{NUMBER})(?:-(?P<to>{NUMBER}|[a-zA-Z]\b))?"
+TOKEN = re.compile(rf"(?P<kind>{KIND})s?\.? (?=\d)|{RANGE}")
 
 
 def items(text):

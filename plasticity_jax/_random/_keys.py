@@ -82,7 +82,8 @@ def two_words(key: Array, shape: tuple[int, ...]) -> tuple[Array, Array]:
     SmallCrush passes either alone, a stride of counters, bits reversed, words of 65
     keys that differ in one bit, and the first 36 words, or one, of keys folded in.
     """
-    early, late = _rounds(key, 1, 0, 13)
+    # Stacked, so that the loop over the entries does not hold the rounds of their key.
+    early, late = jax.lax.optimization_barrier(jnp.stack(_rounds(key, 1, 0, 13)))
     once = _first_third(_counters(shape) + early)
     whole = _two_thirds(once ^ late)
     return whole ^ once, _two_thirds(_first_third(whole ^ early))

@@ -1,0 +1,45 @@
+"""Code in a text that is a public name becomes a link to it."""
+
+import re
+from collections.abc import Collection
+
+from sphinx.application import Sphinx
+
+from ._names import index, ROOT
+
+
+FENCE = re.compile(r"^\s*(```|~~~)")
+CODE = re.compile(r"(?<![`}\w])`([A-Za-z_][\w.]*)`(?!`)")
+
+
+def linked(app: Sphinx, name: str, source: list[str]) -> None:
+    """Of a page that is read."""
+    if not name.startswith("reference/"):
+        source[0] = with_links(source[0])
+
+
+def with_links(text: str, module: str = ROOT, arguments: Collection[str] = ()) -> str:
+    """A Markdown text with links; what is in blocks of code stays.
+
+    A small single word is a link only to what the module itself offers, and none where
+    it is one of the `arguments` that the text is about.
+    """
+    lines, fenced = [], False
+    for line in text.splitlines():
+        fence = bool(FENCE.match(line)) and "{" not in line
+        fenced = fenced != fence
+        plain = fenced or fence or line.startswith(("    ", "#"))
+
+        def link(found: re.Match[str]) -> str:
+            path = None if found[1] in arguments else _path(found[1], module)
+            return f"{{py:obj}}`{found[1]} <{path}>`" if path else found[0]
+
+        lines.append(line if plain else CODE.sub(link, line))
+    return "\n".join(lines)
+
+
+def _path(name: str, module: str) -> str | None:
+    known = index()
+    here = known.get(f"{module}.{name}")
+    telling = "." in name or not name.islower() or "_" in name
+    return here or (known.get(name) if telling else known.get(f"{ROOT}.{name}"))
