@@ -4,6 +4,7 @@ from ._checks import always as always
 from ._checks import Check as Check
 from ._checks import exact as exact
 from ._checks import expectation as expectation
+from ._checks import once as once
 from ._checks import simulated as simulated
 from ._checks import together as together
 from ._claims import Claim as Claim

@@ -13,8 +13,14 @@ from jaxtyping import Array
 
 
 P = ParamSpec("P")
-# A program that runs once need not be fast.
+# A program that runs once need not be fast; XLA's older emitters make less code.
 ONCE = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+ONCE |= {
+    "xla_cpu_use_fusion_emitters": False,
+    "xla_cpu_parallel_codegen_split_count": 1,
+}
+once = eqx.filter_jit(compiler_options=ONCE)  # pyright: ignore[reportCallIssue]
+"""`equinox.filter_jit` for a program that runs once: compiled sooner, not as fast."""
 
 
 class Check(NamedTuple):
@@ -65,8 +71,7 @@ def together(checks: Callable[..., Iterator[Check]]) -> Callable[..., Iterator[C
             every.extend(checks(*arguments))
             return [x.arguments if isinstance(x, Later) else () for x in every]
 
-        jit = eqx.filter_jit(compiler_options=ONCE)  # pyright: ignore[reportCallIssue]
-        known = jit(traced)(arguments)
+        known = once(traced)(arguments)
         for check, numbers in zip(every, known, strict=True):
             yield check.make(*numbers) if isinstance(check, Later) else check
 

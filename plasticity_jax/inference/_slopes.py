@@ -4,16 +4,14 @@ import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import equinox as eqx
 from jaxtyping import Array, Key, PyTree
 
-from ..experiment import always, Check, exact, simulated
+from ..experiment import always, Check, exact, once, simulated
 from ._gradients import central_difference, derivative
 from ._growth import growth
 
 
 EXACT = 1e-6  # up to which a tolerance is that of rounding
-FAST = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 
 
 def slope_checks(
@@ -42,7 +40,7 @@ def slope_checks(
             yield close(row, source, slope, wanted[name], of_law)
 
 
-@eqx.filter_jit(compiler_options=FAST)  # pyright: ignore[reportCallIssue]
+@once
 def _slopes(
     function: Any, law: Any, config: Any, names: Sequence[str], width: float
 ) -> tuple[Any, PyTree, PyTree]:
@@ -79,4 +77,4 @@ def growth_check(
     return always(f"{what}: {found.says()}", "growth of the tangent", float(right))
 
 
-_growth = eqx.filter_jit(compiler_options=FAST)(growth)  # pyright: ignore[reportCallIssue]
+_growth = once(growth)
