@@ -18,12 +18,11 @@ from ....curvature import gradient_parts, steady_state
 from ....experiment import Check
 from ....inference import fixed_point, growth_check, no_slope, slope_checks
 from ..config import build, Config
-from ._run import linear, MOMENT, steady_loss
+from ._run import linear, SPECTRUM, steady_loss
 
 
 KEY = jr.key(0)
 SEEDS = 6
-SPECTRUM = np.repeat(np.diag(MOMENT), 10) / 5
 SHORT = {"steps": 50, "window": 25, "start_offset": 1.0, "damping": 0.1}
 SHORT |= {"length_cap": 0.5, "probes": 3}
 RULES = {  # what only one rule has; or the start, or the inputs
