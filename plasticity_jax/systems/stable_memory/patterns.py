@@ -4,6 +4,7 @@ Susman, Brenner & Barak 2019. Vectors have length 1, not the square root of the 
 of neurons: a memory of strength $a$ then has eigenvalues $a$ or $\\pm ia$.
 """
 
+import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
@@ -58,13 +59,11 @@ def _hadamard(count: int, size: int, key: Key[Array, ""]) -> Float[Array, "count
             f"Hadamard patterns need `size` a power of two above the number of vectors "
             f"({count}); got {size}."
         )
-    from scipy.linalg import hadamard
-
     for_order, for_rows = jr.split(key)
     chosen = 1 + jr.permutation(for_order, size - 1)[:count]
     rows = jr.permutation(for_rows, size)
-    matrix = jnp.asarray(hadamard(size), jnp.result_type(float)) / size**0.5
-    return matrix[rows][:, chosen].T
+    odd = jax.lax.population_count(chosen[:, None] & rows[None]) % 2
+    return (1 - 2 * odd.astype(jnp.result_type(float))) / size**0.5
 
 
 @floating

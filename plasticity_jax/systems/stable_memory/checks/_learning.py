@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Complex, Float, Key
 
 from .... import measure, Scalar, simulate, State, System
 from ....circuits import RateNetwork
-from ....experiment import always, Check, exact, expectation, simulated
+from ....experiment import always, Check, exact, expectation, once, simulated, together
 from ....rules import AntisymmetricHebb
 from ....signals import RateSignals
 from ....tasks import Drive, wandering
@@ -49,6 +49,7 @@ def learning_checks() -> Iterator[Check]:
     yield from _random_checks()
 
 
+@together
 def _lag_checks() -> Iterator[Check]:
     lag = jax.value_and_grad(theory.quadrature)
     value, slope = lag(jnp.asarray(0.02), jnp.asarray(50.0))
@@ -59,11 +60,12 @@ def _lag_checks() -> Iterator[Check]:
 # --- clamped activity ---------------------------------------------------------------
 
 
+@eqx.filter_jit
 def _plane() -> Float[Array, "2 n"]:
     return draw_planes("binary", 1, CLAMPED.size, KEY, orthonormal=True)[0]
 
 
-@eqx.filter_jit
+@once
 def _learned(config: Config, targets: Float[Array, " n"], turns: int) -> Weights:
     """What the rules write, from no weights, while activity goes round the plane."""
     u, v = _plane()
@@ -87,6 +89,13 @@ def _learned(config: Config, targets: Float[Array, " n"], turns: int) -> Weights
     return jax.lax.scan(step, (start, trace), config.frequency * times)[0][0]
 
 
+@once
+def _seen(weights: Weights) -> tuple[Scalar, Complex[Array, ""]]:
+    """Rotation in the plane, and the eigenvalue of the memory."""
+    value = measure.memory_eigenvalue(weights, _plane().T).value
+    return measure.rotation(weights, *_plane()), value
+
+
 def _clamped_checks() -> Iterator[Check]:
     turns, activity = 2, jnp.asarray(ACTIVITY)
     time, still = jnp.asarray(turns * TURN), jnp.zeros(CLAMPED.size)
@@ -95,14 +104,13 @@ def _clamped_checks() -> Iterator[Check]:
         config = dataclasses.replace(CLAMPED, homeostasis=homeostasis)
         weights = _learned(config, still, turns)
         title = f"clamped rotation, homeostasis {homeostasis}"
-        got = measure.rotation(weights, *_plane())
+        got, value = _seen(weights)
         want = theory.learned_rotation(config, activity, time)
         yield simulated(f"{title}: A", "5.6", got, want, 1e-3)
-        got = measure.memory_eigenvalue(weights, _plane().T).value
         want = law(config, activity, time)
-        yield simulated(f"{title}: frequency", "5.6", got.imag, want.imag, 1e-3)
+        yield simulated(f"{title}: frequency", "5.6", value.imag, want.imag, 1e-3)
         if homeostasis == "decorrelation":
-            yield simulated(f"{title}: growth", "5.6", got.real, want.real, 1e-3)
+            yield simulated(f"{title}: growth", "5.6", value.real, want.real, 1e-3)
 
 
 def _control_checks() -> Iterator[Check]:
@@ -131,6 +139,7 @@ def _control_checks() -> Iterator[Check]:
 # --- random stimuli -----------------------------------------------------------------
 
 
+@together
 def _slope_checks() -> Iterator[Check]:
     decay = jnp.asarray(0.01)
     drive = lambda rotation, time: theory.random_drive(rotation, decay, time).imag

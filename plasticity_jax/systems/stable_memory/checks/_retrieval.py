@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Key
 
 from .... import Scalar
 from ....circuits import error_function
-from ....experiment import always, Check, exact, expectation, simulated, together
+from ....experiment import always, Check, exact, expectation, once, simulated, together
 from .. import cycles
 from ..capacity import first_step_error, pattern_field, plane_field, updated
 from ..experiments import cycles as phase
@@ -21,14 +21,15 @@ from ..retrieval import plane_network, recall, Turning, turning
 
 SIZE, STEP = 4096, 0.01
 TRANSFERS = (jnp.tanh, error_function, jnp.sign)
+_planes = once(draw_planes)
 
 
 def retrieval_checks() -> Iterator[Check]:
     """All checks of fixed connectivity; run them in double precision."""
     expansion, rotation = jnp.asarray(2.0), jnp.asarray(4.0)
     yield from _closed_forms(expansion, rotation)
-    circle = eqx.filter_jit(cycles.gaussian_cycle)(jnp.tanh, expansion, rotation)
-    cycle = eqx.filter_jit(cycles.balanced_cycle)(jnp.tanh, expansion, rotation)
+    circle = once(cycles.gaussian_cycle)(jnp.tanh, expansion, rotation)
+    cycle = once(cycles.balanced_cycle)(jnp.tanh, expansion, rotation)
     yield from _tabulated(circle, cycle)
     yield from _against_runs(circle, cycle, expansion, rotation)
     yield from _bifurcations()
@@ -61,10 +62,10 @@ def _tabulated(circle: cycles.Circle, cycle: cycles.Cycle) -> Iterator[Check]:
     yield exact("circle of tanh", "5.5a", circle.radius, 1.3371, 1e-4)
     got, want = cycle[:4], (3.30713, 1.5830, 1.8124, 2.54587)
     yield exact("cycle of balanced signs, tanh", "5.5b", got, want, 1e-4)
-    found = eqx.filter_jit(jax.vmap(lambda x: cycles.critical_rotation(jnp.tanh, x)))
+    found = once(jax.vmap(lambda x: cycles.critical_rotation(jnp.tanh, x)))
     critical = found(jnp.asarray(phase.EXPANSIONS))
     yield exact("critical rotations, tanh", "5.5b", critical, phase.CRITICAL, 1e-4)
-    printed = eqx.filter_jit(cycles.reduced_cycle)
+    printed = once(cycles.reduced_cycle)
     for real, *want in phase.PRINTED:
         got = printed(cycles.printed_rates, jnp.asarray(real), jnp.asarray(4.0))[:3]
         yield exact(f"printed system, real term {real}", "5.5c", got, want, 2e-4)
@@ -87,7 +88,7 @@ def _against_runs(
     circle: cycles.Circle, cycle: cycles.Cycle, expansion: Scalar, rotation: Scalar
 ) -> Iterator[Check]:
     """Networks of 4096 neurons beside their infinite or exact reductions."""
-    planes = draw_planes("gaussian", 1, SIZE, jr.key(1), orthonormal=True)
+    planes = _planes("gaussian", 1, SIZE, jr.key(1), orthonormal=True)
     gaussian = {
         "tanh": circle,
         "error function": cycles.error_function_circle(expansion, rotation),
@@ -99,7 +100,7 @@ def _against_runs(
         what = f"Gaussian patterns, {name}"
         yield simulated(f"{what}: radius", "5.5a", radius, law.radius, 0.02)
         yield simulated(f"{what}: frequency", "5.5a", turns.frequency, 2.0, 5e-3)
-    planes = draw_planes("hadamard", 1, SIZE, jr.key(1), orthonormal=True)
+    planes = _planes("hadamard", 1, SIZE, jr.key(1), orthonormal=True)
     balanced = {
         "tanh": (0, cycle, 1e-3),
         "step": (2, cycles.balanced_step_cycle(expansion, rotation), 1e-2),
@@ -115,23 +116,23 @@ def _against_runs(
 
 
 def _bifurcations() -> Iterator[Check]:
-    _, turns = eqx.filter_jit(phase.near_critical)(phase.PhasePlane())
+    _, turns = once(phase.near_critical)(phase.PhasePlane())
     right = (turns[0] < 0.1) & (turns[1] > 1)
     yield always("turns only above the critical rotation", "5.5b", jnp.mean(right))
     circle = lambda x: cycles.gaussian_cycle(jnp.tanh, x, 4 * x)
-    circles = eqx.filter_jit(jax.vmap(circle))(jnp.asarray([0.99, 1.01]))
+    circles = once(jax.vmap(circle))(jnp.asarray([0.99, 1.01]))
     right = np.asarray(circles.radius > 0) == [False, True]
     yield always("circle only above a real term of 1", "5.5a", np.mean(right))
     exponent = circles.exponent[0]
     yield exact("radial exponent at the origin", "5.5a", exponent, -0.01, 1e-6)
     config = phase.PhasePlane(size=SIZE, steps=(0.04, 0.01))
-    over = eqx.filter_jit(phase.chattering)(config, jr.key(2))
+    over = once(phase.chattering)(config, jr.key(2))
     ratio = 2 * over[0] / over[1]
     yield simulated("Euler artefact at four times the step", "5.5d", ratio, 2.0, 0.02)
     yield simulated("Euler artefact at 0.01 over its law", "5.5d", over[1], 1.0, 0.02)
 
 
-@eqx.filter_jit
+@once
 def _wrong(key: Key[Array, ""]) -> Float[Array, " coding"]:
     """Share of wrong signs one update after each of 200 vectors, 1000 neurons."""
     planes = jr.rademacher(key, (100, 2, 1000), dtype=float)

@@ -5,6 +5,7 @@ Equations and figures are those of Susman, Brenner & Barak 2019.
 
 import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -14,9 +15,9 @@ import numpy as np
 from jaxtyping import Array, Complex, Float, Key
 from scipy.optimize import linear_sum_assignment
 
-from .... import measure, simulate, State, System
+from .... import measure, Scalar, simulate, State, System
 from ....circuits import amplification, error_function, logistic, RateNetwork
-from ....experiment import always, Check, exact, expectation, simulated, together
+from ....experiment import always, Check, exact, expectation, once, simulated, together
 from ....rules import AntisymmetricHebb, Decorrelation, PairSTDP
 from ....signals import RateSignals
 from ....tasks import Constant
@@ -42,6 +43,8 @@ def weight_checks() -> Iterator[Check]:
     yield from _spectrum_checks()
     yield from _symmetry_checks()
     yield from _dissipation_checks()
+    yield from _stationary_checks()
+    yield from _published_checks()
     yield from _noise_checks()
     yield from _energy_checks()
     yield from _decay_checks()
@@ -51,7 +54,7 @@ def weight_checks() -> Iterator[Check]:
 _potential = lambda state, signals, changes: state.activity.potential
 
 
-def _paired(found: np.ndarray, wanted: Array) -> np.ndarray:
+def _paired(found: np.ndarray, wanted: Any) -> np.ndarray:
     """As many of the eigenvalues `found` as are `wanted`, each beside its nearest."""
     distance = np.abs(np.asarray(wanted)[:, None] - found[None])
     return found[linear_sum_assignment(distance)[1]]
@@ -68,7 +71,7 @@ def _alone(
 # --- spectra ------------------------------------------------------------------------
 
 
-@eqx.filter_jit
+@once
 def _memories(count: int) -> tuple[Float[Array, "n n"], Complex[Array, " k"]]:
     """Weights that hold some random memories, and what their eigenvalues should be."""
     keys = jr.split(jr.fold_in(KEY, count), 3)
@@ -84,18 +87,28 @@ def _spectrum_checks() -> Iterator[Check]:
         got = _paired(np.linalg.eigvals(weights), want)
         title = f"eigenvalues of {count} plane(s), not orthogonal"
         yield exact(title, "5.1", got, want, 1e-9)
-    u, v = draw_planes("gaussian", 1, 40, KEY)[0]
-    leading = np.max(np.imag(np.linalg.eigvals(imaginary_memory(u, v, 5.0))))
-    want = theory.plane_frequency(u, v, 5.0)
+    u, v, memory, want = _plane()
+    leading = np.max(np.imag(np.linalg.eigvals(memory)))
     yield exact("eigenvalue of an imaginary memory", "5.1", leading, want)
     leading = np.linalg.eigvalsh(real_memory(u, 5.0))[-1]
-    yield exact("eigenvalue of a real memory", "5.1", leading, 5 * u @ u)
+    yield exact("eigenvalue of a real memory", "5.1", leading, 5 * np.vdot(u, u))
     yield from _slope_checks(u, v)
-    bases = jnp.swapaxes(draw_planes("binary", 20, 40, KEY, orthonormal=True), 1, 2)
-    weights = jr.normal(KEY, (40, 40))
-    overlaps = measure.leading_overlaps(weights, bases)
     title = "squared overlaps with a complete set of planes add up to 1"
-    yield exact(title, "6, Fig. 3b", jnp.sum(overlaps**2), 1.0, 1e-12)
+    yield exact(title, "6, Fig. 3b", _overlap(), 1.0, 1e-12)
+
+
+@once
+def _plane() -> tuple[Array, ...]:
+    """Two vectors, their imaginary memory, and the frequency that it should have."""
+    u, v = draw_planes("gaussian", 1, 40, KEY)[0]
+    return u, v, imaginary_memory(u, v, 5.0), theory.plane_frequency(u, v, 5.0)
+
+
+@once
+def _overlap() -> Scalar:
+    """Sum of the squared overlaps of random weights with a complete set of planes."""
+    bases = jnp.swapaxes(draw_planes("binary", 20, 40, KEY, orthonormal=True), 1, 2)
+    return jnp.sum(measure.leading_overlaps(jr.normal(KEY, (40, 40)), bases) ** 2)
 
 
 @together
@@ -156,6 +169,7 @@ def _filter_checks(x: Float[Array, " n"]) -> Iterator[Check]:
 # --- dissipation --------------------------------------------------------------------
 
 
+@together
 def _dissipation_checks() -> Iterator[Check]:
     config = Config(noise=0.0, homeostasis="dissipation", initial_gain=0.0, size=16)
     u, v = draw_planes("gaussian", 1, 16, KEY)[0]
@@ -173,21 +187,26 @@ def _dissipation_checks() -> Iterator[Check]:
         want = theory.mean_decay(config, jnp.asarray(steps * config.step))
         title = f"dissipation, {name} memory: eigenvalue after 1 / (eta beta)"
         yield simulated(title, "5.2", share, want, 1e-4)
-    yield from _stationary_checks()
 
 
 def _stationary_checks() -> Iterator[Check]:
+    moved = {}
     for step, wait in FORMS:
         config = dataclasses.replace(FAST, step=step, noise_every=wait)
-        got = jnp.mean(_changes(config, 8) ** 2)
+        moved[step, wait] = np.asarray(_moved(config, 8))
         want = theory.stationary_variance(config)
         title = f"stationary variance of a weight, dt = {step}, noise every {wait}"
+        got = np.mean(moved[step, wait] ** 2)
         yield simulated(title, "5.2", got, want, 0.03)
     short = dataclasses.replace(FAST, step=0.05, noise_every=1)
-    values, size = np.linalg.eigvals(_changes(short, 8)), short.size
+    values, size = np.linalg.eigvals(moved[0.05, 1]), short.size
     radius = np.sqrt(2 * size / (size + 1) * np.mean(np.abs(values) ** 2))
     want = theory.bulk_radius(short)
     yield simulated("radius of the bulk (circular law)", "5.2", radius, want, 0.05)
+
+
+@together
+def _published_checks() -> Iterator[Check]:
     published = Config(homeostasis="dissipation")
     radius = theory.bulk_radius(published)
     yield simulated("radius of the bulk, published", "5.2", radius, 0.0707, 1e-3)
@@ -200,7 +219,6 @@ def _stationary_checks() -> Iterator[Check]:
 # --- noise --------------------------------------------------------------------------
 
 
-@eqx.filter_jit
 def _changes(config: Config, networks: int) -> Float[Array, "run n n"]:
     """How far the weights of several networks have moved after `spin_up`."""
     steps = config.steps("spin_up")
@@ -213,24 +231,31 @@ def _changes(config: Config, networks: int) -> Float[Array, "run n n"]:
     return jax.vmap(change)(jr.split(KEY, networks))
 
 
+_moved = once(_changes)
+
+
 def _noise_checks() -> Iterator[Check]:
     free = eqx.tree_at(lambda config: config.homeostasis_gain, FAST, jnp.zeros(()))
     time = jnp.asarray(FAST.spin_up)
     for step, wait in FORMS:
         config = dataclasses.replace(free, step=step, noise_every=wait)
-        spread = _changes(config, 8).ravel() ** 2
+        spread = _moved(config, 8).ravel() ** 2
         want = theory.weight_diffusion(config, time)
         title = f"variance of a weight without restraint, dt = {step}, every {wait}"
         yield expectation(title, "4.1, 5.4", spread, want)
     config = Config(plasticity=0.05, gain=1.0, homeostasis="decorrelation", size=16)
     config = dataclasses.replace(config, noise_every=1, spin_up=FAST.spin_up)
-    planes = draw_planes("hadamard", 7, config.size, KEY)
-    each = jax.vmap(measure.rotation, (None, 0, 0))
-    each = jax.jit(jax.vmap(each, (0, None, None)))
-    walks = each(_changes(config, 200), planes[:, 0], planes[:, 1])
     want = theory.rotation_diffusion(config, time)
     title = "variance of A under decorrelation, c = 1"
-    yield expectation(title, "5.4", walks.ravel() ** 2, want)
+    yield expectation(title, "5.4", _walks(config) ** 2, want)
+
+
+@once
+def _walks(config: Config) -> Float[Array, " walk"]:
+    """How far the rotations in seven planes of 200 networks have moved."""
+    planes = draw_planes("hadamard", 7, config.size, KEY)
+    each = jax.vmap(jax.vmap(measure.rotation, (None, 0, 0)), (0, None, None))
+    return each(_changes(config, 200), planes[:, 0], planes[:, 1]).ravel()
 
 
 # --- energy -------------------------------------------------------------------------
@@ -254,6 +279,7 @@ def _energy_checks() -> Iterator[Check]:
         yield exact(f"energy along the flow, {name}", "5.3", got, want, 1e-11)
 
 
+@together
 def _decay_checks() -> Iterator[Check]:
     start = 2 * jr.normal(KEY, (16,))
     u, v = draw_planes("gaussian", 1, 16, KEY, orthonormal=True)[0]
@@ -267,13 +293,15 @@ def _decay_checks() -> Iterator[Check]:
         path = simulate(system, state, KEY, **options)[1]
         return jax.vmap(theory.tanh_energy)(path)
 
-    for strength in (1.0, 5.0, 20.0):
-        memory = imaginary_memory(u, v, strength)
-        share = energies(memory) / theory.tanh_energy(start)
+    strengths = (1.0, 5.0, 20.0)
+    memories = jnp.stack([imaginary_memory(u, v, x) for x in strengths])
+    paths = jax.vmap(energies)(jnp.concatenate([memories, memories + growth[None]]))
+    for i, strength in enumerate(strengths):
+        share = paths[i] / theory.tanh_energy(start)
         inside = jnp.mean((low <= share) & (share <= high))
         title = f"bounds of the energy, imaginary memory of {strength:g}"
         yield always(title, "5.3", inside)
-        falls = jnp.mean(jnp.diff(energies(memory + growth)) < 0)
+        falls = jnp.mean(jnp.diff(paths[i + 3]) < 0)
         title = f"energy falls if W_S is below 1, imaginary memory of {strength:g}"
         yield always(title, "5.3", falls)
     network = RateNetwork(0.001, transfer=jnp.sign)
@@ -287,23 +315,34 @@ def _decay_checks() -> Iterator[Check]:
 
 
 def _step_checks() -> Iterator[Check]:
+    for integrator in ("euler", "rk4"):
+        slope, want = _one_step(integrator)
+        got = _paired(np.linalg.eigvals(slope), np.atleast_1d(want))
+        yield exact(f"one step of {integrator} at the origin", "5.5d", got, want)
+    yield from _threshold_checks()
+    yield from _artefact_checks()
+
+
+@once
+def _one_step(integrator: str) -> tuple[Float[Array, "n n"], Complex[Array, ""]]:
+    """The slope of a step at the origin, and what it makes of the memory's mode."""
     u, v = draw_planes("gaussian", 1, 16, KEY, orthonormal=True)[0]
     weights, still = imaginary_memory(u, v, 5.0), jnp.zeros(16)
-    mode = jnp.asarray(-1 + 5j)
-    step = lambda x, network: network(network.at(x), weights, still, KEY)[0].potential
-    for integrator in ("euler", "rk4"):
-        network = RateNetwork(0.1, integrator=integrator)
-        want = amplification(mode, 0.1, integrator)
-        values = np.linalg.eigvals(jax.jacfwd(step)(still, network))
-        got = _paired(values, want[None])
-        yield exact(f"one step of {integrator} at the origin", "5.5d", got, want)
+    network = RateNetwork(0.1, integrator=integrator)
+    step = lambda x: network(network.at(x), weights, still, KEY)[0].potential
+    mode = amplification(jnp.asarray(-1 + 5j), 0.1, integrator)
+    return jax.jacfwd(step)(still), mode
+
+
+@together
+def _threshold_checks() -> Iterator[Check]:
     limit = cycles.euler_threshold(jnp.asarray(0.1))
     yield simulated("strength that Euler sustains, dt = 0.1", "7.2", limit, 4.359, 1e-4)
     edge = amplification(jax.lax.complex(-1.0, limit), 0.1, "euler")
     yield exact("Euler neither damps nor amplifies it", "5.5d", jnp.abs(edge), 1.0)
-    yield from _artefact_checks()
 
 
+@once
 def _radius(network: RateNetwork, strength: float, size: int, steps: int) -> Array:
     """How far activity that starts at 1 in a plane is from the origin, on average.
 
