@@ -3,6 +3,7 @@
 Equations and figures are those of Kreutzer, Senn & Petrovici 2022.
 """
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,6 +22,7 @@ from ..layer import Inputs, layer_fisher, layer_loss, SpikingLayer, Vector, Weig
 
 
 SIZE, UNITS, OUTPUTS = 7, 3, 2
+DAMPINGS = (0.0, 0.1)
 
 
 @together
@@ -33,24 +35,22 @@ def layer_checks() -> Iterator[Check]:
     separate, layer = SpikingLayer(moments), SpikingLayer(moments, readout)
     inputs = layers.gaussian_inputs(moments, 100, keys[2])
     yield from _autodiff_checks(layer, weights, inputs)
-    fisher_of = eqx.filter_jit(layer_fisher)
-    fisher = fisher_of(separate, weights, inputs)
-    blocks = jsp.linalg.block_diag(
-        *[fisher_of(separate, w[None], inputs) for w in weights]
-    )
+    fisher = layer_fisher(separate, weights, inputs)
+    block = jax.vmap(lambda w: layer_fisher(separate, w[None], inputs))
+    blocks = jsp.linalg.block_diag(*block(weights))
     says = "separate outputs: the Fisher matrix is block-diagonal"
     yield exact(says, "derived", fisher, blocks)
     gradient = jr.normal(keys[3], weights.shape)
     for says, here in {"readout": layer, "separate outputs": separate}.items():
         points = spread_about(here, weights, inputs[:9])
-        for damping in (0.0, 0.1):
-            pair = _directions(here, weights, gradient, points, jnp.asarray(damping))
+        both = functools.partial(_directions, here, weights, gradient, points)
+        pairs = jax.vmap(both)(jnp.asarray(DAMPINGS))
+        for damping, got, want in zip(DAMPINGS, *pairs, strict=True):
             name = f"natural direction in closed form, {says}, damping {damping}"
-            yield exact(name, "derived: Eq. 34 for a layer", *pair, 1e-8)
+            yield exact(name, "derived: Eq. 34 for a layer", got, want, 1e-8)
     yield from _unit_checks(separate, SpikingLayer(moments, readout**2), weights)
 
 
-@eqx.filter_jit
 def _directions(*arguments: Any) -> tuple[Weights, Weights]:
     """The natural direction in closed form and dense."""
     return layers.whole_direction(*arguments), layers.exact_direction(*arguments)

@@ -6,6 +6,7 @@ Mean-field learning curves (T9), one synapse and groups of synapses (Figs. 1, 4,
 """
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 
 import equinox as eqx
@@ -96,8 +97,9 @@ def _matrix_checks() -> Iterator[Check]:
         "natural": (jnp.eye(config.size), jnp.linalg.inv(matrix), config.natural_rate),
         "approximate": (drift, noise / here.curvature, config.approximate_rate),
     }
-    for student, (a, n, rate) in cases.items():
-        want = jnp.stack([_solution(here, a, n, rate, t) for t in times])
+    stacked = jax.tree.map(lambda *x: jnp.stack(x), *cases.values())
+    at = lambda case: jax.lax.map(functools.partial(_solution, here, *case), times)
+    for student, want in zip(cases, jax.lax.map(at, stacked), strict=True):
         got = divergence_curve(config, student, times)
         yield exact(f"mean-field curve, {student}", "T9", got, want, 1e-9)
     floor = lambda student: divergence_curve(config, student, jnp.asarray([1e9]))
@@ -235,7 +237,6 @@ def _reliability() -> Iterator[Check]:
         yield simulated(quantity, "variance law", change, law[i], 0.05)
 
 
-@eqx.filter_jit
 def _first_steps(config: groups.Groups, x: Array) -> tuple[Array, Array]:
     """Changes of both groups in one step at potentials `x`, and their ratio's law."""
     neuron, rule = groups.neuron_of(config), groups.rule_of(config)
@@ -248,7 +249,6 @@ def _first_steps(config: groups.Groups, x: Array) -> tuple[Array, Array]:
     return other / own, law
 
 
-@eqx.filter_jit
 def _boundary(config: groups.Groups) -> Array:
     """Silent weight (1/n) that does not change; silent rates exactly zero."""
     neuron = groups.neuron_of(config)
@@ -266,14 +266,15 @@ def _groups() -> Iterator[Check]:
     x = stationary_potentials(config.rates, kernel, 20, jr.key(2))
     x = x[jnp.argmax(jnp.sum(x, axis=1))]
     cells = [(1.0, 1.0), (1.6, 5.0), (2.5, 2.5), (4.5, 1.0), (5.0, 5.0)]
-    starts = [groups.Groups(stimulated=a, unstimulated=b) for a, b in cells]
-    pairs = zip(*(_first_steps(start, x) for start in starts), strict=True)
-    got, want = map(jnp.stack, pairs)
+    at = lambda own, other: groups.Groups(stimulated=own, unstimulated=other)
+    own, other = jnp.asarray(cells).T
+    got, want = jax.vmap(lambda *cell: _first_steps(at(*cell), x))(own, other)
     yield exact("silent / stimulated change, one step", "Fig. 7", got, want, 1e-12)
-    places = [_boundary(groups.Groups(stimulated=own)) for own in BOUNDARY]
+    boundary = jax.vmap(lambda own: _boundary(groups.Groups(stimulated=own)))
+    places = boundary(jnp.asarray([*BOUNDARY, 1.0, 1.6, 2.5]))
+    places, low = places[: len(BOUNDARY)], places[len(BOUNDARY) :]
     numbers = np.asarray(list(BOUNDARY.values()))
     says = "silent weight without change (1/n)"
     yield exact(says, "Fig. 7", places, numbers, 5e-3 / 8.56)
-    low = jnp.stack([_boundary(groups.Groups(stimulated=x)) for x in (1.0, 1.6, 2.5)])
     none = jnp.mean(~((low >= 0) & (low <= 30)))
     yield always("no such weight below 2.5/n", "Fig. 7", none)

@@ -148,12 +148,14 @@ def _fisher_checks() -> Iterator[Check]:
     for count in (1, 2, 7, 100):
         rates = jnp.where(jnp.arange(count) < count // 2, 10.0, 50.0)
         spread = jr.uniform(jr.key(0), (count,), minval=-3.0, maxval=3.0) / count
-        for name, weights in (
-            ("", spread),
-            (", w = 0", jnp.zeros(count)),
-            (", equal weights", jnp.full(count, 1.0 / count)),
-        ):
-            forward, inverse = _dense(weights, _moments(rates))
+        every = {
+            "": spread,
+            ", w = 0": jnp.zeros(count),
+            ", equal weights": jnp.full(count, 1.0 / count),
+        }
+        dense = jax.vmap(_dense, (0, None))
+        pairs = dense(jnp.stack(list(every.values())), _moments(rates))
+        for name, forward, inverse in zip(every, *pairs, strict=True):
             product, eye = forward @ inverse, jnp.eye(count)
             yield exact(f"G G^-1, n = {count}{name}", "Eqs. 37, 100", product, eye)
     moments = _moments([40.0, 50.0, 60.0])

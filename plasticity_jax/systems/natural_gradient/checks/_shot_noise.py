@@ -3,6 +3,7 @@
 Equations and figures are those of Kreutzer, Senn & Petrovici 2022.
 """
 
+import functools
 from collections.abc import Iterator
 
 import jax
@@ -76,15 +77,19 @@ def _few_inputs(x: Float[Array, "draw n"]) -> Iterator[Check]:
 @together
 def _single_inputs() -> Iterator[Check]:
     """Figures 4, 5 and 7: where the closed form shows the rule, not the metric."""
-    for weight, rate, ratio in ((0.05, 5.0, 1.58), (0.01, 10.0, 1.10)):
-        found = _ratios(Sigmoid(), jnp.asarray([weight]), jnp.asarray([rate]))[0]
+    cases = ((0.05, 5.0, 1.58), (0.01, 10.0, 1.10))
+    weights, rates, _ = jnp.asarray(cases)[..., None].swapaxes(0, 1)
+    single = jax.vmap(functools.partial(_ratios, Sigmoid()))(weights, rates)
+    for found, (weight, rate, ratio) in zip(single[:, 0], cases, strict=True):
         says = f"exact over closed form, one synapse, w = {weight}, {rate:g} Hz"
         yield simulated(says, "T6, Figs. 4, 5", found, ratio, 0.005)
     rates = jnp.asarray([5.0] * 5 + [1e-4] * 5)
-    for weight, place, ratio in ((0.1, -1, 2.45), (0.45, 0, 0.36)):
-        found = _ratios(Sigmoid(threshold=15.0), jnp.full(10, weight), rates)[place]
-        says = f"its {'largest' if place else 'smallest'} eigenvalue, w = {weight}"
-        yield simulated(says, "T6, Fig. 7", found, ratio, 0.01)
+    of = lambda weight: _ratios(Sigmoid(threshold=15.0), jnp.full(10, weight), rates)
+    many = jax.vmap(of)(jnp.asarray([0.1, 0.45]))
+    says = "its largest eigenvalue, w = 0.1"
+    yield simulated(says, "T6, Fig. 7", many[0, -1], 2.45, 0.01)
+    says = "its smallest eigenvalue, w = 0.45"
+    yield simulated(says, "T6, Fig. 7", many[1, 0], 0.36, 0.01)
 
 
 def _ratios(transfer: Sigmoid, weights: Vector, rates: Vector) -> Vector:
