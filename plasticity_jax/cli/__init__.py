@@ -1,5 +1,6 @@
 """The command line: `plasticity-jax`, also `python -m plasticity_jax`."""
 
+import gc
 import io
 import sys
 import traceback
@@ -17,6 +18,7 @@ DEBUG = "--debug"
 
 def main() -> None:
     """Entry point: exit code 0 if all holds, 1 if a claim fails, 2 on bad input."""
+    gc.set_threshold(50_000)  # tracing makes many objects and few circles
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # what a terminal lacks becomes `?`
             stream.reconfigure(errors="replace")
