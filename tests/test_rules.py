@@ -103,6 +103,7 @@ ON_A_LOSS = {
     "newton": lambda: rules.Newton(0.1),
     "saddle-free newton": lambda: rules.Newton(0.1, saddle_free=True),
     "weight perturbation": lambda: rules.WeightPerturbation(0.4, probes=3),
+    "one-sided probes": lambda: rules.WeightPerturbation(0.4, 3, two_sided=False),
     "accept only": lambda: rules.AcceptOnly(0.1),
     "optimal magnitude": lambda: rules.OptimalMagnitude(rules.Descent(), 5.0),
     "synaptic intelligence": lambda: rules.SynapticIntelligence(0.1, lambda s: False),

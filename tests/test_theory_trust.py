@@ -17,6 +17,7 @@ from plasticity_jax import systems
 from plasticity_jax._arguments._convert import _array_type
 from plasticity_jax.circuits import feedforward
 from plasticity_jax.systems.optimal_plasticity import Config as Student
+from plasticity_jax.systems.optimal_plasticity import networks
 from plasticity_jax.systems.optimal_plasticity import theory as optimal
 from plasticity_jax.systems.presynaptic_stochasticity import chain, sign_neuron
 from plasticity_jax.systems.presynaptic_stochasticity import Config as Releasing
@@ -63,7 +64,7 @@ def _axes(law):
 
 
 def _takes_trees(law):
-    return any(hint in (PyTree, optimal.Layers) for hint in _hints(law).values())
+    return any(hint in (PyTree, networks.Layers) for hint in _hints(law).values())
 
 
 def _public(module):
@@ -131,8 +132,8 @@ SAME = [  # a law, arguments that are whole numbers
     (optimal.mixture_curvature, (_bent, HERE, HERE, THERE)),
     (optimal.path_hessian, (_bent, HERE, THERE)),
     (optimal.step_slope, (_bent, HERE, THERE)),
-    (optimal.two_layer_gradient, TWO_LAYERS),
-    (optimal.two_layer_hessian, TWO_LAYERS),
+    (networks.two_layer_gradient, TWO_LAYERS),
+    (networks.two_layer_hessian, TWO_LAYERS),
     (feedforward, TWO_LAYERS[:2]),
     (optimal.optimal_ratio, (8, 2)),
     (optimal.gradient_curvature, ([1, 2, 5], [3, 1, 1])),
@@ -183,7 +184,9 @@ def test_trees_are_shaped_like_the_weights(law, given):
                 law(*wrong)
 
 
-@pytest.mark.parametrize("law", [optimal.two_layer_gradient, optimal.two_layer_hessian])
+@pytest.mark.parametrize(
+    "law", [networks.two_layer_gradient, networks.two_layer_hessian]
+)
 def test_layers_and_samples_fit(law):
     (first, second), inputs, targets = TWO_LAYERS
     for weights in ((first, first), (second, second), (first,)):

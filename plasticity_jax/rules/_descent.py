@@ -25,28 +25,37 @@ class WeightPerturbation(AbstractRule):
     \hat\zeta_k$, directions uniform on the sphere: minus the gradient in expectation
     on a quadratic loss, for any probe size $h$. `Normalised` makes it the fixed-norm
     rule; at `probes=1` that is $-m\,\mathrm{sign}(\delta F)\hat\zeta$, weight
-    perturbation and REINFORCE at once (Raman & O'Leary 2021). The one-sided difference
-    is not offered: it is biased where $h$ is comparable to the step.
+    perturbation and REINFORCE at once (Raman & O'Leary 2021).
 
-    Reads `loss_at`. Synapses: any pytree.
+    With `two_sided` off the difference is $(F[w + h\hat\zeta_k] - F[w])/h$. On a
+    quadratic loss its mean is the same, since odd moments of the directions vanish (as
+    those of Gaussian and of sign noise do); its variance is larger by
+    $\frac{h^2 N}{4K(N+2)}(\mathrm{tr}(H)^2 + 2\,\mathrm{tr} H^2)$. But the sign that a
+    fixed norm keeps is then wrong more often, the more so the larger $h$ is.
+
+    Reads `loss_at`, one-sided also `loss`. Synapses: any pytree.
     """
 
     probe_size: Scalar = eqx.field(converter=real)
     probes: int = eqx.field(default=1, static=True, converter=counted("probes"))
+    two_sided: bool = eqx.field(default=True, static=True)
 
     def __check_init__(self) -> None:
         require(self, probe_size=(0.0, jnp.inf))
 
     def __call__(self, synapses: Synapses, signals: LossSignals, key: Rng) -> Synapses:
         size = self.probe_size
-        width = 2 * jnp.where(size == 0, 1.0, size)  # no probe, no change
+        sides = 2 if self.two_sided else 1
+        width = sides * jnp.where(size == 0, 1.0, size)  # no probe, no change
 
         def probe(key: Rng) -> Synapses:
             direction = tree_unit(normal_like(key, synapses))
             step = tree_scale(size, direction)
-            ahead = jax.tree.map(jnp.add, synapses, step)
-            behind = jax.tree.map(jnp.subtract, synapses, step)
-            slope = (signals.loss_at(ahead) - signals.loss_at(behind)) / width
+            ahead = signals.loss_at(jax.tree.map(jnp.add, synapses, step))
+            behind = signals.loss
+            if self.two_sided:
+                behind = signals.loss_at(jax.tree.map(jnp.subtract, synapses, step))
+            slope = (ahead - behind) / width
             return tree_scale(-tree_size(synapses) * slope, direction)
 
         estimates = jax.vmap(probe)(jr.split(key, self.probes))

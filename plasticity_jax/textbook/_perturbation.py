@@ -121,21 +121,33 @@ def _drawn() -> Iterator[Check]:
         yield expectation(name, "-|g|^2", found, -jnp.sum(_gradient() ** 2))
 
 
+def _bowl() -> tuple[Array, Array]:
+    """Gradient at rest and curvature of a quadratic cost of three weights."""
+    root = uniform((3, 3), 9)
+    return uniform((3,), 10), root + root.T + 2 * jnp.eye(3)
+
+
 @eqx.filter_jit
-def _missed(rule: WeightPerturbation, keys: Array) -> Array:
-    """Squared distances of a rule's changes from minus the gradient, at rest."""
-    root, gradient = uniform((3, 3), 9), uniform((3,), 10)
-    curvature = root + root.T + 2 * jnp.eye(3)
+def _estimates(rule: WeightPerturbation, keys: Array) -> Array:
+    """What a rule makes of the gradient, at rest."""
+    gradient, curvature = _bowl()
     loss = lambda w: gradient @ w + w @ curvature @ w / 2
     still = jnp.zeros(3)
     seen = LossSignals(jnp.ones(()), loss(still), gradient, loss, -gradient)
-    one = lambda key: jnp.sum((rule(still, seen, key) + gradient) ** 2)
-    return jax.vmap(one)(keys)
+    return jax.vmap(lambda key: rule(still, seen, key))(keys)
 
 
 def _probed() -> Iterator[Check]:
-    """Two-sided probes of three weights."""
+    """Probes of three weights."""
+    (gradient, curvature), keys = _bowl(), jr.split(KEY, 10_000)
+    missed = lambda x: jnp.sum((x + gradient) ** 2, axis=1)
     for probes in (1, 4):
-        found = _missed(WeightPerturbation(SPREAD, probes), jr.split(KEY, 10_000))
+        found = missed(_estimates(WeightPerturbation(SPREAD, probes), keys))
         name = f"weight perturbation: variance of {probes} probes"
         yield expectation(name, "(N - 1)|g|^2 / K", found, 1.55388 / probes)
+    found = _estimates(WeightPerturbation(1.0, two_sided=False), keys)
+    name, square = "weight perturbation, 1-sided", jnp.sum(gradient**2)
+    yield expectation(f"{name}: along g", "-|g|^2", found @ gradient, -square)
+    mixed = jnp.trace(curvature) ** 2 + 2 * jnp.sum(curvature**2)
+    want = 2 * square + 3 / 20 * mixed
+    yield expectation(f"{name}: variance", "closed form", missed(found), want)

@@ -10,8 +10,8 @@ Figs. 1-4, 5, 5-S1.
 | equation or figure | object | test |
 | --- | --- | --- |
 | networks, inputs, task error | `config.build`, `config.objective` | `test_optimal_plasticity_model` |
-| linear sufficient statistics $F, g, H$ from $C$ | `circuits.SecondMomentError`, `theory.linear_hessian` | verify |
-| 2-layer adjoint and Hessian by hand | `theory.two_layer_gradient`, `theory.two_layer_hessian` | verify |
+| linear sufficient statistics $F, g, H$ from $C$ | `circuits.SecondMomentError`, `networks.linear_hessian` | verify |
+| 2-layer adjoint and Hessian by hand | `networks.two_layer_gradient`, `networks.two_layer_hessian` | verify |
 | rule 1, exact norm, rule 2 | `rules.NoisyGradient`, `rules.Normalised(Descent)` | `test_rules`, verify |
 | rule 3 beeline, rule 4 Newton (damped, saddle-free) | `rules.Beeline`, `rules.Newton` | `test_rules`, verify |
 | rules 5, 6 weight perturbation | `rules.WeightPerturbation` | `test_rules`, verify |
@@ -21,7 +21,8 @@ Figs. 1-4, 5, 5-S1.
 | rule 10 restricted fluctuations | `rules.Projected`, `rules.Masked`, `config.soft_projector` | `test_optimal_plasticity_runs` |
 | Eqs. 2, 7 | `theory.second_order_change` | verify |
 | Eqs. 3a, 3b; 4 and Box 2 | `theory.expected_change` | verify |
-| Eq. 6, Fig. 4a | `theory.optimal_length` | verify |
+| Eq. 3c, which rules descend | `rules.NoisyGradient`, `rules.WeightPerturbation`, `rules.AcceptOnly`, `rules.Newton` | verify |
+| Eq. 6, also on a nonlinear loss; Fig. 4a | `theory.optimal_length` | verify |
 | Eq. 8 | `theory.expected_change` | verify |
 | Eq. 9; A1 | `theory.optimal_ratio`, `theory.slope_per_length` | verify |
 | Eq. 10 | `theory.learning_excess`, experiment `learning` | verify, `test_experiments` |
@@ -29,13 +30,15 @@ Figs. 1-4, 5, 5-S1.
 | Eq. 12 and its variance | `theory.mean_curvature`, `theory.curvature_variance` | verify |
 | Eqs. 13, 14, A2 | `theory.gradient_curvature` | verify |
 | A3, A4 | `theory.gradient_is_steep`, `theory.gradient_power_ascends` | verify |
-| A5, Table 2 | experiment `table2` | `test_experiments` |
-| A6 | `theory.newton_curvature` | verify |
+| A5 and its premise | `theory.path_steepness` | verify |
+| Table 2 | experiment `table2` | `test_experiments` |
+| A6, also for equal terms | `theory.newton_curvature` | verify |
+| condition of equal second moments | `theory.mean_curvature` | verify |
 | A7, A8 exact and as printed | `theory.mixture_curvature`, `theory.mixture_curvature_without_overlap` | verify |
 | positivity | `theory.step_slope` | verify |
 | path Hessian | `theory.path_hessian` | verify |
 | stationary balance | `curvature.stationary_balance` | verify |
-| isotropic and one-probe laws | `curvature.isotropic_loss`, `theory.probe_alignment` | verify |
+| isotropic law; laws of one and of $K$ probes | `curvature.isotropic_loss`, `theory.probe_loss`, `theory.probe_alignment` | verify |
 | mean-field law, undriven-direction limit | `curvature.steady_state` | verify, `test_optimal_plasticity_theory` |
 | best fixed ratio, greedy Eq. 9 | `curvature.best_ratio`, `curvature.greedy_ratio` | `test_optimal_plasticity_theory` |
 | relaxation | `curvature.relaxation_rate` | `test_optimal_plasticity_theory` |

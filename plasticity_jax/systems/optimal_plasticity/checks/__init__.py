@@ -19,15 +19,19 @@ from ....numerics import normal_like, tree_unit
 from ....rules import NoisyGradient, WeightPerturbation
 from ....signals import LossSignals
 from ....tasks import glorot_uniform, mixed_normal
-from .. import theory
+from .. import networks, theory
+from ._appendix import appendix_checks
 from ._gradients import gradient_checks as gradient_checks
 from ._run import run_checks
 
 
 def checks() -> Iterator[Check]:
     """All checks of the system; run them in double precision."""
-    for part in (algebra_checks, network_checks, noise_checks, run_checks):
-        yield from part()
+    yield from algebra_checks()
+    yield from network_checks()
+    yield from noise_checks()
+    yield from appendix_checks()
+    yield from run_checks()
 
 
 # --- identities ---------------------------------------------------------------------
@@ -113,9 +117,9 @@ def network_checks() -> Iterator[Check]:
     loss = lambda w: error(w, batch)
     flat = lambda tree: ravel_pytree(tree)[0]
     slope, matrix = jax.grad(loss)(weights), hessian(loss, weights)
-    by_hand = flat(theory.two_layer_gradient(weights, *batch))
+    by_hand = flat(networks.two_layer_gradient(weights, *batch))
     yield exact("2-layer gradient", "Methods", by_hand, flat(slope))
-    by_hand = theory.two_layer_hessian(weights, *batch)
+    by_hand = networks.two_layer_hessian(weights, *batch)
     yield exact("2-layer Hessian", "Methods", by_hand, matrix)
     lowest = jnp.linalg.eigvalsh(hessian(loss, teacher))[0]
     yield always("Hessian at the teacher is psd", "Positivity", lowest > -1e-14)
@@ -154,7 +158,7 @@ def _linear_checks(inputs: Array) -> Iterator[Check]:
     yield exact("linear error from C", "Methods", quick(weights), slow(weights))
     slopes = (jax.grad(loss)(weights)[0] for loss in (quick, slow))
     yield exact("linear gradient from C", "Methods", *slopes)
-    closed = theory.linear_hessian(moment, 3)
+    closed = networks.linear_hessian(moment, 3)
     yield exact("linear Hessian", "Methods", closed, hessian(slow, weights))
 
 
