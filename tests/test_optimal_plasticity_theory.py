@@ -140,7 +140,7 @@ def test_the_law_of_probes_holds_the_isotropic_one_and_that_of_a_gradient():
     assert jnp.allclose(theory.probe_loss(0.7, 0.3, 0.2, 9, 10**6), isotropic, 1e-4)
     many = theory.probe_alignment(40, 100)
     assert many == pytest.approx(0.8476, abs=1e-4)  # NumPy: 0.8478 of 20,000 draws
-    assert theory.probe_alignment(40, 4000) == pytest.approx((4000 / 4040) ** 0.5, 1e-4)
+    assert theory.probe_alignment(40, 4000) == pytest.approx((4000 / 4039) ** 0.5, 1e-4)
 
 
 def test_small_formulas():

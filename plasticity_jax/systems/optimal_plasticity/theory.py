@@ -273,7 +273,7 @@ def probe_alignment(weights: int, probes: int = 1) -> float:
     r"""Mean cosine between $-g$ and the estimate by probes in random directions.
 
     $\frac{\Gamma((K+1)/2)\,\Gamma((K+N-1)/2)}{\Gamma(K/2)\,\Gamma((K+N)/2)}$, about
-    $\sqrt{K/(N+K)}$; $\kappa_N$ for one probe. Exact on a quadratic for one probe and
+    $\sqrt{K/(N+K-1)}$; $\kappa_N$ for one probe. Exact on a quadratic for one probe and
     for Gaussian ones; spherical ones come closer (1.5 % at $N = K = 40$).
     """
     size, count = whole("weights", weights, 1), whole("probes", probes, 1)
@@ -294,7 +294,7 @@ def probe_loss(
     `curvature.isotropic_loss` over the square of `probe_alignment`: on an even
     Hessian, and on any quadratic for few probes, whose alignment is far below 1.
     """
-    clean = isotropic_loss(ratio, fluctuation, mean_curvature, 0.0)
+    clean = isotropic_loss(ratio, fluctuation, mean_curvature, jnp.zeros_like(ratio))
     return clean / probe_alignment(weights, probes) ** 2
 
 
