@@ -56,19 +56,21 @@ CHOICES = {
 
 
 class Landscape(AbstractConfig):
-    """A two-dimensional bowl on which to look at single steps (Figs. 3 and 4)."""
+    """A two-dimensional bowl on which to look at single steps (Figs. 2, 3 and 4)."""
 
     stiffness: Scalar = eqx.field(default=5.0, converter=real)  # of the steep direction
     softness: Scalar = eqx.field(default=0.5, converter=real)  # of the shallow one
     distance: Scalar = eqx.field(default=1.0, converter=real)  # from the minimum
     corruption: Scalar = eqx.field(default=1.0, converter=real)  # noise/gradient
     fluctuation: Scalar = eqx.field(default=0.3, converter=real)  # length
+    ratio: Scalar = eqx.field(default=1.0, converter=real)  # |repair|/|noise| (Fig. 2)
     trials: int = eqx.field(default=4000, static=True)
 
     def __check_init__(self) -> None:
         positive = (1e-12, math.inf)
         require(self, stiffness=positive, softness=positive, distance=positive)
         require(self, fluctuation=positive, corruption=(0.0, math.inf))
+        require(self, ratio=(0.0, math.inf))
         whole("trials", self.trials, 2)
 
 

@@ -1,20 +1,26 @@
 """The figures of Raman & O'Leary 2021 as sweeps, claims and negative controls."""
 
 from .directions import LEARNING, TABLE2
-from .drifting import FIG1
+from .drifting import FIG1, FIG1_SIGMOID
+from .errors import TABLE2_ERROR
 from .geometry import FIG3, FIG4
-from .ratios import FIG5, FIG5_BEELINE, FIG5S1, FIG5S1_IID, RESTRICTED
+from .landscape import FIG2
+from .ratios import FIG5, FIG5_BEELINE, FIG5_IID, FIG5S1, FIG5S1_IID, RESTRICTED
 
 
 EXPERIMENTS = (
     FIG1,
+    FIG1_SIGMOID,
+    FIG2,
     FIG3,
     FIG4,
     FIG5,
+    FIG5_IID,
     FIG5_BEELINE,
     FIG5S1,
     FIG5S1_IID,
     TABLE2,
+    TABLE2_ERROR,
     RESTRICTED,
     LEARNING,
 )

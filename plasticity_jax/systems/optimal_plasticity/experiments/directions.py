@@ -60,20 +60,25 @@ def curvature_table(config: Directions, key: Key[Array, ""]) -> dict[str, Array]
     is mostly noise, or the fluctuation where `blind` (the control).
     """
     first = "fluctuation" if config.blind else "gradient"
-    shared = {name: getattr(config, name) for name in SHARED}
-    half = config.steps // 2
-    every = max(1, half // RECORDS)
-    records = {"steps": half // every * every, "every": every, "record": curvatures_of}
     table = []
     for number, ((order, _), case) in enumerate(CASES.items()):
-        own = dict(zip(FIELDS, case, strict=True))
-        for_build, for_run = jr.split(jr.fold_in(key, number))
-        system, state = build(Config(**shared, **own, window=1), for_build)
-        state, _ = simulate(system, state, for_run, steps=half, record=loss_of)
-        _, seen = simulate(system, state, for_run, **records)
+        seen = seen_by(config, case, jr.fold_in(key, number), curvatures_of)
         along = seen[first if order == "first" else "compensation"]
         table.append(jnp.mean(along) / jnp.mean(seen["mean"]))
     return {"steepness": jnp.stack(table).reshape(len(ORDERS), len(REGIMES))}
+
+
+def seen_by(config: Directions, case: Any, key: Key[Array, ""], record: Any) -> Any:
+    """What `record` sees of a network over the second half of its run."""
+    half = config.steps // 2
+    every = max(1, half // RECORDS)
+    records = {"steps": half // every * every, "every": every, "record": record}
+    shared = {name: getattr(config, name) for name in SHARED}
+    own = dict(zip(FIELDS, case, strict=True))
+    for_build, for_run = jr.split(key)
+    system, state = build(Config(**shared, **own, window=1), for_build)
+    state, _ = simulate(system, state, for_run, steps=half, record=loss_of)
+    return simulate(system, state, for_run, **records)[1]
 
 
 # --- Table 2: signs; in its last cell the paper's main claim fails ------------------

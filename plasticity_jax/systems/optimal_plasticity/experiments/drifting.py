@@ -125,6 +125,14 @@ def far_from_the_start(data: Dataset) -> float:
     return float(data.departure.mean())
 
 
+# With outputs that saturate errors cannot exceed 1: only the shape is as before.
+best_ratio_saturating = best_ratio._replace(
+    name="best_ratio_saturating", source="Fig. 1b, sigmoid: 0.3 to 0.4", high=0.45
+)
+too_little_saturating = too_little._replace(name="too_little_saturating", low=1.1)
+too_much_saturating = too_much._replace(name="too_much_saturating", low=1.1)
+
+
 SHADES = ("#1f5fa8", "#3f9b74", "#d1731c", "#8a5bb0", "#707070")
 
 
@@ -180,4 +188,16 @@ FIG1 = Experiment(
         "distance": RECORD,
         "weight": RECORD | {"synapse": None},
     },
+)
+FIG1_SIGMOID = FIG1._replace(
+    name="fig1_sigmoid",
+    source="Fig. 1b, c",
+    shows="Figure 1 with saturating outputs, as printed: the same best ratio",
+    claims=(
+        best_ratio_saturating,
+        too_little_saturating,
+        too_much_saturating,
+        no_trend,
+        weights_diffuse,
+    ),
 )
