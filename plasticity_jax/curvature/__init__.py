@@ -32,6 +32,10 @@ from ._hessian import hessian_diagonal as hessian_diagonal
 from ._hessian import hessian_operator as hessian_operator
 from ._hessian import hvp as hvp
 from ._hessian import quadratic_form as quadratic_form
+from ._lagged import coloured_variance as coloured_variance
+from ._lagged import delayed_variance as delayed_variance
+from ._lagged import lagged_loss as lagged_loss
+from ._lagged import lagged_ratio as lagged_ratio
 from ._low_rank import diagonal_plus_low_rank as diagonal_plus_low_rank
 from ._low_rank import inverse_diagonal_plus_low_rank as inverse_diagonal_plus_low_rank
 from ._quadrature import enough_nodes as enough_nodes

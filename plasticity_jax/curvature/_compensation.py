@@ -24,7 +24,7 @@ from ._flat import not_negative, number
 Vector = Float[Array, " w"]
 BISECTIONS = 60
 RATIOS = (1e-3, 10.0)  # where the best ratio is looked for
-Law = Callable[[Scalar, Vector, Scalar, Any], Scalar]  # increases with the ratio
+Law = Callable[..., Scalar]  # of the ratio, with which it increases, and eigenvalues
 
 
 class SteadyState(NamedTuple):
@@ -109,6 +109,7 @@ def steady_state(
     fluctuation: Scalar,
     corruption: Scalar,
     driven: Vector | None = None,
+    weights: Vector | None = None,
 ) -> SteadyState:
     r"""Steady state of the noisy normalised gradient on any quadratic, large $N$.
 
@@ -119,8 +120,11 @@ def steady_state(
     shares $e_i$ of the fluctuation's square in each direction (they sum to 1; default
     $1/N$): $s_i^2 = \delta^2 e_i + \gamma_2^2/N$. Where the stiffest direction is
     undriven, $\mu$ stops at $2/\lambda_{max}$ and that direction, marginally unstable,
-    takes up the rest of the gradient's length. Eigenvalues that rounding made negative
-    count as zero; directions with none do not count. Use float64 where the step comes
+    takes up the rest of the gradient's length. `weights` are the shares of directions
+    with these eigenvalues (they sum to 1; default $1/N$), as a `spectrum` gives them:
+    by Lanczos, of a network of any size; variances are then sums over a share.
+    Eigenvalues that rounding made negative count as zero; directions with none do not
+    count. Use float64 where the step comes
     near its limit: in float32 the loss is 0.4 % off at $r = 10$ and $N = 1000$.
 
     Without fluctuation, and on a flat loss, the loss is 0. There is no steady state
@@ -134,9 +138,11 @@ def steady_state(
     corruption = number("corruption", corruption, eigenvalues.dtype)
     eigenvalues = _not_a_saddle(eigenvalues)
     shares = jnp.full_like(eigenvalues, 1 / count)
+    if weights is not None:
+        shares = weights = _shares("weights", weights).astype(shares.dtype)
     if driven is not None:
-        shares = _shares(driven).astype(shares.dtype)
-    return _settled(eigenvalues, ratio, idle, fluctuation, corruption, shares)
+        shares = _shares("driven", driven).astype(shares.dtype)
+    return _settled(eigenvalues, ratio, idle, fluctuation, corruption, shares, weights)
 
 
 @jax.jit
@@ -147,6 +153,7 @@ def _settled(
     fluctuation: Scalar,
     corruption: Scalar,
     shares: Vector,
+    weights: Vector | None,
 ) -> SteadyState:
     """`steady_state` of arguments that were checked."""
     count = len(eigenvalues)
@@ -154,7 +161,8 @@ def _settled(
     eigenvalues = jnp.where(flat, 1, eigenvalues)
     fluctuation = jnp.where(calm, 1, fluctuation)
     clean, noise = gradient_parts(ratio, fluctuation, corruption)
-    variances = fluctuation**2 * shares + noise**2 / count
+    spread = noise**2 / count if weights is None else noise**2 * weights
+    variances = fluctuation**2 * shares + spread
     active = jnp.where(variances == 0, 0, eigenvalues)
     stiffest, limit = jnp.max(eigenvalues), jnp.max(active)
     undriven = limit == 0
@@ -217,13 +225,13 @@ def _not_a_saddle(eigenvalues: Vector) -> Vector:
     return jnp.where(eigenvalues < lowest, jnp.nan, jnp.maximum(eigenvalues, 0))
 
 
-def _shares(driven: Vector) -> Vector:
-    """`driven`, refused or NaN unless these are shares."""
-    driven, total = not_negative("driven", driven), jnp.sum(driven)
+def _shares(name: str, shares: Vector) -> Vector:
+    """The same, refused or NaN unless these are shares."""
+    shares, total = not_negative(name, shares), jnp.sum(shares)
     apart = jnp.abs(total - 1) > PLAIN
     if concrete(apart) and apart:
-        raise ValueError(f"`driven` must sum to 1; got {total:.4g}.")
-    return jnp.where(apart, jnp.nan, driven)
+        raise ValueError(f"`{name}` must sum to 1; got {total:.4g}.")
+    return jnp.where(apart, jnp.nan, shares)
 
 
 def _root(function: Callable[[Scalar], Scalar], low: Scalar, high: Scalar) -> Scalar:
@@ -252,7 +260,11 @@ def _bisect(function: Callable[[Scalar], Scalar], low: Scalar, high: Scalar) -> 
 
 
 def _ratio_where(
-    law: Law, eigenvalues: Vector, corruption: Scalar, driven: Vector | None = None
+    law: Law,
+    eigenvalues: Vector,
+    corruption: Scalar,
+    driven: Vector | None = None,
+    weights: Vector | None = None,
 ) -> Scalar:
     """The ratio in [0.001, 10] where a law crosses zero; NaN where that is traced.
 
@@ -264,8 +276,8 @@ def _ratio_where(
             "`eigenvalues` must not all be 0: on a flat loss no ratio is best."
         )
     one = jnp.ones_like(eigenvalues[0])
-    steady_state(eigenvalues, one, one, corruption, driven)  # its errors
-    found, start, end = _crossing(law, eigenvalues, corruption, driven)
+    steady_state(eigenvalues, one, one, corruption, driven, weights)  # its errors
+    found, start, end = _crossing(law, eigenvalues, corruption, driven, weights)
     if concrete(found) and jnp.isnan(found) and not jnp.isnan(start + end):
         raise ValueError(
             f"the ratio must lie within {RATIOS}; for these `eigenvalues` and shares "
@@ -276,10 +288,10 @@ def _ratio_where(
 
 @partial(jax.jit, static_argnums=0)
 def _crossing(
-    law: Law, eigenvalues: Vector, corruption: Scalar, driven: Vector | None
+    law: Law, eigenvalues: Vector, *options: Any
 ) -> tuple[Scalar, Scalar, Scalar]:
     """The ratio where a law crosses zero, or NaN, and the law at both ends."""
-    of_log = lambda log: law(jnp.exp(log), eigenvalues, corruption, driven)
+    of_log = lambda log: law(jnp.exp(log), eigenvalues, *options)
     low, high = (jnp.log(jnp.asarray(x, eigenvalues.dtype)) for x in RATIOS)
     start, end = of_log(low), of_log(high)
     inside = (start < 0) & (end > 0)
@@ -289,38 +301,48 @@ def _crossing(
 
 @floating
 def best_ratio(
-    eigenvalues: Vector, corruption: Scalar, driven: Vector | None = None
+    eigenvalues: Vector,
+    corruption: Scalar,
+    driven: Vector | None = None,
+    weights: Vector | None = None,
 ) -> Scalar:
     """The fixed ratio of least steady-state error, between 0.001 and 10.
 
     Raises `ValueError` where there is none inside, as on a flat loss, and for what
     `steady_state` refuses; NaN where values are traced.
     """
-    return _ratio_where(_slope, eigenvalues, corruption, driven)
+    return _ratio_where(_slope, eigenvalues, corruption, driven, weights)
 
 
-def _slope(
-    ratio: Scalar, eigenvalues: Vector, corruption: Scalar, driven: Vector | None
-) -> Scalar:
+def _slope(ratio: Scalar, eigenvalues: Vector, *options: Any) -> Scalar:
     one = jnp.ones_like(eigenvalues[0])
-    state = lambda log: steady_state(eigenvalues, jnp.exp(log), one, corruption, driven)
+    state = lambda log: steady_state(eigenvalues, jnp.exp(log), one, *options)
     return jax.grad(lambda log: state(log).loss)(jnp.log(ratio))
 
 
 @floating
-def greedy_ratio(eigenvalues: Vector, corruption: Scalar) -> Scalar:
+def greedy_ratio(
+    eigenvalues: Vector, corruption: Scalar, weights: Vector | None = None
+) -> Scalar:
     r"""The greedy optimum at its own steady state.
 
     $r^2\langle Q[\Delta c]\rangle = \mathrm{Tr}H/N$ (Raman & O'Leary 2021, Eq. 9). Not
     above `best_ratio`: the greedy optimum compensates less than the best fixed one.
     Raises as `best_ratio`.
     """
-    return _ratio_where(_excess, eigenvalues, corruption)
+    return _ratio_where(_excess, eigenvalues, corruption, None, weights)
 
 
-def _excess(ratio: Scalar, eigenvalues: Vector, corruption: Scalar, _: None) -> Scalar:
-    mean, one = jnp.mean(eigenvalues), jnp.ones_like(eigenvalues[0])
-    state = steady_state(eigenvalues, ratio, one, corruption)
+def _excess(
+    ratio: Scalar,
+    eigenvalues: Vector,
+    corruption: Scalar,
+    driven: None,
+    weights: Vector | None,
+) -> Scalar:
+    one = jnp.ones_like(eigenvalues[0])
+    mean = jnp.mean(eigenvalues) if weights is None else jnp.sum(weights * eigenvalues)
+    state = steady_state(eigenvalues, ratio, one, corruption, driven, weights)
     power = eigenvalues**2 * state.variances
     steep = jnp.sum(eigenvalues * power) / jnp.sum(power)
     clean, noise = gradient_parts(ratio, one, corruption)
