@@ -143,6 +143,25 @@ def test_the_law_of_probes_holds_the_isotropic_one_and_that_of_a_gradient():
     assert theory.probe_alignment(40, 4000) == pytest.approx((4000 / 4039) ** 0.5, 1e-4)
 
 
+def test_accepting_only_what_helps_realises_a_ratio_of_one_where_it_is_best():
+    loss = lambda r: theory.accept_only_state(r, 0.3, 0.2, 40)[0]
+    ratios = jnp.linspace(1.9, 1.95, 51)
+    best = ratios[jnp.argmin(jnp.stack([loss(r) for r in ratios]))]
+    assert jnp.allclose(theory.accept_only_state(best, 0.3, 0.2, 40)[1], 1.0, atol=5e-4)
+    found = theory.accept_only_state(2.0, 1.0, 1.0, 40)  # NumPy: 50.36 and 1.026
+    assert jnp.allclose(jnp.stack(found), jnp.asarray([50.36, 1.026]), rtol=0.02)
+
+
+def test_one_sided_probes_cost_what_they_did_in_numpy():
+    cost = lambda r: (
+        theory.one_sided_loss(r, 1.0, 1.0, r, 40) / theory.probe_loss(r, 1.0, 1.0, 40)
+    )
+    for ratio, want in ((1.0, 1.140), (2.0, 1.358), (4.0, 1.458)):
+        assert jnp.allclose(cost(ratio), want, rtol=0.02)
+    small = theory.one_sided_loss(1.0, 1.0, 1.0, 1e-6, 40)
+    assert jnp.allclose(small, theory.probe_loss(1.0, 1.0, 1.0, 40), rtol=1e-9)
+
+
 def test_small_formulas():
     assert jnp.allclose(theory.fluctuation_share(ONE), 0.5)
     assert min(theory.REPORTED_SHARES.values()) >= 0.5

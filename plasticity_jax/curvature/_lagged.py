@@ -1,9 +1,9 @@
 r"""Laws of the long run where repair comes late or seldom, or noise has a memory.
 
 As in `_compensation`: a quadratic loss, fluctuations of length $\delta$, repair of
-length $r\delta$ along a noisy gradient, many weights. A direction of curvature $\lambda$
-is a linear process with the effective learning rate $\mu$, $k = \mu\lambda$; what
-changes is its variance.
+length $r\delta$ along a noisy gradient, many weights. A direction of curvature
+$\lambda$ is a linear process with the effective learning rate $\mu$, $k =
+\mu\lambda$; what changes is its variance.
 """
 
 import math

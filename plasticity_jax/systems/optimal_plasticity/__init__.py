@@ -15,8 +15,9 @@ Figs. 1-4, 5, 5-S1.
 | rule 1, exact norm, rule 2 | `rules.NoisyGradient`, `rules.Normalised(Descent)` | `test_rules`, verify |
 | rule 3 beeline, rule 4 Newton (damped, saddle-free) | `rules.Beeline`, `rules.Newton` | `test_rules`, verify |
 | rules 5, 6 weight perturbation | `rules.WeightPerturbation` | `test_rules`, verify |
-| rule 7 accept-only | `rules.AcceptOnly` | `test_optimal_plasticity_runs` |
+| one-sided probes; rule 7 accept-only, realised ratio | `rules.AcceptOnly`, `theory.one_sided_loss`, `theory.accept_only_state`, experiment `probes` | `test_optimal_plasticity_runs`, `test_experiments` |
 | rule 8 optimal magnitude | `rules.OptimalMagnitude` | `test_rules`, verify |
+| rule 8 against the best fixed ratio | experiment `greedy` | `test_experiments` |
 | rule 9 controls | `config.RULES`: `none`, `noise`, `descent` | `test_optimal_plasticity_runs` |
 | rule 10 restricted fluctuations | `rules.Projected`, `rules.Masked`, `config.soft_projector` | `test_optimal_plasticity_runs` |
 | Eqs. 2, 7 | `theory.second_order_change` | verify |
@@ -31,7 +32,7 @@ Figs. 1-4, 5, 5-S1.
 | Eqs. 13, 14, A2 | `theory.gradient_curvature` | verify |
 | A3, A4 | `theory.gradient_is_steep`, `theory.gradient_power_ascends` | verify |
 | A5 and its premise | `theory.path_steepness` | verify |
-| Table 2 | experiment `table2` | `test_experiments` |
+| Table 2, also at rho = 50 and Figure 1's step | experiments `table2`, `table2_error` | `test_experiments` |
 | A6, also for equal terms | `theory.newton_curvature` | verify |
 | condition of equal second moments | `theory.mean_curvature` | verify |
 | A7, A8 exact and as printed | `theory.mixture_curvature`, `theory.mixture_curvature_without_overlap` | verify |
@@ -41,11 +42,12 @@ Figs. 1-4, 5, 5-S1.
 | isotropic law; laws of one and of $K$ probes | `curvature.isotropic_loss`, `theory.probe_loss`, `theory.probe_alignment` | verify |
 | mean-field law, undriven-direction limit | `curvature.steady_state` | verify, `test_optimal_plasticity_theory` |
 | best fixed ratio, greedy Eq. 9 | `curvature.best_ratio`, `curvature.greedy_ratio` | `test_optimal_plasticity_theory` |
+| late and rare repair, coloured noise (beyond) | `curvature.lagged_loss`, `curvature.lagged_ratio` | `test_curvature_lagged` |
 | relaxation | `curvature.relaxation_rate` | `test_optimal_plasticity_theory` |
 | $dF/dr$ by reverse mode | `simulate`, `curvature.steady_state` | verify |
 | stationarity flag | `measure.drift` | `test_measure` |
 | Table 1, fluctuation share | `theory.REPORTED_SHARES`, `theory.fluctuation_share` | `test_optimal_plasticity_theory` |
-| Figs. 1, 3, 4, 5, 5-S1 | experiments `fig1`, `fig3`, `fig4`, `fig5`, `fig5s1`, `fig5s1_iid` | `test_experiments` |
+| Figs. 1, 2, 3, 4, 5, 5-S1 | experiments `fig1`, `fig1_sigmoid`, `fig2`, `fig3`, `fig4`, `fig5`, `fig5_iid`, `fig5s1`, `fig5s1_iid` | `test_experiments` |
 | restricted fluctuations (Discussion) | experiment `restricted` | `test_experiments` |
 """  # noqa: E501
 

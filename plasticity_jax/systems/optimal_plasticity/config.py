@@ -123,6 +123,7 @@ class Config(AbstractConfig):
     exact_norm: bool = eqx.field(default=False, static=True)
     saddle_free: bool = eqx.field(default=False, static=True)
     probes: int = eqx.field(default=1, static=True)
+    two_sided: bool = eqx.field(default=True, static=True)  # probes
     fluctuates: bool = eqx.field(default=True, static=True)  # else only compensation
     fluctuating_share: float = eqx.field(default=1.0, static=True)  # softest directions
     steps: int = eqx.field(default=8000, static=True)
@@ -284,7 +285,8 @@ def _compensation(config: Config, teacher: Weights) -> AbstractRule:
             return Normalised(Newton(config.damping, config.saddle_free), length)
         case "weight_perturbation":
             size = config.probe_size * config.fluctuation
-            return Normalised(WeightPerturbation(size, config.probes), length)
+            probing = WeightPerturbation(size, config.probes, config.two_sided)
+            return Normalised(probing, length)
         case "accept_only":
             return AcceptOnly(length)
         case "optimal_magnitude":

@@ -299,6 +299,51 @@ def probe_loss(
 
 
 @floating
+def one_sided_loss(
+    ratio: Scalar,
+    fluctuation: Scalar,
+    mean_curvature: Scalar,
+    probe: Scalar,
+    weights: int,
+) -> Scalar:
+    r"""`probe_loss` of one one-sided probe of size `probe`, large $N$, even Hessian.
+
+    The sign of $F[w + h\hat\zeta] - F[w]$ is that of $g\cdot\hat\zeta$ less often, and
+    $\kappa_N$ falls by $e^{-N h^2/8R^2}$ at the distance $R$ from the minimum, which
+    solves $R = \frac{(r^2 + 1)\delta}{2 r \kappa_N} e^{N h^2/8R^2}$.
+    """
+    clean = probe_loss(ratio, fluctuation, mean_curvature, weights)
+    distance = jnp.sqrt(2 * clean / positive("mean_curvature", mean_curvature))
+    bent = weights * not_negative("probe", probe) ** 2 / 8
+    further = lambda _, r: distance * jnp.exp(bent / r**2)
+    distance = jax.lax.fori_loop(0, 100, further, distance)
+    return mean_curvature * distance**2 / 2
+
+
+@floating
+def accept_only_state(
+    ratio: Scalar, fluctuation: Scalar, mean_curvature: Scalar, weights: int
+) -> tuple[Scalar, Scalar]:
+    r"""Steady-state error and realised RMS ratio of accept-only.
+
+    For large $N$ on an even Hessian. A step of length $r\delta$ is kept with probability $\Phi(-x)$, where $x = r\delta
+    \sqrt N/2R$ at the distance $R$ solves $r^2(\varphi(x) - x\Phi(-x)) = x$. The error
+    is least at an attempted ratio of 1.924, and the realised one there is exactly 1.
+
+        accept_only_state(2.0, 0.1, 1.0, 40)  # the realised ratio is 1.026
+    """
+    ratio = positive("ratio", ratio)
+    kept = lambda x: jax.scipy.stats.norm.cdf(-x)
+    newton = lambda _, x: (
+        ratio**2 * jax.scipy.stats.norm.pdf(x) / (1 + ratio**2 * kept(x))
+    )
+    x = jax.lax.fori_loop(0, 30, newton, jnp.zeros_like(ratio))
+    fluctuation = not_negative("fluctuation", fluctuation)
+    distance = ratio * fluctuation * jnp.sqrt(weights) / (2 * x)
+    return mean_curvature * distance**2 / 2, ratio * jnp.sqrt(kept(x))
+
+
+@floating
 def fluctuation_share(ratio: Scalar) -> Scalar:
     """Share of fluctuations in all synaptic change, by magnitude: 1 / (1 + ratio)."""
     return 1 / (1 + not_negative("ratio", ratio))

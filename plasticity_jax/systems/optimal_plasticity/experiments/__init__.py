@@ -1,5 +1,6 @@
 """The figures of Raman & O'Leary 2021 as sweeps, claims and negative controls."""
 
+from .blind import GREEDY, PROBES
 from .directions import LEARNING, TABLE2
 from .drifting import FIG1, FIG1_SIGMOID
 from .errors import TABLE2_ERROR
@@ -23,4 +24,6 @@ EXPERIMENTS = (
     TABLE2_ERROR,
     RESTRICTED,
     LEARNING,
+    PROBES,
+    GREEDY,
 )
