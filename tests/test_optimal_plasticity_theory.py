@@ -25,6 +25,7 @@ from plasticity_jax.systems.optimal_plasticity.checks._appendix import (
     premise_checks,
 )
 from plasticity_jax.systems.optimal_plasticity.checks._run import run_checks
+from plasticity_jax.systems.optimal_plasticity.published import REPORTED_SHARES
 
 
 ONE, ZERO = jnp.ones(()), jnp.zeros(())
@@ -162,9 +163,23 @@ def test_one_sided_probes_cost_what_they_did_in_numpy():
     assert jnp.allclose(small, theory.probe_loss(1.0, 1.0, 1.0, 40), rtol=1e-9)
 
 
+def test_the_best_release_is_that_of_a_search():
+    """Against pairwise exchanges: none lowers what release adds to the loss."""
+    curvature, weights = jnp.geomspace(0.1, 5.0, 8), jnp.linspace(-1.0, 2.0, 8)
+    for mean in (0.2, 0.6):
+        chances = theory.best_release(curvature, weights, mean)
+        assert jnp.allclose(jnp.mean(chances), mean, rtol=1e-12)
+        assert (jnp.max(chances) == 1) == (mean == 0.6)
+        cost = lambda p: jnp.sum(curvature * weights**2 * (1 - p) / p)
+        for i in range(8):
+            for j in range(8):
+                moved = chances.at[i].add(-1e-4).at[j].add(1e-4)
+                assert moved[j] > 1 or i == j or cost(moved) > cost(chances)
+
+
 def test_small_formulas():
     assert jnp.allclose(theory.fluctuation_share(ONE), 0.5)
-    assert min(theory.REPORTED_SHARES.values()) >= 0.5
+    assert min(REPORTED_SHARES.values()) >= 0.5
     assert abs(theory.probe_alignment(120) - 0.07299) < 1e-4
     assert theory.probe_alignment(1) == pytest.approx(1.0)
     assert jnp.allclose(relaxation_rate(ONE, ONE, ZERO), 1.0)

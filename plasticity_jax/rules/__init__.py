@@ -11,6 +11,7 @@ from ._correlation import Oja as Oja
 from ._correlation import Sanger as Sanger
 from ._descent import AcceptOnly as AcceptOnly
 from ._descent import Beeline as Beeline
+from ._descent import DelayedGradient as DelayedGradient
 from ._descent import Descent as Descent
 from ._descent import Newton as Newton
 from ._descent import NoisyGradient as NoisyGradient
@@ -35,6 +36,8 @@ from ._feedback import PredictiveCoding as PredictiveCoding
 from ._homeostasis import SynapticScaling as SynapticScaling
 from ._memory import Cascaded as Cascaded
 from ._memory import Chained as Chained
+from ._noise import ColouredNoise as ColouredNoise
+from ._noise import ReleaseNoise as ReleaseNoise
 from ._optax import gradient_transformation as gradient_transformation
 from ._rate import AdditiveRateControl as AdditiveRateControl
 from ._rate import AntisymmetricHebb as AntisymmetricHebb
@@ -66,6 +69,7 @@ from ._timing import TripletSTDP as TripletSTDP
 from ._voltage import VoltageSTDP as VoltageSTDP
 from ._wrappers import Intermittent as Intermittent
 from ._wrappers import Masked as Masked
+from ._wrappers import Multiplicative as Multiplicative
 from ._wrappers import Normalised as Normalised
 from ._wrappers import Projected as Projected
 from ._wrappers import Reparametrised as Reparametrised

@@ -1,5 +1,6 @@
 """Compensation of order zero, one and two: probes, the gradient, Newton's step."""
 
+import dataclasses
 from typing import Any
 
 import equinox as eqx
@@ -9,10 +10,11 @@ import jax.random as jr
 from jaxtyping import Array, Key
 
 from .._arguments import counted, fitted, real, require, with_array_leaves
-from .._interfaces import AbstractRule, Scalar, Synapses
+from .._interfaces import AbstractRule, AbstractTrace, Scalar, Synapses
 from ..curvature import newton_direction, quadratic_form
 from ..numerics import normal_like, tree_scale, tree_size, tree_unit, tree_vdot
 from ..signals import LossSignals
+from ..traces import Delayed, LowPass
 
 
 Rng = Key[Array, ""]
@@ -179,6 +181,28 @@ class Newton(AbstractRule):
             damping=self.damping,
             saddle_free=self.saddle_free,
         )
+
+
+class DelayedGradient(AbstractRule):
+    """`rule`, given the gradient of `steps` steps ago; none before there was one.
+
+    Reads `gradient` (by its trace) and what its rule reads. Synapses: any pytree.
+    """
+
+    rule: AbstractRule
+    steps: int = eqx.field(static=True, converter=counted("steps", 0))
+
+    def check(self, circuit: Any) -> None:
+        self.rule.check(circuit)
+
+    def traces(self) -> dict[str, AbstractTrace]:
+        present = LowPass(1e-12, lambda signals: signals.gradient, early=True)
+        return {**self.rule.traces(), "gradients": Delayed(present, self.steps)}
+
+    def __call__(self, synapses: Any, signals: LossSignals, key: Rng) -> Any:
+        past = jax.tree.map(lambda rows: rows[0], signals.traces["gradients"])
+        seen = dataclasses.replace(signals, gradient=past)
+        return self.rule(synapses, seen, key)
 
 
 class OptimalMagnitude(AbstractRule):

@@ -200,6 +200,19 @@ class Masked(_AbstractChecked):
         return jax.tree.map(masked, mask, change)
 
 
+class Multiplicative(_AbstractChecked):
+    """`rule` times the synapses: noise, or a drift, in proportion to their strength.
+
+        Multiplicative(Wiener())  # each weight's noise is as large as the weight
+
+    Reads what its rule reads. Synapses: those of its rule.
+    """
+
+    def __call__(self, synapses: Any, signals: Any, key: Key[Array, ""]) -> Any:
+        change = self.changed(synapses, signals, key, synapses)
+        return jax.tree.map(jnp.multiply, synapses, change)
+
+
 class Projected(_AbstractChecked):
     """`rule`, its flattened change multiplied by the matrix `projector`.
 

@@ -46,7 +46,7 @@ Figs. 1-4, 5, 5-S1.
 | relaxation | `curvature.relaxation_rate` | `test_optimal_plasticity_theory` |
 | $dF/dr$ by reverse mode | `simulate`, `curvature.steady_state` | verify |
 | stationarity flag | `measure.drift` | `test_measure` |
-| Table 1, fluctuation share | `theory.REPORTED_SHARES`, `theory.fluctuation_share` | `test_optimal_plasticity_theory` |
+| Table 1, fluctuation share | `published.REPORTED_SHARES`, `theory.fluctuation_share` | `test_optimal_plasticity_theory` |
 | Figs. 1, 2, 3, 4, 5, 5-S1 | experiments `fig1`, `fig1_sigmoid`, `fig2`, `fig3`, `fig4`, `fig5`, `fig5_iid`, `fig5s1`, `fig5s1_iid` | `test_experiments` |
 | restricted fluctuations (Discussion) | experiment `restricted` | `test_experiments` |
 """  # noqa: E501

@@ -21,7 +21,11 @@ from ...numerics import normal, tree_scale
 from ...rules import (
     AcceptOnly,
     Beeline,
+    ColouredNoise,
+    DelayedGradient,
     Descent,
+    Intermittent,
+    Multiplicative,
     Newton,
     NoisyGradient,
     Normalised,
@@ -52,6 +56,7 @@ CHOICES = {
     "output": ("identity", "sigmoid"),
     "inputs": ("mixed", "iid"),
     "reduction": ("mean", "sum_outputs"),
+    "noise": ("white", "multiplicative", "coloured"),
 }
 
 
@@ -105,6 +110,7 @@ class Config(AbstractConfig):
     length_cap: Scalar = eqx.field(default=10.0, converter=real)  # in |fluctuation|
     damping: Scalar = eqx.field(default=0.0, converter=real)  # of Newton's Hessian
     learning_rate: Scalar = eqx.field(default=0.01, converter=real)  # of plain descent
+    noise_time: Scalar = eqx.field(default=4.0, converter=real)  # of coloured noise
     input_samples: Float[Array, "feature sample"] | None = eqx.field(
         default=None, converter=optional
     )
@@ -124,6 +130,9 @@ class Config(AbstractConfig):
     saddle_free: bool = eqx.field(default=False, static=True)
     probes: int = eqx.field(default=1, static=True)
     two_sided: bool = eqx.field(default=True, static=True)  # probes
+    noise: str = eqx.field(default="white", static=True)
+    delay: int = eqx.field(default=0, static=True)  # age of the gradient, in steps
+    every: int = eqx.field(default=1, static=True)  # steps from repair to repair
     fluctuates: bool = eqx.field(default=True, static=True)  # else only compensation
     fluctuating_share: float = eqx.field(default=1.0, static=True)  # softest directions
     steps: int = eqx.field(default=8000, static=True)
@@ -134,8 +143,9 @@ class Config(AbstractConfig):
         require(self, ratio=unbounded, fluctuation_size=unbounded, corruption=unbounded)
         require(self, probe_size=unbounded, length_cap=unbounded, damping=unbounded)
         require(self, learning_rate=unbounded, start_offset=(-1e30, 1e30))
-        require(self, fluctuating_share=(0.0, 1.0))
-        for name in ("samples", "steps", "window", "probes"):
+        require(self, fluctuating_share=(0.0, 1.0), noise_time=(1e-3, math.inf))
+        whole("delay", self.delay, 0)
+        for name in ("samples", "steps", "window", "probes", "every"):
             whole(name, getattr(self, name), 1)
         if self.window > self.steps:
             raise ValueError(
@@ -236,9 +246,14 @@ def build(config: Config, key: Key[Array, ""]) -> tuple[System, State]:
     for_teacher, for_start = jr.split(key)
     teacher = glorot_uniform(config.sizes, for_teacher)
     task, loss = _task_and_loss(config, teacher)
-    rules = {"compensation": _compensation(config, teacher)}
+    repair = _compensation(config, teacher)
+    if config.delay:
+        repair = DelayedGradient(repair, config.delay)
+    if config.every > 1:
+        repair = Intermittent(repair, config.every)
+    rules = {"compensation": repair}
     if config.fluctuates:
-        rules["fluctuation"] = _fluctuation(config)
+        rules["fluctuation"] = _fluctuation(config, jr.fold_in(key, 2))
     if config.fresh_start:
         student = glorot_uniform(config.sizes, for_start)
     else:
@@ -300,8 +315,12 @@ def _compensation(config: Config, teacher: Weights) -> AbstractRule:
             return Scaled(Descent(), 0.0)
 
 
-def _fluctuation(config: Config) -> AbstractRule:
+def _fluctuation(config: Config, key: Key[Array, ""]) -> AbstractRule:
     noise = Wiener()
+    if config.noise == "multiplicative":
+        noise = Multiplicative(noise)
+    if config.noise == "coloured":
+        noise = ColouredNoise(key, config.noise_time)
     if config.fluctuating_share < 1:
         noise = Projected(noise, soft_projector(config))
     return Normalised(noise, config.fluctuation)

@@ -23,6 +23,8 @@ class Quadratic(AbstractConfig):
     ratio: Scalar = eqx.field(default=1.0, converter=real)  # |compensation|/|noise|
     corruption: Scalar = eqx.field(default=0.0, converter=real)  # noise/gradient in it
     probe_size: Scalar = eqx.field(default=1.0, converter=real)  # in |compensation|
+    release: Scalar = eqx.field(default=0.3, converter=real)  # mean probability
+    rule: str = eqx.field(default="noisy_gradient", static=True)
     sizes: tuple[int, ...] = eqx.field(default=(12, 10), static=True)
     steps: int = eqx.field(default=8000, static=True)
     window: int = eqx.field(default=6000, static=True)  # final steps averaged
@@ -30,6 +32,7 @@ class Quadratic(AbstractConfig):
     def __check_init__(self) -> None:
         require(self, condition=(1.0, math.inf), ratio=(0.0, math.inf))
         require(self, corruption=(0.0, math.inf), probe_size=(0.0, math.inf))
+        require(self, release=(0.01, 1.0))
         whole("window", self.window, 1)
         self.network()  # its own checks
 
@@ -42,8 +45,8 @@ class Quadratic(AbstractConfig):
 
     @property
     def spectrum(self) -> Float[Array, " w"]:
-        """Eigenvalues of the Hessian."""
-        return jnp.repeat(2 * self.moments / self.sizes[1], self.sizes[1])
+        """Eigenvalues of the Hessian, in the order of the weights, which it leaves."""
+        return jnp.tile(2 * self.moments / self.sizes[1], self.sizes[1])
 
     def network(self, **changes: Any) -> Config:
         """The linear network, with other settings."""
@@ -51,6 +54,7 @@ class Quadratic(AbstractConfig):
             "sizes": self.sizes,
             "second_moment": jnp.diag(self.moments),
             "fluctuation_size": 1 / np.sqrt(np.prod(self.sizes)),
+            "rule": self.rule,
             "ratio": self.ratio,
             "corruption": self.corruption,
             "steps": self.steps,

@@ -28,6 +28,7 @@ from ..._arguments import (
     floating,
     not_negative,
     positive,
+    probability,
     whole,
 )
 from ...curvature import arrays_of, hessian, hvp, isotropic_loss, quadratic_form
@@ -37,18 +38,6 @@ from ...numerics import tree_norm, tree_unit, tree_vdot
 Loss = Callable[[Synapses], Array]
 Vector = Float[Array, " w"]
 Matrix = Float[Array, "w w"]
-REPORTED_SHARES = {  # Table 1: activity-independent share of synaptic change
-    "Nagaoka et al. 2016": 0.50,
-    "Quinn et al. 2019": 0.75,
-    "Yasumatsu et al. 2008, turnover": 0.67,
-    "Yasumatsu et al. 2008, volume (at least)": 0.50,
-    "Dvorkin & Ziv 2016, lower": 0.62,
-    "Dvorkin & Ziv 2016, upper": 0.64,
-    "Minerbi et al. 2009": 0.75,
-    "Kasthuri et al. 2015, r^2 = 0.23": 0.77,
-    "Kasthuri et al. 2015, r^2 = 0.34": 0.66,
-    "Ziv & Brenner 2018, review": 0.50,
-}
 
 
 def second_order_change(
@@ -326,11 +315,12 @@ def accept_only_state(
 ) -> tuple[Scalar, Scalar]:
     r"""Steady-state error and realised RMS ratio of accept-only.
 
-    For large $N$ on an even Hessian. A step of length $r\delta$ is kept with probability $\Phi(-x)$, where $x = r\delta
-    \sqrt N/2R$ at the distance $R$ solves $r^2(\varphi(x) - x\Phi(-x)) = x$. The error
-    is least at an attempted ratio of 1.924, and the realised one there is exactly 1.
+    For large $N$ on an even Hessian. A step of length $r\delta$ is kept with
+    probability $\Phi(-x)$; $x = r\delta\sqrt N/2R$ at the distance $R$ from the minimum
+    solves $r^2(\varphi(x) - x\Phi(-x)) = x$. The error is least at an attempted ratio
+    of 1.924, and the realised one there is exactly 1.
 
-        accept_only_state(2.0, 0.1, 1.0, 40)  # the realised ratio is 1.026
+        accept_only_state(2.0, 0.1, 1.0, 40)  # realised: 1.02
     """
     ratio = positive("ratio", ratio)
     kept = lambda x: jax.scipy.stats.norm.cdf(-x)
@@ -341,6 +331,29 @@ def accept_only_state(
     fluctuation = not_negative("fluctuation", fluctuation)
     distance = ratio * fluctuation * jnp.sqrt(weights) / (2 * x)
     return mean_curvature * distance**2 / 2, ratio * jnp.sqrt(kept(x))
+
+
+@floating
+def best_release(curvature: Vector, weights: Vector, mean: Scalar) -> Vector:
+    r"""Release probabilities of this mean that disturb a loss least.
+
+    They make $\sum_i h_i w_i^2(1 - p_i)/p_i$ least, the error that release noise of
+    variance $w^2(1 - p)/p$ adds for curvatures $h_i$: $p_i$ is in proportion to
+    $|w_i|\sqrt{h_i}$, and at most 1. There what exceeds 1 is shared by the others.
+    """
+    check_finite("weights", weights)
+    mean = probability("mean", mean)
+    need = jnp.abs(weights) * jnp.sqrt(jnp.maximum(curvature, 0))
+
+    def share(_: Array, sure: Array) -> Array:
+        left = mean * len(need) - jnp.sum(sure)
+        scale = left / jnp.maximum(jnp.sum(jnp.where(sure, 0, need)), 1e-300)
+        return sure | (scale * need >= 1)
+
+    sure = jax.lax.fori_loop(0, len(need), share, jnp.zeros(len(need), bool))
+    left = mean * len(need) - jnp.sum(sure)
+    rest = jnp.maximum(jnp.sum(jnp.where(sure, 0, need)), 1e-300)
+    return jnp.where(sure, 1.0, left * need / rest)
 
 
 @floating

@@ -4,6 +4,7 @@ from .blind import GREEDY, PROBES
 from .directions import LEARNING, TABLE2
 from .drifting import FIG1, FIG1_SIGMOID
 from .errors import TABLE2_ERROR
+from .fluctuations import LAGGED, NOISY
 from .geometry import FIG3, FIG4
 from .landscape import FIG2
 from .ratios import FIG5, FIG5_BEELINE, FIG5_IID, FIG5S1, FIG5S1_IID, RESTRICTED
@@ -26,4 +27,6 @@ EXPERIMENTS = (
     LEARNING,
     PROBES,
     GREEDY,
+    LAGGED,
+    NOISY,
 )

@@ -65,7 +65,7 @@ def tries(config: Quadratic, key: Key[Array, ""]) -> dict[str, Array]:
     return {"loss": loss, "realised": jnp.sqrt(square), "law": jnp.stack(laws)}
 
 
-# --- what the specification measured at N = 40 ------------------------------------------
+# --- what the specification measured at N = 40 ----------------------------------------
 
 
 def cost(data: Dataset, ratio: float) -> float:
@@ -139,7 +139,7 @@ def draw_tries(data: Dataset) -> Figure:
         error.plot(data.ratio, here.law.mean("seed"), "--", lw=1, color=color)
         length.plot(data.ratio, here.realised.mean("seed"), "o-", ms=4, color=color)
     error.plot([], [], "--", color="0.4", lw=1, label="laws")
-    error.set(xscale="log", yscale="log", xlabel="attempted ratio", ylabel="error")
+    error.set(yscale="log", xlabel="attempted ratio", ylabel="error")
     error.legend(frameon=False, fontsize=8)
     length.axhline(1.0, color="0.8", lw=0.8, zorder=0)
     length.set(xlabel="attempted ratio", ylabel="realised ratio")

@@ -25,7 +25,7 @@ from ....signals import LossSignals
 from ..config import Directions
 from ..theory import gradient_curvature, mean_curvature
 from .directions import seen_by
-from .steady import before_step, BEST, SIMULATED, THEORY
+from .steady import before_step, BEST, SIMULATED
 
 
 STEEP = 22  # of 440 directions: the steepest twentieth
@@ -110,23 +110,17 @@ def prefers_steep_directions(data: Dataset, state: str) -> float:
 def draw_errors(data: Dataset) -> Figure:
     """How steep the gradient is, and how it lies, against the error."""
     figure, axes = panels(1, 2, 3.6, 2.9)
-    error = data.error.mean("seed")
     named = {"steepness": "curvature / average", "overlap": "share / even share"}
     for panel, (name, label) in zip(axes[0], named.items(), strict=True):
         mean, spread = data[name].mean("seed"), standard_error(data[name])
-        panel.errorbar(error, mean, spread, fmt="o", color=SIMULATED)
-        for x, y, state in zip(
-            error.values, mean.values, data.state.values, strict=True
-        ):
-            panel.annotate(
-                state, (x, y), (3, 5), textcoords="offset points", fontsize=8
-            )
+        errors = data.error.mean("seed").values
+        states = [
+            f"{state}\n({error:.1g})"
+            for state, error in zip(data.state.values, errors, strict=True)
+        ]
+        panel.bar(states, mean, yerr=spread, width=0.6, color=SIMULATED)
         panel.axhline(1.0, color=BEST, lw=1)
-        panel.set(xscale="log", yscale="log", xlabel="error", ylabel=label)
-        panel.margins(x=0.25)
-    axes[0, 0].plot([], [], color=BEST, lw=1, label="as of a random direction")
-    axes[0, 0].plot([], [], "o", color=SIMULATED, label="gradient")
-    axes[0, 0].legend(frameon=False, fontsize=8, labelcolor=THEORY)
+        panel.set(xlabel="state (error)", ylabel=label)
     return figure
 
 
