@@ -15,7 +15,7 @@ from plasticity_jax._interfaces import State
 from plasticity_jax.measure import change_shares, integrated_changes, rotation
 from plasticity_jax.rules import PairSTDP
 from plasticity_jax.signals import RateSignals
-from plasticity_jax.systems.stable_memory import theory
+from plasticity_jax.systems.stable_memory import stimuli, theory
 from plasticity_jax.systems.stable_memory.config import build, Config
 from plasticity_jax.systems.stable_memory.experiments import (
     learning,
@@ -39,6 +39,43 @@ TINY = Config(
     duration=20.0,
     record_every=10.0,
 )
+
+
+PLANE = draw_planes("binary", 1, 8, jr.key(0), orthonormal=True)[0]
+STIMULI = {
+    "rotating": (stimuli.rotating, ("amplitude", "frequency")),
+    "wandering": (lambda *x: stimuli.wandering(*x, jr.key(1)), ("amplitude", "decay")),
+    "cued": (stimuli.cued, ("cue_amplitude",)),
+}
+
+
+@pytest.mark.parametrize("name", STIMULI)
+def test_a_stimulus_is_driven_by_its_fields_alone(name):
+    make, fields = STIMULI[name]
+    config = dataclasses.replace(TINY, follow=20.0)
+
+    def size(config):
+        system, _ = build(config, jr.key(0), make(config, PLANE))
+        return jnp.sum(system.task.course**3)
+
+    slopes = eqx.filter_jit(eqx.filter_grad(size))(config)
+    every = ("amplitude", "frequency", "decay", "cue_amplitude")
+    moved = tuple(field for field in every if getattr(slopes, field) != 0)
+    assert moved == fields
+    longer = make(dataclasses.replace(config, duration=30.0), PLANE).course
+    assert len(longer) == len(make(config, PLANE).course) + 100
+
+
+def test_stimuli_are_those_of_the_text():
+    config = dataclasses.replace(TINY, amplitude=2.0, cue_amplitude=3.0, frequency=0.3)
+    seen = lambda task, step: task(jnp.asarray(step), jr.key(0)) / 8**0.5
+    turned = 2 * (np.cos(0.3) * PLANE[0] + np.sin(0.3) * PLANE[1])
+    assert jnp.allclose(seen(stimuli.rotating(config, PLANE), 10), turned)
+    assert jnp.allclose(seen(stimuli.cued(config, PLANE), 10), 3 * PLANE[0])
+    assert not jnp.any(seen(stimuli.cued(config, PLANE), 200))
+    still = dataclasses.replace(config, decay=0.5, follow=20.0)
+    course = stimuli.wandering(still, PLANE, jr.key(1)).course
+    assert jnp.allclose(course[201:], 0.95 * course[200:-1])
 
 
 def last_weights(state, signals, changes):

@@ -204,6 +204,27 @@ def test_two_neurons(homeostasis):
     assert abs(measure.rotation(final.synapses, *jnp.eye(2))) > 1
 
 
+def test_traces_start_at_the_texts_draw():
+    config = dataclasses.replace(TINY, size=1024, trace_spread=1.0)
+    start = build(config, KEY)[1].activity
+    assert abs(jnp.mean(start.early_trace)) < 4 / 32
+    assert abs(jnp.var(start.early_trace) - 1) < 4 * (2 / 1024) ** 0.5
+    assert abs(start.early_trace @ start.potential) < 4 * 32
+    silent = build(dataclasses.replace(config, trace_spread=0.0), KEY)[1].activity
+    assert not jnp.any(silent.early_trace)
+    assert jnp.array_equal(silent.potential, start.potential)
+
+
+def test_a_floor_keeps_activity_from_dying():
+    config = dataclasses.replace(TINY, homeostasis="none", initial_gain=0.0)
+    assert not jnp.any(_course(config, silent=True)[1].activity.potential)
+    kept = dataclasses.replace(config, floor=1e-3)
+    last = _course(kept, silent=True)[1].activity.potential
+    assert 1e-5 < jnp.max(jnp.abs(last)) < 1e-2
+    with pytest.raises(ValueError, match="`floor` must lie in"):
+        Config(floor=-1.0)
+
+
 def test_without_synapses_nothing_is_ever_written():
     config = dataclasses.replace(TINY, sparse=True, density=0.0, learns=True)
     path = _course(config, memory=3.0)[2]

@@ -12,6 +12,8 @@ Items of the specification: Eqs. 1-8; 3.1, 4.1-4.6, 5.1-5.8; Figs. 1b, 2c-e, 3, 
 | network, step order (Eq. 1; 3) | `circuits.RateNetwork` | `test_rate_network` |
 | nonlinearities | `jnp.tanh`, `circuits.error_function`, `circuits.logistic`, `jnp.sign`, any function | `test_rate_network` |
 | stimuli: rotating, wandering (OU), cue (3.1) | `tasks.Drive`, `tasks.turning`, `tasks.wandering`, `tasks.cue` | `test_rate_network` |
+| the same, by a config's amplitude, frequency, decay, duration | `stimuli.rotating`, `stimuli.wandering`, `stimuli.cued` | `test_stable_memory_learning` |
+| start of the traces (2), activity floor (3, step 8) | `Config.trace_spread`, `Config.floor` | `test_stable_memory_theory` |
 | noise, at intervals (4.1) | `rules.Wiener`, `rules.Intermittent` | `test_rate_rules`, verify |
 | dissipation (Eq. 2; 4.2) | `rules.Dissipation` | `test_rate_rules`, verify |
 | rate control (Eq. 3; 4.3) and as printed | `rules.RateControl`, `rules.ElementwiseRateControl` | `test_rate_rules`, experiment `variants` |

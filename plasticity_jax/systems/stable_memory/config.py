@@ -14,7 +14,15 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Key
 
 from ... import AbstractConfig, AbstractRule, AbstractTask, Scalar, State, System
-from ..._arguments import check_finite, check_range, concrete, one_of, real, whole
+from ..._arguments import (
+    check_finite,
+    check_range,
+    concrete,
+    one_of,
+    optional,
+    real,
+    whole,
+)
 from ...circuits import amplification, error_function, logistic, RateNetwork
 from ...numerics import normal
 from ...rules import (
@@ -65,9 +73,10 @@ class Config(AbstractConfig):
 
     $\dot W = \eta(\kappa_L\Delta_L + \kappa_H\Delta_H + \xi)$ from random weights of
     `initial_gain` $g$ (0: none). A memory of `strength` $a$ is embedded with a `kick`
-    to the activity after `spin_up`, or learned from a stimulus in its plane of
-    `amplitude` and `frequency` (`decay` $\zeta$ for the wandering one) that lasts
-    `duration`. Noise comes every `noise_every` steps with its diffusion kept.
+    to the activity after `spin_up`, or learned from a stimulus in its plane (`stimuli`)
+    of `amplitude` and `frequency` (`decay` $\zeta$ for the wandering one) that lasts
+    `duration`, and is cued at `cue_amplitude`. Noise comes every `noise_every` steps
+    with its diffusion kept. A `floor` of activity is that of `RateNetwork`.
     """
 
     plasticity: Scalar = eqx.field(default=0.01, converter=real)  # eta
@@ -83,6 +92,8 @@ class Config(AbstractConfig):
     late_trace_ratio: Scalar = eqx.field(default=1.0, converter=real)  # tau_- / tau_+
     imbalance: Scalar = eqx.field(default=0.0, converter=real)  # delta A / mean A
     initial_gain: Scalar = eqx.field(default=2.0, converter=real)  # g
+    trace_spread: Scalar = eqx.field(default=0.0, converter=real)  # 1: published rate
+    floor: Scalar | None = eqx.field(default=None, converter=optional)  # 1e-4 to 1e-3
     target_scale: Scalar = eqx.field(default=1.0, converter=real)  # of phi_0
     density: Scalar = eqx.field(default=1.0, converter=real)  # p of a synapse
     strength: Scalar = eqx.field(default=5.0, converter=real)  # a
@@ -113,9 +124,9 @@ class Config(AbstractConfig):
         for name in ("filter_time", "filter_scale", "trace_time", "late_trace_ratio"):
             ranges[name] = (1e-9, math.inf)
         for field in dataclasses.fields(self):
-            if not field.metadata.get("static"):
-                low, high = ranges.get(field.name, (0.0, math.inf))
-                check_range(field.name, getattr(self, field.name), low, high)
+            value = getattr(self, field.name)
+            if not field.metadata.get("static") and value is not None:
+                check_range(field.name, value, *ranges.get(field.name, (0.0, math.inf)))
         one_of("homeostasis", self.homeostasis, HOMEOSTASIS)
         one_of("transfer", self.transfer, tuple(TRANSFERS))
         one_of("pattern", self.pattern, KINDS)
@@ -203,7 +214,8 @@ def network_of(config: Config) -> RateNetwork:
         keep, inflow = 1 - share, share
     late = config.trace_time * config.late_trace_ratio if config.pair_rule else None
     options = {"transfer": TRANSFERS[config.transfer], "integrator": config.integrator}
-    return RateNetwork(config.step, config.trace_time, late, keep, inflow, **options)
+    parts = config.trace_time, late, keep, inflow, config.floor
+    return RateNetwork(config.step, *parts, **options)
 
 
 def rules_of(config: Config, targets: Vector) -> dict[str, AbstractRule]:
@@ -238,11 +250,11 @@ def build(
 ) -> tuple[System, State]:
     """The network and its start; without a `task` nothing drives it.
 
-    Weights $g N(0, 1)/\\sqrt N$, potentials $N(0, 1)$, traces 0, target rates uniform
-    within `target_scale`.
+    Weights $g N(0, 1)/\\sqrt N$, potentials $N(0, 1)$, traces `trace_spread` times
+    $N(0, 1)$, target rates uniform within `target_scale`.
     """
     for_weights, for_activity, for_targets, for_mask = jr.split(key, 4)
-    n = config.size
+    for_traces, n = jr.fold_in(for_activity, 1), config.size
     weights = config.initial_gain * normal(for_weights, (n, n)) / n**0.5
     targets = config.target_scale * jr.uniform(for_targets, (n,), minval=-1.0)
     projections = ()
@@ -252,7 +264,8 @@ def build(
     task = Constant(jnp.zeros(n)) if task is None else task
     network = network_of(config)
     system = System(task, network, rules_of(config, targets), projections)
-    return system, State(network.at(normal(for_activity, (n,))), weights)
+    trace = jnp.zeros(n) + config.trace_spread * normal(for_traces, (n,))
+    return system, State(network.at(normal(for_activity, (n,)), trace), weights)
 
 
 def embed(

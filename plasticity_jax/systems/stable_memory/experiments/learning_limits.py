@@ -13,8 +13,9 @@ from matplotlib.figure import Figure
 from xarray import DataArray, Dataset
 
 from ....experiment import changed, claim, Experiment, panels, SHADES, THEORY
-from ....tasks import Drive, turning, wandering
-from ..config import Config, REFERENCE_STEP
+from ....tasks import Drive
+from ..config import Config
+from ..stimuli import rotating, wandering
 from ..theory import controlled_state
 from . import learning
 from .learning import MOMENTS, with_error
@@ -31,14 +32,11 @@ def taught(
     config: Config,
     for_start: Key[Array, ""],
     planes: learning.Planes,
-    course: Float[Array, "step 2"],
+    task: Drive,
     key: Key[Array, ""],
 ) -> tuple[Any, Float[Array, "stage n n"]]:
-    """`course` along the axes of the first plane, in stages of `duration`."""
-    start, task = (
-        learning.settled(config, for_start),
-        Drive(planes[0], course, "silence"),
-    )
+    """A stimulus in the first plane, in stages of `duration`."""
+    start = learning.settled(config, for_start)
     record = jax.tree_util.Partial(learning.in_planes, planes[:1])
     return learning.in_stages(config, start, task, record, key)
 
@@ -52,11 +50,9 @@ def controlled(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     """
     for_start, for_planes, for_run = jr.split(key, 3)
     planes = learning.all_planes(config, for_planes)
-    steps = config.steps("duration")
-    course = turning(steps, config.step, 0.0, config.duration, config.frequency)
-    course = config.amplitude * config.size**0.5 * course
-    seen, weights = taught(config, for_start, planes, course, for_run)
-    count = steps // config.steps("record_every")
+    task = rotating(config, planes[0])
+    seen, weights = taught(config, for_start, planes, task, for_run)
+    count = config.steps("duration") // config.steps("record_every")
     power = jnp.mean(seen["power"][count // 2 : count, 0])
     spectrum = learning.spectrum_of(weights[0], planes, 1)
     return {
@@ -203,11 +199,8 @@ def wandered(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
         )
         for_start, for_planes, for_course, for_run = jr.split(key, 4)
         planes = learning.all_planes(here, for_planes)
-        steps = here.steps("duration") + here.steps("follow")
-        course = wandering(
-            steps, here.step, 0.0, here.duration, here.decay, REFERENCE_STEP, for_course
-        )
-        seen, weights = taught(here, for_start, planes, amplitude * course, for_run)
+        task = wandering(here, planes[0], for_course)
+        seen, weights = taught(here, for_start, planes, task, for_run)
         ends = jnp.stack([weights[0], weights[-1]])
         spectrum = lambda w: learning.spectrum_of(w, planes, 1)
         leading = jax.lax.map(spectrum, ends)["leading"][:, 0]
