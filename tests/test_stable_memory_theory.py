@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
+import scipy.linalg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -156,6 +157,22 @@ def test_rate_control_decides_between_a_real_and_a_complex_pair_at_four_turns():
     still = dataclasses.replace(config, frequency=0.0)
     slopes = jax.tree.leaves(theory.controlled_state(still, one))
     assert all(jnp.isfinite(x) for x in slopes)
+
+
+def test_a_drive_erases_rotation_as_its_matrix_exponential_says():
+    config, activity = Config(plasticity=0.5), jnp.asarray(1.3)
+    rate = theory.erasure_rate(config, activity)
+    assert jnp.isclose(rate, 0.5 * 1.3**2)
+    times = jnp.asarray([0.0, 1.0, 4.0, 900.0])
+    for frequency in (0.0, 0.1, 0.9, float(rate) / 2):
+        here = dataclasses.replace(config, frequency=frequency)
+        left = theory.driven_rotation(here, activity, times)
+        flow = np.array([[-float(rate), frequency], [-frequency, 0.0]])
+        for time, got in zip(np.asarray(times), left, strict=True):
+            cos, sin = np.cos(frequency * time), np.sin(frequency * time)
+            back = np.array([[cos, -sin], [sin, cos]])
+            want = np.trace(back @ scipy.linalg.expm(time * flow)) / 2
+            assert np.isclose(got, want, rtol=1e-6, atol=1e-12)
 
 
 # --- what homeostasis does to the anti-symmetric part -------------------------------

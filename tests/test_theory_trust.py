@@ -213,6 +213,12 @@ OUTSIDE = [
     (lambda c: stable.controlled_state(Network(), c), 0.0, "`activity` not 0 (0.0)"),
     (lambda x: stable.random_drive(1, x, 1), -0.1, "`decay` must not be negative"),
     (lambda x: stable.random_drive_slope(1, 1, x), -1.0, "`power` must not be"),
+    (lambda x: stable.random_power(1, x), -1.0, "`decay` must not be negative"),
+    (
+        lambda t: stable.driven_rotation(QUIET, 1.0 + 0 * t, t),
+        -1.0,
+        "`time` must not be",
+    ),
     (lambda x: cycles.error_function_circle(x, 4), 1.0, "`expansion` must exceed 1"),
     (lambda x: cycles.step_circle(x, x), -1.0, "`expansion` must be positive"),
     (lambda x: cycles.balanced_step_cycle(x, 4.0)[:4], 4.0, "below the rotation 4.0"),

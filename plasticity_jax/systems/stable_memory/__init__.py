@@ -33,7 +33,8 @@ Items of the specification: Eqs. 1-8; 3.1, 4.1-4.6, 5.1-5.8; Figs. 1b, 2c-e, 3, 
 | 5.5d what Euler shows instead | `circuits.amplification`, `cycles.euler_threshold`, `cycles.euler_radius` | verify, experiment `supp3` |
 | 5.5 retrieval with fixed synapses | `retrieval.recall` | `test_stable_memory_retrieval` |
 | 5.6 learning from clamped activity | `theory.learned_rotation`, `theory.decorrelated_eigenvalue`, `theory.controlled_state` | verify |
-| 5.7 drive of a random stimulus | `theory.random_drive` | verify |
+| 5.3, 5.4 what driven activity erases: order, in the plane | `theory.erasure_rate`, `theory.driven_rotation` | verify, `test_stable_memory_theory` |
+| 5.7 drive and activity of a random stimulus | `theory.random_drive`, `theory.random_power` | verify |
 | 5.8 capacity of the synchronous map | `capacity.settled`, `capacity.first_step_error` | verify, experiment `supp4` |
 | Fig. 1b; 2c-e | experiments `fig1b`; `fig2`, `euler`, `turnover` | `test_experiments` |
 | Fig. 3, Supp. Fig. 2 | experiments `fig3a`, `fig3`, `fig3_published`, `supp2` | `test_experiments` |

@@ -306,6 +306,39 @@ def _controlled(config: Config, activity: Scalar) -> Config:
     return dataclasses.replace(config, **rest)
 
 
+# --- what activity erases ----------------------------------------------------------
+
+
+@floating
+def erasure_rate(config: Config, activity: Scalar) -> Scalar:
+    r"""$k = \eta\kappa_H|r|^2$ at which rate control erases what drives the rates $r$.
+
+    $u^\top W$ falls as $e^{-kt}$ for clamped $r = |r|u$, `activity` $|r|$, and targets
+    orthogonal to it. A real memory that saturates the rates is so erased at the order
+    of $\eta N$, 1.28 as published; decorrelation takes it at that speed (section 5.3).
+    """
+    return config.plasticity * config.homeostasis_gain * activity**2
+
+
+@floating
+def driven_rotation(config: Config, activity: Scalar, time: Times) -> Times:
+    r"""Share of $A$ that rate control leaves while activity turns in the plane.
+
+    $e^{-kt/2}$ for fast turns, $k$ the `erasure_rate` (sections 5.4 and 5.6); without
+    learning $e^{-kt/2}[\cos\nu t\cos\omega t + \frac\omega\nu\sin\nu t\sin\omega t]$
+    with $\nu^2 = \omega^2 - k^2/4$ exactly, so that a still drive leaves one half.
+    """
+    time, turn = not_negative("time", time), config.frequency * time
+    half = erasure_rate(config, activity) / 2
+    square = config.frequency**2 - half**2
+    square = jnp.where(square == 0, jnp.finfo(half.dtype).eps, square)
+    pair = lambda x: jax.lax.complex(x, jnp.zeros_like(x))
+    swing, fall, times = jnp.sqrt(pair(-square)), pair(half), pair(time)
+    up, down = (jnp.exp(times * (x - fall)) for x in (swing, -swing))
+    even, odd = jnp.real(up + down) / 2, jnp.real((up - down) / (2 * swing))
+    return even * jnp.cos(turn) + config.frequency * odd * jnp.sin(turn)
+
+
 # --- learning from a random stimulus ------------------------------------------------
 
 
@@ -330,6 +363,15 @@ def random_drive(
         gain * wide * (1 / lag + 1 / trace_time), -gain * rotation / lag
     )
     return drive / jax.lax.complex(1 + 1 / trace_time, -rotation)
+
+
+@floating
+def random_power(
+    rotation: Scalar, decay: Scalar, power: Scalar | float = 1.0
+) -> Scalar:
+    r"""$E|z|^2 = P(1 + \zeta)/|m + \zeta|^2$: of that activity, in the plane (5.7)."""
+    decay, power = not_negative("decay", decay), not_negative("power", power)
+    return power * (1 + decay) / ((1 + decay) ** 2 + rotation**2)
 
 
 @floating
