@@ -1,6 +1,7 @@
 """Recall from fixed connectivity: the solver, limit cycles, capacity."""
 
 import dataclasses
+import time
 
 import diffrax
 import equinox as eqx
@@ -11,7 +12,12 @@ import numpy as np
 import pytest
 
 from plasticity_jax.circuits import error_function, RateNetwork
-from plasticity_jax.systems.stable_memory import capacity, cycles
+from plasticity_jax.systems.stable_memory import (
+    capacity,
+    cycles,
+    fixed_points,
+    mean_field,
+)
 from plasticity_jax.systems.stable_memory.experiments.capacity import (
     Capacity,
     cued,
@@ -264,6 +270,62 @@ def test_euler_laws():
     assert jnp.allclose(got, want, rtol=1e-5)
     threshold = cycles.euler_threshold(0.1)
     assert jnp.allclose(jnp.abs(1 + 0.1 * (-1 + 1j * threshold)), 1.0, rtol=1e-14)
+
+
+JUMPS = {
+    "a step": (jnp.sign, "jumps at"),
+    "two steps": (lambda x: jnp.sign(x - 1) + jnp.sign(x + 1), "jumps at"),
+}
+
+
+@pytest.mark.parametrize("name", JUMPS)
+def test_a_closed_form_of_smooth_rates_refuses_jumps(name):
+    transfer, says = JUMPS[name]
+    for law, closed in (
+        (cycles.balanced_cycle, "balanced_step_cycle"),
+        (cycles.gaussian_cycle, "step_circle"),
+    ):
+        with pytest.raises(ValueError, match=f"{says}.*{closed}"):
+            law(transfer, EXPANSION, ROTATION)
+    steep = lambda x: jnp.tanh(1000 * x)
+    cycles._check_smooth(steep, "none")
+
+
+def test_a_cycle_is_compiled_once():
+    first = cycles.balanced_cycle(jnp.tanh, EXPANSION, ROTATION)
+    before = time.process_time()
+    again = cycles.balanced_cycle(jnp.tanh, EXPANSION, scalar(4.5))
+    assert time.process_time() - before < 0.5
+    assert again.period < first.period
+
+
+def test_fixed_points_exist_below_the_critical_rotation_only():
+    below = eqx.filter_jit(cycles_below)(EXPANSION, scalar(0.1))
+    assert below.saddle[0] < below.node[0] < below.node[1]
+    # what is started at a node stays there, and quarter turns of nodes are nodes
+    flow = lambda s: cycles.reduced_slope(
+        cycles.balanced_rates(jnp.tanh), EXPANSION, 0.1, s
+    )
+    turned = jnp.stack([-below.node[1], below.node[0]])
+    assert jnp.allclose(flow(turned), 0.0, atol=1e-12)
+    with pytest.raises(ValueError, match="below the critical one"):
+        cycles_below(EXPANSION, scalar(0.55))
+    with pytest.raises(ValueError, match="below the expansion 2"):
+        fixed_points.step_fixed_points(EXPANSION, scalar(2.0))
+
+
+def cycles_below(expansion, rotation):
+    return fixed_points.fixed_points(jnp.tanh, expansion, rotation)
+
+
+def test_unitary_rotations_commute_with_the_turns_of_all_planes():
+    turn = mean_field.unitary(3, jr.key(0))
+    _, core = low_rank(
+        draw_planes("binary", 3, 32, jr.key(0)), jnp.zeros(3), jnp.ones(3)
+    )
+    assert jnp.allclose(turn @ turn.T, jnp.eye(6), atol=1e-12)
+    assert jnp.allclose(turn @ core, core @ turn, atol=1e-12)
+    assert jnp.max(jnp.abs(turn[:2, 2:])) > 0.1
 
 
 # --- capacity -----------------------------------------------------------------------

@@ -30,6 +30,9 @@ Items of the specification: Eqs. 1-8; 3.1, 4.1-4.6, 5.1-5.8; Figs. 1b, 2c-e, 3, 
 | 5.3 anti-symmetric connectivity does no work | `theory.energy`, `theory.energy_slope`, `theory.energy_bounds` | verify |
 | 5.4 random walks of weights and memories | `theory.weight_diffusion`, `theory.rotation_diffusion` | verify |
 | 5.5a-c limit cycles (Eq. 7) | `cycles.gaussian_cycle`, `cycles.balanced_cycle`, `cycles.critical_rotation` | `test_stable_memory_retrieval`, verify |
+| 5.5b fixed points below, divergence of the period above | `fixed_points.fixed_points`, `fixed_points.slowing` | verify |
+| 5.5c the arctan with its prefactor | `cycles.orthant_rates` | verify |
+| 5.5e invariance of Gaussian patterns | `mean_field.overlap_slope`, `mean_field.unitary` | verify |
 | 5.5d what Euler shows instead | `circuits.amplification`, `cycles.euler_threshold`, `cycles.euler_radius` | verify, experiment `supp3` |
 | 5.5 retrieval with fixed synapses | `retrieval.recall` | `test_stable_memory_retrieval` |
 | 5.6 learning from clamped activity | `theory.learned_rotation`, `theory.decorrelated_eigenvalue`, `theory.controlled_state` | verify |

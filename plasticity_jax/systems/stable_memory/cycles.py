@@ -19,13 +19,15 @@ arguments are traced.
 from collections.abc import Callable
 from typing import NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from ... import Scalar
-from ..._arguments import admit, floating, not_negative, positive
+from ..._arguments import admit, concrete, floating, not_negative, positive
+from .roots import bisected, root
 
 
 Pair = Float[Array, "2"]
@@ -35,7 +37,6 @@ Closure = Callable[[Pair], Pair]
 Transfer = Callable[[Array], Array]
 NODES = 200  # of Gauss and Hermite
 STEPS = 400  # of RK4 in a quarter turn
-HALVINGS = 60
 
 
 @floating
@@ -63,9 +64,11 @@ def gaussian_gain(transfer: Transfer, radius: Scalar) -> Scalar:
 
 def gaussian_rates(transfer: Transfer) -> Closure:
     """The closure of Gaussian orthonormal patterns, for an infinite network."""
+    return jax.tree_util.Partial(_gaussian, transfer)
 
-    radius = lambda state: jnp.sqrt(jnp.sum(state**2))
-    return lambda state: gaussian_gain(transfer, radius(state)) * state
+
+def _gaussian(transfer: Transfer, state: Values) -> Values:
+    return gaussian_gain(transfer, jnp.sqrt(jnp.sum(state**2))) * state
 
 
 def _one(transfer: Transfer, x: Scalar) -> Scalar:
@@ -73,14 +76,45 @@ def _one(transfer: Transfer, x: Scalar) -> Scalar:
     return transfer(x[None])[0]
 
 
+def _check_smooth(transfer: Transfer, closed: str) -> None:
+    """Raise `ValueError` where rates jump: quadrature and steps in angle miss it."""
+    low, high = -8.0, 8.0
+    for cells in (200_000, 100, 100):  # into the cell where rates differ most
+        x = np.linspace(low, high, cells + 1)
+        with jax.ensure_compile_time_eval():
+            rates = transfer(jnp.asarray(x, jnp.result_type(float)))
+        if not concrete(rates):
+            return
+        jumps = np.abs(np.diff(np.asarray(rates)))
+        low, high = x[np.argmax(jumps) :][:2]
+    if np.max(jumps) > 1e-3:
+        raise ValueError(
+            f"`transfer` must be smooth; it jumps at {low:.3g}. Of a step there is "
+            f"`{closed}`."
+        )
+
+
 def balanced_rates(transfer: Transfer) -> Closure:
     """The closure of balanced signs (columns of a Hadamard matrix)."""
-    return lambda state: transfer(state)
+    return jax.tree_util.Partial(_balanced, transfer)
+
+
+def _balanced(transfer: Transfer, state: Pair) -> Pair:
+    return transfer(state)
 
 
 def printed_rates(state: Pair) -> Pair:
     r"""$q_v = \arctan(p_v/|p_u|)$ and $q_u$ likewise, as printed below Eq. 7."""
     return jnp.arctan2(state, jnp.abs(state[::-1]))
+
+
+def orthant_rates(state: Pair) -> Pair:
+    r"""$\frac2\pi$ of `printed_rates`: $E[\mathrm{sgn}z_v\,\mathrm{sgn}(p\cdot z)]$.
+
+    Exact for Gaussian $z$. Of its cycles, and all else, the radii are $\frac2\pi$ of
+    those as printed, the periods are the same.
+    """
+    return printed_rates(state) * (2 / np.pi)
 
 
 # --- Gaussian patterns --------------------------------------------------------------
@@ -102,8 +136,10 @@ def gaussian_cycle(transfer: Transfer, expansion: Scalar, rotation: Scalar) -> C
     r"""The cycle of Gaussian patterns for a smooth odd bounded increasing $\phi$.
 
     $g(r^*) = 1/\alpha$, $\omega = \rho g(r^*) = \rho/\alpha$ whatever $\phi$, exponent
-    $\alpha g'(r^*) r^*$. It exists iff $\alpha\phi'(0) > 1$. Differentiable.
+    $\alpha g'(r^*) r^*$. It exists iff $\alpha\phi'(0) > 1$. Differentiable. Raises
+    `ValueError` where $\phi$ jumps.
     """
+    _check_smooth(transfer, "step_circle")
     excess = lambda r, alpha: alpha * gaussian_gain(transfer, r) - 1
     least = jnp.full((), 1e-6, expansion.dtype)
     largest = _one(transfer, 1 / least**2) * expansion * (2 / np.pi) ** 0.5
@@ -206,6 +242,7 @@ class Cycle(NamedTuple):
 
 
 @floating
+@eqx.filter_jit
 def reduced_cycle(
     closure: Closure, expansion: Scalar, rotation: Scalar, scale: float = 1.0
 ) -> Cycle:
@@ -232,8 +269,10 @@ def reduced_cycle(
 def balanced_cycle(transfer: Transfer, expansion: Scalar, rotation: Scalar) -> Cycle:
     r"""The cycle of balanced signs, for a smooth odd $\phi$ bounded by 1.
 
-    `crossing` is $|p_u + p_v|$ where $p_u = p_v$.
+    `crossing` is $|p_u + p_v|$ where $p_u = p_v$. Raises `ValueError` where $\phi$
+    jumps. Compiled at the first call.
     """
+    _check_smooth(transfer, "balanced_step_cycle")
     return reduced_cycle(balanced_rates(transfer), expansion, rotation, 0.5**0.5)
 
 
@@ -270,6 +309,28 @@ def critical_rotation(transfer: Transfer, expansion: Scalar) -> Scalar:
     in pairs and vanish, leaves a cycle behind. For $\phi$ bounded by 1 and concave on
     $x > 0$. A step has $\rho_c = \alpha$. Differentiable.
     """
+    found = held_rotations(transfer, expansion)
+    # its slope in a is zero: true gradient in the expansion
+    return found.rotation(found.critical, expansion)
+
+
+class HeldRotations(NamedTuple):
+    """Fixed points (a, b) off the origin, 0 < a < `edge` < b, by a and the expansion.
+
+    `rotation` is the one that holds it there: largest at `critical`. `other` is b.
+    """
+
+    rotation: Callable[[Scalar, Scalar], Scalar]
+    other: Callable[[Scalar, Scalar], Scalar]
+    critical: Scalar
+    edge: Scalar
+
+
+def held_rotations(transfer: Transfer, expansion: Scalar) -> HeldRotations:
+    r"""All of them, for $\phi$ bounded by 1 and concave on $x > 0$.
+
+    Raises `ValueError` unless $\alpha\phi'(0) > 1$; NaN where it is traced.
+    """
     least = jnp.full((), 1e-6, expansion.dtype)
     outward = lambda x, alpha: alpha * _one(transfer, x) - x
     must = "exceed 1 over the slope of `transfer` at 0"
@@ -279,15 +340,17 @@ def critical_rotation(transfer: Transfer, expansion: Scalar) -> Scalar:
         rate = _one(transfer, x)
         return rate * (alpha * rate - x)
 
-    def held(a: Scalar, alpha: Scalar) -> Scalar:
-        """The rotation at which (a, b) is a fixed point."""
+    def other(a: Scalar, alpha: Scalar) -> Scalar:
         balance = lambda b, args: height(b, args[1]) + height(args[0], args[1])
-        b = root(balance, edge, 3 * alpha, (a, alpha))
-        return height(a, alpha) / (_one(transfer, a) * _one(transfer, b))
+        return root(balance, edge, 3 * alpha, (a, alpha))
+
+    def held(a: Scalar, alpha: Scalar) -> Scalar:
+        rates = _one(transfer, a) * _one(transfer, other(a, alpha))
+        return height(a, alpha) / rates
 
     edge = jax.lax.stop_gradient(root(outward, least, 2 * expansion, expansion))
     a = bisected(jax.grad(held), 1e-3 * edge, (1 - 1e-3) * edge, expansion)
-    return held(a, expansion)  # its slope in a is zero: true gradient in the expansion
+    return HeldRotations(held, other, a, edge)
 
 
 # --- what explicit steps show instead -----------------------------------------------
@@ -309,32 +372,3 @@ def euler_threshold(step: ArrayLike) -> Array:
     step = jnp.asarray(step)
     step = admit("step", step, (step <= 0) | (step > 2), "lie above 0 and up to 2")
     return jnp.sqrt(2 / step - 1)
-
-
-# --- roots --------------------------------------------------------------------------
-
-
-def bisected(
-    function: Callable[..., Scalar], low: Scalar, high: Scalar, args: object
-) -> Scalar:
-    """Where a function that is positive at `low` falls through zero; no gradient."""
-    low, high, args = jax.lax.stop_gradient((low, high, args))
-
-    def halve(_: ArrayLike, ends: tuple[Scalar, Scalar]) -> tuple[Scalar, Scalar]:
-        low, high = ends
-        middle = (low + high) / 2
-        above = function(middle, args) > 0
-        return jnp.where(above, middle, low), jnp.where(above, high, middle)
-
-    low, high = jax.lax.fori_loop(0, HALVINGS, halve, (low, high))
-    return (low + high) / 2
-
-
-def root(
-    function: Callable[..., Scalar], low: Scalar, high: Scalar, args: object
-) -> Scalar:
-    """The same with a true first derivative in `args`, by one Newton step."""
-    x = bisected(function, low, high, args)
-    slope = jax.lax.stop_gradient(jax.grad(function)(x, args))
-    safe = jnp.where(slope != 0, slope, 1.0)
-    return x - jnp.where(slope != 0, function(x, args) / safe, 0.0)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from ....experiment import Check
+from ._cycles import cycle_checks
 from ._drive import drive_checks
 from ._gradients import gradient_checks as gradient_checks
 from ._learning import learning_checks
@@ -15,4 +16,5 @@ def checks() -> Iterator[Check]:
     yield from weight_checks()
     yield from learning_checks()
     yield from retrieval_checks()
+    yield from cycle_checks()
     yield from drive_checks()

@@ -1,0 +1,38 @@
+"""Roots of scalar functions, as reduced systems need them."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import ArrayLike
+
+from ... import Scalar
+
+
+HALVINGS = 60
+
+
+def bisected(
+    function: Callable[..., Scalar], low: Scalar, high: Scalar, args: object
+) -> Scalar:
+    """Where a function that is positive at `low` falls through zero; no gradient."""
+    low, high, args = jax.lax.stop_gradient((low, high, args))
+
+    def halve(_: ArrayLike, ends: tuple[Scalar, Scalar]) -> tuple[Scalar, Scalar]:
+        low, high = ends
+        middle = (low + high) / 2
+        above = function(middle, args) > 0
+        return jnp.where(above, middle, low), jnp.where(above, high, middle)
+
+    low, high = jax.lax.fori_loop(0, HALVINGS, halve, (low, high))
+    return (low + high) / 2
+
+
+def root(
+    function: Callable[..., Scalar], low: Scalar, high: Scalar, args: object
+) -> Scalar:
+    """The same with a true first derivative in `args`, by one Newton step."""
+    x = bisected(function, low, high, args)
+    slope = jax.lax.stop_gradient(jax.grad(function)(x, args))
+    safe = jnp.where(slope != 0, slope, 1.0)
+    return x - jnp.where(slope != 0, function(x, args) / safe, 0.0)
