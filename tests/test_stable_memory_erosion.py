@@ -20,6 +20,7 @@ from plasticity_jax.systems.stable_memory.experiments import (
     erosion,
     filters,
     fluctuations,
+    retention,
     sparse,
     variants,
 )
@@ -29,6 +30,8 @@ EXPERIMENTS = (
     erosion.FIG2,
     fluctuations.FIG1B,
     fluctuations.TURNOVER,
+    fluctuations.SILENT,
+    retention.RETENTION,
     variants.VARIANTS,
     filters.FILTERED,
     filters.EULER,

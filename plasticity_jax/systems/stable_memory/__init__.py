@@ -40,7 +40,9 @@ Items of the specification: Eqs. 1-8; 3.1, 4.1-4.6, 5.1-5.8; Figs. 1b, 2c-e, 3, 
 | 5.7 drive and activity of a random stimulus | `theory.random_drive`, `theory.random_power` | verify |
 | 5.8 capacity of the synchronous map | `capacity.settled`, `capacity.first_step_error` | verify, experiment `supp4` |
 | Fig. 1b; 2c-e | experiments `fig1b`; `fig2`, `euler`, `turnover` | `test_experiments` |
+| scaled preset and its table; turnover under rate control (6) | experiments `retention`, `turnover_rate` | `test_experiments` |
 | Fig. 3, Supp. Fig. 2 | experiments `fig3a`, `fig3`, `fig3_published`, `supp2` | `test_experiments` |
+| nine settings of slow stimuli (6) | experiment `supp2_slow` | `test_experiments` |
 | Figs. 4a, 4b | experiments `fig4a`, `fig4b` | `test_experiments` |
 | Fig. 5: the life of a memory | experiment `fig5` | `test_experiments` |
 | Supp. Figs. 1, 3, 4 | experiments `supp1`, `supp3`, `supp4` | `test_experiments` |

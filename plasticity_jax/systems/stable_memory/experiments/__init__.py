@@ -5,11 +5,12 @@ from .compensation import COMPENSATION
 from .cycles import SUPP3
 from .erosion import FIG2
 from .filters import EULER, FILTERED
-from .fluctuations import FIG1B, TURNOVER
+from .fluctuations import FIG1B, SILENT, TURNOVER
 from .learning import FIG3
-from .learning_limits import FIG3_PUBLISHED, SUPP2
+from .learning_limits import FIG3_PUBLISHED, SLOW_STIMULI, SUPP2
 from .life_cycle import FIG5
 from .lifetime import LIFETIME
+from .retention import RETENTION
 from .retrieval import FIG4A, FIG4B
 from .sparse import PHASE, SUPP1
 from .timing import TIMING
@@ -20,14 +21,17 @@ from .variants import VARIANTS
 EXPERIMENTS = (
     FIG1B,
     FIG2,
+    RETENTION,
     VARIANTS,
     FILTERED,
     EULER,
     TURNOVER,
+    SILENT,
     FIG3A,
     FIG3,
     FIG3_PUBLISHED,
     SUPP2,
+    SLOW_STIMULI,
     FIG4A,
     FIG4B,
     FIG5,

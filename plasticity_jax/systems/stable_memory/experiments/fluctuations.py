@@ -299,3 +299,79 @@ TURNOVER = Experiment(
     },
     predict=predict_turnover,
 )
+
+
+# --- turnover under rate control ------------------------------------------------------
+
+
+def predict_silent(plan: Plan, keys: Any) -> Dataset:
+    r"""$1/\sqrt{1 + D/V}$: the likeness that noise alone leaves of random synapses.
+
+    $D = \eta^2\sigma^2\Delta t_{\rm ref}t/N$; $V = g^2/N$ and that of earlier noise.
+    """
+    predicted = predict_turnover(plan, keys)
+    config, later = plan.config, late_times(plan.config)
+    since = float(config.plasticity * config.noise) ** 2 * REFERENCE_STEP
+    begun = config.spin_up + EARLY
+    spread = float(config.initial_gain) ** 2 + since * begun
+    law = (1 + since * (later - EARLY) / spread) ** -0.5
+    return predicted.assign(unmoved=("later", law))
+
+
+def likeness_at_end(data: Dataset) -> tuple[DataArray, DataArray]:
+    """Of the synapses that hold an imaginary memory with themselves, and of noise."""
+    here = data.likeness.sel(memory="imaginary").isel(later=-1)
+    return here, data.unmoved.isel(later=-1)
+
+
+@claim("6: 0.994 once activity is silent", low=0.99, high=0.998)
+def synapses_hardly_move(data: Dataset) -> float:
+    """Rate control: correlation of the synapses with themselves at the end (median over
+    networks: in some, targets keep activity alive); control: decorrelation.
+    """
+    return float(likeness_at_end(data)[0].median("seed", skipna=False))
+
+
+@claim("theory: silent synapses move by noise alone", low=0.9, high=1.1)
+def only_by_noise(data: Dataset) -> float:
+    """Rate control: what the likeness lacks of 1, over that by noise alone (median)."""
+    alike, law = likeness_at_end(data)
+    return float(((1 - alike) / (1 - law)).median("seed", skipna=False))
+
+
+@claim("6", low=0.9, high=1.01)
+def memory_stays_too(data: Dataset) -> float:
+    """Rate control: share of the imaginary memory that is left (median)."""
+    kept = retained(data).sel(memory="imaginary").isel(time=-1)
+    return float(kept.median("seed", skipna=False))
+
+
+def draw_silent(data: Dataset) -> Figure:
+    """Synapses against themselves under rate control, each network; noise alone."""
+    figure, axes = panels(1, 2, 3.6, 2.7)
+    likeness, kept = axes[0]
+    since, here = data.later - EARLY, data.sel(memory="imaginary")
+    rows = here.likeness.transpose("seed", "later").values
+    likeness.plot(since, rows.T, color=SHADES[0], lw=0.8)
+    likeness.plot(since, data.unmoved, "--", color=THEORY, label="noise alone")
+    likeness.set(ylabel="correlation with earlier self", title="Synapses")
+    likeness.set(xlabel="time apart (neural time constants)")
+    likeness.legend(frameon=False, fontsize="small")
+    for memory, color in erosion.COLORS.items():
+        rows = retained(data).sel(memory=memory).transpose("seed", "time").values
+        kept.plot(data.time, rows.T, color=color, lw=0.8)
+        kept.plot([], [], color=color, label=memory)
+    kept.set(ylabel="share left", title="Memory", xlabel=erosion.AFTER)
+    kept.legend(frameon=False, fontsize="small")
+    return figure
+
+
+SILENT = TURNOVER._replace(
+    name="turnover_rate",
+    source="Fig. 2d",
+    shows="under rate control synapses that hold a memory hardly move",
+    claims=(synapses_hardly_move, only_by_noise, memory_stays_too),
+    figure=draw_silent,
+    control=changed(homeostasis="decorrelation", gain=0.5),
+    predict=predict_silent,
+)

@@ -279,3 +279,85 @@ FIG3_PUBLISHED = Experiment(
     control=changed(learning_gain=0.0),
     axes={"rotation": RULE | TIME, "leading": RULE | {"moment": MOMENTS}},
 )
+
+
+# --- slow stimuli under rate control: nine settings -----------------------------------
+
+SLOW = {  # trace time, duration
+    "100, for 100": (100.0, 100.0),
+    "100, for 400": (100.0, 400.0),
+    "10, for 400": (10.0, 400.0),
+}
+
+
+def slowly(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
+    r"""A wandering stimulus of the config's amplitude in each of SLOW.
+
+    `leading` (setting, moment) as in `wandered`; `written` (setting, moment) is $A$.
+    """
+
+    def under(trace_time: float, duration: float) -> dict[str, Array]:
+        times = {"trace_time": trace_time, "duration": duration, "follow": duration}
+        here = dataclasses.replace(config, **times)
+        for_start, for_planes, for_course, for_run = jr.split(key, 4)
+        planes = learning.all_planes(here, for_planes)
+        task = wandering(here, planes[0], for_course)
+        seen, weights = taught(here, for_start, planes, task, for_run)
+        spectrum = lambda w: learning.spectrum_of(w, planes, 1)
+        leading = jax.lax.map(spectrum, weights)["leading"][:, 0]
+        stop = here.steps("duration") // here.steps("record_every")
+        return {"leading": leading, "written": seen["rotation"][stop - 1 :: stop, 0]}
+
+    seen = [under(*times) for times in SLOW.values()]
+    return jax.tree.map(lambda *rows: jnp.stack(rows), *seen)
+
+
+@claim(
+    f"{EVALUATED}0 of 12 to 16 networks each",
+    low=0.0,
+    high=lambda data, control: 3 / data.leading.sel(moment=MOMENTS[0]).size,
+)
+def none_in_nine_settings(data: Dataset) -> float:
+    """Slow stimuli, rate control: runs of nine settings whose leading eigenvector is
+    the plane's when the stimulus ends (share); control: decorrelation.
+    """
+    return share_above(data.leading.sel(moment=MOMENTS[0]), STANDS_OUT)
+
+
+def draw_slow(data: Dataset) -> Figure:
+    """Overlap of the leading eigenvector and |A|, all networks of all settings."""
+    figure, axes = panels(1, 2, 3.6, 2.8)
+    now = data.sel(moment=MOMENTS[0])
+    bounds = {"leading": STANDS_OUT, "written": 1.0}
+    for panel, (name, bound) in zip(axes[0], bounds.items(), strict=True):
+        for k, (setting, color) in enumerate(zip(SLOW, SHADES, strict=False)):
+            rows = abs(now[name].sel(setting=setting)).transpose("amplitude", "seed")
+            place = data.amplitude.values * 1.15 ** (k - 1)
+            panel.plot(place, rows.values, ".", color=color, ms=4)
+            panel.plot([], [], ".", color=color, label=setting)
+        panel.axhline(bound, color=THEORY, ls="--", lw=1)
+        panel.set(xscale="log", xlabel="amplitude of the stimulus")
+        panel.set_xticks(data.amplitude, [f"{x:g}" for x in data.amplitude.values])
+        panel.minorticks_off()
+    axes[0, 0].set(ylabel="overlap, leading eigenvector", ylim=(0, 1.05))
+    axes[0, 1].set(ylabel="$|A|$ when the stimulus ends")
+    title = "trace time, duration"
+    style = {"frameon": False, "fontsize": "small", "title_fontsize": "small"}
+    axes[0, 1].legend(title=title, **style)
+    return figure
+
+
+SLOW_STIMULI = Experiment(
+    name="supp2_slow",
+    source="Supp. Fig. 2",
+    shows="slow stimuli write no plane under rate control, in nine settings",
+    config=Config,
+    run=slowly,
+    claims=(none_in_nine_settings,),
+    figure=draw_slow,
+    control=changed(homeostasis="decorrelation", gain=0.5),
+    axes={
+        "leading": {"setting": tuple(SLOW), "moment": MOMENTS},
+        "written": {"setting": tuple(SLOW), "moment": MOMENTS},
+    },
+)
