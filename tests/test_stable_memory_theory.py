@@ -20,7 +20,7 @@ from plasticity_jax._sweep._sweep import sweep
 from plasticity_jax.circuits import error_function, RateNetwork
 from plasticity_jax.signals import RateSignals
 from plasticity_jax.synapses import random_mask
-from plasticity_jax.systems.stable_memory import patterns, theory
+from plasticity_jax.systems.stable_memory import noisy, patterns, theory
 from plasticity_jax.systems.stable_memory.checks._cycles import cycle_checks
 from plasticity_jax.systems.stable_memory.checks._drive import drive_checks
 from plasticity_jax.systems.stable_memory.checks._learning import learning_checks
@@ -183,6 +183,24 @@ def test_a_drive_erases_rotation_as_its_matrix_exponential_says():
             back = np.array([[cos, -sin], [sin, cos]])
             want = np.trace(back @ scipy.linalg.expm(time * flow)) / 2
             assert np.isclose(got, want, rtol=1e-6, atol=1e-12)
+
+
+def test_noise_leaves_the_overlaps_of_a_small_stimulus_alone():
+    _, core = patterns.low_rank(jnp.zeros((1, 2, 4)), jnp.zeros(1), 2 * jnp.ones(1))
+    stimulus, still = jnp.asarray([1.0, 0.0]), jnp.zeros(())
+    quiet, loud = (
+        noisy.linear_response(core, jnp.asarray(x), still, stimulus) for x in (0.0, 0.6)
+    )
+    # x = b + A x with A = (0, 2; -2, 0): (1, -2) / 5
+    assert np.allclose(quiet.overlaps, [0.2, -0.4], atol=1e-12)
+    assert jnp.array_equal(loud.overlaps, quiet.overlaps)
+    assert quiet.outside == 0
+    assert jnp.isclose(loud.outside**2, 0.2 * 0.36 / 0.64)
+    assert jnp.isclose(noisy.outlier_overlap(0.6, 1.0), 0.8)
+    with pytest.raises(ValueError, match="below"):
+        noisy.linear_response(core, jnp.asarray(1.0), still, stimulus)
+    with pytest.raises(ValueError, match="exceed the radius"):
+        noisy.outlier_overlap(2.0, 1.5)
 
 
 # --- what homeostasis does to the anti-symmetric part -------------------------------

@@ -7,6 +7,7 @@ from ._cycles import cycle_checks
 from ._drive import drive_checks
 from ._gradients import gradient_checks as gradient_checks
 from ._learning import learning_checks
+from ._noisy import noise_checks
 from ._retrieval import retrieval_checks
 from ._weight import weight_checks
 
@@ -18,3 +19,4 @@ def checks() -> Iterator[Check]:
     yield from retrieval_checks()
     yield from cycle_checks()
     yield from drive_checks()
+    yield from noise_checks()
