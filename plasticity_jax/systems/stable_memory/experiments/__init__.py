@@ -9,7 +9,7 @@ from .fluctuations import FIG1B, SILENT, TURNOVER
 from .learning import FIG3
 from .learning_limits import FIG3_PUBLISHED, SLOW_STIMULI, SUPP2
 from .life_cycle import FIG5
-from .lifetime import LIFETIME
+from .lifetime import LIFETIME, LIFETIME_LAW
 from .retention import RETENTION
 from .retrieval import FIG4A, FIG4B
 from .sparse import PHASE, SUPP1
@@ -41,5 +41,6 @@ EXPERIMENTS = (
     PHASE,
     TIMING,
     LIFETIME,
+    LIFETIME_LAW,
     COMPENSATION,
 )

@@ -16,11 +16,21 @@ from matplotlib.figure import Figure
 from xarray import DataArray, Dataset
 
 from .... import Scalar, simulate, State, System
-from ....experiment import changed, claim, Experiment, panels, Plan, SHADES, THEORY
+from ....experiment import (
+    changed,
+    claim,
+    Experiment,
+    over_seeds,
+    panels,
+    Plan,
+    SHADES,
+    standard_error,
+    THEORY,
+)
 from ....measure import rotation
 from ..config import build, Config, embed
 from ..patterns import draw_planes, imaginary_memory
-from .erosion import under_each
+from .erosion import spun_up, under_each
 from .learning import with_error
 
 
@@ -238,4 +248,84 @@ LIFETIME = Experiment(
     axes={"rate": RULE, "slope": HORIZONS, "secant": HORIZONS},
     predict=predict,
     float64=True,
+)
+
+
+# --- the law of the lifetime by 1 - c -------------------------------------------------
+
+
+def fading_of(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
+    r"""The `rate` $\ln(A(0)/A(t))/t$ over `follow`, from the synapses of `spin_up`."""
+    for_spin, for_plane, for_kick, for_run = jr.split(key, 4)
+    system, state = spun_up(config, for_spin)
+    plane = draw_planes("binary", 1, config.size, for_plane, orthonormal=True)[0]
+    memory = imaginary_memory(plane[0], plane[1], config.strength)
+    start = embed(config, system, state, memory, for_kick)
+    steps = config.steps("follow")
+    rate = fading(config, system, start, (plane[0], plane[1]), 1, steps, for_run)
+    return {"rate": rate[0]}
+
+
+def excess(data: Dataset) -> DataArray:
+    """Fading by 1 - c, over that at c = 1: the same walk by the same noise."""
+    rows = data.rate - data.rate.sel(gain=1.0)
+    short = rows.assign_coords(gain=np.round(1 - data.gain, 9)).sortby("gain")
+    return short.rename(gain="short").sel(short=slice(1e-6, None))
+
+
+def exponent(data: Dataset, least: float, most: float) -> tuple[float, float]:
+    """Slope of ln fading by ln(1 - c) between two of its values, and its error."""
+    rows = excess(data).sel(short=[least, most], method="nearest")
+    mean, apart = over_seeds(rows), np.diff(np.log(rows.short.values))[0]
+    relative = (rows / mean).diff("short").isel(short=0)  # paired: the same seeds
+    slope = float(np.diff(np.log(mean.values))[0] / apart)
+    return slope, float(standard_error(relative)) / apart
+
+
+@claim("derived: asym(Delta_H) is of first order in 1 - c; 15 %", low=0.85, high=1.15)
+def is_of_first_order(data: Dataset) -> tuple[float, float]:
+    """Near c = 1 a memory fades at a rate proportional to 1 - c (exponent, from 0.02 to
+    0.1); control: further on.
+    """
+    return exponent(data, 0.02, 0.1)
+
+
+@claim(
+    "beyond: higher orders",
+    low=1.15,
+    control=lambda data, control: exponent(data, 0.02, 0.1)[0],
+)
+def is_steeper_further_on(data: Dataset) -> tuple[float, float]:
+    """Further from c = 1 it fades faster than that (exponent, from 0.2 to 0.5);
+    control: near c = 1.
+    """
+    return exponent(data, 0.2, 0.5)
+
+
+def draw_law(data: Dataset) -> Figure:
+    """Fading over that of noise alone against 1 - c, and the law of first order."""
+    figure, axes = panels(1, 1, 4.0, 3.0)
+    panel, rows = axes[0, 0], excess(data)
+    mean, error = over_seeds(rows), standard_error(rows)
+    options = {"fmt": "o-", "color": SHADES[0], "capsize": 2, "label": "runs"}
+    panel.errorbar(rows.short, 1e4 * mean, 1e4 * error, **options)
+    law = float(mean[0] / mean.short[0]) * mean.short
+    panel.plot(mean.short, 1e4 * law, "--", color=THEORY, label="first order in 1 - c")
+    panel.set(xscale="log", yscale="log", xlabel="1 - c")
+    panel.set_xticks(rows.short, [f"{x:g}" for x in rows.short.values])
+    panel.minorticks_off()
+    panel.set_ylabel("fading ($10^{-4}$ per unit time)")
+    panel.legend(frameon=False, fontsize="small")
+    return figure
+
+
+LIFETIME_LAW = Experiment(
+    name="lifetime_law",
+    source="beyond the paper",
+    shows="a memory's lifetime against 1 - c: of first order near c = 1",
+    config=Config,
+    run=fading_of,
+    claims=(is_of_first_order, is_steeper_further_on),
+    figure=draw_law,
+    control=changed(homeostasis_gain=0.0),  # all fade alike, by noise
 )
