@@ -110,12 +110,12 @@ class RelaxedRelease(AbstractRule):
             size = jnp.abs(slope) / p
             size = jnp.where(size == 0, 1e-30, size)
             large = released * beyond(jnp.log(size / self.threshold), WIDTH)
-            step = (1 - p) * ((self.up + self.down) * large - self.down)
-            return step * beyond(self.freeze - p, MARGIN)
+            step = (self.up + self.down) * large - self.down  # share of 1 - p
+            return jnp.log1p(-step * beyond(self.freeze - p, MARGIN))
 
         p, still = synapses.probability, jax.tree.map(jnp.zeros_like, synapses.strength)
         changes = jax.tree.map(change, p, signals.released, signals.slope)
-        return Stochastic(still, changes)
+        return Stochastic(still, log_failure=changes)
 
 
 def outcome(place, config, source, key, temperature=1.0, through=0.0):

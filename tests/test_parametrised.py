@@ -78,7 +78,7 @@ def test_a_rule_for_weights_is_carried_by_the_chain_rule(name):
     system = System(task, Layer(), {"it": Reparametrised(Delta(0.1))})
     if "releasing" in name:  # what is read is drawn: take a sure release
         ones = jnp.ones((3, 4))
-        synapses = eqx.tree_at(lambda s: s.probability, synapses, ones)
+        synapses = Stochastic(synapses.strength, ones)
     state = system.start(synapses, KEY)
     change = advance(system, state, KEY)[2]["it"]
     loss = lambda s: jnp.sum((target - weights(s) @ X) ** 2) / 2

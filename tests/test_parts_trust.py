@@ -1095,7 +1095,13 @@ SYNAPSES = {
     "no_self_connections": [
         (lambda: synapses.no_self_connections(4, 3), "between 1 and 3 neurons; got 4")
     ],
+    "log_failure_of": [
+        (lambda: synapses.log_failure_of(2 * V), r"`probability` must lie in \[0, 1\]")
+    ],
     "Stochastic": [
+        (lambda: Stochastic(V), "either `probability` or `log_failure`"),
+        (lambda: Stochastic(V, V, log_failure=V), "either `probability` or"),
+        (lambda: Stochastic(V, 2 * V), r"`probability` must lie in \[0, 1\]"),
         (lambda: Stochastic(W, V), "`probability` must be shaped like"),
         (lambda: Stochastic({"a": V}, {"b": V}), "`probability` must be shaped like"),
     ],
@@ -1320,7 +1326,7 @@ NANS = {
     "a release": lambda: (
         rules.ReleasePlasticity(1.0, 0.1, 0.1)(
             Stochastic(V, V / 2), ReleaseSignals(ONE, ONE, NAN * V, V), KEY
-        ).probability
+        ).log_failure
     ),
     "a deviation": lambda: rules.BayesianDescent()(
         {"mean": V, "deviation": V}, PosteriorSignals(ONE, ONE, V, NAN * V), KEY

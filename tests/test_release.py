@@ -1,6 +1,7 @@
 """Stochastic synapses: release, plasticity, posteriors, images and what is measured."""
 
 import dataclasses
+from decimal import Decimal, getcontext
 from typing import Any
 
 import equinox as eqx
@@ -146,8 +147,8 @@ def _by_hand(config, strengths, probabilities, released, batch):
         step = step * (config.high - p) if config.scaled else step
         step = np.where(p < config.freeze, step, 0)
         plastic = p + step if config.method != "fixed" else p
-        top = min(float(config.high), 1 - 1e-6)  # rounding must not freeze them
-        later.append(np.clip(plastic, config.low, top))
+        fixed = config.method == "fixed"
+        later.append(p if fixed else np.clip(plastic, config.low, config.high))
     return gradients, moved, later
 
 
@@ -221,7 +222,8 @@ def test_probabilities_stay_between_their_bounds(threshold):
     )
     final = _run(system, state, 50)
     bound = 0.8 if threshold == 0 else 0.3
-    assert jnp.all(ravel_pytree(final.synapses.probability)[0] == bound)
+    p = ravel_pytree(final.synapses.probability)[0]
+    np.testing.assert_allclose(p, bound, rtol=1e-15)
 
 
 def test_a_threshold_is_met_by_what_equals_it():
@@ -229,19 +231,62 @@ def test_a_threshold_is_met_by_what_equals_it():
     gradient = jnp.asarray([0.5, -0.5, 0.5 - 1e-15, 0.0])
     p = jnp.full(4, 0.5)
     signals = ReleaseSignals(ONE, ONE, gradient, gradient)
-    change = rule(Stochastic(p, p), signals, KEY)
-    np.testing.assert_array_equal(change.probability, [0.1, 0.1, -0.2, -0.2])
-    assert jnp.all(change.strength == 0)
+    after = _moved(rule, Stochastic(p, p), signals)
+    np.testing.assert_allclose(after.probability - p, [0.1, 0.1, -0.2, -0.2])
+    assert jnp.array_equal(after.strength, p)
+
+
+def _moved(rule, synapses, signals):
+    """Synapses after a step of one rule."""
+    return jax.tree.map(jnp.add, synapses, rule(synapses, signals, KEY))
 
 
 def test_repeated_steps_up_never_pass_one():
-    rule = ReleasePlasticity(0.0, 0.5, 0.5)
-    p = jnp.asarray([0.25])
-    for _ in range(100):
-        signals = ReleaseSignals(ONE, ONE, p, p)
-        p = p + rule(Stochastic(p, p), signals, KEY).probability
-        p = ReleaseBounds()(Stochastic(p, p)).probability
-    assert p <= 1
+    signals = ReleaseSignals(ONE, ONE, jnp.ones(1), jnp.ones(1))
+    for scaled, up in ((True, 0.5), (True, 1.0), (False, 0.5)):
+        rule = ReleasePlasticity(0.0, up, 0.5, scaled=scaled)
+        synapses = Stochastic(jnp.ones(1), jnp.asarray([0.25]))
+        for _ in range(100):
+            synapses = ReleaseBounds()(_moved(rule, synapses, signals))
+        assert synapses.probability <= 1
+        assert jnp.isfinite(synapses.log_failure)
+        down = dataclasses.replace(rule, threshold=2.0)
+        after = _moved(down, synapses, signals).probability
+        np.testing.assert_allclose(after, 1.0 if scaled else 0.5, rtol=1e-14)
+
+
+@pytest.mark.parametrize("chance", [0.3, 0.52, 0.95])
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+def test_probabilities_follow_fifty_digits_and_never_stall(dtype, chance):
+    """5,000 steps, in which 1 - p falls to 1e-170: far below single precision."""
+    up, down, low = (float(np.float32(x)) for x in (0.08, 0.08, 0.25))
+    rule = jax.tree.map(lambda x: x.astype(dtype), ReleasePlasticity(1.0, up, down))
+    bounds = jax.tree.map(lambda x: x.astype(dtype), ReleaseBounds(low))
+    ups = np.random.default_rng(0).random(5000) < chance
+    getcontext().prec, left = 50, 1 - Decimal(low)
+    exact = []
+    for rises in ups:
+        left = min(
+            left * (1 + (-Decimal(up) if rises else Decimal(down))), Decimal("0.75")
+        )
+        exact.append(left.ln())
+
+    def step(synapses, rises):
+        size = jnp.where(rises, 2.0, 0.0).astype(dtype)[None]
+        one = jnp.ones((), dtype)
+        synapses = bounds(_moved(rule, synapses, ReleaseSignals(one, one, size, size)))
+        return synapses, (synapses.log_failure[0], synapses.probability[0])
+
+    start = Stochastic(jnp.ones(1, dtype), jnp.full(1, low, dtype))
+    _, (log_failure, p) = jax.lax.scan(step, start, jnp.asarray(ups))
+    exact = np.asarray(exact, float)
+    log_failure, p = np.asarray(log_failure, float), np.asarray(p, float)
+    rounding = float(jnp.finfo(dtype).eps) * np.arange(2, len(exact) + 2)  # a step each
+    reached = np.maximum.accumulate(-exact)
+    assert np.all(np.abs(log_failure - exact) < rounding * reached)
+    assert np.all(np.abs(p + np.expm1(exact)) < rounding)
+    assert (exact[-1] < -300) == (chance > 0.9)
+    assert np.all(np.diff(log_failure[exact < -1]) != 0)  # every step counts
 
 
 # --- release ------------------------------------------------------------------------
@@ -713,4 +758,4 @@ def test_concrete_bounds_may_be_given_inside_a_compiled_program():
     assert jax.jit(move)(0.5) == 0.5
     low, high = jnp.asarray(0.3), jnp.asarray(0.6)
     clipped = jax.jit(lambda p: ReleaseBounds(low, high)(Stochastic(p, p)).probability)
-    np.testing.assert_array_equal(clipped(jnp.asarray([0.1, 0.9])), [0.3, 0.6])
+    np.testing.assert_allclose(clipped(jnp.asarray([0.1, 0.9])), [0.3, 0.6], 1e-15)

@@ -24,7 +24,7 @@ from .._arguments import (
 from .._interfaces import AbstractRule, AbstractTrace, Scalar
 from ..numerics import masked
 from ..signals import ReleaseSignals
-from ..synapses._release import Stochastic
+from ..synapses._release import LEAST, Stochastic
 from ..traces import PathIntegral
 
 
@@ -67,16 +67,18 @@ class StrengthDescent(AbstractRule):
             jnp.isnan(stable("rate * decay", scale * self.decay)), jnp.nan, self.decay
         )
 
-        def change(strength: Values, p: Values, gradient: Values) -> Values:
-            if self.hard_freeze is not None:
-                gradient = jnp.where(p >= self.hard_freeze, 0.0, gradient)
+        def change(strength: Values, log_failure: Values, gradient: Values) -> Values:
             if self.ceiling is not None:
-                gradient = (self.ceiling - p) * gradient
+                gradient = (jnp.exp(log_failure) - (1 - self.ceiling)) * gradient
             return -scale * (gradient + decay * strength)
 
-        strength, p = synapses.strength, synapses.probability
-        changes = jax.tree.map(change, strength, p, signals.gradient)
-        return Stochastic(changes, jax.tree.map(jnp.zeros_like, p))
+        strength, gradient = synapses.strength, signals.gradient
+        if self.hard_freeze is not None:
+            held = synapses.at_least(self.hard_freeze)
+            gradient = jax.tree.map(lambda f, g: jnp.where(f, 0.0, g), held, gradient)
+        changes = jax.tree.map(change, strength, synapses.log_failure, gradient)
+        still = jax.tree.map(jnp.zeros_like, synapses.log_failure)
+        return Stochastic(changes, log_failure=still)
 
 
 class ReleasePlasticity(AbstractRule):
@@ -84,8 +86,8 @@ class ReleasePlasticity(AbstractRule):
 
     $\Delta p = +p_{up}$ where $|g| \ge$ `threshold`, else $-p_{down}$ (Schug et al.
     2021, Eqs. 4 and 7); `scaled` by `ceiling` $- p$, as in the published code.
-    Probabilities at or above `freeze` stay. Synapses that did not release have $g = 0$
-    and go down. NaN where $g$ is.
+    Probabilities at or above `freeze` stay; from 1 on it is off. Synapses that did not
+    release have $g = 0$ and go down. NaN where $g$ is.
 
     Reads `gradient`. Synapses: `Stochastic`.
     """
@@ -105,16 +107,28 @@ class ReleasePlasticity(AbstractRule):
         self, synapses: Stochastic, signals: ReleaseSignals, key: Key[Array, ""]
     ) -> Stochastic:
 
-        def change(p: Values, gradient: Values) -> Values:
+        def change(log_failure: Values, gradient: Values, frozen: Array) -> Values:
             step = jnp.where(jnp.abs(gradient) >= self.threshold, self.up, -self.down)
             step = jnp.where(jnp.isnan(gradient), jnp.nan, step)
-            if self.scaled:
-                step = (self.ceiling - p) * step
-            return jnp.where(p >= self.freeze, 0.0, step)
+            move = self._scaled if self.scaled else _added
+            return jnp.where(frozen, 0.0, move(log_failure, step))
 
         still = jax.tree.map(jnp.zeros_like, synapses.strength)
-        changes = jax.tree.map(change, synapses.probability, signals.gradient)
-        return Stochastic(still, changes)
+        frozen, before = synapses.at_least(self.freeze), synapses.log_failure
+        changes = jax.tree.map(change, before, signals.gradient, frozen)
+        return Stochastic(still, log_failure=changes)
+
+    def _scaled(self, log_failure: Values, step: Values) -> Values:
+        r"""$\ln(1 - \Delta\frac{p_{max} - p}{1 - p})$: a share of $1 - p$."""
+        excess = (1 - self.ceiling) / jnp.maximum(jnp.exp(log_failure), LEAST)
+        share = step * (1 - excess)
+        return jnp.log1p(-jnp.minimum(share, 1 - jnp.finfo(share.dtype).eps))
+
+
+def _added(log_failure: Values, step: Values) -> Values:
+    r"""$\ln(1 - p - \Delta) - \ln(1 - p)$, for a step to 1 at most."""
+    left = jnp.maximum(jnp.exp(log_failure) - step, LEAST)
+    return jnp.log(left) - log_failure
 
 
 class ElasticPenalty(AbstractRule):

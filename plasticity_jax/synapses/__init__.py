@@ -24,6 +24,7 @@ from ._reading import AbstractSynapses as AbstractSynapses
 from ._reading import Parametrised as Parametrised
 from ._reading import weights as weights
 from ._release import check_probabilities as check_probabilities
+from ._release import log_failure_of as log_failure_of
 from ._release import Release as Release
 from ._release import ReleaseBounds as ReleaseBounds
 from ._release import split_weights as split_weights

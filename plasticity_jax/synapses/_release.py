@@ -1,5 +1,6 @@
-"""Bounds of release probabilities."""
+"""Synapses that release with a probability, and its bounds."""
 
+import math
 from typing import Any
 
 import equinox as eqx
@@ -7,10 +8,19 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, Float, Key, PyTree
+from jaxtyping import Array, Bool, Float, Key, PyTree
 
+from .._arguments import (
+    admit,
+    check_range,
+    concrete,
+    fitted,
+    one_of,
+    optional,
+    real,
+    require,
+)
 from .._arguments import check_probabilities as check_probabilities
-from .._arguments import check_range, concrete, fitted, one_of, optional, real, require
 from .._interfaces import AbstractProjection, Scalar
 from .._random import bernoulli
 from ..numerics import masked
@@ -18,6 +28,8 @@ from ._reading import AbstractSynapses, weights
 
 
 Weights = PyTree[Float[Array, "..."]]
+LEAST = 1e-30  # $1 - p$ of a probability of 1: it rounds to 1 in every precision
+LOG_LEAST = math.log(LEAST)
 
 
 class Stochastic(AbstractSynapses):
@@ -25,14 +37,46 @@ class Stochastic(AbstractSynapses):
 
     `strength` is the expected one, $\bar w = pm$, or synapses of which it is read as
     `weights`; `probability` $p$ is that of release. As `weights` $r\bar w/p$ is read,
-    or the mean $\bar w$. Raises `ValueError` unless the two are shaped alike.
+    or the mean $\bar w$.
+
+    The variable is `log_failure`, $\ln(1 - p)$: near 1 a probability itself would
+    round, and a synapse never leave it. A rule returns the change of that variable, as
+    `Stochastic(change, log_failure=change)`; functions of $p$ read the property.
+
+        synapses = Stochastic(jnp.ones((3, 4)), jnp.full((3, 4), 0.25))
+        synapses.probability, synapses.log_failure
+
+    Raises `ValueError` unless the two are shaped alike and one of `probability` and
+    `log_failure` is given, and for a probability outside [0, 1].
     """
 
     strength: Weights
-    probability: Weights
+    log_failure: Weights
 
-    def __check_init__(self) -> None:
-        fitted("`probability`", self.probability, weights(self.strength), "`strength`")
+    def __init__(
+        self,
+        strength: Weights,
+        probability: Weights | None = None,
+        *,
+        log_failure: Weights | None = None,
+    ) -> None:
+        if (probability is None) == (log_failure is None):
+            raise ValueError("give either `probability` or `log_failure`, not both.")
+        given = log_failure if probability is None else probability
+        name = "`log_failure`" if probability is None else "`probability`"
+        fitted(name, given, weights(strength), "`strength`")
+        self.strength = strength
+        self.log_failure = given if probability is None else log_failure_of(given)
+
+    @property
+    def probability(self) -> Weights:
+        """That of release, $p$."""
+        return jax.tree.map(lambda x: 1 - jnp.exp(x), self.log_failure)
+
+    def at_least(self, level: Scalar | float) -> PyTree[Bool[Array, "..."]]:
+        r"""Which synapses have $p \ge$ `level`; none for a level of 1 or above."""
+        limit = jnp.log1p(-jnp.asarray(level))
+        return jax.tree.map(lambda x: x <= limit.astype(x.dtype), self.log_failure)
 
     def weights(self, key: Any = None) -> Weights:
         """What is sent in one step, or without a key its mean."""
@@ -40,6 +84,21 @@ class Stochastic(AbstractSynapses):
         if key is None:
             return strength
         return jax.tree.map(masked, Release().gates(self.probability, key), strength)
+
+
+def log_failure_of(probability: Weights) -> Weights:
+    r"""$\ln(1 - p)$, the variable of `Stochastic`; of 1 that of $1 - 10^{-30}$.
+
+    Raises `ValueError` for a probability outside [0, 1], and is NaN where that is
+    traced.
+    """
+
+    def log(p: Array) -> Array:
+        p = admit("probability", p, (p < 0) | (p > 1), "lie in [0, 1]")
+        sure = p == 1
+        return jnp.where(sure, LOG_LEAST, jnp.log1p(-jnp.where(sure, 0.0, p)))
+
+    return jax.tree.map(log, probability)
 
 
 class Release(eqx.Module):
@@ -131,7 +190,11 @@ class ReleaseBounds(AbstractProjection):
         self, synapses: Stochastic, signals: Any = None, key: Any = None
     ) -> Stochastic:
         low = jnp.where(self.low > self.high, jnp.nan, self.low)
+        free = self.high >= 1
+        least = jnp.log1p(-jnp.where(free, 0.0, self.high))
+        least, most = jnp.where(free, -jnp.inf, least), jnp.log1p(-low)
         bounded = jax.tree.map(
-            lambda p: jnp.clip(p, low, self.high), synapses.probability
+            lambda x: jnp.clip(x, least.astype(x.dtype), most.astype(x.dtype)),
+            synapses.log_failure,
         )
-        return Stochastic(synapses.strength, bounded)
+        return Stochastic(synapses.strength, log_failure=bounded)

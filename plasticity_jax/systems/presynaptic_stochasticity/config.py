@@ -193,12 +193,11 @@ def statistics(config: Config, data: Source) -> tuple[Scalar, Scalar, Scalar]:
 
 def release_of(config: Config) -> Release:
     """How weights are drawn."""
+    fixed = None if config.method == "presynaptic" else config.fixed_release
     if not config.normalised:
-        return Release(divisor="none")
-    if config.method == "presynaptic":
-        return Release()
-    divisor = "own" if config.own_divisor and config.method == "ghost" else "used"
-    return Release(config.fixed_release, divisor)
+        return Release(fixed, "none")
+    own = config.own_divisor and config.method == "ghost"
+    return Release(fixed, "own" if own else "used")
 
 
 def network_of(config: Config, pixels: int, key: Key[Array, ""]) -> tuple[Any, Any]:
@@ -228,7 +227,12 @@ def build(
     loss = CrossEntropy(rest)
     if config.releases:
         circuit = StochasticNetwork(loss, release_of(config))
-        system = System(task, circuit, rules_of(config), (bounds_of(config),))
+        bounds = (
+            ()
+            if config.method == "fixed"
+            else (ReleaseBounds(config.low, config.high),)
+        )
+        system = System(task, circuit, rules_of(config), bounds)
         return system, State(None, start(config, weights, for_release)), rest
     if config.method == "bgd":
         wide = jax.tree.map(lambda w: jnp.full_like(w, config.deviation), weights)
@@ -266,32 +270,21 @@ def _check_task(
     check_labels(labels, config.labels)
 
 
-def bounds_of(config: Config) -> ReleaseBounds:
-    """Probabilities from `low` to `high`, plastic ones at most 1 - 1e-6.
-
-    In single precision a step scaled by 1 - p no longer moves p closer to 1: a synapse
-    would be frozen by rounding, and learn at a rate of zero.
-    """
-    if config.method == "fixed":
-        return ReleaseBounds(config.low, config.high)
-    top = jnp.minimum(config.high, 1 - 1e-6)
-    return ReleaseBounds(config.low, jnp.maximum(config.low, top))
-
-
 def start(config: Config, weights: Any, key: Key[Array, ""]) -> Stochastic:
     """Fresh synapses: all at the least probability, or random ones.
 
     Without normalisation strengths are those when released, so that the mean stays.
     """
     low = config.fixed_release if config.method != "presynaptic" else config.low
-    probability = uniform_probability(weights, low)
+    used = probability = uniform_probability(weights, low)
     if config.random_start:
         shape = jax.tree.structure(weights)
         keys = shape.unflatten(jr.split(key, shape.num_leaves))
         draw = lambda w, key: jr.uniform(key, w.shape, w.dtype, config.low, 1.0)
         probability = jax.tree.map(draw, weights, keys)
+        used = probability if config.method == "presynaptic" else used
     if not config.normalised:
-        weights = jax.tree.map(jnp.divide, weights, probability)
+        weights = jax.tree.map(jnp.divide, weights, used)
     return Stochastic(weights, probability)
 
 

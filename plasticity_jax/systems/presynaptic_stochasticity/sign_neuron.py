@@ -264,7 +264,7 @@ def teach(
         state, plasticity = simulate(here, state, for_run, **timing)
         synapses: Any = state.synapses
         seen = recalled(config, here, synapses, patterns, jr.fold_in(for_test, index))
-        frozen = (synapses.probability >= config.freeze).astype(first.dtype)
+        frozen = synapses.at_least(config.freeze).astype(first.dtype)
         lost = jnp.isnan(synapses.probability)
         share = jnp.mean(jnp.where(lost, jnp.nan, frozen))
         return state, (seen, share, plasticity)

@@ -212,6 +212,6 @@ def release_levels(config: Config, synapses: Any) -> tuple[Scalar, Scalar]:
     """
     if not config.releases:
         return jnp.ones(()), jnp.zeros(())
-    every = jnp.concatenate([p.ravel() for p in jax.tree.leaves(synapses.probability)])
-    frozen = (every >= config.freeze).astype(every.dtype)
+    every, _ = ravel_pytree(synapses.probability)
+    frozen = ravel_pytree(synapses.at_least(config.freeze))[0].astype(every.dtype)
     return jnp.mean(every), jnp.mean(jnp.where(jnp.isnan(every), jnp.nan, frozen))

@@ -161,7 +161,8 @@ def _stepped(system: System, state: State) -> tuple[Any, ...]:
     explicit = jax.tree.map(jnp.divide, synapses.strength, synapses.probability)
     weights = lambda m: jax.tree.map(jnp.multiply, released, m)
     slope = jax.grad(lambda m: circuit.loss(weights(m), stimulus))(explicit)
-    trees = (synapses, after.synapses, signals.gradient, explicit, slope)
+    before, later = synapses.probability, after.synapses.probability
+    trees = (before, after.synapses.strength, later, signals.gradient, explicit, slope)
     return tuple(ravel_pytree(tree)[0] for tree in trees)
 
 
@@ -172,8 +173,7 @@ def _explicit_checks() -> Iterator[Check]:
     variants |= {"unscaled": {"scaled": False}, "no modulation": {"modulated": False}}
     for name, changes in variants.items():
         system, state = _tiny(rate=rate, up=0.2, down=0.1, **changes)
-        before, after, gradient, explicit, slope = _stepped(system, state)
-        (_, p), (strength, later) = jnp.split(before, 2), jnp.split(after, 2)
+        p, strength, later, gradient, explicit, slope = _stepped(system, state)
         if name == "default":
             title = "slope along explicit strengths, over that along expected ones"
             yield exact(title, "T2", slope, p * gradient, 1e-12)
@@ -196,9 +196,9 @@ def _moved(
 
     def move(p: Vector, up: Vector) -> tuple[Vector, Vector]:
         signals = ReleaseSignals(one, one, 2 * rule.threshold * up, up)
-        change = rule(Stochastic(still, p), signals, KEY).probability
-        bounded = ReleaseBounds(low, 1.0)(Stochastic(still, p + change))
-        return bounded.probability, p
+        before = Stochastic(still, p)
+        moved = jax.tree.map(jnp.add, before, rule(before, signals, KEY))
+        return ReleaseBounds(low, 1.0)(moved).probability, p
 
     return jax.lax.scan(move, start, ups)[1]
 
@@ -209,7 +209,11 @@ def _climbed(rule: ReleasePlasticity, low: float, start: float) -> Vector:
 
 
 def _freezing_checks() -> Iterator[Check]:
-    for low, freeze, up in ((0.25, 0.9353, 0.052), (0.25, 0.9, 0.1), (0.1, 0.96, 0.01)):
+    for low, freeze, up in (
+        (0.25, 0.9353, 0.052),
+        (0.25, 0.9, 0.1),
+        (0.1, 0.955, 0.01),
+    ):
         for scaled in (True, False):
             rule = ReleasePlasticity(1.0, up, up, freeze, scaled=scaled)
             steps = jnp.sum(_climbed(rule, low, low) < freeze)

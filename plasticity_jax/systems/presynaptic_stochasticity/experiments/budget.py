@@ -50,11 +50,11 @@ class EnergyBudget(AbstractProjection):
         require(self, budget=(0.0, math.inf))
 
     def __call__(self, synapses: Any, signals: Any = None, key: Any = None) -> Any:
-        stochastic = isinstance(synapses, Stochastic)
-        strength = synapses.strength if stochastic else synapses
-        scale = ratio(self.budget, jnp.sum(jnp.abs(flat(strength))), 1.0)
-        strength = jax.tree.map(lambda w: scale.astype(w.dtype) * w, strength)
-        return Stochastic(strength, synapses.probability) if stochastic else strength
+        if isinstance(synapses, Stochastic):
+            strength = self(synapses.strength)
+            return dataclasses.replace(synapses, strength=strength)
+        scale = ratio(self.budget, jnp.sum(jnp.abs(flat(synapses))), 1.0)
+        return jax.tree.map(lambda w: scale.astype(w.dtype) * w, synapses)
 
 
 class BudgetConfig(AbstractConfig):

@@ -117,7 +117,7 @@ def levels(network: Trained) -> dict[str, Array]:
         "mean": jnp.mean(p),
         "high": share(p >= HIGH),
         "high_layer": jnp.stack([share(layer >= HIGH) for layer in layers]),
-        "floor": share(p <= low),
+        "floor": share(p <= low + 1e-6),  # as far as single precision knows
         "between": share((p > low + 0.05) & (p < HIGH)),
     }
 
