@@ -27,7 +27,13 @@ from plasticity_jax import (
 from plasticity_jax._arguments import fill_array_fields, real, whole
 from plasticity_jax._interfaces import Scalar
 from plasticity_jax._sweep._lanes import _diverged
-from plasticity_jax.circuits import LossCircuit, RateNetwork, Resting, StochasticNetwork
+from plasticity_jax.circuits import (
+    Layer,
+    LossCircuit,
+    RateNetwork,
+    Resting,
+    StochasticNetwork,
+)
 from plasticity_jax.tasks import Constant
 
 
@@ -463,3 +469,17 @@ def test_weights_keep_their_precision_in_either_mode(kind, double):
         final, _ = simulate(system, state, jr.key(0), steps=2)
         assert jax.tree.map(lambda x: x.dtype, final.synapses) == kinds
         assert all(jnp.isfinite(x).all() for x in jax.tree.leaves(final.synapses))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: System(Constant(None), Layer, {}),
+        lambda: System(Constant(None), Layer(), {"oja": rules.Oja}),
+        lambda: rules.Scaled(rules.Oja, 2.0),
+        lambda: rules.Reparametrised(rules.Oja),
+    ],
+)
+def test_a_class_in_place_of_what_it_makes_is_refused_by_name(make, unchecked):
+    with pytest.raises(ValueError, match=r"the class (Layer|Oja), of which one must"):
+        make()

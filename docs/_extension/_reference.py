@@ -7,25 +7,15 @@ import re
 import sys
 import textwrap
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from ._links import with_links
 from ._names import modules, paths, Public, public, ROOT
 
 
-def write(folder: str | Path) -> None:
-    """Write `reference/<module>.md`; a page that is the same stays."""
-    place = Path(folder) / "reference"
-    place.mkdir(exist_ok=True)
-    pages = {f"{module}.md": _page(module) for module in modules() if public(module)}
-    for old in place.glob("plasticity_jax*.md"):
-        if old.name not in pages:
-            old.unlink()
-    for name, text in pages.items():
-        path = place / name
-        if not path.exists() or path.read_text("utf-8") != text:
-            path.write_text(text, "utf-8")
+def pages() -> dict[str, str]:
+    """`<module>.md` for every public module."""
+    return {f"{module}.md": _page(module) for module in modules() if public(module)}
 
 
 def _page(module: str) -> str:

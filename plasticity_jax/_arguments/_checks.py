@@ -299,6 +299,8 @@ def shape_of(tree: PyTree) -> str:
         return f"({', '.join(map(shape_of, tree))})"
     if isinstance(tree, eqx.Module):
         return eqx.tree_pformat(tree, width=1000)
+    if isinstance(tree, type):
+        return f"the class {tree.__name__}, of which one must be made"
     return type(tree).__name__
 
 

@@ -10,7 +10,7 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Float, Int, Key, PyTree
 
-from .._arguments import fill_array_fields
+from .._arguments import fill_array_fields, shape_of
 
 
 Scalar = Float[Array, ""]
@@ -39,6 +39,13 @@ class _Part(eqx.Module):
     """What a system is made of: floats in its fields are array leaves."""
 
     def __check_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, type) and issubclass(value, _Part):
+                raise ValueError(
+                    f"{type(self).__name__}: `{field.name}` must be no class; got "
+                    f"{shape_of(value)}."
+                )
         fill_array_fields(self)
 
 
