@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import jax.random as jr
 import numpy as np
 
-from ....experiment import always, Check, exact, simulated
+from ....experiment import always, Check, exact, once, simulated
 from ....measure import largest_l1_margin, largest_l2_margin
 from ....tasks import draw_patterns
 from .. import capacity
@@ -20,6 +20,9 @@ FIRST = (3.1471, 1.4446, 0.8440, 0.2174), (2.0311, 1.1009, 0.7046, 0.2061)
 SECOND = (0.6332, 0.4441, 0.3217, 0.1099), (1.1459, 0.6211, 0.3975, 0.1163)
 LEVELS = np.asarray([0.5, 0.1, 0.05, 0.03, 0.01])
 CRITICAL = (1.0, 1.956451, 3.041423, 4.312706, 9.598643)
+
+
+_drawn = once(draw_patterns)
 
 
 def capacity_checks() -> Iterator[Check]:
@@ -89,7 +92,7 @@ def _finite_checks(coding: bool) -> Iterator[Check]:
     """200 neurons at a load of 0.2; the specification finds deviations of 1 to 3 %."""
     n, load = 200, 0.2
     count = round(load * n)
-    patterns = np.asarray(draw_patterns(n, count, 0.5, jr.key(0), exact=coding))
+    patterns = np.asarray(_drawn(n, count, 0.5, jr.key(0), exact=coding))
     kind = "exact" if coding else "independent"
     for q, solve in ((1, largest_l1_margin), (2, largest_l2_margin)):
         found = [solve(patterns, 2 * patterns[i] - 1, own=i) for i in range(n)]

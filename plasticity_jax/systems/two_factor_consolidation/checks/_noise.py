@@ -154,6 +154,7 @@ def _volatile_checks() -> Iterator[Check]:
 # --- T11 ----------------------------------------------------------------------------
 
 
+@together
 def _stability_checks() -> Iterator[Check]:
     """One neuron at its L2 optimum, whose weights stand still."""
     best, sharpness = optima("D1", 2), 20.0

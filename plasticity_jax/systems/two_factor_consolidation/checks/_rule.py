@@ -267,6 +267,7 @@ def _scaling_checks() -> Iterator[Check]:
         yield exact(title, "T10", got, 1.3**order * fields, 1e-12)
 
 
+@together
 def _activity_checks() -> Iterator[Check]:
     for level in (0.5, 0.2):
         factors = jr.uniform(KEY, (2, 1, 400), minval=0.07, maxval=0.13)
