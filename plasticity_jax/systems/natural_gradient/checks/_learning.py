@@ -20,7 +20,7 @@ from jaxtyping import Array, Float
 from .... import Scalar
 from ....circuits import input_moments
 from ....curvature import glm_coefficients, voltage_moments
-from ....experiment import always, Check, exact, once, simulated, together
+from ....experiment import always, Check, exact, once, simulated, soon, together
 from .. import mean_field
 from ..config import Config
 from ..experiments import map as groups
@@ -215,7 +215,7 @@ def _at_conditions(
     return jax.vmap(at)(rates, times)
 
 
-@eqx.filter_jit
+@soon
 def _mean_change(config: SingleSynapse, keys: Array) -> Array:
     """Mean change in per cent over `keys`."""
     return jnp.mean(jax.vmap(lambda key: single.learned(config, key)["relative"])(keys))

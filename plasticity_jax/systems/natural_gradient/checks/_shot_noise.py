@@ -15,7 +15,7 @@ from jaxtyping import Array, ArrayLike, Float
 from .... import Scalar
 from ....circuits import input_moments, RectifiedQuadratic, Sigmoid, SynapticKernel
 from ....curvature import fisher_density, glm_fisher, skewed_glm_fisher
-from ....experiment import always, Check, exact, expectation, simulated, together
+from ....experiment import always, Check, exact, expectation, simulated, soon, together
 from ....measure import log_slope
 from .. import shot_noise
 from ..shot_noise import (
@@ -40,7 +40,7 @@ def shot_noise_checks() -> Iterator[Check]:
     yield from _many_inputs()
 
 
-@jax.jit
+@soon
 def _draws() -> Float[Array, "draw n"]:
     kernel, keys = SynapticKernel(), jr.split(jr.key(0), DRAWS)
     draw = lambda key: shot_noise.draw_potentials(jnp.asarray(RATES), kernel, 40, key)
@@ -121,10 +121,11 @@ def _errors_of(weights: ArrayLike) -> tuple[Scalar, Scalar, Scalar]:
     """Errors and angle, half of the inputs at 10, 50 Hz, silent ones to fill up."""
     weights = np.asarray(weights)
     rates = np.repeat([10.0, 50.0], len(weights) // 2)
-    return _errors(*(np.pad(x, (0, SIZES[-1] - len(x))) for x in (weights, rates)))
+    pad = lambda x: jnp.asarray(np.pad(x, (0, SIZES[-1] - len(x))))
+    return _errors(pad(weights), pad(rates))
 
 
-@jax.jit
+@soon
 def _errors(weights: Vector, rates: Vector) -> tuple[Scalar, Scalar, Scalar]:
     """Errors of both closed forms and the angle; silent inputs add nothing to them."""
     kernel, transfer = SynapticKernel(), Sigmoid()

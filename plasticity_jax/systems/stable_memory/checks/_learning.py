@@ -14,7 +14,16 @@ from jaxtyping import Array, Complex, Float, Key
 
 from .... import measure, Scalar, simulate, State, System
 from ....circuits import RateNetwork
-from ....experiment import always, Check, exact, expectation, once, simulated, together
+from ....experiment import (
+    always,
+    Check,
+    exact,
+    expectation,
+    once,
+    simulated,
+    soon,
+    together,
+)
 from ....rules import AntisymmetricHebb
 from ....signals import RateSignals
 from ....tasks import Drive, wandering
@@ -159,7 +168,7 @@ def _learning(state: State, signals: RateSignals, changes: Any) -> Scalar:
     return measure.rotation(change, *jnp.eye(2)) / signals.dt
 
 
-@eqx.filter_jit
+@soon
 def _drives(
     rotation: Scalar, decay: Scalar, network: RateNetwork, dt: float, seeds: int
 ) -> Float[Array, " seed"]:

@@ -11,7 +11,16 @@ from jaxtyping import Array, Float, Key
 
 from .... import Scalar
 from ....circuits import error_function
-from ....experiment import always, Check, exact, expectation, once, simulated, together
+from ....experiment import (
+    always,
+    Check,
+    exact,
+    expectation,
+    once,
+    simulated,
+    soon,
+    together,
+)
 from .. import cycles
 from ..capacity import first_step_error, pattern_field, plane_field, updated
 from ..experiments import cycles as phase
@@ -71,7 +80,7 @@ def _tabulated(circle: cycles.Circle, cycle: cycles.Cycle) -> Iterator[Check]:
         yield exact(f"printed system, real term {real}", "5.5c", got, want, 2e-4)
 
 
-@eqx.filter_jit
+@soon
 def _turns(
     planes: Planes, kind: Float[Array, ""], expansion: Scalar, rotation: Scalar
 ) -> Turning:
