@@ -1,6 +1,7 @@
 """Claims, controls and axes: what a user writes an experiment with."""
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
@@ -18,10 +19,12 @@ from plasticity_jax.experiment import (
     expectation,
     Experiment,
     judge,
+    once,
     over_seeds,
     perform,
     Plan,
     simulated,
+    soon,
     standard_error,
     together,
 )
@@ -230,3 +233,22 @@ def test_checks_together_are_those_one_by_one():
         assert np.allclose(one[3:5], other[3:5], rtol=1e-12)
     with pytest.raises(ValueError, match="'odd' has shape"):
         list(together(lambda x: iter([exact("odd", "", x, jnp.ones(3))]))(draws))
+
+
+@pytest.mark.parametrize("jit", [once, soon])
+def test_what_is_compiled_sooner_has_the_same_numbers(jit):
+    runs = []
+
+    @jit
+    def walk(start, name):
+        runs.append(name)
+        step = lambda x, key: (x + jr.normal(key, x.shape), jnp.sin(x))
+        return jax.lax.scan(step, start, jr.split(jr.key(0), 50))
+
+    with jax.disable_jit():
+        want = walk(jnp.ones(5), "plain")
+    for _ in range(2):
+        found = walk(jnp.ones(5), "compiled")
+    assert runs == ["plain", "compiled"]
+    for one, other in zip(found, want, strict=True):
+        assert jnp.allclose(one, other, rtol=1e-12, atol=1e-12)
