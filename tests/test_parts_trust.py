@@ -576,6 +576,15 @@ RULES = {
         ),
         (lambda: rules.WeightPerturbation(NAN), "`probe_size` must lie in"),
     ],
+    "DelayedGradient": [
+        (
+            lambda: rules.DelayedGradient(rules.Descent(), -1),
+            "`steps` must be at least 0; got -1",
+        )
+    ],
+    "ColouredNoise": [(lambda: rules.ColouredNoise(KEY, 0.0), "`time` must lie in")],
+    "ReleaseNoise": [(lambda: rules.ReleaseNoise(0.0), "`probability` must lie in")],
+    "Multiplicative": FREE,
     "AcceptOnly": [(lambda: rules.AcceptOnly(-1.0), "`magnitude` must lie in")],
     "Scaled": [(lambda: rules.Scaled(Wiener(), NAN), "`scale` must lie in")],
     "Normalised": [(lambda: rules.Normalised(Wiener(), -1.0), "`norm` must lie in")],

@@ -20,6 +20,7 @@ from plasticity_jax.circuits import (
     LayeredNetwork,
     LossCircuit,
     PredictiveNetwork,
+    Resting,
     Sigmoid,
     SpikingNeuron,
 )
@@ -58,7 +59,10 @@ def signals_at(weights, loss, dt=1.0):
 
 
 TRAVELLED = Path(W, jax.tree.map(jnp.square, W), TARGET)
-SIGNALS = dataclasses.replace(signals_at(W, loss, 0.3), traces={"path": TRAVELLED})
+PAST = {"gradients": jax.tree.map(lambda x: jnp.stack([x, -x, x]), W), "noise": W}
+SIGNALS = dataclasses.replace(
+    signals_at(W, loss, 0.3), traces={"path": TRAVELLED, **PAST}
+)
 KEY = jr.key(2)  # its random step goes downhill
 MASK = jax.tree.map(lambda x: jnp.where(x > 0, 1.0, 0.0), W)
 EVEN = jnp.diag(jnp.arange(28) % 2).astype(float)
@@ -105,6 +109,10 @@ ON_A_LOSS = {
     "weight perturbation": lambda: rules.WeightPerturbation(0.4, probes=3),
     "one-sided probes": lambda: rules.WeightPerturbation(0.4, 3, two_sided=False),
     "accept only": lambda: rules.AcceptOnly(0.1),
+    "delayed gradient": lambda: rules.DelayedGradient(rules.NoisyGradient(0.7, 1.3), 2),
+    "coloured": lambda: rules.ColouredNoise(KEY, 3.0),
+    "release noise": lambda: rules.ReleaseNoise(0.4),
+    "multiplicative": lambda: rules.Multiplicative(rules.Wiener()),
     "optimal magnitude": lambda: rules.OptimalMagnitude(rules.Descent(), 5.0),
     "synaptic intelligence": lambda: rules.SynapticIntelligence(0.1, lambda s: False),
     "scaled": lambda: rules.Scaled(rules.Wiener(), 0.5),
@@ -385,6 +393,46 @@ def test_a_zero_gradient_gives_a_zero_change_and_a_finite_derivative():
         )(1.0)
         assert change == 0
         assert jnp.isfinite(slope)
+
+
+def test_a_delayed_gradient_is_that_of_steps_ago():
+    """At rest first, then the course of x - 0.1 x of two steps ago."""
+    rule = rules.Scaled(rules.DelayedGradient(rules.Descent(), 2), 0.1)
+    bowl = LossCircuit(lambda w, _: jnp.sum(w**2) / 2)
+    system = System(Constant(None), bowl, {"it": rule})
+    record = lambda state, signals, changes: state.synapses[0]
+    state = system.start(jnp.ones(1), KEY)
+    _, seen = simulate(system, state, KEY, steps=9, record=record)
+    want = [1.0, 1.0, 1.0]
+    for step in range(2, 9):
+        want.append(want[step] - 0.1 * want[step - 2])
+    assert np.allclose(seen, want[1:], rtol=1e-12)
+
+
+def test_coloured_noise_has_its_variance_and_correlation_and_may_be_cut():
+    system = System(
+        Constant(None), Resting(0.5), {"it": rules.ColouredNoise(KEY, time=2.0)}
+    )
+    record = lambda state, signals, changes: changes["it"]
+    state = system.start(jnp.zeros(2000), KEY)
+    half, first = simulate(system, state, KEY, steps=3, record=record)
+    _, rest = simulate(system, half, KEY, steps=3, record=record)
+    _, whole = simulate(system, state, KEY, steps=6, record=record)
+    assert jnp.array_equal(jnp.concatenate([first, rest]), whole)
+    for lag in range(4):
+        want, error = 0.5 * jnp.exp(-0.25 * lag), 0.5 * (2 / 2000) ** 0.5
+        assert jnp.abs(jnp.mean(whole[0] * whole[lag]) - want) < 4 * error
+        assert jnp.abs(jnp.mean(whole[-1] * whole[-1 - lag]) - want) < 4 * error
+
+
+def test_release_noise_is_that_of_a_bernoulli_release():
+    weights = jnp.full(4000, 0.7)
+    noise = rules.ReleaseNoise(0.2)(weights, None, KEY)
+    assert jnp.allclose(jnp.unique(noise.round(12)), jnp.asarray([-0.7, 2.8]))
+    share = jnp.mean(noise > 0)
+    assert jnp.abs(share - 0.2) < 4 * (0.2 * 0.8 / 4000) ** 0.5
+    sure = rules.ReleaseNoise(jnp.ones(4000))(weights, None, KEY)
+    assert not jnp.any(sure)
 
 
 def test_one_probe_moves_against_the_sign_of_the_slope():

@@ -87,6 +87,6 @@ class ReleaseNoise(AbstractRule):
 
         def noise(w: Array, p: Array, key: Key[Array, ""]) -> Array:
             released = jr.uniform(key, w.shape, w.dtype) < p
-            return w * (released / p - 1)
+            return w * jnp.where(released, 1 / p - 1, -1)
 
         return jax.tree.map(noise, synapses, chances, keys)

@@ -346,12 +346,12 @@ def best_release(curvature: Vector, weights: Vector, mean: Scalar) -> Vector:
     need = jnp.abs(weights) * jnp.sqrt(jnp.maximum(curvature, 0))
 
     def share(_: Array, sure: Array) -> Array:
-        left = mean * len(need) - jnp.sum(sure)
+        left = mean * len(need) - jnp.sum(sure.astype(need.dtype))
         scale = left / jnp.maximum(jnp.sum(jnp.where(sure, 0, need)), 1e-300)
         return sure | (scale * need >= 1)
 
     sure = jax.lax.fori_loop(0, len(need), share, jnp.zeros(len(need), bool))
-    left = mean * len(need) - jnp.sum(sure)
+    left = mean * len(need) - jnp.sum(sure.astype(need.dtype))
     rest = jnp.maximum(jnp.sum(jnp.where(sure, 0, need)), 1e-300)
     return jnp.where(sure, 1.0, left * need / rest)
 

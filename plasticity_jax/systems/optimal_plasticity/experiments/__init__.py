@@ -7,7 +7,9 @@ from .errors import TABLE2_ERROR
 from .fluctuations import LAGGED, NOISY
 from .geometry import FIG3, FIG4
 from .landscape import FIG2
+from .magnitudes import MAGNITUDES
 from .ratios import FIG5, FIG5_BEELINE, FIG5_IID, FIG5S1, FIG5S1_IID, RESTRICTED
+from .scale import SCALE
 
 
 EXPERIMENTS = (
@@ -29,4 +31,6 @@ EXPERIMENTS = (
     GREEDY,
     LAGGED,
     NOISY,
+    SCALE,
+    MAGNITUDES,
 )
