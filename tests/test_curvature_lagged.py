@@ -10,8 +10,10 @@ from plasticity_jax.curvature import (
     coloured_variance,
     delayed_variance,
     greedy_ratio,
+    isotropic_loss,
     lagged_loss,
     lagged_ratio,
+    preconditioned_loss,
     steady_state,
 )
 
@@ -69,6 +71,19 @@ def test_the_best_ratio_is_where_the_error_is_least(options):
     loss = lambda r: lagged_loss(SPECTRUM, r, 1.0, 0.5, **options)
     assert loss(best) < min(loss(0.95 * best), loss(1.05 * best))
     assert jnp.abs(jax.grad(loss)(best)) < 1e-6
+
+
+def test_preconditioning_spans_the_gradient_and_the_natural_gradient():
+    turn = jnp.linalg.qr(jax.random.normal(jax.random.key(0), (12, 12)))[0]
+    matrix = turn * SPECTRUM @ turn.T
+    matrix = (matrix + matrix.T) / 2
+    for ratio in (0.5, 1.4):
+        plain = preconditioned_loss(matrix, 3 * jnp.eye(12), ratio, 0.3)
+        want = steady_state(SPECTRUM, ratio, 0.3, 0.0).loss
+        assert jnp.allclose(plain, want, rtol=1e-9)
+        natural = preconditioned_loss(matrix, jnp.linalg.inv(matrix), ratio, 0.3)
+        want = isotropic_loss(ratio, 0.3, jnp.mean(SPECTRUM), 0.0)
+        assert jnp.allclose(natural, want, rtol=1e-9)
 
 
 def test_shares_of_directions_count_as_the_directions_do():

@@ -84,6 +84,10 @@ CALLS: dict[str, tuple[Callable, list]] = {
     "delayed_variance": (lambda k: curvature.delayed_variance(k, 0), [[1, 1]]),
     "lagged_loss": (curvature.lagged_loss, [[1, 2, 4], 1, 2, 1]),
     "lagged_ratio": (curvature.lagged_ratio, [[1, 2, 4], 1]),
+    "preconditioned_loss": (
+        curvature.preconditioned_loss,
+        [[[2, 1], [1, 3]], [[3, 1], [1, 1]], 1, 2],
+    ),
     "relaxation_rate": (curvature.relaxation_rate, [1, 2, 1]),
     "stationary_balance": (
         lambda *of: jnp.subtract(*curvature.stationary_balance(*of)),

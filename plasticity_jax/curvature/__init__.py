@@ -38,6 +38,7 @@ from ._lagged import lagged_loss as lagged_loss
 from ._lagged import lagged_ratio as lagged_ratio
 from ._low_rank import diagonal_plus_low_rank as diagonal_plus_low_rank
 from ._low_rank import inverse_diagonal_plus_low_rank as inverse_diagonal_plus_low_rank
+from ._preconditioned import preconditioned_loss as preconditioned_loss
 from ._quadrature import enough_nodes as enough_nodes
 from ._quadrature import mean_density as mean_density
 from ._quadrature import quadrature_error as quadrature_error

@@ -8,6 +8,7 @@ from .fluctuations import LAGGED, NOISY
 from .geometry import FIG3, FIG4
 from .landscape import FIG2
 from .magnitudes import MAGNITUDES
+from .natural import NATURAL
 from .ratios import FIG5, FIG5_BEELINE, FIG5_IID, FIG5S1, FIG5S1_IID, RESTRICTED
 from .scale import SCALE
 
@@ -33,4 +34,5 @@ EXPERIMENTS = (
     NOISY,
     SCALE,
     MAGNITUDES,
+    NATURAL,
 )
