@@ -10,8 +10,10 @@ from plasticity_jax.curvature import (
     best_ratio,
     gradient_parts,
     greedy_ratio,
+    hessian_operator,
     isotropic_loss,
     relaxation_rate,
+    spectrum,
     steady_state,
 )
 from plasticity_jax.systems.optimal_plasticity import theory
@@ -25,6 +27,11 @@ from plasticity_jax.systems.optimal_plasticity.checks._appendix import (
     premise_checks,
 )
 from plasticity_jax.systems.optimal_plasticity.checks._run import run_checks
+from plasticity_jax.systems.optimal_plasticity.config import (
+    Config,
+    input_moment,
+    objective,
+)
 from plasticity_jax.systems.optimal_plasticity.published import REPORTED_SHARES
 
 
@@ -175,6 +182,19 @@ def test_the_best_release_is_that_of_a_search():
             for j in range(8):
                 moved = chances.at[i].add(-1e-4).at[j].add(1e-4)
                 assert moved[j] > 1 or i == j or cost(moved) > cost(chances)
+
+
+@pytest.mark.dear
+def test_a_few_lanczos_steps_give_the_best_ratio_of_102400_weights():
+    config = Config(sizes=(320, 320), inputs="iid")
+    loss, teacher = objective(config, jax.random.key(0))
+    operator = hessian_operator(loss, teacher)
+    options = {"method": "lanczos", "steps": 20, "probes": 1}
+    values, shares = spectrum(operator, key=jax.random.key(1), **options)
+    exact = 2 / 320 * jnp.linalg.eigvalsh(input_moment(config))  # each 320 times
+    want = best_ratio(exact, ZERO)
+    assert jnp.allclose(best_ratio(values, ZERO, weights=shares), want, rtol=2e-3)
+    assert jnp.abs(want - 1) > 0.1  # else an even spectrum would do
 
 
 def test_small_formulas():
