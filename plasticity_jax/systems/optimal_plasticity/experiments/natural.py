@@ -33,18 +33,16 @@ SHADES = ("0.4", SIMULATED, THEORY, BEST)
 Matrix = Float[Array, "w w"]
 
 
-def inverse_metrics(metric: Matrix, features: int) -> dict[str, Matrix]:
-    """The inverse of the metric: none, its diagonal's, that of halves, all of it.
+def inverse_metrics(metric: Matrix) -> dict[str, Matrix]:
+    """The inverse of one output's metric: none, its diagonal's, its halves', its own.
 
-    A block holds the weights of one output from one half of the inputs.
+    A block holds the weights from one half of the inputs.
     """
-    place = np.arange(len(metric))
-    half = 2 * (place // features) + (place % features >= features // 2)
+    half = np.arange(len(metric)) < len(metric) // 2
     same = jnp.asarray(half[:, None] == half[None, :])
-    block = jnp.where(same, metric, 0)
-    eye = jnp.eye(len(metric), dtype=metric.dtype)
     inverse = lambda x: (lambda y: (y + y.T) / 2)(jnp.linalg.inv(x))
-    found = (eye, jnp.diag(1 / jnp.diagonal(metric)), inverse(block), inverse(metric))
+    eye, diagonal = jnp.eye(len(metric)), jnp.diag(1 / jnp.diagonal(metric))
+    found = (eye, diagonal, inverse(jnp.where(same, metric, 0)), inverse(metric))
     return dict(zip(FORMS, found, strict=True))
 
 
@@ -53,18 +51,19 @@ def natural(config: Quadratic, key: Key[Array, ""]) -> dict[str, Array]:
 
     Inputs have correlations: their second moment is turned at random. For a squared
     error the metric of the natural gradient is the Gauss-Newton matrix, here the
-    Hessian.
+    Hessian; it is the same for every output, and so is the law.
     """
     for_turn, for_build, for_run = jr.split(key, 3)
     features, outputs = config.sizes
     turn = jnp.linalg.qr(normal(for_turn, (features, features)))[0]
     moment = turn * config.moments @ turn.T
     moment = (moment + moment.T) / 2
-    metric = linear_hessian(moment, outputs)
+    metric = linear_hessian(moment, 1) / outputs
     system, start = build(config.network(second_moment=moment), for_build)
     loss, law = [], []
-    for inverse in inverse_metrics(metric, features).values():
-        repair = Wiener() if config.rule == "noise" else Projected(Descent(), inverse)
+    for inverse in inverse_metrics(metric).values():
+        repair = Projected(Descent(), jnp.kron(jnp.eye(outputs), inverse))
+        repair = Wiener() if config.rule == "noise" else repair
         rules = {**system.rules, "compensation": Normalised(repair, config.ratio)}
         here = dataclasses.replace(system, rules=rules)
         _, seen = simulate(here, start, for_run, steps=config.steps, record=loss_of)
