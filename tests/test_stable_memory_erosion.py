@@ -20,6 +20,8 @@ from plasticity_jax.systems.stable_memory.experiments import (
     erosion,
     filters,
     fluctuations,
+    lifetime,
+    restraints,
     retention,
     sparse,
     variants,
@@ -37,6 +39,8 @@ EXPERIMENTS = (
     filters.EULER,
     sparse.SUPP1,
     sparse.PHASE,
+    restraints.RESTRAINTS,
+    lifetime.LIFETIME_LAW,
 )
 CONFIGS = Path(plasticity_jax.__file__).parent.parent / "configs" / "stable_memory"
 

@@ -46,7 +46,7 @@ Items of the specification: Eqs. 1-8; 3.1, 4.1-4.6, 5.1-5.8; Figs. 1b, 2c-e, 3, 
 | Figs. 4a, 4b | experiments `fig4a`, `fig4b` | `test_experiments` |
 | Fig. 5: the life of a memory | experiment `fig5` | `test_experiments` |
 | Supp. Figs. 1, 3, 4 | experiments `supp1`, `supp3`, `supp4` | `test_experiments` |
-| beyond: phase diagram of retention | experiment `phase` | `test_experiments` |
+| beyond: phase diagram of retention; by gains, filters, rates | experiments `phase`, `restraints` | `test_experiments` |
 | beyond: imperfect spike timing | experiment `timing` | `test_experiments` |
 | beyond: lifetime, differentiated; its law by 1 - c | experiments `lifetime`, `lifetime_law` | `test_experiments` |
 | beyond: low rank plus noise | `noisy.outlier_overlap`, `noisy.linear_response` | verify, `test_stable_memory_theory` |

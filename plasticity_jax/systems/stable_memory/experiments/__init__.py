@@ -10,6 +10,7 @@ from .learning import FIG3
 from .learning_limits import FIG3_PUBLISHED, SLOW_STIMULI, SUPP2
 from .life_cycle import FIG5
 from .lifetime import LIFETIME, LIFETIME_LAW
+from .restraints import RESTRAINTS
 from .retention import RETENTION
 from .retrieval import FIG4A, FIG4B
 from .sparse import PHASE, SUPP1
@@ -39,6 +40,7 @@ EXPERIMENTS = (
     SUPP3,
     SUPP4,
     PHASE,
+    RESTRAINTS,
     TIMING,
     LIFETIME,
     LIFETIME_LAW,
