@@ -3,6 +3,7 @@
 from .capacity import SUPP4
 from .compensation import COMPENSATION
 from .cycles import SUPP3
+from .designed import DESIGNED
 from .erosion import FIG2
 from .filters import EULER, FILTERED
 from .fluctuations import FIG1B, SILENT, TURNOVER
@@ -44,5 +45,6 @@ EXPERIMENTS = (
     TIMING,
     LIFETIME,
     LIFETIME_LAW,
+    DESIGNED,
     COMPENSATION,
 )
