@@ -45,7 +45,7 @@ def of_power(course: Course, power: Scalar) -> Course:
 
 
 def mean_frequency(config: Config, course: Course) -> Scalar:
-    r"""$|\\int z^* \\dot z|/\\int|z|^2$: radians per unit of time, by power."""
+    """How fast the course turns, by power: radians per unit of time."""
     z = jax.lax.complex(course[:, 0], course[:, 1])
     turned = jnp.angle(jnp.sum(z[1:] * jnp.conj(z[:-1])))
     return jnp.abs(turned) / config.step

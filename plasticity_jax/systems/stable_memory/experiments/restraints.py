@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from xarray import DataArray, Dataset
 
@@ -135,15 +137,17 @@ def imaginary_outlasts(data: Dataset) -> float:
 def draw_restraints(data: Dataset) -> Figure:
     """Shares left of both memories under every restraint by rate of plasticity."""
     figure, axes = panels(1, 2, 4.4, 3.4)
+    shades = Normalize(0.0, 1.0)
     for panel, memory in zip(axes[0], MEMORY["memory"], strict=True):
         left = over_seeds(data.left.sel(memory=memory)).transpose("restraint", ...)
-        image = panel.imshow(left.values, vmin=0, vmax=1, aspect="auto")
+        panel.imshow(left.values, norm=shades, aspect="auto")
         names = data.restraint.values
         panel.set_yticks(np.arange(len(names)), names)
         rates = [f"{x:g}" for x in data.plasticity.values]
         panel.set_xticks(np.arange(len(rates)), rates)
         panel.set(title=f"{memory.capitalize()} memory", xlabel="rate of plasticity")
-    figure.colorbar(image, ax=axes, label="share of the memory left", shrink=0.8)
+    label = "share of the memory left"
+    figure.colorbar(ScalarMappable(shades), ax=axes, label=label, shrink=0.8)
     return figure
 
 
