@@ -23,6 +23,7 @@ from plasticity_jax.systems.stable_memory.experiments import (
     lifetime,
     restraints,
     retention,
+    sequence,
     sparse,
     variants,
 )
@@ -40,6 +41,7 @@ EXPERIMENTS = (
     sparse.SUPP1,
     sparse.PHASE,
     restraints.RESTRAINTS,
+    sequence.SEQUENCE,
     lifetime.LIFETIME_LAW,
 )
 CONFIGS = Path(plasticity_jax.__file__).parent.parent / "configs" / "stable_memory"

@@ -51,6 +51,7 @@ Items of the specification: Eqs. 1-8; 3.1, 4.1-4.6, 5.1-5.8; Figs. 1b, 2c-e, 3, 
 | beyond: lifetime, differentiated; its law by 1 - c | experiments `lifetime`, `lifetime_law` | `test_experiments` |
 | beyond: low rank plus noise | `noisy.outlier_overlap`, `noisy.linear_response` | verify, `test_stable_memory_theory` |
 | beyond: stimuli designed by gradient | experiment `designed` | `test_experiments` |
+| beyond: memories in sequence over a life | experiment `sequence` | `test_experiments` |
 | beyond: best repair of recall | experiment `compensation` | `test_experiments` |
 """  # noqa: E501
 

@@ -14,6 +14,7 @@ from .lifetime import LIFETIME, LIFETIME_LAW
 from .restraints import RESTRAINTS
 from .retention import RETENTION
 from .retrieval import FIG4A, FIG4B
+from .sequence import SEQUENCE
 from .sparse import PHASE, SUPP1
 from .timing import TIMING
 from .trajectories import FIG3A
@@ -46,5 +47,6 @@ EXPERIMENTS = (
     LIFETIME,
     LIFETIME_LAW,
     DESIGNED,
+    SEQUENCE,
     COMPENSATION,
 )
