@@ -233,6 +233,8 @@ def test_a_threshold_is_met_by_what_equals_it():
     signals = ReleaseSignals(ONE, ONE, gradient, gradient)
     after = _moved(rule, Stochastic(p, p), signals)
     np.testing.assert_allclose(after.probability - p, [0.1, 0.1, -0.2, -0.2])
+    strict = _moved(dataclasses.replace(rule, strict=True), Stochastic(p, p), signals)
+    np.testing.assert_allclose(strict.probability - p, -0.2)
     assert jnp.array_equal(after.strength, p)
 
 
@@ -331,6 +333,55 @@ def test_moments_of_gates(release, mean):
     assert len(jnp.unique(gates)) == 2
     spread = mean**2 * (1 - used) / used
     np.testing.assert_allclose(jnp.var(gates), spread, rtol=0.03)
+
+
+@pytest.mark.parametrize("release", [Release(), Release(0.5, "own"), Release(0.5)])
+def test_masks_can_be_handed_in(release):
+    _, system, state, _ = _built()
+    circuit, batch = dataclasses.replace(system.circuit, release=release), _batch()
+    _, drawn = circuit(None, state.synapses, batch, KEY)
+    p = state.synapses.probability
+    for kind in (bool, float):
+        masks = jax.tree.map(lambda g, kind=kind: (g > 0).astype(kind), drawn.gates)
+        given = circuit.signals(state.synapses, batch, release.gates_of(p, masks))
+        assert eqx.tree_equal(given, drawn)
+    none = release.gates_of(p, jax.tree.map(jnp.zeros_like, p))
+    silent = circuit.signals(state.synapses, batch, none)
+    assert not np.any(np.concatenate([g.ravel() for g in _arrays(silent.gradient)]))
+    with pytest.raises(ValueError, match="`released` must be shaped like"):
+        release.gates_of(p, jnp.ones(3))
+
+
+def test_noise_can_be_handed_in():
+    """Of a quadratic, by hand: slopes are h (mu + sigma eps - c)."""
+    circuit = PosteriorNetwork(lambda w, c: jnp.sum((w - c) ** 2), 5.0, draws=7)
+    synapses = {"mean": jnp.asarray([1.0, 2.0]), "deviation": jnp.asarray([0.5, 0.1])}
+    noise = np.random.default_rng(0).normal(size=(3, 2))
+    got = circuit.signals(synapses, 0.5, jnp.asarray(noise))
+    slopes = 2 * (np.asarray([1.0, 2.0]) + np.asarray([0.5, 0.1]) * noise - 0.5)
+    np.testing.assert_allclose(got.gradient, 5 * slopes.mean(0), rtol=1e-14)
+    want = 5 * (slopes * noise).mean(0)
+    np.testing.assert_allclose(got.correlation, want, rtol=1e-14)
+
+
+@pytest.mark.parametrize("method", ["ghost", "fixed"])
+def test_release_that_is_not_learned_is_at_its_own_probability(method):
+    """Also below the bound of plastic ones, and without normalisation."""
+    for fields in ({}, {"normalised": False}, {"fixed_release": 0.1}):
+        here = {"method": method, "hidden": (40,), "fixed_release": 0.5, **fields}
+        config, system, state, _ = _built(**here)
+        used = float(config.fixed_release)
+        almost = Stochastic(
+            state.synapses.strength, uniform_probability(state.synapses.strength, 0.94)
+        )
+        _, signals, _ = _step(system, State(None, almost), KEY)
+        released = np.concatenate([g.ravel() > 0 for g in _arrays(signals.gates)])
+        error = (used * (1 - used) / released.size) ** 0.5
+        assert abs(released.mean() - used) < 4 * error
+        assert error < 0.05
+    system, first, _ = build(config, Constant(_batch()), 4, KEY)
+    p = ravel_pytree(_step(system, first, KEY)[0].synapses.probability)[0]
+    np.testing.assert_allclose(p, 0.1 if method == "fixed" else 0.25, rtol=0.2)
 
 
 def test_every_layer_draws_its_own_mask():

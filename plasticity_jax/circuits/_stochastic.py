@@ -43,11 +43,20 @@ class StochasticNetwork(AbstractCircuit):
         self, activity: None, synapses: Stochastic, stimulus: Any, key: Key[Array, ""]
     ) -> tuple[None, ReleaseSignals]:
         gates = self.release.gates(synapses.probability, key)
+        return activity, self.signals(synapses, stimulus, gates)
+
+    def signals(
+        self, synapses: Stochastic, stimulus: Any, gates: Any
+    ) -> ReleaseSignals:
+        """What is offered with given gates, such as `release.gates_of(...)`.
+
+        A tree like the strengths.
+        """
         weights = jax.tree.map(masked, gates, synapses.strength)
         loss_at = lambda weights: one_number(self.loss(weights, stimulus))
         loss, slope = jax.value_and_grad(loss_at)(weights)
         gradient = jax.tree.map(masked, gates, slope)
-        return activity, ReleaseSignals(self.dt, loss, gradient, gates)
+        return ReleaseSignals(self.dt, loss, gradient, gates)
 
 
 class PosteriorNetwork(AbstractCircuit):
@@ -83,12 +92,29 @@ class PosteriorNetwork(AbstractCircuit):
                 "`synapses` must map `mean` and `deviation` to weights; got "
                 f"{shape_of(synapses)}."
             )
-        mean = synapses["mean"]
+        noise = lambda key: normal_like(key, synapses["mean"])
+        keys = jr.split(key, self.draws)
+        return activity, self._signals(synapses, stimulus, keys, noise)
+
+    def signals(
+        self, synapses: dict[str, Any], stimulus: Any, noise: Any
+    ) -> PosteriorSignals:
+        r"""What is offered with given $\epsilon$: the mean's tree, (draw, ...)."""
+        return self._signals(synapses, stimulus, noise, lambda noise: noise)
+
+    def _signals(
+        self,
+        synapses: dict[str, Any],
+        stimulus: Any,
+        draws: Any,
+        noise_of: Callable[[Any], Any],
+    ) -> PosteriorSignals:
+        mean, count = synapses["mean"], len(jax.tree.leaves(draws)[0])
         deviation = fitted("`deviation`", synapses["deviation"], mean, "`mean`")
         loss_at = lambda weights: one_number(self.loss(weights, stimulus))
 
-        def draw(totals: tuple[Any, Any, Any], key: Key[Array, ""]) -> tuple[Any, None]:
-            noise = normal_like(key, mean)
+        def draw(totals: tuple[Any, Any, Any], drawn: Any) -> tuple[Any, None]:
+            noise = noise_of(drawn)
             weights = jax.tree.map(lambda m, s, e: m + s * e, mean, deviation, noise)
             loss, gradient = jax.value_and_grad(loss_at)(weights)
             product = jax.tree.map(jnp.multiply, gradient, noise)
@@ -97,6 +123,6 @@ class PosteriorNetwork(AbstractCircuit):
 
         still = jax.tree.map(jnp.zeros_like, mean)
         start = (jnp.zeros_like(self.samples), still, still)
-        totals, _ = jax.lax.scan(draw, start, jr.split(key, self.draws))
-        loss, first, second = tree_scale(self.samples / self.draws, totals)
-        return activity, PosteriorSignals(self.dt, loss, first, second)
+        totals, _ = jax.lax.scan(draw, start, draws)
+        loss, first, second = tree_scale(self.samples / count, totals)
+        return PosteriorSignals(self.dt, loss, first, second)

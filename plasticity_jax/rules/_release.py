@@ -85,7 +85,8 @@ class ReleasePlasticity(AbstractRule):
     r"""Up where the synapse's update is large, down elsewhere.
 
     $\Delta p = +p_{up}$ where $|g| \ge$ `threshold`, else $-p_{down}$ (Schug et al.
-    2021, Eqs. 4 and 7); `scaled` by `ceiling` $- p$, as in the published code.
+    2021, Eqs. 4 and 7); `scaled` by `ceiling` $- p$, as in the published code; with
+    `strict`, where $|g| >$ `threshold`, as in the text.
     Probabilities at or above `freeze` stay; from 1 on it is off. Synapses that did not
     release have $g = 0$ and go down. NaN where $g$ is.
 
@@ -98,6 +99,7 @@ class ReleasePlasticity(AbstractRule):
     freeze: Scalar = eqx.field(default=1.0, converter=real)
     ceiling: Scalar = eqx.field(default=1.0, converter=real)
     scaled: bool = eqx.field(default=True, static=True)
+    strict: bool = eqx.field(default=False, static=True)
 
     def __check_init__(self) -> None:
         require(self, threshold=(0.0, np.inf), freeze=(0.0, np.inf))
@@ -108,7 +110,9 @@ class ReleasePlasticity(AbstractRule):
     ) -> Stochastic:
 
         def change(log_failure: Values, gradient: Values, frozen: Array) -> Values:
-            step = jnp.where(jnp.abs(gradient) >= self.threshold, self.up, -self.down)
+            size = jnp.abs(gradient)
+            large = size > self.threshold if self.strict else size >= self.threshold
+            step = jnp.where(large, self.up, -self.down)
             step = jnp.where(jnp.isnan(gradient), jnp.nan, step)
             move = self._scaled if self.scaled else _added
             return jnp.where(frozen, 0.0, move(log_failure, step))

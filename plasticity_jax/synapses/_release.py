@@ -127,18 +127,26 @@ class Release(eqx.Module):
         check_probabilities("probability", probability)
         leaves, shape = jax.tree.flatten(probability)
         keys = jr.split(key, len(leaves))
-        gates = [self._gate(p, k) for p, k in zip(leaves, keys, strict=True)]
-        return jax.tree.unflatten(shape, gates)
+        pairs = zip(leaves, keys, strict=True)
+        released = [bernoulli(k, self._used(p)) for p, k in pairs]
+        return self.gates_of(probability, jax.tree.unflatten(shape, released))
 
-    def _gate(
-        self, p: Float[Array, "*shape"], key: Key[Array, ""]
-    ) -> Float[Array, "*shape"]:
-        used = p if self.fixed is None else jnp.full(p.shape, self.fixed, p.dtype)
-        released = bernoulli(key, used)
+    def gates_of(self, probability: Weights, released: PyTree) -> Weights:
+        """The gates where it is given which synapses `released`: true or 1, else not.
+
+        Raises `ValueError` unless that is a tree like `probability`.
+        """
+        fitted("`released`", released, probability, "`probability`")
+        return jax.tree.map(self._gate, probability, released)
+
+    def _used(self, p: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        return p if self.fixed is None else jnp.full(p.shape, self.fixed, p.dtype)
+
+    def _gate(self, p: Float[Array, "*shape"], released: Array) -> Array:
         sent = jnp.ones((), p.dtype)
         if self.divisor != "none":
-            sent = 1 / (used if self.divisor == "used" else p)
-        gate = jnp.where(released, sent, 0.0)
+            sent = 1 / (self._used(p) if self.divisor == "used" else p)
+        gate = jnp.where(released.astype(bool), sent, 0.0)
         return jnp.where((p >= 0) & (p <= 1), gate, jnp.nan)
 
 

@@ -90,6 +90,7 @@ class Config(AbstractConfig):
     bias: str = eqx.field(default="none", static=True)  # or fixed, trained
     modulated: bool = eqx.field(default=True, static=True)  # rate by p_max - p
     scaled: bool = eqx.field(default=True, static=True)  # step of p by p_max - p
+    strict: bool = eqx.field(default=False, static=True)  # up above g_lim, not at it
     normalised: bool = eqx.field(default=True, static=True)  # w = r w / p
     hard_freeze: bool = eqx.field(default=False, static=True)
     own_divisor: bool = eqx.field(default=False, static=True)  # of the ghost, published
@@ -297,5 +298,6 @@ def rules_of(config: Config) -> dict[str, AbstractRule]:
     }
     if config.method != "fixed":
         steps = (config.threshold, config.up, config.down, config.freeze)
-        rules["release"] = ReleasePlasticity(*steps, config.high, config.scaled)
+        kind = (config.high, config.scaled, config.strict)
+        rules["release"] = ReleasePlasticity(*steps, *kind)
     return rules

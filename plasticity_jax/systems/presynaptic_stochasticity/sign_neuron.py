@@ -60,27 +60,43 @@ class SignNeuron(AbstractCircuit):
         stimulus: tuple[Float[Array, "pattern n"], Int[Array, " pattern"]],
         key: Key[Array, ""],
     ) -> tuple[Int[Array, ""], ReleaseSignals]:
+        pace = self.pace[activity % len(self.pace)]
+        gates = self.gates(synapses, len(stimulus[0]), key)
+        return activity + 1, self.signals(synapses, stimulus, gates, pace)
+
+    def signals(
+        self,
+        synapses: Stochastic,
+        stimulus: tuple[Float[Array, "pattern n"], Int[Array, " pattern"]],
+        gates: Float[Array, "pattern n"],
+        pace: Scalar,
+    ) -> ReleaseSignals:
+        """What is offered with given gates."""
         patterns, labels = stimulus
-        field, gates = self.respond(synapses, patterns, key)
+        field = self.field(synapses, patterns, gates)
         wanted = labels.astype(field.dtype)
         error = wanted - sign_plus(field)
         released = jnp.where(gates > 0, patterns, 0.0)
         gradient = -jnp.sum(error[:, None] * released, axis=0)
         loss = jnp.mean(jnp.abs(error)) / 2
-        pace = self.pace[activity % len(self.pace)]
-        return activity + 1, ReleaseSignals(pace, loss, gradient, gates)
+        return ReleaseSignals(pace, loss, gradient, gates)
 
-    def respond(
+    def gates(
+        self, synapses: Stochastic, count: int, key: Key[Array, ""]
+    ) -> Float[Array, "pattern n"]:
+        """$r/p$, drawn independently for each of `count` patterns."""
+        draw = lambda key: self.release.gates(synapses.probability, key)
+        return jax.vmap(draw)(jr.split(key, count))
+
+    def field(
         self,
         synapses: Stochastic,
         patterns: Float[Array, "pattern n"],
-        key: Key[Array, ""],
-    ) -> tuple[Float[Array, " pattern"], Float[Array, "pattern n"]]:
-        """The input from every pattern, and $r/p$, drawn independently for each."""
-        draw = lambda key: self.release.gates(synapses.probability, key)
-        gates: Any = jax.vmap(draw)(jr.split(key, len(patterns)))
+        gates: Float[Array, "pattern n"],
+    ) -> Float[Array, " pattern"]:
+        """The input from every pattern."""
         strength: Any = synapses.strength
-        return jnp.sum(patterns * gates * strength[None], axis=1), gates
+        return jnp.sum(patterns * gates * strength[None], axis=1)
 
 
 def sign_plus(field: Float[Array, " pattern"]) -> Float[Array, " pattern"]:
@@ -195,9 +211,8 @@ def build(
     probability = config.low if fixed is None else fixed
     if config.method == "presynaptic":
         limit = config.threshold * config.batch  # of a sum, not of a mean
-        rules["release"] = ReleasePlasticity(
-            limit, config.step, config.step, config.freeze, scaled=config.scaled
-        )
+        steps = (limit, config.step, config.step, config.freeze)
+        rules["release"] = ReleasePlasticity(*steps, scaled=config.scaled, strict=True)
         projections = (ReleaseBounds(config.low, config.high),)
     silent = jnp.zeros(config.size)
     synapses = Stochastic(silent, jnp.full_like(silent, probability))
@@ -218,7 +233,8 @@ def recalled(
     strength: Any = synapses.strength
     shown = 2 * patterns.bits.reshape(-1, config.size).astype(strength.dtype) - 1
     wanted = patterns.labels.reshape(-1).astype(shown.dtype)
-    field = lambda key: circuit.respond(synapses, shown, key)[0]
+    gates = lambda key: circuit.gates(synapses, len(shown), key)
+    field = lambda key: circuit.field(synapses, shown, gates(key))
     if config.method == "deterministic":
         total = sign_plus(field(key))
     else:
