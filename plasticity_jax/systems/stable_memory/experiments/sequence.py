@@ -43,7 +43,7 @@ def lived(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
         return state, each(state.synapses, planes[:, 0], planes[:, 1])
 
     every = jnp.full(MEMORIES, config.strength)
-    lives = jnp.stack([every * (jnp.arange(MEMORIES) == 0), every])
+    lives = jnp.stack([jnp.zeros(MEMORIES).at[0].set(config.strength), every])
     life = lambda strengths: jax.lax.scan(event, start, (planes, strengths, kicks))[1]
     return {"rotation": jax.lax.map(life, lives)}
 
