@@ -66,10 +66,13 @@ _often, _once = eqx.filter_jit(steady_loss), once(steady_loss)  # of many or few
 _isotropic = once(isotropic_loss)
 
 
-@once
-def _law(ratio: Scalar, rho: Scalar, shares: Any = None) -> SteadyState:
+def _law(config: Config, shares: Any = None) -> SteadyState:
     """Steady state of the linear network by the mean-field law."""
-    return steady_state(jnp.asarray(SPECTRUM), ratio, jnp.ones(()), rho, shares)
+    lengths = config.ratio, jnp.ones(()), config.corruption
+    return steady_state(jnp.asarray(SPECTRUM), *lengths, shares)
+
+
+_found = once(_law)
 
 
 def gradient_of(state: State, signals: LossSignals, changes: Any) -> Array:
@@ -84,27 +87,24 @@ def run_checks() -> Iterator[Check]:
     keys = jr.split(jr.key(0), SEEDS)
     for ratio, rho in ((0.4, 0.0), (1.0, 0.0), (1.5, 0.0), (0.7, 1.0), (1.0, 1.0)):
         config = linear(ratio=ratio, corruption=rho)
-        want = _law(config.ratio, config.corruption).loss
+        want = _found(config).loss
         name = f"steady-state error, r = {ratio}, rho = {rho}"
         yield simulated(name, "mean-field law", _often(config, keys), want, 0.03)
     soft = linear(fluctuating_share=0.5)
     shares = np.where(np.arange(120) < 60, 1 / 60, 0.0)
     for ratio in (0.15, 0.5):
         config = dataclasses.replace(soft, ratio=ratio)
-        want = _law(config.ratio, config.corruption, shares)
+        want = _found(config, shares)
         at_limit = float(want.step) * np.max(SPECTRUM) > 2 - 1e-9
         kind = "marginal" if at_limit else "stable"
-        name, got = (
-            f"steady-state error, soft half driven, r = {ratio} ({kind})",
-            _once(config, keys),
-        )
+        name = f"steady-state error, soft half driven, r = {ratio} ({kind})"
+        got = _once(config, keys)
         yield simulated(name, "undriven-direction limit", got, want.loss, 0.03)
     yield from _isotropic_checks(keys)
     yield from _balance_checks(keys[0])
     for ratio in (0.4, 1.0):
-        reverse, central, slope = _slopes(
-            linear(ratio=ratio, steps=3000, window=2500), keys
-        )
+        config = linear(ratio=ratio, steps=3000, window=2500)
+        reverse, central, slope = _slopes(config, keys)
         name = f"dF/dr by reverse mode, r = {ratio}"
         yield simulated(name, "central difference", reverse, central, 1e-6)
         yield simulated(name, "mean-field law", reverse, slope, 0.1)
@@ -121,7 +121,8 @@ def _isotropic_checks(keys: Array) -> Iterator[Check]:
         yield simulated(name, "isotropic law", got, law(config, 0.2), 0.02)
     for rule in ("beeline", "newton"):
         config = linear(ratio=0.5, rule=rule, steps=2000, window=1500)
-        name, got = f"{rule} on an anisotropic bowl, r = 0.5", _once(config, keys)
+        name = f"{rule} on an anisotropic bowl, r = 0.5"
+        got = _once(config, keys)
         yield simulated(name, "isotropic law", got, law(config, anisotropic), 0.02)
     probe = linear(ratio=1.0, rule="weight_perturbation", steps=20_000, window=15_000)
     want = law(probe, anisotropic) / theory.probe_alignment(120) ** 2
@@ -160,10 +161,8 @@ def _balance_checks(key: Array) -> Iterator[Check]:
 @once
 def _slopes(config: Config, keys: Array) -> tuple[Scalar, Scalar, Scalar]:
     """Of the steady-state error by the ratio, through the whole run, and of its law."""
-    error = lambda r: steady_loss(dataclasses.replace(config, ratio=r), keys)
-    law = lambda r: (
-        steady_state(jnp.asarray(SPECTRUM), r, jnp.ones(()), jnp.zeros(())).loss
-    )
+    at = lambda r: dataclasses.replace(config, ratio=r)
+    error, law = lambda r: steady_loss(at(r), keys), lambda r: _law(at(r)).loss
     step, ratio = 1e-6, config.ratio
     after, before = jax.lax.map(error, jnp.stack([ratio + step, ratio - step]))
     return jax.grad(error)(ratio), (after - before) / (2 * step), jax.grad(law)(ratio)
