@@ -11,7 +11,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 project = "plasticity_jax"
 version = release = plasticity_jax.__version__
 extensions = ["myst_nb", "sphinx_copybutton", "_extension"]
-exclude_patterns = ["_site", "results/**/*.md", "**/.ipynb_checkpoints"]
+exclude_patterns = [
+    "_site",
+    "theory/generated",
+    "results/**/*.md",
+    "**/.ipynb_checkpoints",
+]
 myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 myst_dmath_double_inline = True

@@ -5,7 +5,7 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-from . import _gallery, _links, _math, _reference
+from . import _gallery, _links, _math, _reference, _theory
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -18,9 +18,10 @@ def setup(app: Sphinx) -> dict[str, Any]:
 
 def _write(app: Sphinx) -> None:
     """Pages made of the package and of kept results; one that is the same stays."""
-    for name, part in ("reference", _reference), ("gallery", _gallery):
+    made = {"reference": _reference, "gallery": _gallery, "theory/generated": _theory}
+    for name, part in made.items():
         place, pages = Path(app.srcdir) / name, part.pages()
-        place.mkdir(exist_ok=True)
+        place.mkdir(parents=True, exist_ok=True)
         for old in {path.name for path in place.glob("*.md")} - set(pages):
             (place / old).unlink()
         for page, text in pages.items():

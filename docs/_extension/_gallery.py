@@ -97,20 +97,20 @@ def _stands(row: dict[str, Any]) -> bool:
 
 def _claim(row: dict[str, Any]) -> tuple[str, ...]:
     error = row["standard_error"]
-    value = _number(row["value"], "no number")
+    value = number(row["value"], "no number")
     value += "" if error is None else f" ± {error:.2g}"
-    within = f"{_number(row['low'], '-∞')} to {_number(row['high'], '∞')}"
+    within = f"{number(row['low'], '-∞')} to {number(row['high'], '∞')}"
     control = row["control"]
-    beside = "" if control is None else _number(control["value"], "no number")
+    beside = "" if control is None else number(control["value"], "no number")
     mark = "holds" if _stands(row) else "**does not hold**"
-    return _cell(row["says"]), _cell(row["source"]), value, within, beside, mark
+    return cell(row["says"]), cell(row["source"]), value, within, beside, mark
 
 
-def _number(value: float | None, missing: str) -> str:
+def number(value: float | None, missing: str) -> str:
     return missing if value is None else f"{value:.4g}"
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
     """Text as it is: neither a cell's end nor Markdown."""
     return "".join(f"\\{x}" if x in "|*_$`<[" else x for x in text)
 

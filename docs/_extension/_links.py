@@ -4,10 +4,14 @@ import re
 from collections.abc import Collection
 
 from sphinx.application import Sphinx
+from sphinx.util import logging
 
 from ._names import index, ROOT
 
 
+LOG = logging.getLogger(__name__)
+KINDS = "rules|circuits|tasks|synapses|curvature|measure|inference|traces"
+MISSED = re.compile(rf"(?<!`)`((?:{KINDS})\.\w+)`(?!`)")  # still plain code
 FENCE = re.compile(r"^\s*(```|~~~)")
 CODE = re.compile(r"(?<![`}\w])`([A-Za-z_][\w.]*)`(?!`)")
 
@@ -16,6 +20,8 @@ def linked(app: Sphinx, name: str, source: list[str]) -> None:
     """Of a page that is read."""
     if not name.startswith("reference/"):
         source[0] = with_links(source[0])
+        for word in MISSED.findall(source[0]):
+            LOG.warning(f"no public name: {word}", location=name)
 
 
 def with_links(text: str, module: str = ROOT, arguments: Collection[str] = ()) -> str:
@@ -26,7 +32,7 @@ def with_links(text: str, module: str = ROOT, arguments: Collection[str] = ()) -
     """
     lines, fenced = [], False
     for line in text.splitlines():
-        fence = bool(FENCE.match(line)) and "{" not in line
+        fence = bool(FENCE.match(line))
         fenced = fenced != fence
         plain = fenced or fence or line.startswith(("    ", "#"))
 

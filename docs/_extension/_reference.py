@@ -14,8 +14,11 @@ from ._names import modules, paths, Public, public, ROOT
 
 
 def pages() -> dict[str, str]:
-    """`<module>.md` for every public module."""
-    return {f"{module}.md": _page(module) for module in modules() if public(module)}
+    """`<module>.md` for every public module, and `index.md`."""
+    made = {f"{module}.md": _page(module) for module in modules() if public(module)}
+    names = "\n".join(name.removesuffix(".md") for name in made)
+    index = f"# Reference\n\n```{{toctree}}\n{names}\n```\n"
+    return {"index.md": index, **made}
 
 
 def _page(module: str) -> str:
