@@ -47,6 +47,7 @@ from plasticity_jax.systems.presynaptic_stochasticity.experiments.tuning import 
 from plasticity_jax.systems.presynaptic_stochasticity.networks import (
     CrossEntropy,
     Perceptron,
+    predict,
 )
 from plasticity_jax.systems.presynaptic_stochasticity.training import (
     accuracies,
@@ -372,3 +373,17 @@ def test_a_lost_network_has_no_accuracy():
     assert jnp.all(jnp.isnan(seen))
     releasing = Stochastic(lost, lost)
     assert all(jnp.isnan(x) for x in release_levels(SMALL, releasing))
+
+
+def test_predictions_are_mean_softmax_outputs_of_networks_drawn_for_every_batch():
+    """Seven images in batches of three, two votes each: by hand, key by key."""
+    images = jr.normal(jr.key(0), (7, 4))
+    network = eqx.nn.Linear(4, 3, key=jr.key(1))
+    weights, rest = eqx.partition(network, eqx.is_inexact_array)
+    drawn = lambda key: jax.tree.map(lambda w: w + jr.normal(key, w.shape), weights)
+    found = predict(rest, drawn, images, jr.key(2), votes=2, batch=3)
+    keys = [jr.split(key, 2) for key in jr.split(jr.key(2), 3)]
+    for i, image in enumerate(images):
+        logits = [eqx.combine(drawn(key), rest)(image) for key in keys[i // 3]]
+        expected = sum(map(jax.nn.softmax, logits)) / 2
+        assert jnp.allclose(found[i], expected, rtol=1e-12)

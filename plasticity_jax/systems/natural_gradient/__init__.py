@@ -21,7 +21,7 @@ Items of the specification: Eqs. 1-129; R1-R10; T1-T12; Figs. 1, 3B-F, 4, 5, 7, 
 | R5 approximate (Eqs. 15, 41, 42, 112-114) | `rules.ApproximateNaturalGradient` | `test_rules` |
 | R6 quadratic (Eqs. 115-124) | `theory.quadratic_change` | verify |
 | R7 three terms (Eqs. 19-23) | `rules.natural_terms` | `test_rules`, verify |
-| R8 silent synapses | `circuits.input_moments` | `test_natural_gradient_single` |
+| R8 silent synapses | `circuits.input_moments` | `test_spiking`, experiment `fig7` |
 | R9 baselines and ablations | `rules.DenseNaturalGradient`, `rules.SkewedNaturalGradient`, `config.STUDENTS` | `test_rules`, experiment `ablations` |
 | R10 published code | `published`, experiment `fig3f_published`, `fig4`, `fig5` | `test_natural_gradient_learning`, `test_natural_gradient_single` |
 | T1 score and exact Fisher (Eqs. 53-67) | `theory.bernoulli_correction` | verify |

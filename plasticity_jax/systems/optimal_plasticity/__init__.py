@@ -4,8 +4,8 @@ Raman & O'Leary 2021, eLife 10:e62912. Every equation and figure of the specific
 the object that computes it, and the test that holds it to account (in `tests/`, or a
 row of `plasticity-jax verify optimal_plasticity`):
 
-Items of the specification: Eqs. 1-10, 11-14; A1-A8; rules 1-10; Tables 1, 2; Box 2;
-Figs. 1-4, 5, 5-S1.
+Items of the specification: Eqs. 1, 2, 3a-c, 4-14; A1-A8; rules 1-10; Tables 1, 2; Box
+2; Figs. 1-5, 5-S1.
 
 | equation or figure | object | test |
 | --- | --- | --- |
@@ -16,10 +16,11 @@ Figs. 1-4, 5, 5-S1.
 | rule 3 beeline, rule 4 Newton (damped, saddle-free) | `rules.Beeline`, `rules.Newton` | `test_rules`, verify |
 | rules 5, 6 weight perturbation | `rules.WeightPerturbation` | `test_rules`, verify |
 | one-sided probes; rule 7 accept-only, realised ratio | `rules.AcceptOnly`, `theory.one_sided_loss`, `theory.accept_only_state`, experiment `probes` | `test_optimal_plasticity_runs`, `test_experiments` |
-| rule 8 optimal magnitude | `rules.OptimalMagnitude` | `test_rules`, verify |
+| rule 8 optimal magnitude | `rules.OptimalMagnitude`, `theory.optimal_length` | `test_rules`, verify |
 | rule 8 against the best fixed ratio | experiment `greedy` | `test_experiments` |
-| rule 9 controls | `config.RULES`: `none`, `noise`, `descent` | `test_optimal_plasticity_runs` |
-| rule 10 restricted fluctuations | `rules.Projected`, `rules.Masked`, `config.soft_projector` | `test_optimal_plasticity_runs` |
+| rule 9 controls | `config.RULES`: none, noise, descent | `test_optimal_plasticity_runs` |
+| rule 10 restricted fluctuations | `rules.Projected`, `rules.Masked`, `config.soft_projector` | `test_rules`, experiment `restricted` |
+| Eqs. 1, 5: both changes are of the same weights, over one step | `advance` | `test_contracts` |
 | Eqs. 2, 7 | `theory.second_order_change` | verify |
 | Eqs. 3a, 3b; 4 and Box 2 | `theory.expected_change` | verify |
 | Eq. 3c, which rules descend | `rules.NoisyGradient`, `rules.WeightPerturbation`, `rules.AcceptOnly`, `rules.Newton` | verify |

@@ -4,7 +4,7 @@ Schug, Benzing & Steger 2021, eLife 10:e69884. Every equation and figure of the
 specification, the object that computes it, and the test that holds it to account (in
 `tests/`, or a row of `plasticity-jax verify presynaptic_stochasticity`):
 
-Items of the specification: Eqs. 1-12; R1-R5; T1-T10; Figs. 1-3, 4a-c, 5a-c; Appendix
+Items of the specification: Eqs. 1-12; R1-R5; T1-T10; Figs. 1-4, 5a-c; Appendix
 1-figures 1a-d, 2-4; Appendix 1-table 1.
 
 | equation or figure | object | test |

@@ -4,8 +4,8 @@ Susman, Brenner & Barak 2019, Nature Communications 10:4441. Every equation and 
 the specification, the object that computes it, and the test that holds it to account (in
 `tests/`, or a row of `plasticity-jax verify stable_memory`):
 
-Items of the specification: Eqs. 1-8; 3.1, 4.1-4.6, 5.1-5.8; Figs. 1b, 2c-e, 3, 3a, 4a,
-4b, 5; Supp. Figs. 1-4; Notes 1, 2.
+Items of the specification: Eqs. 1-5, 7, 8; 3.1, 4.1-4.6, 5.1-5.8; Figs. 1b, 2c-e, 3,
+3a, 4a, 4b, 5; Supp. Figs. 1-4; Notes 1, 2.
 
 | equation or figure | object | test |
 | --- | --- | --- |
@@ -14,7 +14,7 @@ Items of the specification: Eqs. 1-8; 3.1, 4.1-4.6, 5.1-5.8; Figs. 1b, 2c-e, 3, 
 | stimuli: rotating, wandering (OU), cue (3.1) | `tasks.Drive`, `tasks.turning`, `tasks.wandering`, `tasks.cue` | `test_rate_network` |
 | the same, by a config's amplitude, frequency, decay, duration | `stimuli.rotating`, `stimuli.wandering`, `stimuli.cued` | `test_stable_memory_learning` |
 | start of the traces (2), activity floor (3, step 8) | `Config.trace_spread`, `Config.floor` | `test_stable_memory_theory` |
-| noise, at intervals (4.1) | `rules.Wiener`, `rules.Intermittent` | `test_rate_rules`, verify |
+| noise, at intervals (4.1) | `rules.Wiener`, `rules.Intermittent` | `test_rate_rules` |
 | dissipation (Eq. 2; 4.2) | `rules.Dissipation` | `test_rate_rules`, verify |
 | rate control (Eq. 3; 4.3) and as printed | `rules.RateControl`, `rules.ElementwiseRateControl` | `test_rate_rules`, experiment `variants` |
 | rules of the code's history (4.3) | `rules.UnweightedRateControl`, `rules.AverageScaling`, `rules.AdditiveRateControl` | `test_rate_rules`, experiment `variants` |
@@ -41,11 +41,11 @@ Items of the specification: Eqs. 1-8; 3.1, 4.1-4.6, 5.1-5.8; Figs. 1b, 2c-e, 3, 
 | 5.8 capacity of the synchronous map | `capacity.settled`, `capacity.first_step_error` | verify, experiment `supp4` |
 | Fig. 1b; 2c-e | experiments `fig1b`; `fig2`, `euler`, `turnover` | `test_experiments` |
 | scaled preset and its table; turnover under rate control (6) | experiments `retention`, `turnover_rate` | `test_experiments` |
-| Fig. 3, Supp. Fig. 2 | experiments `fig3a`, `fig3`, `fig3_published`, `supp2` | `test_experiments` |
+| Figs. 3, 3a, Supp. Fig. 2 | experiments `fig3a`, `fig3`, `fig3_published`, `supp2` | `test_experiments` |
 | nine settings of slow stimuli (6) | experiment `supp2_slow` | `test_experiments` |
 | Figs. 4a, 4b | experiments `fig4a`, `fig4b` | `test_experiments` |
 | Fig. 5: the life of a memory | experiment `fig5` | `test_experiments` |
-| Supp. Figs. 1, 3, 4 | experiments `supp1`, `supp3`, `supp4` | `test_experiments` |
+| Supp. Figs. 1, 3, 4; Notes 1, 2 | experiments `supp1`, `supp3`, `supp4` | `test_experiments` |
 | beyond: phase diagram of retention; by gains, filters, rates | experiments `phase`, `restraints` | `test_experiments` |
 | beyond: imperfect spike timing | experiment `timing` | `test_experiments` |
 | beyond: lifetime, differentiated; its law by 1 - c | experiments `lifetime`, `lifetime_law` | `test_experiments` |
