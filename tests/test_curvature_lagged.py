@@ -75,7 +75,7 @@ def test_the_best_ratio_is_where_the_error_is_least(options):
 
 def test_preconditioning_spans_the_gradient_and_the_natural_gradient():
     turn = jnp.linalg.qr(jax.random.normal(jax.random.key(0), (12, 12)))[0]
-    matrix = turn * SPECTRUM @ turn.T
+    matrix = turn * SPECTRUM[None] @ turn.T
     matrix = (matrix + matrix.T) / 2
     for ratio in (0.5, 1.4):
         plain = preconditioned_loss(matrix, 3 * jnp.eye(12), ratio, 0.3)

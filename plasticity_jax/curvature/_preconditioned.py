@@ -39,10 +39,10 @@ def preconditioned_loss(
 @jax.jit
 def _settled(hessian: Matrix, preconditioner: Matrix, ratio: Scalar) -> Scalar:
     scales, axes = eigh(preconditioner)
-    half = axes * jnp.sqrt(scales) @ axes.T
+    half = axes * jnp.sqrt(scales)[None] @ axes.T
     values, vectors = eigh(half @ hessian @ half)
     values = jnp.where(values > 0, values, jnp.nan)
-    noise = vectors.T @ (axes / scales @ axes.T) @ vectors / len(values)
+    noise = vectors.T @ (axes / scales[None] @ axes.T) @ vectors / len(values)
     weight = vectors.T @ preconditioner @ vectors * jnp.outer(values, values)
 
     def spread(step: Scalar) -> Matrix:

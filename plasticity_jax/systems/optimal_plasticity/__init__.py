@@ -43,7 +43,11 @@ Items of the specification: Eqs. 1, 2, 3a-c, 4-14; A1-A8; rules 1-10; Tables 1, 
 | isotropic law; laws of one and of $K$ probes | `curvature.isotropic_loss`, `theory.probe_loss`, `theory.probe_alignment` | verify |
 | mean-field law, undriven-direction limit | `curvature.steady_state` | verify, `test_optimal_plasticity_theory` |
 | best fixed ratio, greedy Eq. 9 | `curvature.best_ratio`, `curvature.greedy_ratio` | `test_optimal_plasticity_theory` |
-| late and rare repair, coloured noise (beyond) | `curvature.lagged_loss`, `curvature.lagged_ratio` | `test_curvature_lagged` |
+| late and rare repair, coloured noise (beyond) | `curvature.lagged_loss`, `curvature.lagged_ratio`, experiment `lags` | `test_curvature_lagged`, `test_experiments` |
+| multiplicative and release noise; best release (beyond) | `rules.Multiplicative`, `rules.ReleaseNoise`, `theory.best_release`, experiment `noises` | `test_optimal_plasticity_theory`, `test_experiments` |
+| natural-gradient repair (beyond) | `curvature.preconditioned_loss`, experiment `natural` | `test_curvature_lagged`, `test_experiments` |
+| the law from a Lanczos spectrum (beyond) | `curvature.steady_state(weights=)`, experiment `scale` | `test_optimal_plasticity_theory`, `test_experiments` |
+| magnitudes per layer and per synapse (beyond) | experiment `magnitudes` | `test_experiments` |
 | relaxation | `curvature.relaxation_rate` | `test_optimal_plasticity_theory` |
 | $dF/dr$ by reverse mode | `simulate`, `curvature.steady_state` | verify |
 | stationarity flag | `measure.drift` | `test_measure` |

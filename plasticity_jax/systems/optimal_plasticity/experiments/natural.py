@@ -56,7 +56,7 @@ def natural(config: Quadratic, key: Key[Array, ""]) -> dict[str, Array]:
     for_turn, for_build, for_run = jr.split(key, 3)
     features, outputs = config.sizes
     turn = jnp.linalg.qr(normal(for_turn, (features, features)))[0]
-    moment = turn * config.moments @ turn.T
+    moment = turn * config.moments[None] @ turn.T
     moment = (moment + moment.T) / 2
     metric = linear_hessian(moment, 1) / outputs
     system, start = build(config.network(second_moment=moment), for_build)
