@@ -60,15 +60,16 @@ def drift_on_a_landscape(config: Landscape, key: Key[Array, ""]) -> dict[str, Ar
         lambda state, signals, changes: state.synapses,
     )
     _, path = simulate(system, start, for_run, steps=STEPS, record=record)
-    stretched = jnp.sqrt(loss.stiffness) * path
+    stretched = jnp.sqrt(loss.stiffness)[None] * path
     angle = jnp.arctan2(stretched[:, 1], stretched[:, 0]) / (2 * jnp.pi)
     sectors = jnp.floor(SECTORS * (angle % 1))
-    visited = jnp.any(sectors[:, None] == jnp.arange(SECTORS), axis=0)
+    every = jnp.arange(SECTORS, dtype=path.dtype)
+    visited = jnp.any(sectors[:, None] == every[None], axis=0)
     return {
         "slope": jnp.mean(along / most),
         "bowl": jnp.mean(rises) / law,
         "error": jax.vmap(loss)(path),
-        "visited": jnp.mean(visited),
+        "visited": jnp.mean(visited, dtype=path.dtype),
         "path": path[:DRAWN],
         "curvature": loss.stiffness,
     }

@@ -69,7 +69,9 @@ def learned(
     def update(carry: Any, key: Key[Array, ""]) -> tuple[Any, Any]:
         logs, state = carry
         error = lambda logs: jnp.log(seen(logs, key)[0])
-        change, state = optimiser.update(jax.grad(error)(logs), state)
+        slope = jax.grad(error)(logs)
+        with jax.numpy_dtype_promotion("standard"):  # Optax counts in integers
+            change, state = optimiser.update(slope, state)
         logs = optax.apply_updates(logs, change)
         return (logs, state), logs
 
