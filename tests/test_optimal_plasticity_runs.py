@@ -109,6 +109,27 @@ def test_a_student_at_its_teacher_moves_on_without_nan():
     assert jnp.isfinite(slope)
 
 
+def test_late_and_rare_repair_and_other_noise_are_built():
+    """Rules, lengths and times of a run of each kind."""
+    record = lambda state, signals, changes: changes
+    for change in ({"delay": 2}, {"every": 3}):
+        config = dataclasses.replace(LINEAR, corruption=0.0, **change)
+        system, state = build(config, KEY)
+        _, seen = simulate(system, state, KEY, steps=6, record=record)
+        moved = jax.vmap(tree_norm)(seen["compensation"]) > 0
+        want = {"delay": [0, 0, 1, 1, 1, 1], "every": [0, 0, 1, 0, 0, 1]}
+        assert moved.tolist() == [bool(x) for x in want[next(iter(change))]]
+    for noise in ("multiplicative", "coloured"):
+        config = dataclasses.replace(LINEAR, noise=noise, rule="none")
+        system, state = build(config, KEY)
+        _, seen = simulate(system, state, KEY, steps=6, record=record)
+        steps = seen["fluctuation"][0].reshape(6, -1)
+        lengths = jnp.linalg.norm(steps, axis=1)
+        assert jnp.allclose(lengths, config.fluctuation, rtol=1e-10)
+        cosine = steps[0] @ steps[1] / config.fluctuation**2
+        assert (cosine > 0.5) == (noise == "coloured")
+
+
 def test_restricted_fluctuations_stay_in_the_soft_directions():
     moment = np.diag(np.linspace(1.0, 6.0, 6))
     config = dataclasses.replace(
