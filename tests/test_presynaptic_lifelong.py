@@ -51,6 +51,7 @@ from plasticity_jax.systems.presynaptic_stochasticity.networks import (
 )
 from plasticity_jax.systems.presynaptic_stochasticity.training import (
     accuracies,
+    attend,
     learn,
     Learned,
     release_levels,
@@ -99,6 +100,28 @@ def test_epochs_show_each_image_at_most_once_in_another_order():
     first, second = order[:2].ravel(), order[2:].ravel()
     assert len(set(first)) == len(first) == len(set(second)) == 10
     assert not np.array_equal(first, second)
+
+
+def test_groups_of_any_size_share_outputs_or_have_their_own():
+    groups = ((7, 2, 4), (0, 9))
+    source = source_of(Dataset(IMAGES, LABELS, IMAGES, LABELS), groups)
+    config = change(groups=groups)
+    assert config.labels == 3
+    stream = stream_of(config, source, KEY)
+    for task, group, tests in zip(stream.tasks, groups, stream.tests, strict=True):
+        shown = LABELS[np.asarray(task.order).ravel()]
+        assert set(shown) == set(group)
+        assert set(LABELS[np.asarray(tests) > 0]) == set(group)
+        places = [group.index(label) for label in shown]
+        np.testing.assert_array_equal(task.labels[task.order.ravel()], places)
+    own = dataclasses.replace(config, protocol="incremental")
+    assert own.labels == 10
+    more = stream_of(own, source, KEY)
+    np.testing.assert_array_equal(more.tests, stream.tests)
+    np.testing.assert_array_equal(more.tasks[0].order, stream.tasks[0].order)
+    np.testing.assert_array_equal(more.tasks[0].labels, LABELS)
+    with pytest.raises(ValueError, match=r"`groups` must lie in \[0, 9\]"):
+        change(groups=((1, 10),))
 
 
 def test_the_joint_stream_mixes_all_classes_in_one_task():
@@ -188,6 +211,60 @@ def penalised(**fields):
         system = remember(config, system, anchor, rest, task, key)
         kept.append(system.rules["memory"])
     return config, stream, rest, anchors, kept
+
+
+def test_the_empirical_fisher_takes_the_true_labels():
+    _, stream, rest, (anchor, _), (kept, _) = penalised(fisher="empirical")
+    images, labels = task_sample(stream.tasks[0], 4, jr.fold_in(KEY, 0))
+    want = jax.tree.map(jnp.zeros_like, anchor)
+    for image, label in zip(images, labels, strict=True):
+        batch = (image[None], label[None])
+        slope = jax.grad(CrossEntropy(rest))(anchor, batch)
+        want = jax.tree.map(lambda w, g: w + g**2 / 4, want, slope)
+    close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-14)
+    jax.tree.map(close, kept.precision, want)
+    _, _, _, _, (exact, _) = penalised()
+    assert not eqx.tree_equal(exact.precision, kept.precision)
+
+
+def _uneven():
+    """Pairs of 12, 7 and 10 images: 2, 1 and 2 batches of 5 an epoch."""
+    pairs = tuple(pair[:n] for pair, n in zip(SOURCE.pairs, (12, 7, 10), strict=False))
+    return SOURCE._replace(pairs=pairs)
+
+
+@pytest.mark.dear
+def test_a_stream_of_uneven_tasks_is_learned_as_task_after_task():
+    """By hand: one run for each task, as long as it is."""
+    source, config = _uneven(), change(up=0.2, down=0.1, epochs=3, protocol="split")
+    learned = jax.jit(learn)(config, source, KEY)
+    for_stream, for_build, for_run, for_test, _ = jr.split(KEY, 5)
+    stream = stream_of(config, source, for_stream)
+    system, state, rest = build(config, stream.tasks[0], PIXELS, for_build)
+    assert [len(task.order) for task in stream.tasks] == [6, 3, 6]
+    for index, task in enumerate(stream.tasks):
+        here, key = dataclasses.replace(system, task=task), jr.fold_in(for_run, index)
+        state = attend(here, state, key)
+        test = jr.fold_in(for_test, index)
+        seen = accuracies(config, stream, source, rest, state.synapses, test)
+        np.testing.assert_allclose(learned.accuracy[index], seen, equal_nan=True)
+    for a, b in zip(*map(jax.tree.leaves, (learned.state, state)), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-10)
+    assert learned.course.loss.shape == (3, 3)
+    assert jnp.array_equal(learned.course.frozen[:, -1], learned.frozen)
+
+
+@pytest.mark.dear
+def test_a_stream_stops_after_a_first_task_that_is_not_learned():
+    config = change(method="deterministic", rate=0.0, protocol="permuted", epochs=1)
+    at = jax.jit(
+        lambda below: learn(dataclasses.replace(config, stop_below=below), SOURCE, KEY)
+    )
+    whole, cut = at(0.0), at(0.9)
+    assert jnp.all(jnp.isfinite(whole.accuracy))
+    assert jnp.array_equal(cut.accuracy[0], whole.accuracy[0])
+    assert jnp.all(jnp.isnan(cut.accuracy[1:]))
+    assert jnp.all(jnp.isnan(cut.course.loss[1:]))
 
 
 @pytest.mark.dear

@@ -42,7 +42,7 @@ from .networks import check_labels, Convolutional, CrossEntropy, Perceptron
 
 
 METHODS = ("presynaptic", "ghost", "fixed", "deterministic", "ewc", "bgd")
-PROTOCOLS = ("split", "permuted", "continuous", "joint", "single")
+PROTOCOLS = ("split", "incremental", "permuted", "continuous", "joint", "single")
 DATA = ("digits", "mnist", "fashion_mnist")
 NETWORKS = ("perceptron", "convolutional")
 CLASSES = 10
@@ -65,9 +65,10 @@ class Config(AbstractConfig):
     `method`: `presynaptic` plasticity; `ghost`, whose probabilities modulate learning
     while release is at `fixed_release`; `fixed`, without plasticity of release;
     `deterministic` (SGD or Adam); `ewc` on top of it; `bgd`. `protocol`: `split` into
-    pairs of classes with one shared two-unit output; `permuted` pixels, `tasks` of
-    them; `continuous`, the same without boundaries; `joint`, all tasks of a split
-    mixed; `single`, the plain data set.
+    `groups` of classes that share outputs, the first class of each the first output;
+    `incremental`, the same groups with an output for each of the `classes`; `permuted`
+    pixels, `tasks` of them; `continuous`, the same without boundaries; `joint`, all
+    tasks of a split mixed; `single`, the plain data set.
     """
 
     rate: Scalar = eqx.field(default=0.01, converter=real)  # eta_0
@@ -82,9 +83,12 @@ class Config(AbstractConfig):
     penalty: Scalar = eqx.field(default=1e3, converter=real)  # lambda_E
     memory: Scalar = eqx.field(default=1.0, converter=real)  # gamma of online EWC
     deviation: Scalar = eqx.field(default=0.02, converter=real)  # sigma_0 of BGD
+    stop_below: Scalar = eqx.field(default=0.0, converter=real)  # accuracy of task 1
     method: str = eqx.field(default="presynaptic", static=True)
     protocol: str = eqx.field(default="split", static=True)
     data: str = eqx.field(default="digits", static=True)
+    classes: int = eqx.field(default=CLASSES, static=True)
+    groups: tuple[tuple[int, ...], ...] = eqx.field(default=PAIRS, static=True)
     network: str = eqx.field(default="perceptron", static=True)
     hidden: tuple[int, ...] = eqx.field(default=(48, 40), static=True)
     bias: str = eqx.field(default="none", static=True)  # or fixed, trained
@@ -102,13 +106,14 @@ class Config(AbstractConfig):
     tasks: int = eqx.field(default=10, static=True)  # of permuted streams
     votes: int = eqx.field(default=10, static=True)  # networks per test
     draws: int = eqx.field(default=10, static=True)  # of BGD
+    fisher: str = eqx.field(default="exact", static=True)  # of EWC; or empirical
     fisher_samples: int = eqx.field(default=2000, static=True)  # of EWC
 
     def __check_init__(self) -> None:
         unbounded, share = (0.0, math.inf), (0.0, 1.0)
         for name in ("rate", "decay", "threshold", "penalty", "deviation"):
             require(self, **{name: unbounded})
-        for name in ("up", "down", "high", "memory"):
+        for name in ("up", "down", "high", "memory", "stop_below"):
             require(self, **{name: share})
         releases = (1e-4, 1.0)
         require(self, low=releases, fixed_release=releases, freeze=unbounded)
@@ -116,12 +121,16 @@ class Config(AbstractConfig):
         one_of("protocol", self.protocol, PROTOCOLS)
         one_of("data", self.data, DATA)
         one_of("network", self.network, NETWORKS)
+        one_of("fisher", self.fisher, ("exact", "empirical"))
         one_of("bias", self.bias, ("none", "fixed", "trained"))
         check_order(self.low, self.high)
         if self.bias == "trained" and self.releases:
             raise ValueError("biases are 'trained' in deterministic networks only.")
         for name in ("batch", "epochs", "tasks", "votes", "draws", "fisher_samples"):
             whole(name, getattr(self, name), 1)
+        whole("classes", self.classes, 1)
+        for group in self.groups:
+            check_indices("groups", np.asarray(group), self.classes, "classes")
         if not isinstance(self.hidden, tuple):
             raise ValueError(f"`hidden` must be a tuple; got {self.hidden!r}.")
         for count in self.hidden:
@@ -134,12 +143,14 @@ class Config(AbstractConfig):
 
     @property
     def labels(self) -> int:
-        """Number of output units: 2 for pairs of classes, else 10."""
-        return 2 if self.protocol in ("split", "joint") else CLASSES
+        """Number of output units: of the largest group where they are shared."""
+        if self.protocol in ("split", "joint"):
+            return max(len(group) for group in self.groups)
+        return self.classes
 
 
 class Source(NamedTuple):
-    """A data set on the device, and the training images of every pair of classes.
+    """A data set on the device, and the training images of every group of classes.
 
     Images are flat, (image, pixel) of uint8. `pairs` hold indices. Pass it through
     `jax.tree_util.Partial`: then all runs of a sweep share its arrays.
@@ -152,15 +163,18 @@ class Source(NamedTuple):
     pairs: tuple[Int[Array, " some"], ...]
 
 
-def source_of(data: Dataset) -> Source:
+def source_of(
+    data: Dataset, groups: tuple[tuple[int, ...], ...] = PAIRS, classes: int = CLASSES
+) -> Source:
     """A data set as the systems read it.
 
-    Raises `ValueError` if a class is missing, and for labels beyond the ten classes.
+    Raises `ValueError` if a class of a group is missing, and for labels beyond the
+    classes.
     """
     for name in ("train_labels", "test_labels"):
-        check_indices(name, getattr(data, name), CLASSES, "classes")
+        check_indices(name, getattr(data, name), classes, "classes")
     flat = lambda images: jnp.asarray(images.reshape(len(images), -1))
-    pairs = split_by_class(np.asarray(data.train_labels), PAIRS)
+    pairs = split_by_class(np.asarray(data.train_labels), groups)
     return Source(
         flat(data.train_images),
         jnp.asarray(data.train_labels),
@@ -171,13 +185,13 @@ def source_of(data: Dataset) -> Source:
 
 
 @functools.lru_cache(maxsize=3)
-def _loaded(name: str) -> Source:
-    return source_of(load(name))
+def _loaded(name: str, groups: tuple[tuple[int, ...], ...], classes: int) -> Source:
+    return source_of(load(name), groups, classes)
 
 
 def images_of(config: Config) -> Source:
     """The images that the configuration names."""
-    return _loaded(config.data)
+    return _loaded(config.data, config.groups, config.classes)
 
 
 def statistics(config: Config, data: Source) -> tuple[Scalar, Scalar, Scalar]:
@@ -219,8 +233,8 @@ def build(
     """The system, its first state, and the network without its weights.
 
     Raises `ValueError` for images of another size than `pixels`, and for labels that
-    are not integers or have no output (2 for pairs of classes, else 10); where these
-    are traced, the loss is NaN.
+    are not integers or have no output (`Config.labels` of them); where these are
+    traced, the loss is NaN.
     """
     _check_task(config, task, pixels, key)
     for_network, for_release = jr.split(key)

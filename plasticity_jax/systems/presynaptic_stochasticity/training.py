@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import jax.random as jr
+import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, Key
 
@@ -16,7 +17,7 @@ from ... import Scalar, simulate, State, System
 from ...curvature import Fisher
 from ...synapses import Weights
 from ...tasks import batch_orders, ImageBatches, standardised, task_shares
-from .config import build, Config, PAIRS, release_of, Source, statistics
+from .config import build, Config, release_of, Source, statistics
 from .networks import CrossEntropy, hits, predict
 
 
@@ -46,14 +47,16 @@ def stream_of(config: Config, data: Source, key: Key[Array, ""]) -> Stream:
     orders = lambda indices, task: batch_orders(
         indices, config.batch, config.epochs, jr.fold_in(for_order, task)
     )
-    if config.protocol in ("split", "joint"):
-        pairs = jnp.asarray(PAIRS, tests.dtype)
-        members = jnp.any(tests[None, :, None] == pairs[:, None, :], axis=2)
-        weight = members.astype(mean.dtype)
+    if config.protocol in ("split", "joint", "incremental"):
+        group, place = _places(config)
+        tasks_of = jnp.arange(len(config.groups))[:, None]
+        weight = (group[tests][None] == tasks_of).astype(mean.dtype)
         joint = config.protocol == "joint"
         groups = [jnp.concatenate(data.pairs)] if joint else data.pairs
-        tasks = [batches(labels % 2, orders(x, i)) for i, x in enumerate(groups)]
-        return Stream(tasks, tests % 2, weight, None)
+        own = config.protocol == "incremental"
+        named = lambda labels: labels if own else place.astype(labels.dtype)[labels]
+        tasks = [batches(named(labels), orders(x, i)) for i, x in enumerate(groups)]
+        return Stream(tasks, named(tests), weight, None)
     if config.protocol == "single":
         weight = jnp.ones((1, len(tests)), mean.dtype)
         return Stream([batches(labels, orders(everything, 0))], tests, weight, None)
@@ -78,6 +81,14 @@ def stream_of(config: Config, data: Source, key: Key[Array, ""]) -> Stream:
         for i in range(config.tasks)
     ]
     return Stream(tasks, tests, weight, places)
+
+
+def _places(config: Config) -> tuple[Array, Array]:
+    """The group of every class, and its place there; -1 and 0 of one in no group."""
+    group, place = np.full(config.classes, -1), np.zeros(config.classes, int)
+    for i, members in enumerate(config.groups):
+        group[list(members)], place[list(members)] = i, np.arange(len(members))
+    return jnp.asarray(group), jnp.asarray(place)
 
 
 def weights_of(config: Config, synapses: Any, key: Key[Array, ""]) -> Weights:
@@ -118,12 +129,20 @@ def accuracies(
     return jnp.sum(stream.tests * correct, axis=1) / jnp.sum(stream.tests, axis=1)
 
 
+class Course(NamedTuple):
+    """Every epoch of every task: mean `loss` (nats), release and frozen share after."""
+
+    loss: Float[Array, "after epoch"]
+    probability: Float[Array, "after epoch"]
+    frozen: Float[Array, "after epoch"]
+
+
 class Learned(NamedTuple):
     """A stream that was learned.
 
     `accuracy` (after, task); `probability` and `frozen` (after,), mean release
     probability and the share at or above `freeze`; the system, state and rest of the
-    network at the end.
+    network at the end; its `course` by epochs.
     """
 
     accuracy: Float[Array, "after task"]
@@ -132,6 +151,7 @@ class Learned(NamedTuple):
     system: System
     state: State
     rest: Any
+    course: Course | None = None
 
 
 def attend(system: System, state: State, key: Key[Array, ""]) -> State:
@@ -142,23 +162,98 @@ def attend(system: System, state: State, key: Key[Array, ""]) -> State:
 
 
 def learn(config: Config, data: Source, key: Key[Array, ""]) -> Learned:
-    """Train on every task of the stream in turn; test on all of them after each."""
+    """Train on every task of the stream in turn; test on all of them after each.
+
+    A stream whose first task is then known less than `stop_below` is not followed:
+    what comes after is NaN. A task is compiled once, whatever their number; where all
+    of them have equally many batches an epoch, accuracies depend differentiably on the
+    configuration up to thresholds and draws.
+    """
     for_stream, for_build, for_run, for_test, for_fisher = jr.split(key, 5)
     stream = stream_of(config, data, for_stream)
-    pixels = data.train_images.shape[1]
-    system, state, rest = build(config, stream.tasks[0], pixels, for_build)
-    seen = []
-    for index, task in enumerate(stream.tasks):
-        system = dataclasses.replace(system, task=task)
-        state = attend(system, state, jr.fold_in(for_run, index))
+    first, pixels = stream.tasks[0], data.train_images.shape[1]
+    system, state, rest = build(config, first, pixels, for_build)
+    own, lengths = _stacked(stream.tasks)
+    spans = np.diff(np.outer(lengths, range(config.epochs + 1)) // config.epochs)
+    equal = np.all(spans == spans[0, 0])
+
+    def lesson(memory: Any, state: State, part: Any) -> Any:
+        index, fields, length, span = part
+        task = dataclasses.replace(first, **fields)
+        here = dataclasses.replace(system, task=task, rules={**system.rules, **memory})
+        key = jr.fold_in(for_run, index)
+
+        def epoch(state: State, steps: Any) -> Any:
+            steps = int(spans[0, 0]) if equal else steps
+            state, loss = _learn_epoch(here, state, key, steps)
+            return state, Course(loss, *release_levels(config, state.synapses))
+
+        fresh = State(state.activity, state.synapses)
+        state, course = jax.lax.scan(epoch, fresh, span)
         test = jr.fold_in(for_test, index)
         tested = accuracies(config, stream, data, rest, state.synapses, test)
-        seen.append((tested, *release_levels(config, state.synapses)))
         if config.method == "ewc":
             key = jr.fold_in(for_fisher, index)
-            system = remember(config, system, state.synapses, rest, task, key)
-    accuracy, probability, frozen = (jnp.stack(x) for x in zip(*seen, strict=True))
-    return Learned(accuracy, probability, frozen, system, state, rest)
+            weights: Any = state.synapses
+            here = remember(config, here, weights, rest, task, key, length)
+            memory = {"memory": here.rules["memory"]}
+        return memory, state, (tested, course)
+
+    def unless_stopped(carry: Any, part: Any) -> Any:
+        memory, state, stopped = carry
+        index = part[0]
+        shapes = jax.eval_shape(lesson, memory, state, part)[2]
+        lost = jax.tree.map(lambda x: jnp.full(x.shape, jnp.nan, x.dtype), shapes)
+        skip = lambda memory, state, part: (memory, state, lost)
+        memory, state, seen = jax.lax.cond(stopped, skip, lesson, memory, state, part)
+        stopped = stopped | ((index == 0) & (seen[0][0] < config.stop_below))
+        return (memory, state, stopped), seen
+
+    memory = {name: rule for name, rule in system.rules.items() if name == "memory"}
+    index = jnp.arange(len(lengths), dtype=jnp.int32)
+    parts = index, own, jnp.asarray(lengths, jnp.int32), jnp.asarray(spans, jnp.int32)
+    start = memory, state, jnp.zeros((), bool)
+    (memory, state, _), seen = jax.lax.scan(unless_stopped, start, parts)
+    accuracy, course = seen
+    rules = {**system.rules, **memory}
+    system = dataclasses.replace(system, task=stream.tasks[-1], rules=rules)
+    last = (course.probability[:, -1], course.frozen[:, -1])
+    return Learned(accuracy, *last, system, state, rest, course)
+
+
+def _stacked(tasks: list[ImageBatches]) -> tuple[dict[str, Array], list[int]]:
+    """What differs between tasks, (task, ...), and the number of steps of each."""
+    lengths = [len(task.order) for task in tasks]
+
+    def stack(name: str) -> Array:
+        rows = [getattr(task, name) for task in tasks]
+        if name == "order":  # filled up with what is not shown
+            more = [max(lengths) - length for length in lengths]
+            pairs = zip(rows, more, strict=True)
+            rows = [jnp.pad(row, ((0, n), (0, 0))) for row, n in pairs]
+        return jnp.stack(rows)
+
+    names = ("order", "pixels", "task")
+    given = [name for name in names if getattr(tasks[0], name) is not None]
+    return {name: stack(name) for name in given}, lengths
+
+
+def _learn_epoch(
+    system: System, state: State, key: Key[Array, ""], steps: Any
+) -> tuple[State, Scalar]:
+    """The state after some steps, and their mean loss."""
+
+    def step(_: Any, carry: tuple[State, Scalar]) -> tuple[State, Scalar]:
+        state, total = carry
+        state, loss = simulate(system, state, key, steps=1, record=_loss)
+        return state, total + loss[0]
+
+    state, total = jax.lax.fori_loop(0, steps, step, (state, jnp.zeros(())))
+    return state, total / jnp.asarray(steps, total.dtype)
+
+
+def _loss(state: State, signals: Any, changes: Any) -> Scalar:
+    return signals.loss
 
 
 def remember(
@@ -168,17 +263,21 @@ def remember(
     rest: Any,
     task: ImageBatches,
     key: Key[Array, ""],
+    length: Any = None,
 ) -> System:
     """The system with the task just learned in its elastic penalty.
 
-    The exact Fisher diagonal, expected over the model's own labels, at
-    `fisher_samples` training images of the task. Per task, penalties add; `online`,
-    there is one anchor and the older diagonal fades by `memory`.
+    The Fisher diagonal at `fisher_samples` training images of the task, of which the
+    first `length` batches are shown: `exact`, expected over the model's own labels, or
+    `empirical`, at the true ones. Per task, penalties add; `online`, there is one
+    anchor and the older diagonal fades by `memory`.
     """
-    images, _ = task_sample(task, config.fisher_samples, key)
-    outcomes = jnp.arange(config.labels, dtype=jnp.int32)
+    images, labels = task_sample(task, config.fisher_samples, key, length)
+    given: dict[str, Any] = {"targets": labels}
+    if config.fisher == "exact":
+        given = {"outcomes": jnp.arange(config.labels, dtype=jnp.int32)}
     log_prob = CrossEntropy(rest).log_prob
-    flat = Fisher(log_prob, weights, images, outcomes=outcomes).diagonal()
+    flat = Fisher(log_prob, weights, images, kind=config.fisher, **given).diagonal()
     diagonal = ravel_pytree(weights)[1](flat)
     elastic: Any = system.rules["memory"]
     older, moment = elastic.precision, elastic.moment
@@ -195,12 +294,16 @@ def remember(
 
 
 def task_sample(
-    task: ImageBatches, samples: int, key: Key[Array, ""]
+    task: ImageBatches, samples: int, key: Key[Array, ""], length: Any = None
 ) -> tuple[Float[Array, "sample pixel"], Int[Array, " sample"]]:
-    """Training images of a task, drawn from its batches with replacement."""
+    """Training images of a task, drawn from its batches with replacement.
+
+    From the first `length` of them; from all, unless it is given.
+    """
     batch = task.order.shape[1]
     count = max(1, -(-samples // batch))
-    steps = jr.randint(key, (count,), 0, len(task.order))
+    length = len(task.order) if length is None else length
+    steps = jr.randint(key, (count,), 0, length)
     images, labels = jax.vmap(lambda step: task(step, key))(steps)
     return images.reshape(-1, images.shape[-1])[:samples], labels.reshape(-1)[:samples]
 

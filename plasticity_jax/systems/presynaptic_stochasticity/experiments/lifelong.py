@@ -28,7 +28,7 @@ from ....experiment import (
     THEORY,
 )
 from ....measure import forgetting, mean_accuracy
-from ..config import Config, images_of, PAIRS, Source
+from ..config import Config, images_of, Source
 from ..training import learn, Learned
 
 
@@ -243,7 +243,7 @@ def draw_levels(panel: Axes, data: Dataset) -> None:
     panel.legend(**ABOVE)
 
 
-TASKS = range(1, len(PAIRS) + 1)
+TASKS = lambda config: range(1, len(config.groups) + 1)
 AFTER, TASK = {"after": TASKS}, {"task": TASKS}
 SPLIT = Experiment(
     name="split",
