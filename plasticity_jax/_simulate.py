@@ -1,5 +1,6 @@
 """A run in time."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, SupportsIndex
 
@@ -31,12 +32,14 @@ def simulate(
     steps: SupportsIndex,
     record: Record = _nothing,
     every: SupportsIndex = 1,
+    frozen: bool = False,
 ) -> tuple[State, PyTree]:
     """Run `steps` steps; stack what `record` returns at every `every`-th one.
 
     `record(state, signals, changes)` sees the state after the step and the signals and
     changes that made it; without it nothing is recorded. A run stores records only. A
     run cut in two, resumed, or thinned by `every` gives the same bits as the whole one.
+    Where `frozen`, no rule and no projection acts: the activity at these synapses.
 
     Differentiable in every inexact leaf of `system` and `state`. The gradient stores
     one state per record and recomputes the steps between, so its memory grows as
@@ -59,9 +62,14 @@ def simulate(
     check_takes("record", record, "state", "signals", "changes")
     if concrete(state.step):
         system.task.check(int(state.step), count)
+    traces = state.traces
+    if frozen:
+        system = dataclasses.replace(system, rules={}, projections=())
     state, records, strays = _run(system, state, unrolled(key), count, record, thin)
     if strays and concrete(strays, state.synapses):
         _tell_strays(system, strays, state.synapses)
+    if frozen:
+        state = dataclasses.replace(state, traces=traces)
     return state, records
 
 

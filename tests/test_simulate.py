@@ -9,12 +9,13 @@ import jax.numpy as jnp
 import jax.random as jr
 import pytest
 
-from plasticity_jax._interfaces import State, stream, System
+from plasticity_jax._interfaces import AbstractRule, State, stream, System
 from plasticity_jax._simulate import simulate
 from plasticity_jax.circuits import Layer
 from plasticity_jax.rules import Hopfield, Intermittent, Perceptron, Scaled, Storkey
 from plasticity_jax.systems.optimal_plasticity.config import build, Config
 from plasticity_jax.tasks import Recorded
+from plasticity_jax.traces import LowPass
 
 
 CONFIG = Config(sizes=(4, 5, 3), samples=20, corruption=0.5, fluctuation_size=0.05)
@@ -64,6 +65,38 @@ def test_dropping_a_rule_leaves_the_noise_of_the_others(built):
     ):
         assert jnp.array_equal(x, y)
         assert jnp.all(x != 0)
+
+
+def test_frozen_synapses_stay_and_the_activity_is_theirs(built):
+    system, state = built
+    still, losses = simulate(
+        system, state, jr.key(1), steps=20, record=loss_only, frozen=True
+    )
+    assert eqx.tree_equal(still.synapses, state.synapses)
+    assert still.step == 20
+    stimulus = system.task(state.step, jr.key(9))
+    assert jnp.allclose(losses, system.circuit.loss(state.synapses, stimulus))
+    _, moving = simulate(system, state, jr.key(1), steps=20, record=loss_only)
+    assert not jnp.allclose(losses[1:], moving[1:])
+
+
+def test_a_frozen_run_keeps_the_traces(built):
+    system, state = built
+    traced = dataclasses.replace(system, rules={"mean": Recalling()})
+    state, _ = simulate(traced, state, jr.key(1), steps=5)
+    still, _ = simulate(traced, state, jr.key(1), steps=5, frozen=True)
+    assert jnp.any(state.traces["mean"]["loss"] != 0)
+    assert eqx.tree_equal(still.traces, state.traces)
+
+
+class Recalling(AbstractRule):
+    """Changes nothing and keeps a running mean of the loss."""
+
+    def traces(self):
+        return {"loss": LowPass(3.0, lambda signals: signals.loss)}
+
+    def __call__(self, synapses, signals, key):
+        return jax.tree.map(jnp.zeros_like, synapses)
 
 
 def test_streams_follow_names():

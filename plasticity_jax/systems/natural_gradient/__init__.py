@@ -23,7 +23,9 @@ Items of the specification: Eqs. 1-129; R1-R10; T1-T12; Figs. 1, 3B-F, 4, 5, 7, 
 | R7 three terms (Eqs. 19-23) | `rules.natural_terms` | `test_rules`, verify |
 | R8 silent synapses | `circuits.input_moments` | `test_spiking`, experiment `fig7` |
 | R9 baselines and ablations | `rules.DenseNaturalGradient`, `rules.SkewedNaturalGradient`, `config.STUDENTS` | `test_rules`, experiment `ablations` |
-| R10 published code | `published`, experiment `fig3f_published`, `fig4`, `fig5` | `test_natural_gradient_learning`, `test_natural_gradient_single` |
+| R10 published code: its table, segments from rest, held potential | `published.published_coefficients`, `published.segments`, `Config.segment_reset` | `test_natural_gradient_published` |
+| burn-in (Pitfall 15) | `Config.burn_in`, `simulate(frozen=True)` | `test_natural_gradient_published`, `test_simulate` |
+| R10 published code, runs | `published`, experiment `fig3f_published`, `fig4`, `fig5` | `test_natural_gradient_learning`, `test_natural_gradient_single` |
 | T1 score and exact Fisher (Eqs. 53-67) | `theory.bernoulli_correction` | verify |
 | T2 decomposition (Eqs. 34, 35, 68-83) | `curvature.glm_fisher`, `curvature.glm_coefficients` | `test_curvature_glm`, verify |
 | T3 inverse (Eqs. 36, 37, 84-106) | `curvature.glm_fisher_inverse`, `theory.sherman_morrison_coefficients` | `test_curvature_glm`, verify |

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, Key
 
-from ... import AbstractConfig, AbstractRule, Scalar, State, System
+from ... import AbstractConfig, AbstractRule, Scalar, simulate, State, System
 from ..._arguments import check_bins, nearest, real, require, whole
 from ...circuits import SharedInput, Sigmoid, SpikingNeuron, SynapticKernel
 from ...curvature import enough_nodes, glm_coefficients
@@ -64,7 +64,9 @@ class Config(AbstractConfig):
     of rules with the factor $\phi'/\phi$: the paper's Table 1 over `slope`, since the
     published code leaves $\beta$ out. `rate_factor` multiplies all of them (Fig. 9D).
 
-    With `published` the run is that of the published code (`published.py`). A step of
+    With `published` the run is that of the published code (`published.py`); with
+    `segment_reset` only its segments of 1 s are, which start from rest and lose their
+    last step. Without either, `burn_in` s of input come before learning. A step of
     `step` s holds `substeps` bins of input spikes, their probabilities rounded to 16
     bits; with several the potential is exact at the end of the step and the teacher's
     spikes are Poisson counts.
@@ -100,6 +102,8 @@ class Config(AbstractConfig):
     tests: int = eqx.field(default=200, static=True)  # potentials of the test set
     metric: bool = eqx.field(default=True, static=True)  # control: all Euclidean
     published: bool = eqx.field(default=False, static=True)  # as the code does
+    segment_reset: bool = eqx.field(default=False, static=True)
+    burn_in: float = eqx.field(default=0.0, static=True)  # s; 0.25: stationary
     nodes: int | None = eqx.field(default=None, static=True)  # of quadrature
 
     def __check_init__(self) -> None:
@@ -114,6 +118,15 @@ class Config(AbstractConfig):
             )
         _whole("record_seconds", self.record_seconds, self.step)
         _whole("refresh_seconds", self.refresh_seconds, self.step)
+        if self.published or self.segment_reset:
+            _whole("segment", 1, self.step)
+        if self.burn_in:
+            _whole("burn_in", self.burn_in, self.step)
+            if self.published or self.segment_reset:
+                raise ValueError(
+                    "`burn_in` must be 0 where every segment starts from rest; got "
+                    f"{self.burn_in}."
+                )
         if not self.students or len(set(self.students)) < len(self.students):
             raise ValueError(f"`students` must be distinct; got {self.students}.")
         for name in self.students:
@@ -214,7 +227,8 @@ def uniform_weights(
 def build(config: Config, key: Key[Array, ""]) -> tuple[System, State]:
     """The system and its start: teacher and students draw their weights.
 
-    All students start at the same weights, with synaptic potentials at zero.
+    All students start at the same weights, with synaptic potentials at zero, or as
+    `burn_in` leaves them.
     """
     for_teacher, for_start = jr.split(key)
     teacher, start = draw_weights(config, for_teacher), draw_weights(config, for_start)
@@ -232,4 +246,12 @@ def build(config: Config, key: Key[Array, ""]) -> tuple[System, State]:
     rules = {name: rule_of(config, name) for name in config.students}
     synapses = dict.fromkeys(config.students, start)
     system = System(task_of(config), SharedInput(neuron), {"learning": Separate(rules)})
-    return system, system.start(synapses, key)
+    state = system.start(synapses, key)
+    if config.burn_in:
+        steps, heard = (
+            _whole("burn_in", config.burn_in, config.step),
+            jr.fold_in(key, 2),
+        )
+        warm, _ = simulate(system, state, heard, steps=steps, frozen=True)
+        state = State(warm.activity, synapses)
+    return system, state

@@ -19,6 +19,11 @@ from ... import Scalar, simulate, State, System
 from ...curvature import Coefficients, glm_coefficients
 
 
+MEANS, VARIANCES, FILLED = (
+    122,
+    820,
+    802,
+)  # of the table: columns, rows, rows with values
 Path = dict[str, Float[Array, "record n"]]
 Carry = tuple[State, Scalar]
 
@@ -30,18 +35,34 @@ def published_coefficients(
     q: Scalar,
     *,
     nodes: int,
+    wraps: bool = False,
 ) -> Coefficients:
     r"""What the published code looks up, for reproduction only.
 
     Its table of variances starts at 10 but is indexed from 1, so it is read at about
     $\sigma_v^2 + 9$; the mean is cut to a grid of 0.25 mV within $[-15, 15]$, $q$ to a
-    multiple of one half. At the weights of Fig. 3 $\gamma_s$ is 13 % too small.
+    multiple of one half. At the weights of Fig. 3 $\gamma_s$ is 13 % too small. Its
+    last rows were never filled: from $\sigma_v^2 = 402$ on $\gamma_s = 0$ ($c_1$ is
+    infinite) and learning stands still. Where it `wraps`, as in the script of Fig. 12B,
+    a mean below -15 is read from the far end of the table.
     """
-    grid = jnp.floor((jnp.clip(mean, -15.0, 15.0) + 15) * 4) / 4 - 15
-    shifted = 10 + jnp.floor(2 * jnp.maximum(variance - 1, 0.0)) / 2
+    column = jnp.trunc(jnp.minimum((mean + 15) * 4, MEANS - 2))
+    row = jnp.trunc(jnp.minimum(2 * (variance - 1), VARIANCES - 1))
+    if wraps:
+        column, row = column % MEANS, row % VARIANCES
+    column, row = jnp.maximum(column, 0.0), jnp.maximum(row, 0.0)
+    filled = row < FILLED
+    shifted = 10 + jnp.where(filled, row, 0.0) / 2
     halves = jnp.floor(2 * q + 1e-3) / 2
-    looked_up = glm_coefficients(transfer, grid, shifted, halves, nodes=nodes)
-    return looked_up._replace(mean=mean, variance=variance, q=q)
+    c = glm_coefficients(transfer, column / 4 - 15, shifted, halves, nodes=nodes)
+    c = c._replace(
+        c1=jnp.where(filled, c.c1, jnp.inf),
+        **{
+            name: jnp.where(filled, getattr(c, name), 0.0)
+            for name in ("g1", "g2", "g4")
+        },
+    )
+    return c._replace(mean=mean, variance=variance, q=q)
 
 
 def segments(
@@ -51,15 +72,17 @@ def segments(
     records: int,
     each: int,
     steps: int,
+    *,
+    hold: bool,
 ) -> Path:
     """Weights of every student after every one of `records` times `each` segments.
 
     A segment has `steps` steps, of which the last is skipped, and starts with all
-    potentials at zero.
+    potentials at zero. With `hold` $c_w V$ has the last potential of the one before.
     """
     neuron = system.circuit.neuron  # pyright: ignore[reportAttributeAccessIssue]
     held_of = lambda system: system.rules["learning"].rules["approximate"].held_voltage
-    holds = "approximate" in state.synapses
+    holds = hold and "approximate" in state.synapses
     voltages = lambda state, signals, changes: {
         name: student.voltage for name, student in signals.students.items()
     }

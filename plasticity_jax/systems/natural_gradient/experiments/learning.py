@@ -55,10 +55,12 @@ def learning_curves(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     """
     for_build, for_run, for_test = jr.split(key, 3)
     system, state = build(config, for_build)
-    if config.published:
+    if config.published or config.segment_reset:
         each, second = config.record_seconds, round(1 / config.step)
         records = config.seconds // each
-        seen = segments(system, state, for_run, records, each, second)
+        seen = segments(
+            system, state, for_run, records, each, second, hold=config.published
+        )
     else:
         seen = recorded(config, system, state, for_run)
     teacher = system.circuit.neuron.teacher  # pyright: ignore[reportAttributeAccessIssue]
