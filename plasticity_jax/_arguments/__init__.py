@@ -38,5 +38,6 @@ from ._convert import folder as folder
 from ._convert import members as members
 from ._convert import optional as optional
 from ._convert import real as real
+from ._convert import rows_of as rows_of
 from ._convert import whole as whole
 from ._convert import with_array_leaves as with_array_leaves

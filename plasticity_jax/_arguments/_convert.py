@@ -18,7 +18,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import AbstractArray, Array, ArrayLike, jaxtyped, PyTree
 
-from ._checks import at_least, shape_of
+from ._checks import at_least, check_indices, shape_of
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -32,6 +32,24 @@ def real(x: ArrayLike) -> Array:
 def optional(x: ArrayLike | None) -> Array | None:
     """`real`, for a field that may be `None`."""
     return None if x is None else real(x)
+
+
+def rows_of(rows: Any, n: int) -> np.ndarray | Array:
+    """Which of `n` neurons: all (`None`), the first so many, or these indices.
+
+    Raises `ValueError` for fewer than one or more than there are, and for an index
+    beyond them.
+    """
+    if rows is None:
+        return np.arange(n)
+    if np.ndim(rows) == 1 and np.size(rows):
+        rows = rows if isinstance(rows, Array) else np.asarray(rows)
+        check_indices("rows", rows, n, "neurons")
+        return rows
+    count = whole("rows", rows)
+    if not 1 <= count <= n:
+        raise ValueError(f"`rows` must lie between 1 and {n} neurons; got {count}.")
+    return np.arange(count)
 
 
 def whole(name: str, value: Any, low: int | None = None) -> int:

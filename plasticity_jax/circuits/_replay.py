@@ -25,6 +25,7 @@ from .._arguments import (
     optional,
     real,
     require,
+    rows_of,
     whole,
 )
 from .._interfaces import AbstractCircuit, Scalar
@@ -307,29 +308,25 @@ def _average(fields: Fields, stored: Stored) -> Rows:
 @floating
 def memories_of(
     patterns: Float[Array, "n pattern"],
-    rows: int | None = None,
+    rows: Any = None,
     stored: Stored | None = None,
     shift: int = 0,
 ) -> Memories:
     r"""An auto-associative memory: the first `rows` neurons (all) restore `patterns`.
 
-    With a `shift` of 1 they predict the next pattern of a cyclic sequence. `stored`
-    marks the patterns that count (all). Patterns of integers or booleans are converted.
-    Raises `ValueError` unless the entries are 0 or 1, `rows` lies between 1 and the
-    number of neurons, and `stored` marks some of the patterns.
+    `rows` may also be indices (row,) of neurons, in any order. With a `shift` of 1 they
+    predict the next pattern of a cyclic sequence. `stored` marks the patterns that
+    count (all). Patterns of integers or booleans are converted. Raises `ValueError`
+    unless the entries are 0 or 1, `rows` lies between 1 and the number of neurons, and
+    `stored` marks some of the patterns.
     """
     if not patterns.size:
         raise ValueError(f"`patterns` must hold one; got {patterns.shape}.")
     check_binary("patterns", patterns)
-    rows = len(patterns) if rows is None else whole("rows", rows)
-    shift = whole("shift", shift)
-    if not 1 <= rows <= len(patterns):
-        raise ValueError(
-            f"`rows` must lie between 1 and {len(patterns)} neurons; got {rows}."
-        )
+    chosen, shift = rows_of(rows, len(patterns)), whole("shift", shift)
     if stored is None:
         stored = jnp.ones(patterns.shape[1], bool)
     check_stored(stored, patterns.shape[1])
     stored = jnp.asarray(stored, bool)
-    targets = 2 * jnp.roll(patterns[:rows], -shift, axis=1) - 1
+    targets = 2 * jnp.roll(patterns[chosen], -shift, axis=1) - 1
     return Memories(patterns, targets, stored)

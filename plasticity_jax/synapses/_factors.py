@@ -20,6 +20,7 @@ from .._arguments import (
     one_of,
     real,
     require,
+    rows_of,
     whole,
 )
 from .._interfaces import AbstractProjection, Scalar
@@ -327,12 +328,12 @@ class MidpointThreshold(AbstractProjection):
         return Factored(synapses.factors, jnp.where(between, middle, threshold))
 
 
-def no_self_connections(rows: int, n: int) -> Float[Array, "row n"]:
+def no_self_connections(rows: Any, n: int) -> Float[Array, "row n"]:
     """Ones, but zeros where a neuron would connect to itself.
 
-    Raises `ValueError` unless there are 1 to `n` rows.
+    `rows` are the first so many of `n` neurons, or indices (row,) of some of them.
+    Raises `ValueError` unless there are 1 to `n` rows, or for indices beyond.
     """
-    rows, n = whole("rows", rows), whole("n", n)
-    if not 1 <= rows <= n:
-        raise ValueError(f"`rows` must lie between 1 and {n} neurons; got {rows}.")
-    return 1 - jnp.eye(rows, n)
+    n = whole("n", n)
+    own = rows_of(rows, n)[:, None] == np.arange(n)[None]
+    return jnp.where(own, 0.0, 1.0)

@@ -17,6 +17,7 @@ Items of the specification: Eq. 3; P0-P8; T1-T11; E1-E19; Figs. 2-6.
 | P3 inhibition | `rules.FactorAscent`, `synapses.MidpointThreshold`, `synapses.RandomPatternThreshold` | `test_replay`, experiment `variants` |
 | P4 wake, one-shot; sequences | `circuits.Novelty`, `rules.NoveltyHebb`, `tasks.Epochs`, `wake` | `test_replay`, `test_two_factor_sleep`, experiment `fig3_wake` |
 | P5 sleep of Figure 3 | `fall_asleep`, `rules.Scheduled` | `test_two_factor_sleep`, experiment `fig3_sleep` |
+| own patterns, chosen rows, order of presentation, any schedule | `circuits.memories_of`, `build`, `memories`, `start`, `sleep`, `wake` | `test_two_factor_own` |
 | P6 scaling | `synapses.HomeostaticScaling`, `synapses.Floored` | `test_replay`, experiment `variants` |
 | P8 margin perceptron | `circuits.Replay` (enough) | `test_replay`, experiment `variants` |
 | margins, signal-to-noise ratios, density, sparseness | `measure.margins`, `measure.noise_ratio`, `measure.volatile_noise_ratio`, `measure.memory_ratios`, `measure.density`, `measure.lifetime_sparseness` | `test_optimum`, `test_two_factor_theory` |
@@ -49,5 +50,7 @@ Items of the specification: Eq. 3; P0-P8; T1-T11; E1-E19; Figs. 2-6.
 from .config import Config as Config
 from .networks import build as build
 from .networks import fall_asleep as fall_asleep
+from .networks import memories as memories
 from .networks import sleep as sleep
+from .networks import start as start
 from .networks import wake as wake

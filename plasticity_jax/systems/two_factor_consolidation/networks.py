@@ -3,12 +3,13 @@
 Iatropoulos, Gerstner & Brea 2025, PNAS, doi 10.1073/pnas.2422602122.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
 import jax.random as jr
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Integer, Key
 
 from ... import AbstractProjection, Scalar, simulate, State, System
 from ..._arguments import real
@@ -42,6 +43,9 @@ from ...synapses import (
 )
 from ...tasks import Constant, draw_patterns, epoch_orders, Epochs
 from .config import Config
+
+
+Schedule = Callable[[Int[Array, ""]], Any]
 
 
 def parametrisation_of(config: Config) -> AbstractFactors:
@@ -80,12 +84,20 @@ def onset(cycle: Int[Array, ""]) -> Scalar:
     return (0.01 + 0.39 * (1 - jnp.exp(-real(cycle) / 40))) / 0.4
 
 
-def memories(config: Config, key: Key[Array, ""]) -> Memories:
-    """Random patterns, and which of them are stored."""
+def memories(config: Config, key: Key[Array, ""], rows: Any = None) -> Memories:
+    """Random patterns, and which of them are stored.
+
+    `rows` chooses the neurons, as many as `config` simulates; by default the first.
+    """
     n, count, level = config.size, config.patterns, config.coding_level
     patterns = draw_patterns(n, count, level, key, exact=config.exact)
     stored = jnp.arange(count) < jnp.round(config.load * n).astype(int)
-    return memories_of(patterns, config.rows or n, stored)
+    return memories_of(patterns, _rows(config, rows), stored)
+
+
+def _rows(config: Config, rows: Any) -> Any:
+    """The neurons that are simulated: those chosen, else the first of the config."""
+    return config.rows or config.size if rows is None else rows
 
 
 def start(config: Config, key: Key[Array, ""]) -> Factored:
@@ -120,9 +132,11 @@ def scaling_of(config: Config) -> HomeostaticScaling:
     return HomeostaticScaling(config.target, parametrisation_of(config), of)
 
 
-def projections_of(config: Config, stored: Memories) -> tuple[AbstractProjection, ...]:
+def projections_of(
+    config: Config, stored: Memories, rows: Any = None
+) -> tuple[AbstractProjection, ...]:
     """Bounds, homeostasis, and inhibition where it is not learned."""
-    own = no_self_connections(config.rows or config.size, config.size)
+    own = no_self_connections(_rows(config, rows), config.size)
     enforced: list[AbstractProjection] = [Floored(own)]
     if config.parametrisation == "signed_power":
         enforced.append(Ordered())
@@ -138,41 +152,73 @@ def projections_of(config: Config, stored: Memories) -> tuple[AbstractProjection
     return tuple(enforced)
 
 
-def sleep(config: Config, stored: Memories, synapses: Factored) -> tuple[System, State]:
+def sleep(
+    config: Config,
+    stored: Memories,
+    synapses: Factored,
+    *,
+    rows: Any = None,
+    schedule: Schedule | None = None,
+) -> tuple[System, State]:
     """Replay of `stored` from `synapses` on: the system and its first state.
 
-    Raises `ValueError` unless both have the rows, inputs and factors of `config`.
+    `stored` are any memories (`circuits.memories_of` makes them of own patterns),
+    `rows` the neurons that they are of (row,), by default the first ones. A `schedule`,
+    as `rules.Scheduled` takes it, multiplies both rates instead of the config's. Raises
+    `ValueError` unless memories and synapses have the rows, inputs and factors of
+    `config`.
     """
     _check_fit(config, stored, synapses)
     how = parametrisation_of(config)
     circuit = Replay(policy_of(config), how, config.pruned_below, config.enough)
     learned = config.threshold_rate if config.threshold == "additive" else 0.0
     ascent = FactorAscent(config.rate, learned, how)
-    if config.schedule == "stages":
-        ascent = Scheduled(ascent, Stages(real(config.cycles)))
-    elif config.schedule == "onset":
-        ascent = Scheduled(ascent, onset)
+    if schedule is None:
+        schedule = schedule_of(config)
+    if schedule is not None:
+        ascent = Scheduled(ascent, schedule)
     rules = {"replay": ascent, "pruning": Pruning()}
-    system = System(Constant(stored), circuit, rules, projections_of(config, stored))
+    enforced = projections_of(config, stored, rows)
+    system = System(Constant(stored), circuit, rules, enforced)
     return system, system.start(synapses, jr.key(0))
 
 
-def build(config: Config, key: Key[Array, ""]) -> tuple[System, State]:
+def schedule_of(config: Config) -> Schedule | None:
+    """What multiplies both rates in every cycle; nothing where they are constant."""
+    schedules = {"stages": Stages(real(config.cycles)), "onset": onset}
+    return schedules.get(config.schedule)
+
+
+def build(
+    config: Config,
+    key: Key[Array, ""],
+    *,
+    rows: Any = None,
+    schedule: Schedule | None = None,
+) -> tuple[System, State]:
     """Sleep from random synapses that must still learn the patterns (Figure 2).
 
-    `system.task.stimulus` holds the `Memories`.
+    `system.task.stimulus` holds the `Memories`. `rows` and `schedule` are those of
+    `sleep`, which takes patterns and synapses of one's own.
     """
     for_patterns, for_factors = jr.split(key)
-    return sleep(config, memories(config, for_patterns), start(config, for_factors))
+    stored, synapses = memories(config, for_patterns, rows), start(config, for_factors)
+    return sleep(config, stored, synapses, rows=rows, schedule=schedule)
 
 
 def wake(
-    config: Config, stored: Memories, key: Key[Array, ""], shift: int = 0
+    config: Config,
+    stored: Memories,
+    key: Key[Array, ""],
+    shift: int = 0,
+    *,
+    order: Integer[Array, " step"] | None = None,
 ) -> tuple[System, State]:
     r"""One-shot storage of every pattern, `epochs` times in fresh random orders.
 
     All factors start alike at `initial_factor`, without homeostasis; a run takes
-    `epochs` x `patterns` steps. With a `shift` of 1 each pattern calls the next one.
+    `epochs` x `patterns` steps. With a `shift` of 1 each pattern calls the next one. An
+    `order` (step,) of indices is presented instead, and anew when it ends.
     Raises `ValueError` unless all rows are simulated, and `stored` are as many patterns
     of as many neurons as `config` says.
     """
@@ -191,7 +237,8 @@ def wake(
     stack = _factors(config, jnp.ones((config.height, n, n)))
     synapses = level(bounds(Factored(stack, jnp.zeros(n))))
     following = jnp.roll(stored.patterns, -shift, axis=1)
-    order = epoch_orders(config.patterns, config.epochs, key, stored.stored)
+    if order is None:
+        order = epoch_orders(config.patterns, config.epochs, key, stored.stored)
     day = Epochs((stored.patterns, following), order)
     circuit = Novelty(f, parametrisation_of(config), config.pruned_below)
     rules = {"storage": NoveltyHebb(config.wake_rate, f), "pruning": Pruning()}
