@@ -34,6 +34,7 @@ html_math_renderer = "mathml"
 html_theme = "furo"
 html_title = "plasticity_jax"
 html_show_sphinx = False
+html_show_copyright = False
 html_copy_source = False
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
