@@ -4,7 +4,8 @@ The slope $\partial\ell/\partial w$ that a synapse sees when it releases is inde
 from step to step, $\mathcal N(\mu, \sigma^2)$. Scaled steps multiply $1 - p$ by $1 -
 p_{up}$ or $1 + p_{down}$; with $p_{down} = p_{up}/(1 - p_{up})$ its values form a
 ladder $1 - p_n = (1 - p_{min})(1 - p_{up})^n$, held at the bottom and absorbed at the
-first level at or above $p_{freeze}$. In double precision.
+first level at or above $p_{freeze}$. Steps that are not `scaled` add $\pm p_{up}$, and
+$p_n = p_{min} + np_{up}$. In double precision.
 
 Probabilities outside [0, 1] raise `ValueError`, and give NaN where they are traced.
 """
@@ -23,7 +24,7 @@ from ..._arguments import probability as unit_interval
 from ...circuits import StochasticNetwork
 from ...numerics import normal
 from ...rules import ReleasePlasticity
-from ...synapses import ReleaseBounds, Stochastic
+from ...synapses import Release, ReleaseBounds, Stochastic
 from .theory import fewest_steps, up_probability, Values
 
 
@@ -47,33 +48,47 @@ def zero_drift(up: Number, down: Number) -> Scalar:
     return down / positive("up + down", up + down)
 
 
-def ladder(low: float, freeze: float, up: float) -> Levels:
+def ladder(low: float, freeze: float, up: float, scaled: bool = True) -> Levels:
     """Release probabilities of all levels, `low` first; only the last is frozen."""
-    steps = np.arange(fewest_steps(low, freeze, up) + 1)
-    return real(1 - (1 - low) * (1 - up) ** steps)
+    steps = np.arange(fewest_steps(low, freeze, up, scaled) + 1)
+    levels = 1 - (1 - low) * (1 - up) ** steps if scaled else low + up * steps
+    return real(np.minimum(levels, 1.0))
 
 
 @floating
 def climb_probability(
-    probability: Values, threshold: Number, mean: Number, deviation: Number
+    probability: Values,
+    threshold: Number,
+    mean: Number,
+    deviation: Number,
+    normalised: bool = True,
 ) -> Values:
     r"""$a(p) = p\Pr[|x| > pg_{lim}]$, $x \sim \mathcal N(\mu, \sigma^2)$: a step up.
 
-    A synapse that did not release steps down, and $g = x/p$ where it did.
+    A synapse that did not release steps down, and $g = x/p$ where it did; without
+    normalisation $g = x$, and $a(p) = p\Pr[|x| > g_{lim}]$.
     """
     probability = unit_interval("probability", probability)
-    return probability * up_probability(probability * threshold, mean, deviation)
+    limit = threshold * (probability if normalised else jnp.ones_like(probability))
+    return probability * up_probability(limit, mean, deviation)
 
 
 @floating
 def levels_climbed(
-    low: float, freeze: float, up: float, ratio: Number, mean: Number = 0.0
+    low: float,
+    freeze: float,
+    up: float,
+    ratio: Number,
+    mean: Number = 0.0,
+    scaled: bool = True,
+    normalised: bool = True,
 ) -> Levels:
     r"""$a_n$ of every level below the frozen one, at $\sigma/g_{lim} =$ `ratio`.
 
     The `mean` is in units of $g_{lim}$.
     """
-    return climb_probability(ladder(low, freeze, up)[:-1], 1.0, mean, ratio)
+    levels = ladder(low, freeze, up, scaled)[:-1]
+    return climb_probability(levels, 1.0, mean, ratio, normalised)
 
 
 @floating
@@ -161,17 +176,26 @@ def linear_loss(weights: Any, slopes: Float[Array, " synapse"]) -> Scalar:
 
 
 def independent(
-    count: int, low: float, freeze: float, up: float, ratio: Number, mean: Number = 0.0
+    count: int,
+    low: float,
+    freeze: float,
+    up: float,
+    ratio: Number,
+    mean: Number = 0.0,
+    scaled: bool = True,
+    normalised: bool = True,
 ) -> tuple[System, State]:
     """Synapses of fixed strength, each with its own Gaussian slopes, on the ladder.
 
     As `levels_climbed`: the threshold is 1, `mean` and `ratio` (standard deviation) in
     its units. Release and its plasticity are those of the networks.
     """
-    rule = ReleasePlasticity(1.0, up, matching_down(up), freeze)
+    down = matching_down(up) if scaled else up
+    rule = ReleasePlasticity(1.0, up, down, freeze, scaled=scaled)
+    release = Release(divisor="used" if normalised else "none")
     system = System(
         GaussianSlopes(mean, ratio, count),
-        StochasticNetwork(linear_loss),
+        StochasticNetwork(linear_loss, release),
         {"release": rule},
         (ReleaseBounds(low, 1.0),),
     )

@@ -28,6 +28,7 @@ def chain_checks() -> Iterator[Check]:
     yield from _threshold_checks()
     yield from _law_checks()
     yield from _time_checks()
+    yield from _variant_checks()
 
 
 def _algebra_checks() -> Iterator[Check]:
@@ -97,6 +98,23 @@ def _law_checks() -> Iterator[Check]:
         yield expectation(f"frozen of {where}", "T6", frozen, law[-1])
         title = f"release probability of {where}"
         yield expectation(title, "T6", p, law @ levels)
+
+
+def _variant_checks() -> Iterator[Check]:
+    """The same law of steps that are added, and of release without normalisation."""
+    ladder = (0.45, 0.9, 0.0509)  # its levels do not meet the freezing one
+    for scaled, normalised in ((False, True), (True, False)):
+        kind = (4.0, 2.0, scaled, normalised)
+        system, state = chain.independent(COUNT, *ladder, *kind)
+        final, _ = simulate(system, state, KEY, steps=STEPS, every=STEPS)
+        p = final.synapses.probability
+        law = chain.law_after(chain.levels_climbed(*ladder, *kind), STEPS)
+        names = ("scaled" if scaled else "additive", "" if normalised else "un")
+        where = "of {} steps, {}normalised".format(*names)
+        frozen = (p >= ladder[1]).astype(p.dtype)
+        yield expectation(f"frozen share {where}", "T6", frozen, law[-1])
+        title = f"release probability {where}"
+        yield expectation(title, "T6", p, law @ chain.ladder(*ladder, scaled))
 
 
 def _time_checks() -> Iterator[Check]:

@@ -129,6 +129,15 @@ def of_reliable(values: Array, p: Array) -> Scalar:
     return high / low
 
 
+def of_median(values: Array, p: Array) -> Scalar:
+    """Median of reliable synapses' values over that of the others; NaN without."""
+    high, low = (
+        jnp.nanmedian(jnp.where(chosen, values, jnp.nan))
+        for chosen in (p >= HIGH, p < HIGH)
+    )
+    return jnp.where(jnp.any(jnp.isnan(values)), jnp.nan, high / low)
+
+
 def binned(values: Array, p: Array) -> Float[Array, " bin"]:
     """Mean of synapses' values by release probability, 0 in empty bins."""
     edges = jnp.asarray(BINS, p.dtype)
@@ -142,7 +151,8 @@ def binned(values: Array, p: Array) -> Float[Array, " bin"]:
 def curvatures(network: Trained, key: Key[Array, ""]) -> dict[str, Array]:
     """Fisher information (kind,) of reliable and other synapses, and ranks.
 
-    `fisher_ratio` of means; `fisher_rank` Spearman's correlation with probability,
+    `fisher_ratio` of means, `fisher_median_ratio` of medians; with probability
+    Pearson's correlation, `fisher_correlation`, and Spearman's, `fisher_rank`;
     `shuffled_rank` with permuted ones, `strength_rank` of Fisher information with
     strength; `bin_fisher` (kind, bin) its mean over synapses of similar probability.
     """
@@ -150,6 +160,8 @@ def curvatures(network: Trained, key: Key[Array, ""]) -> dict[str, Array]:
     shuffled = jr.permutation(key, p)
     measured = lambda f: {
         "fisher_ratio": of_reliable(f, p),
+        "fisher_median_ratio": of_median(f, p),
+        "fisher_correlation": jnp.corrcoef(f, p)[0, 1],
         "fisher_rank": rank_correlation(f, p),
         "shuffled_rank": rank_correlation(f, shuffled),
         "strength_rank": rank_correlation(f, w),
@@ -344,7 +356,8 @@ def draw_random_start(data: Dataset) -> Figure:
 LAYERS = lambda c: range(len(c.hidden) + 1 if c.network == "perceptron" else 3)
 BIN, KIND = {"bin": (BINS[1:] + BINS[:-1]) / 2}, {"kind": KINDS}
 SHARES = {"share": BIN, "high_layer": {"layer": LAYERS}}
-RATIOS = ("fisher_ratio", "fisher_rank", "shuffled_rank", "strength_rank")
+RATIOS = ("fisher_ratio", "fisher_median_ratio", "fisher_correlation")
+RANKS = ("fisher_rank", "shuffled_rank", "strength_rank")
 FIG2 = Experiment(
     name="fig2",
     source="Fig. 2",
@@ -366,7 +379,7 @@ FIG2 = Experiment(
         **SHARES,
         "lesion": {"order": ORDERS, "fraction": FRACTIONS},
         "clamp": {"level": LEVELS},
-        **dict.fromkeys(RATIOS, KIND),
+        **dict.fromkeys(RATIOS + RANKS, KIND),
         "bin_fisher": KIND | BIN,
         "bin_energy": BIN,
     },
