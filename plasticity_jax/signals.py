@@ -46,7 +46,8 @@ class Coefficients(NamedTuple):
 
     $c_1, c_2, c_3$ in Hz/mV$^2$, /mV$^3$, /mV$^4$ are $E[F], E[F'], E[F'']$; $g_1$,
     $g_2$ ($= g_3$), $g_4$ in 1, 1/mV, 1/mV$^2$; `determinant` is that of the rank-two
-    part. `mean`, `variance` and `q` are what they were computed from.
+    part. `mean`, `variance` and `q` are what they were computed from. `fisher` is a
+    dense matrix at the same weights, where the neuron computes one.
     """
 
     c1: Scalar
@@ -59,6 +60,7 @@ class Coefficients(NamedTuple):
     mean: Scalar
     variance: Scalar
     q: Scalar
+    fisher: Float[Array, "n n"] | None = None
 
 
 class SpikingSignals(AbstractSignals):

@@ -64,6 +64,7 @@ def test_the_published_table_has_empty_rows_and_wraps_round(wraps):
     assert np.array_equal(found.variance, variances)
 
 
+@pytest.mark.dear
 def test_segments_start_from_rest_and_lose_their_last_step():
     config = dataclasses.replace(TINY, segment_reset=True)
     system, state = build(config, jr.key(0))

@@ -440,6 +440,7 @@ RULES = {
     "NaturalTerms": RECORD,
     "natural_terms": FREE,
     "proportional_limit": "takes coefficients, which `curvature` checks",
+    "uniform_constant": [(lambda: rules.uniform_constant(-1.0), "`q`")],
     "Beeline": [
         (
             called(rules.Beeline(V), W, None),

@@ -96,7 +96,9 @@ class SpikingNeuron(AbstractCircuit):
     unless the stimulus brings its own target spikes. `attenuation` maps the plastic
     synapses to somatic amplitudes, entry by entry (Kreutzer et al. 2022, Eq. 4).
     Coefficients of the Fisher matrix are refreshed every `refresh` steps, 0 for never
-    after the first, by `metric(transfer, mean, variance, q, nodes=nodes)`. Of these
+    after the first, by `metric(transfer, mean, variance, q, nodes=nodes)`; and with
+    them, where there is one, the dense matrix `fisher(weights)` of somatic weights, for
+    `rules.DenseNaturalGradient`. Of these
     `nodes` of quadrature there are, unless you give a number, 49, or as many as a
     potential takes whose variance is four times that of the teacher's. Where they are
     too few for the weights of a run, its coefficients are NaN.
@@ -116,6 +118,7 @@ class SpikingNeuron(AbstractCircuit):
     transfer: Transfer = eqx.field(default_factory=Sigmoid)
     attenuation: Callable[[Vector], Vector] | None = None
     floor: Scalar = eqx.field(default=1e-4, converter=real)  # Hz
+    fisher: Callable[[Vector], Any] | None = None
     metric: Callable[..., Coefficients] = eqx.field(
         default=glm_coefficients, static=True
     )
@@ -173,7 +176,12 @@ class SpikingNeuron(AbstractCircuit):
         """Those of the Fisher matrix at these somatic weights."""
         moments = self.moments
         seen = voltage_moments(weights, moments.mean, moments.variance)
-        return self.metric(self.transfer, *seen, nodes=self.quadrature)
+        known = self.metric(self.transfer, *seen, nodes=self.quadrature)
+        return (
+            known
+            if self.fisher is None
+            else known._replace(fisher=self.fisher(weights))
+        )
 
     def _refreshed(self, synapses: Synapses) -> Any:
         return jax.tree.map(lambda w: self.coefficients(self.at_soma(w)), synapses)

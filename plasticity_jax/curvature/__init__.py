@@ -24,6 +24,7 @@ from ._gauss_newton import gauss_newton_operator as gauss_newton_operator
 from ._glm import glm_coefficients as glm_coefficients
 from ._glm import glm_fisher as glm_fisher
 from ._glm import glm_fisher_inverse as glm_fisher_inverse
+from ._glm import sampled_glm_fisher as sampled_glm_fisher
 from ._glm import skewed_glm_fisher as skewed_glm_fisher
 from ._glm import SkewedFisher as SkewedFisher
 from ._glm import voltage_moments as voltage_moments

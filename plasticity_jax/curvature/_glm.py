@@ -21,7 +21,7 @@ from .._interfaces import Scalar
 from ..signals import Coefficients
 from ._low_rank import diagonal_plus_low_rank, inverse_diagonal_plus_low_rank
 from ._quadrature import chosen_nodes, floor_of, mean_density
-from ._transfer import Transfer
+from ._transfer import fisher_density, Transfer
 
 
 Vector = Float[Array, " n"]
@@ -127,6 +127,21 @@ def glm_fisher(
     core = jnp.array([[c.c1, c.c2], [c.c2, c.c3]])
     factors = jnp.stack([mean, variance * weights], axis=1)
     return diagonal_plus_low_rank(c.c1 * variance, factors, core)
+
+
+@floating
+def sampled_glm_fisher(
+    transfer: Transfer, potentials: Float[Array, "sample n"], weights: Vector
+) -> Float[Array, "n n"]:
+    r"""$E[F(w \cdot x)\, xx^\top]$ in Hz over a sample of `potentials` x (mV), dense.
+
+    For inputs of any law. A neuron refreshes it at its present weights:
+
+        fisher = jax.tree_util.Partial(sampled_glm_fisher, transfer, potentials)
+        neuron = SpikingNeuron(rates, dt, teacher, refresh=20, fisher=fisher)
+    """
+    density = fisher_density(transfer, potentials @ weights)[0]
+    return potentials.T @ (density[:, None] * potentials) / len(potentials)
 
 
 @floating

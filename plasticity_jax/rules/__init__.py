@@ -63,6 +63,7 @@ from ._spiking import NaturalGradient as NaturalGradient
 from ._spiking import NaturalTerms as NaturalTerms
 from ._spiking import proportional_limit as proportional_limit
 from ._spiking import SkewedNaturalGradient as SkewedNaturalGradient
+from ._spiking import uniform_constant as uniform_constant
 from ._timing import InhibitorySTDP as InhibitorySTDP
 from ._timing import STDP as STDP
 from ._timing import TripletSTDP as TripletSTDP

@@ -13,7 +13,15 @@ import jax.numpy as jnp
 import jax.scipy as jsp
 from jaxtyping import Array, Float, Key
 
-from .._arguments import check_positive_semidefinite, optional, real, require, whole
+from .._arguments import (
+    check_not_negative,
+    check_positive_semidefinite,
+    floating,
+    optional,
+    real,
+    require,
+    whole,
+)
 from .._interfaces import AbstractRule, Scalar
 from ..curvature import Coefficients, skewed_glm_fisher
 from ..curvature._transfer import check_transfer, Sigmoid, Transfer
@@ -131,16 +139,16 @@ class ApproximateNaturalGradient(_AbstractNaturalGradient):
     r"""The natural gradient with $\gamma_u = c_u c_\epsilon$, $\gamma_w = c_w V$.
 
     Kreutzer et al. 2022, Eqs. 112-114: nothing but $\gamma_s$ depends on the other
-    synapses. `uniform` is $c_u/\epsilon_0$, just below 1; above $1 + 1/q$ learning is
-    unstable. `proportional` is $c_w$ in 1/mV; where `adaptive` it is
-    `proportional_limit` instead. With `held_voltage` that potential (mV) stands in
-    $c_w V$ for the present one, as in the published code.
+    synapses. `uniform` is $c_u/\epsilon_0$, just below 1, or None for
+    `uniform_constant`; above $1 + 1/q$ learning is unstable. `proportional` is $c_w$ in
+    1/mV; where `adaptive` it is `proportional_limit` instead. With `held_voltage` that
+    potential (mV) stands in $c_w V$ for the present one, as in the published code.
 
     Reads `potentials`, `voltage`, `weights`, `moments`, `coefficients`, `target`,
     `rate`, `score` and `dt`. Synapses (n,).
     """
 
-    uniform: Scalar = eqx.field(default=0.95, converter=real)
+    uniform: Scalar | None = eqx.field(default=0.95, converter=optional)
     proportional: Scalar = eqx.field(default=0.05, converter=real)  # 1/mV
     scale_limit: Scalar = eqx.field(default=jnp.inf, converter=real)  # mV^2/Hz
     held_voltage: Scalar | None = eqx.field(default=None, converter=optional)  # mV
@@ -148,18 +156,36 @@ class ApproximateNaturalGradient(_AbstractNaturalGradient):
 
     def __check_init__(self) -> None:
         finite = (-1e30, 1e30)
-        require(self, uniform=finite, proportional=finite)
+        require(self, proportional=finite)
+        if self.uniform is not None:
+            require(self, uniform=finite)
 
     def direction(self, signals: SpikingSignals) -> Vector:
         moments, weight = signals.moments, self.proportional
         voltage = signals.voltage if self.held_voltage is None else self.held_voltage
         if self.adaptive:
             weight = proportional_limit(signals.coefficients)
+        uniform = self.uniform
+        if uniform is None:
+            uniform = uniform_constant(signals.coefficients.q)
         return (
             moments.active * signals.potentials / moments.variance
-            - self.uniform * (moments.mean / moments.variance)
+            - uniform * (moments.mean / moments.variance)
             + weight * voltage * signals.weights
         )
+
+
+@floating
+def uniform_constant(q: Scalar) -> Scalar:
+    r"""$c_u/\epsilon_0 = \sqrt{1 + q}/(1 + \sqrt{1 + q})$: what leaves the least error.
+
+    Of the mean-field theory for $c_w = 0$ (derived, not in the paper): with $g = 1 -
+    c_u/\epsilon_0$ the divergence settles at $\frac{\eta\,dt}4 [n - 1 + (1 + q)(1 + g^2
+    q)/(1 + gq)]$. 0.90 for the paper's inputs, $q = 78$; 1 for many.
+    """
+    check_not_negative("q", q)
+    root = jnp.sqrt(jnp.where(q < 0, jnp.nan, 1 + q))
+    return root / (1 + root)
 
 
 def proportional_limit(c: Coefficients) -> Scalar:
@@ -173,27 +199,41 @@ def proportional_limit(c: Coefficients) -> Scalar:
 
 
 class DenseNaturalGradient(_AbstractGradient):
-    r"""$\Delta w = A\,G^{-1}x$ for a given Fisher matrix, by Cholesky (baseline).
+    r"""$\Delta w = A\,G^{-1}x$ for a dense Fisher matrix, by Cholesky (baseline).
 
-    Raises `ValueError` unless `fisher` is symmetric, positive semidefinite and as large
-    as there are weights. Where it has no inverse the changes are NaN.
+    Without `fisher` the matrix is the neuron's, as old as its last refresh:
+    `SpikingNeuron(..., fisher=...)`. Raises `ValueError` where it has none, or unless
+    `fisher` is symmetric, positive semidefinite and as large as there are weights.
+    Where it has no inverse the changes are NaN.
 
     Kreutzer et al. 2022.
-    Reads `potentials`, `target`, `rate`, `score` and `dt`. Synapses (n,).
+    Reads `potentials`, `target`, `rate`, `score` and `dt`; `coefficients` without
+    `fisher`. Synapses (n,).
     """
 
-    fisher: Float[Array, "n n"] = eqx.field(converter=real)  # Hz/mV^2 mV^2, per second
+    fisher: Float[Array, "n n"] | None = eqx.field(
+        default=None, converter=optional
+    )  # Hz/mV^2 mV^2, per second
 
     def __check_init__(self) -> None:
-        check_positive_semidefinite("fisher", self.fisher)
+        if self.fisher is not None:
+            check_positive_semidefinite("fisher", self.fisher)
 
     def direction(self, signals: SpikingSignals) -> Vector:
-        if self.fisher.shape[:1] != signals.potentials.shape:
+        fisher = self.fisher
+        if fisher is None:
+            fisher = signals.coefficients.fisher
+        if fisher is None:
             raise ValueError(
-                f"`fisher` {self.fisher.shape} must have a row for every weight; there "
+                "there is no Fisher matrix: give the rule `fisher`, or the neuron "
+                "(`SpikingNeuron(..., fisher=...)`) a function of the weights."
+            )
+        if fisher.shape != 2 * signals.potentials.shape:
+            raise ValueError(
+                f"`fisher` {fisher.shape} must have a row for every weight; there "
                 f"are {signals.potentials.shape}."
             )
-        factor = jsp.linalg.cho_factor((self.fisher + self.fisher.T) / 2)
+        factor = jsp.linalg.cho_factor((fisher + fisher.T) / 2)
         return jsp.linalg.cho_solve(factor, signals.potentials)
 
 

@@ -46,6 +46,7 @@ STUDENTS = (
     "critical",  # R5 with c_u = eps_0
     "unstable",  # R5 with c_u = 1.02 eps_0
     "adaptive",  # R5 with the large-n limit of c_w
+    "least_error",  # R5 with c_u as a function of q
 )
 
 
@@ -207,6 +208,8 @@ def rule_of(config: Config, student: str) -> AbstractRule:
         return NaturalGradient(natural, terms=TERMS[student])
     if student == "adaptive":
         return ApproximateNaturalGradient(approximate, config.uniform, adaptive=True)
+    if student == "least_error":
+        return ApproximateNaturalGradient(approximate, None, config.proportional)
     uniform = {"critical": 1.0, "unstable": 1.02}.get(student, config.uniform)
     proportional = 0.0 if student == "without_weights" else config.proportional
     return ApproximateNaturalGradient(approximate, uniform, proportional)

@@ -17,7 +17,14 @@ from xarray import DataArray, Dataset
 from .... import simulate, State, System
 from ....experiment import over_seeds, panels, Plan, standard_error, THEORY
 from ..config import build, Config, STUDENTS
-from ..mean_field import BIN, divergence_curve, PREDICTED, THRESHOLD, time_to_threshold
+from ..mean_field import (
+    BIN,
+    divergence_curve,
+    divergence_error,
+    PREDICTED,
+    THRESHOLD,
+    time_to_threshold,
+)
 from ..potentials import stationary_potentials
 from ..published import segments
 from ..theory import divergence, rate_error
@@ -99,14 +106,17 @@ AXES = {"divergence": CURVE, "rate_error": CURVE, "distance": CURVE}
 def predict(plan: Plan, keys: Any) -> Dataset:
     """The mean-field curve of every student that has one, at every point of the grid.
 
-    `predicted_divergence` and `predicted_time` (s to the threshold); NaN for others.
+    `predicted_divergence`, its standard error over the theory's sample of teachers
+    (`_error`), and `predicted_time` (s to the threshold); NaN for others.
     """
     del keys
     times, students = times_of(plan.config), plan.config.students
-    curve = jax.jit(divergence_curve, static_argnums=1)
+    curve, spread = (
+        jax.jit(law, static_argnums=1) for law in (divergence_curve, divergence_error)
+    )
     axes = [x if isinstance(x, dict) else {k: x} for k, x in plan.grid.items()]
     shape = tuple(len(next(iter(axis.values()))) for axis in axes)
-    curves = np.full((*shape, len(students), len(times)), np.nan)
+    curves, errors = np.full((2, *shape, len(students), len(times)), np.nan)
     crossings = np.full((*shape, len(students)), np.nan)
     for index in np.ndindex(shape):
         point: dict[str, Any] = {}
@@ -116,9 +126,13 @@ def predict(plan: Plan, keys: Any) -> Dataset:
         for i, student in enumerate(students):
             if student in PREDICTED:
                 curves[*index, i] = curve(config, student, times)
+                errors[*index, i] = spread(config, student, times)
                 crossings[*index, i] = time_to_threshold(config, student)
     dims = (*plan.grid, "student")
-    curve_of = {"predicted_divergence": ((*dims, "time"), curves)}
+    curve_of = {
+        "predicted_divergence": ((*dims, "time"), curves),
+        "predicted_divergence_error": ((*dims, "time"), errors),
+    }
     found = curve_of | {"predicted_time": (dims, crossings)}
     return Dataset(found, {"student": np.array(students), "time": times})
 
@@ -188,7 +202,7 @@ def floor(data: Dataset, student: str, share: float = 0.2) -> float:
 
 
 EUCLIDEAN, NATURAL, APPROXIMATE = "#d1731c", "#1f5fa8", "#3f9b74"
-OTHERS = ("#8a5bb0", "#17a2b8", "#707070", "#e0a800", "#b3262e", "#e377c2")
+OTHERS = ("#8a5bb0", "#17a2b8", "#707070", "#e0a800", "#b3262e", "#e377c2", "#6b8e23")
 COLORED = (EUCLIDEAN, NATURAL, APPROXIMATE, *OTHERS)
 COLOURS: dict[str, str] = dict(zip(STUDENTS, COLORED, strict=True))
 MINUTE = 60.0
@@ -207,6 +221,9 @@ def _curve(panel: Axes, data: Dataset, name: str, spread: bool = False) -> None:
         law = data.predicted_divergence.sel(student=student)
         if name == "divergence" and np.isfinite(law.values).all():
             panel.plot(minutes, law, "--", color=color, lw=1.0)
+            error = data.predicted_divergence_error.sel(student=student)
+            band = {"color": color, "alpha": 0.25, "lw": 0}
+            panel.fill_between(minutes, law - error, law + error, **band)
     panel.set_xlabel("time (min)")
 
 
