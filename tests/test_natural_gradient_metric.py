@@ -30,7 +30,7 @@ KERNEL, SIGMOID = SynapticKernel(), Sigmoid()
 DRAWS = 20 * jr.exponential(KEY, (50, 3)) + 1.0  # mV; any law
 
 
-# --- dense metrics at the present weights ----------------------------------------------
+# --- dense metrics at the present weights --------------------------------------------
 
 
 def test_the_sampled_matrix_is_the_mean_over_the_sample():
@@ -95,7 +95,7 @@ def test_without_a_metric_the_rule_says_so():
         rules.DenseNaturalGradient(0.5)(START, signals, KEY)
 
 
-# --- the constant of the approximate rule ----------------------------------------------
+# --- the constant of the approximate rule --------------------------------------------
 
 
 def test_the_best_constant_leaves_the_least_error_on_a_grid():
@@ -124,7 +124,7 @@ def test_the_student_of_least_error_takes_it_from_the_inputs():
     assert not jnp.allclose(found, fixed, rtol=1e-3)
 
 
-# --- what the mean-field theory does not know -------------------------------------------
+# --- what the mean-field theory does not know -----------------------------------------
 
 
 @pytest.mark.parametrize("student", ["euclidean", "natural", "approximate"])

@@ -209,7 +209,9 @@ def rule_of(config: Config, student: str) -> AbstractRule:
     if student == "adaptive":
         return ApproximateNaturalGradient(approximate, config.uniform, adaptive=True)
     if student == "least_error":
-        return ApproximateNaturalGradient(approximate, None, config.proportional)
+        return ApproximateNaturalGradient(
+            approximate, uniform=None, proportional=config.proportional
+        )
     uniform = {"critical": 1.0, "unstable": 1.02}.get(student, config.uniform)
     proportional = 0.0 if student == "without_weights" else config.proportional
     return ApproximateNaturalGradient(approximate, uniform, proportional)

@@ -171,7 +171,7 @@ def _fisher_checks() -> Iterator[Check]:
     got = curvature.glm_fisher_inverse(*arguments).as_matrix()
     yield exact("its inverse", "Eqs. 118-120", got, inverse)
     want = jnp.asarray([1.0, 0.0, 0.0, -1 / (1 + c.q), 0.0, 0.0])
-    yield exact("its c2 = c3 = g2 = g4 = 0", "T5", jnp.stack(c)[:6], want)
+    yield exact("its c2 = c3 = g2 = g4 = 0", "T5", jnp.stack(c[:6]), want)
 
 
 # --- bins ---------------------------------------------------------------------------
