@@ -181,6 +181,14 @@ CALLS: dict[str, tuple[Callable, list]] = {
         lambda *of: curvature.glm_fisher_inverse(Sigmoid(), *of).as_matrix(),
         [[1, 2], [3, 1], [1, 2]],
     ),
+    "correlated_glm_fisher": (
+        lambda *of: curvature.correlated_glm_fisher(Sigmoid(), *of),
+        [[1, 2], [3, 1], [[2, 1], [1, 2]]],
+    ),
+    "correlated_glm_fisher_inverse": (
+        lambda *of: curvature.correlated_glm_fisher_inverse(Sigmoid(), *of),
+        [[1, 2], [3, 1], [[2, 1], [1, 2]]],
+    ),
     "sampled_glm_fisher": (
         lambda *of: curvature.sampled_glm_fisher(Sigmoid(), *of),
         [[[1, 2], [3, 1], [1, 1]], [1, 2]],

@@ -15,6 +15,8 @@ from ._compensation import relaxation_rate as relaxation_rate
 from ._compensation import stationary_balance as stationary_balance
 from ._compensation import steady_state as steady_state
 from ._compensation import SteadyState as SteadyState
+from ._correlated import correlated_glm_fisher as correlated_glm_fisher
+from ._correlated import correlated_glm_fisher_inverse as correlated_glm_fisher_inverse
 from ._fisher import Fisher as Fisher
 from ._fisher import sensitivity as sensitivity
 from ._flat import arrays_of as arrays_of

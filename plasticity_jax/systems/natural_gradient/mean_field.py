@@ -18,10 +18,12 @@ from ... import Scalar
 from ..._arguments import floating, one_of
 from ...circuits import input_moments, relative_exponential
 from ...curvature import mean_density, voltage_moments
-from ...numerics import eigvalsh
+from ...numerics import eigh, eigvalsh
 from .config import Config, draw_weights, nodes_of
 
 
+Matrix = Float[Array, "n n"]
+Times = Float[Array, " t"]
 BIN = 5e-4  # s; the bin that divergences are told for, whatever the step
 THRESHOLD = 5e-5  # of the divergence per bin: learned
 PREDICTED = ("euclidean", "natural", "approximate")
@@ -78,6 +80,26 @@ def euclidean_divergence(
     decay = jnp.exp(-2 * rate * jnp.outer(times, stiffness))
     left = here.spread * decay + rate / 2 * (1 - decay)
     return BIN / 2 * left @ stiffness
+
+
+@floating
+def metric_divergence(
+    fisher: Matrix, metric: Matrix, spread: Scalar, rate: Scalar, times: Times
+) -> Times:
+    r"""Descent with any metric $P$: $A = P^{-1}G$, $N = P^{-1}GP^{-1}$.
+
+    With $P^{-1/2} G P^{-1/2} = V a V^\top$ every direction decays at $\eta a_i$, and
+    the floor is $\eta\,dt\, \mathrm{tr}(P^{-1}G)/4$. $P = 1$ is Euclidean, $P = G$
+    natural learning; a diagonal $P$ that ignores correlations of the inputs lies
+    between. `spread` is $E[(w_i - w^*_i)^2]$ before learning.
+    """
+    scales, axes = eigh(metric)
+    half = axes * jnp.sqrt(scales) @ axes.T
+    back = axes / jnp.sqrt(scales) @ axes.T
+    stiffness, modes = eigh(back @ fisher @ back)
+    start = spread * jnp.sum((half @ modes) ** 2, axis=0)
+    decay = jnp.exp(-2 * rate * jnp.outer(times, stiffness))
+    return BIN / 2 * (start * decay + rate / 2 * (1 - decay)) @ stiffness
 
 
 @floating

@@ -253,6 +253,22 @@ def both_shrink(data: Dataset) -> float:
     return share(data, "S")
 
 
+EXAMPLES = {"O1": (1.6, 1, -1), "O2": (2.5, -1, 1), "S": (4.5, -1, -1)}  # Fig. 7E-G
+
+
+@claim("Fig. 7E-G", low=1.0, high=1.0, each={"regime": tuple(EXAMPLES)})
+def example(data: Dataset, regime: str) -> float:
+    """{regime}: both groups of its example change as they should (share of groups)."""
+    place, *signs = EXAMPLES[regime]
+    try:
+        cell = data.sel(stimulated=place, unstimulated=place)
+    except KeyError:  # the grid does not have it
+        return math.nan
+    changes = cell.stimulated_change, cell.unstimulated_change
+    right = [over_seeds(x) * sign > 0 for x, sign in zip(changes, signs, strict=True)]
+    return float(np.mean(right))
+
+
 def slopes(data: Dataset, drift: DataArray) -> DataArray:
     """Slope of the silent synapses' change over a drift, every seed."""
     products = data.unstimulated_change * drift
@@ -301,7 +317,6 @@ def stimulated_ignore_the_silent(data: Dataset) -> float:
     return float(spread.max(skipna=False) / abs(own).max(skipna=False))
 
 
-CELLS = ((1.6, 1.6), (2.5, 2.5), (4.5, 4.5))  # 1/n: Fig. 7E-G
 REGIMES = {"O1": "#cfe0f3", "O2": "#f6dcc3", "S": "#cfe8dc"}
 
 
@@ -326,8 +341,9 @@ def draw_homo_and_hetero(data: Dataset) -> Figure:
     _borders(axes[0, 2], data)
     for panel in axes[0]:
         panel.set(xlabel="stimulated weight (1/n)", ylabel="silent weight (1/n)")
-    for panel, (own, other) in zip(axes[1], CELLS, strict=True):
-        _courses(panel, data.sel(stimulated=own, unstimulated=other, method="nearest"))
+    for panel, (place, *_) in zip(axes[1], EXAMPLES.values(), strict=True):
+        near = {"stimulated": place, "unstimulated": place, "method": "nearest"}
+        _courses(panel, data.sel(**near))
     axes[1, 0].legend(frameon=False, fontsize="small")
     return figure
 
@@ -367,6 +383,7 @@ FIG7 = Experiment(
         weak_grow,
         strong_shrink,
         both_shrink,
+        example,
         silent_follow_their_drift,
         balance,
         output_at_balance,

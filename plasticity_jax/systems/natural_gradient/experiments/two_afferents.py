@@ -18,7 +18,7 @@ from xarray import DataArray, Dataset
 from .... import AbstractConfig, AbstractRule, Scalar, System
 from ...._arguments import real, require, whole
 from ....circuits import SharedInput, Sigmoid, SpikingNeuron, SynapticKernel
-from ....experiment import changed, claim, Experiment, over_seeds, panels, Plan, THEORY
+from ....experiment import changed, claim, Experiment, over_seeds, panels, Plan
 from ....rules import DenseNaturalGradient, EuclideanGradient, NaturalGradient, Separate
 from ....tasks import SpikeTrains
 from ..potentials import BIN, stationary_potentials
@@ -32,6 +32,7 @@ RATES = (10.0, 50.0)  # Hz
 START, TEACHER = (-0.15, 0.25), (0.075, 0.075)  # (-0.3, 0.5) and (0.15, 0.15) over n
 STUDENTS, SYNAPSES = ("euclidean", "natural"), ("10 Hz", "50 Hz")
 GRID = tuple(0.5 * (-0.4 + 0.025 * k) for k in range(41))  # of the divergence
+POISSON = "#8a5bb0"
 LOW, HIGH = (-0.28, -0.1, 0.08, 0.26, 0.44), (-0.22, 0.02, 0.26, 0.5)  # vectors, x n
 
 
@@ -367,14 +368,14 @@ def draw_two_afferents(data: Dataset) -> Figure:
         if student == "natural":
             exact = here.poisson_field.values
             exact = exact / np.linalg.norm(exact, axis=1, keepdims=True)
-            panel.quiver(*places.T, *exact.T, color=THEORY, width=0.005, scale=14)
+            panel.quiver(*places.T, *exact.T, color=POISSON, width=0.005, scale=14)
         ends(panel, student.capitalize())
         angle = here.angle.values[order]
         turns.plot(angle, "o", color=color, ms=4, label=student)
         turns.axhline(angle.mean(), color=color, lw=1)
     axes[0, 0].legend(frameon=False, fontsize="small", loc="lower left")
     label = "natural, Poisson metric"
-    turns.plot(data.poisson_angle.values[order], "x", color=THEORY, ms=4, label=label)
+    turns.plot(data.poisson_angle.values[order], "x", color=POISSON, ms=4, label=label)
     turns.set(xlabel="point of the grid", ylabel="angle to the target (degrees)")
     turns.legend(frameon=False, fontsize="small")
     return figure
