@@ -10,10 +10,11 @@ Items of the specification: Eq. 3; P0-P8; T1-T11; E1-E19; Figs. 2-6.
 | --- | --- | --- |
 | factors, weights; signed and tied variants (P7) | `synapses.Factored`, `synapses.Product`, `synapses.Power`, `synapses.SignedPower` | `test_replay`, verify, experiment `variants` |
 | patterns, Bernoulli and exact | `tasks.draw_patterns` | `test_replay` |
-| retrieval, recall; cue and synaptic noise | `circuits.retrieve`, `measure.recalled`, `recall.recall_rate`, `recall.flip_balanced`, `recall.flip_isotropic`, `recall.flip_exactly`, `recall.jitter`, `recall.observed` | `test_replay`, `test_two_factor_robustness` |
+| retrieval, recall; cue and synaptic noise | `circuits.retrieve`, `measure.recalled`, `recall.recall_rate`, `recall.flip_balanced`, `recall.flip_isotropic`, `recall.flip_exactly`, `recall.jitter`, `recall.observed`, `recall.recall_curve`, `recall.tolerance` | `test_replay`, `test_two_factor_robustness` |
 | P0 initial threshold (Eq. 3) | `synapses.RandomPatternThreshold` | `test_replay` |
 | P1 weakest pattern | `circuits.Replay`, `circuits.WeakestReplay`, `rules.FactorAscent`, `rules.Pruning` | `test_replay`, verify |
 | P2 soft replay, and the switch to it | `circuits.SoftReplay`, `circuits.TaughtReplay` | `test_replay`, verify, experiment `soft` |
+| published rates, stopping rules (P1, P2, P5, P8) | `protocol.published`, `protocol.published_night`, `protocol.Settled`, `protocol.RobustEnough`, `protocol.consolidate` | `test_two_factor_protocol`, experiment `fig2_published` |
 | P3 inhibition | `rules.FactorAscent`, `synapses.MidpointThreshold`, `synapses.RandomPatternThreshold` | `test_replay`, experiment `variants` |
 | P4 wake, one-shot; sequences | `circuits.Novelty`, `rules.NoveltyHebb`, `tasks.Epochs`, `wake` | `test_replay`, `test_two_factor_sleep`, experiment `fig3_wake` |
 | P5 sleep of Figure 3 | `fall_asleep`, `rules.Scheduled` | `test_two_factor_sleep`, experiment `fig3_sleep` |
@@ -36,6 +37,7 @@ Items of the specification: Eq. 3; P0-P8; T1-T11; E1-E19; Figs. 2-6.
 | increments, norms over time | `fluctuations` | `test_two_factor_fluctuations` |
 | imaging data | `data.kaufman_2012` | `test_two_factor_fluctuations` |
 | Figure 2 (E1, E2, E5; E3, E4; E6) | experiments `fig2`, `fig2_recall`, `fig2_weights` | `test_experiments` |
+| Figure 2, controls (E3, E4: isotropic and exact flips, jitter of all factors and of dead synapses) | experiment `fig2_noises` | `test_experiments` |
 | Figure 3 (E7; E8, E11, E12; E9, E10, E13, E14) | experiments `fig3_wake`, `fig3_sleep`, `fig3_after` | `test_experiments` |
 | Figure 4 (E15, E16) | experiments `fig4_scaling`, `fig4_development` | `test_experiments` |
 | Figure 5 (E17, E18) | experiments `fig5_increments`, `fig5_imaging` | `test_experiments` |

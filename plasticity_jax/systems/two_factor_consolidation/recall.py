@@ -6,6 +6,7 @@ Raises `ValueError` for other values and for shapes that do not fit; what is not
 number is not recalled or forgotten, but NaN.
 """
 
+import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
@@ -31,6 +32,7 @@ from .domains import balanced, inner_level, living, unless_lost
 
 Patterns = Float[Array, "n cue"]
 KINDS = ("living", "first", "all")
+FLIPS = ("balanced", "isotropic", "exact")
 OBSERVED = 0.1  # mean factor to which neurons are scaled before their synapses jitter
 
 
@@ -166,6 +168,48 @@ def recall_rate(
     share = jnp.ones_like(right) if stored is None else stored.astype(cues.dtype)
     rate = ratio(jnp.sum(right * share), jnp.sum(share), jnp.nan)
     return unless_lost(rate, weights, threshold, cues, patterns)
+
+
+@floating
+def recall_curve(
+    synapses: Factored,
+    patterns: Patterns,
+    coding_level: Scalar | float,
+    levels: Float[Array, " level"],
+    keys: Key[Array, " draw"],
+    noise: str = "balanced",
+    stored: Bool[Array, " cue"] | None = None,
+    steps: int = 50,
+) -> Float[Array, " level"]:
+    r"""Recall rate at every level of a `noise`, mean over draws: `tolerance` reads it.
+
+    Cues flip (`balanced`, `isotropic` or `exact`), a level being flipped bits over
+    $fN$, in the mean or (`exact`) rounded to as many ones as zeros; or synapses jitter
+    (`living`, `first` or `all`, the kinds of `jitter`), a level being
+    $\sigma/\langle u\rangle$ after they are scaled as `observed`.
+
+    >>> rates = recall_curve(synapses, patterns, 0.5, levels, jr.split(key, 20))
+    >>> half = tolerance(levels, rates)
+    """
+    one_of("noise", noise, FLIPS + KINDS)
+    scaled, f = observed(synapses), coding_level
+    n = len(patterns)
+
+    def rate(level: Scalar, key: Key[Array, ""]) -> Scalar:
+        if noise in KINDS:
+            shaken = jitter(scaled, level * OBSERVED, key, noise)
+            return recall_rate(shaken, patterns, patterns, f, stored, steps)
+        if noise == "balanced":
+            cues = flip_balanced(patterns, level * f / 2, f, key)
+        elif noise == "isotropic":
+            cues = flip_isotropic(patterns, level * f, key)
+        else:
+            count = jnp.round(level * f * n / 2).astype(jnp.int32)
+            cues = flip_exactly(patterns, count, key)
+        return recall_rate(scaled, cues, patterns, f, stored, steps)
+
+    draws = jax.vmap(rate, (None, 0))
+    return jax.lax.map(lambda level: jnp.mean(draws(level, keys)), levels)
 
 
 @floating

@@ -1,7 +1,6 @@
 """Figure 3, after sleep: recall through noise, connectivity and selectivity."""
 
 import itertools
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,10 +18,9 @@ from ....synapses import Factored, Product
 from ..config import Config
 from ..domains import living, unless_lost
 from ..networks import after, stored_in
-from ..recall import jitter, OBSERVED, observed, tolerance
+from ..recall import jitter, OBSERVED, observed, recall_curve, tolerance
 from .night import evening, shares, some_of
 from .shared import LAW, legends, middles, shaded, stacked, WHEN
-from .tolerance import noisy_recall
 
 
 Matrix = Float[Array, "n n"]
@@ -51,12 +49,11 @@ def recall_curves(
     """Recall rates against balanced flips of the cue, and jitter of the synapses."""
     keys = jr.split(key, DRAWS)
 
-    def curve(rate: Any, levels: tuple[float, ...]) -> Array:
-        point = lambda level: jnp.mean(jax.lax.map(lambda key: rate(level, key), keys))
-        return jax.lax.map(point, jnp.asarray(levels, patterns.dtype))
+    def curve(noise: str, levels: tuple[float, ...]) -> Array:
+        grid = jnp.asarray(levels, patterns.dtype)
+        return recall_curve(synapses, patterns, config.activity, grid, keys, noise)
 
-    flips, shakes = noisy_recall(observed(synapses), patterns, config.activity)
-    return curve(flips, NEURAL), curve(shakes, SYNAPTIC)
+    return curve("balanced", NEURAL), curve("living", SYNAPTIC)
 
 
 def cued(

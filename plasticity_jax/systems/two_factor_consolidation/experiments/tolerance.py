@@ -1,21 +1,16 @@
 """Figure 2, recall: how much noise a network of one to four factors tolerates."""
 
-from collections.abc import Callable
-
-import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, Bool, Float, Key
+from jaxtyping import Array, Key
 from matplotlib.figure import Figure
 from xarray import DataArray, Dataset
 
-from .... import Scalar
 from ....experiment import claim, Experiment, over_seeds, panels, SHADES
-from ....synapses import Factored
 from ..config import Config
 from ..networks import after, build, stored_in
-from ..recall import flip_balanced, jitter, OBSERVED, observed, recall_rate, tolerance
+from ..recall import recall_curve, tolerance
 from .oracle import ORDERS, over_positive, random_replay, suited
 from .robustness import few_over_many, least_fall, SMALL
 from .shared import stacked
@@ -40,25 +35,6 @@ PANEL = {  # levels at recall one half, z = 1..4
 }
 
 
-def noisy_recall(
-    synapses: Factored,
-    patterns: Float[Array, "n pattern"],
-    level: Scalar,
-    stored: Bool[Array, " pattern"] | None = None,
-) -> tuple[Callable[..., Scalar], Callable[..., Scalar]]:
-    """Recall rates at a noise and a key: flipped bits over $fN$; s.d. over factor."""
-
-    def flips(noise: Scalar, key: Key[Array, ""]) -> Scalar:
-        cues = flip_balanced(patterns, noise * level / 2, level, key)
-        return recall_rate(synapses, cues, patterns, level, stored)
-
-    def shakes(noise: Scalar, key: Key[Array, ""]) -> Scalar:
-        noisy = jitter(synapses, noise * OBSERVED, key)
-        return recall_rate(noisy, patterns, patterns, level, stored)
-
-    return flips, shakes
-
-
 def recalls(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     """Recall of one consolidated network from noisy cues and through noisy synapses.
 
@@ -67,17 +43,17 @@ def recalls(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     """
     for_build, for_run, for_noise = jr.split(key, 3)
     system, state = build(config, for_build)
-    memories = stored_in(system)
-    synapses = observed(after(system, state, for_run, config.cycles).synapses)
+    memories, level = stored_in(system), config.activity
+    synapses = after(system, state, for_run, config.cycles).synapses
     patterns, keys = memories.patterns, jr.split(for_noise, DRAWS)
 
-    def curve(recall: Callable[..., Scalar], steps: np.ndarray) -> tuple[Array, Array]:
-        levels, draws = jnp.asarray(steps, patterns.dtype), jax.vmap(recall, (None, 0))
-        rates = jax.lax.map(lambda noise: jnp.mean(draws(noise, keys)), levels)
+    def curve(noise: str, steps: np.ndarray) -> tuple[Array, Array]:
+        levels = jnp.asarray(steps, patterns.dtype)
+        given = (synapses, patterns, level, levels, keys, noise, memories.stored)
+        rates = recall_curve(*given)
         return rates, tolerance(levels, rates)
 
-    both = noisy_recall(synapses, patterns, config.activity, memories.stored)
-    neural, synaptic = map(curve, both, (NEURAL, SYNAPTIC))
+    neural, synaptic = map(curve, ("balanced", "living"), (NEURAL, SYNAPTIC))
     names = ("neural", "neural_level", "synaptic", "synaptic_level")
     return dict(zip(names, neural + synaptic, strict=True))
 
