@@ -30,6 +30,7 @@ Items of the specification: Eqs. 1-12; R1-R5; T1-T10; Figs. 1-4, 5a-c; Appendix
 | T6 one synapse as a chain | `chain.law_after`, `chain.frozen_shares`, `chain.freezing_time`, `chain.phase_diagram` | verify |
 | T7, T8 shortest freezing time, plasticity floor | `theory.fewest_steps`, `theory.plasticity_range`, `theory.plasticity_after` | verify |
 | T9 Bayesian descent on a quadratic | `theory.bayesian_deviation`, `theory.bayesian_precision`, `theory.gaussian_posterior` | verify |
+| T10 the Fisher information as a precision: its rank correlation with $1 - p$ | `measure.rank_correlation`, experiment `fig2` | `test_experiments` |
 | energy accounting | `theory.energy`, `theory.energy_variance`, `theory.energy_after` | verify |
 | Figure 1, Appendix 1-figure 1a-c | experiments `fig1`, `fig1_steps`, `fixed_release` | `test_experiments` |
 | Figure 2, Appendix 1-figure 1d | experiments `fig2`, `random_start` | `test_experiments` |
