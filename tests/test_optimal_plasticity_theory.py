@@ -51,7 +51,7 @@ ONE, ZERO = jnp.ones(()), jnp.zeros(())
 @pytest.mark.dear
 def test_every_closed_form_holds(checks):
     rows = list(checks())
-    assert len(rows) > 7
+    assert len(rows) > 6
     assert not [row for row in rows if not row.holds]
 
 
