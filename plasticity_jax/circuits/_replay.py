@@ -31,7 +31,7 @@ from .._arguments import (
 from .._interfaces import AbstractCircuit, Scalar
 from ..numerics import normal
 from ..signals import ReplaySignals
-from ..synapses._factors import AbstractFactors, Factored, Product
+from ..synapses._factors import AbstractFactors, Factored, Free, Product
 
 
 Fields = Float[Array, "row pattern"]
@@ -185,7 +185,8 @@ class Replay(AbstractCircuit):
     r"""One cycle of replay: $H = W\xi - I$, and what `policy` makes of it.
 
     The stimulus is a `Memories`; synapses are `Factored`, with weights that follow by
-    `parametrisation`. Synapses of weight at most `pruned_below` are dead. Neurons whose
+    `parametrisation`. Synapses of weight at most `pruned_below` in size are dead, none
+    with `None`. Neurons whose
     $\sqrt N m_i/\|w_i\|_1$ has reached `enough` get no drive (the perceptron with a
     margin); $m_i$ is the margin of their weakest pattern. Raises `ValueError` where the
     parts of the memories do not fit the synapses.
@@ -195,11 +196,12 @@ class Replay(AbstractCircuit):
 
     policy: AbstractPolicy = WeakestReplay()
     parametrisation: AbstractFactors = Product()
-    pruned_below: Scalar = eqx.field(default=1e-10, converter=real)
+    pruned_below: Scalar | None = eqx.field(default=1e-10, converter=optional)
     enough: Scalar | None = eqx.field(default=None, converter=optional)
 
     def __check_init__(self) -> None:
-        require(self, pruned_below=(0.0, np.inf))
+        if self.pruned_below is not None:
+            require(self, pruned_below=(0.0, np.inf))
         if self.enough is not None:
             require(self, enough=(-np.inf, np.inf))
 
@@ -213,7 +215,8 @@ class Replay(AbstractCircuit):
         """
         check_kind("`stimulus`", stimulus, Memories)
         memories: Memories = stimulus
-        check_not_negative("factors", synapses.factors)
+        if not isinstance(self.parametrisation, Free):
+            check_not_negative("factors", synapses.factors)
         fields = self.fields(synapses, memories)
         check_binary("patterns", memories.patterns)
         check_stored(memories.stored, memories.patterns.shape[1])
@@ -248,10 +251,12 @@ class Replay(AbstractCircuit):
             bias = jnp.sum(replay, axis=1)
         if self.enough is not None:
             margin = jnp.min(candidates.margins, axis=1)
-            norm = jnp.sum(weights, axis=1) / weights.shape[1] ** 0.5
+            norm = jnp.sum(jnp.abs(weights), axis=1) / weights.shape[1] ** 0.5
             wanting = jnp.where(margin >= self.enough * norm, 0.0, 1.0)
             drive, bias = wanting[:, None] * drive, wanting * bias
-        alive = ~(weights <= self.pruned_below)  # also where it is NaN
+        alive = jnp.ones(weights.shape, bool)
+        if self.pruned_below is not None:
+            alive = ~(jnp.abs(weights) <= self.pruned_below)  # also where it is NaN
         dt, cycle = jnp.ones((), weights.dtype), activity.cycle
         told = (fields, replay, drive, bias)
         signals = ReplaySignals(dt, weights, alive, *told, step=cycle)

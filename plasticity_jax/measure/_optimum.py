@@ -35,21 +35,27 @@ class LargestMargin(NamedTuple):
 
 
 def largest_l1_margin(
-    patterns: ArrayLike, targets: ArrayLike, *, own: int | None = None
+    patterns: ArrayLike,
+    targets: ArrayLike,
+    *,
+    own: int | None = None,
+    signs: ArrayLike | None = None,
 ) -> LargestMargin:
     r"""Maximise $\min_\mu\sigma^\mu(w\cdot\xi^\mu - I)$, $w \ge 0$, $\sum_jw_j = 1$.
 
     `patterns` (n, pattern) of 0 and 1, `targets` (pattern,) of +1 and -1, `own` the
-    neuron's own index, without a synapse. A linear programme (HiGHS). Patterns that are
-    not separable have a margin of at most 0. Raises `ValueError` where the margin is
-    unbounded (one class only), on input that is not binary and an `own` without a row.
+    neuron's own index, without a synapse. With `signs` (n,) of the inputs, +1 or -1, it
+    is $s_jw_j$ that is not negative and sums to 1. A linear programme (HiGHS). Patterns
+    that are not separable have a margin of at most 0. Raises `ValueError` where the
+    margin is unbounded (one class only), on input that is not binary and an `own`
+    without a row.
     """
     from scipy.optimize import linprog
 
-    inputs, signs = _problem(patterns, targets, own)
+    inputs, wanted, side = _problem(patterns, targets, own, signs)
     n, count = inputs.shape
-    fields = signs[:, None] * inputs.T
-    constraints = np.hstack([-fields, signs[:, None], np.ones((count, 1))])
+    fields = wanted[:, None] * inputs.T
+    constraints = np.hstack([-fields, wanted[:, None], np.ones((count, 1))])
     objective = np.zeros(n + 2)
     objective[-1] = -1.0
     norm = np.hstack([np.ones((1, n)), np.zeros((1, 2))])
@@ -62,7 +68,7 @@ def largest_l1_margin(
         raise ValueError(f"the linear programme was not solved: {found.message}")
     threshold, margin = (float(x) for x in found.x[n:])
     replay = -np.asarray(found.ineqlin.marginals)
-    return LargestMargin(margin, found.x[:n], threshold, replay)
+    return LargestMargin(margin, side * found.x[:n], threshold, replay)
 
 
 def largest_l2_margin(
@@ -71,6 +77,7 @@ def largest_l2_margin(
     *,
     own: int | None = None,
     excitatory: bool = True,
+    signs: ArrayLike | None = None,
 ) -> LargestMargin:
     r"""Maximise $\min_\mu\sigma^\mu(w\cdot\xi^\mu - I)$, $w \ge 0$, $\|w\|_2 = 1$.
 
@@ -82,20 +89,20 @@ def largest_l2_margin(
     """
     from scipy.optimize import nnls
 
-    inputs, signs = _problem(patterns, targets, own)
+    inputs, wanted, side = _problem(patterns, targets, own, signs)
     n, count = inputs.shape
-    fields = signs * inputs
+    fields = wanted * inputs
     if own is not None:
         fields[own] = 0.0
     slack = np.eye(n) if excitatory else np.zeros((n, 0))
     heavy = 1e4 * n**0.5
-    classes = heavy * np.stack([signs > 0, signs < 0]).astype(float)
+    classes = heavy * np.stack([wanted > 0, wanted < 0]).astype(float)
     system = np.block([[fields, slack], [classes, np.zeros((2, slack.shape[1]))]])
     goal = np.concatenate([np.zeros(n), 0.5 * heavy * np.ones(2)])
     found, _ = nnls(system, goal, maxiter=50 * sum(system.shape))
     replay = found[:count]
     for sign in (-1, 1):
-        replay[signs == sign] /= 2 * replay[signs == sign].sum()
+        replay[wanted == sign] /= 2 * replay[wanted == sign].sum()
     weights = fields @ replay
     if excitatory:
         weights = np.maximum(weights, 0)
@@ -104,27 +111,33 @@ def largest_l2_margin(
         return LargestMargin(0.0, np.zeros(n), 0.0, replay)
     weights = weights / length
     currents = weights @ inputs
-    least, most = currents[signs > 0].min(), currents[signs < 0].max()
+    least, most = currents[wanted > 0].min(), currents[wanted < 0].max()
     margin, threshold = float(least - most) / 2, float(least + most) / 2
-    return LargestMargin(margin, weights, threshold, replay)
+    return LargestMargin(margin, side * weights, threshold, replay)
 
 
 def _problem(
-    patterns: ArrayLike, targets: ArrayLike, own: int | None
-) -> tuple[ndarray, ndarray]:
-    """Both as float64 arrays, checked."""
-    inputs, signs = np.asarray(patterns, float), np.asarray(targets, float)
-    if inputs.ndim != 2 or signs.shape != inputs.shape[1:]:
+    patterns: ArrayLike, targets: ArrayLike, own: int | None, signs: ArrayLike | None
+) -> tuple[ndarray, ndarray, ndarray]:
+    """Inputs times their signs, targets and signs as float64 arrays, checked."""
+    inputs, wanted = np.asarray(patterns, float), np.asarray(targets, float)
+    if inputs.ndim != 2 or wanted.shape != inputs.shape[1:]:
         raise ValueError(
             "`patterns` (n, pattern) need `targets` (pattern,); got shapes "
-            f"{inputs.shape} and {signs.shape}."
+            f"{inputs.shape} and {wanted.shape}."
         )
     check_binary("patterns", inputs)
-    check_signs("targets", signs)
+    check_signs("targets", wanted)
+    side = np.ones(len(inputs)) if signs is None else np.asarray(signs, float)
+    check_signs("signs", side)
+    if side.shape != inputs.shape[:1]:
+        raise ValueError(
+            f"`signs` must hold one for each of {len(inputs)} inputs; got {side.shape}."
+        )
     if own is not None and not 0 <= whole("own", own) < len(inputs):
         raise ValueError(f"`own` must lie in [0, {len(inputs) - 1}]; got {own}.")
-    if np.all(signs == signs[0]):
+    if np.all(wanted == wanted[0]):
         raise ValueError(
-            f"all `targets` are {signs[0]:+.0f}: one class has no largest margin."
+            f"all `targets` are {wanted[0]:+.0f}: one class has no largest margin."
         )
-    return inputs, signs
+    return side[:, None] * inputs, wanted, side

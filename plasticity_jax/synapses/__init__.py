@@ -8,6 +8,7 @@ from ._factors import AbstractFactors as AbstractFactors
 from ._factors import Ceiling as Ceiling
 from ._factors import Factored as Factored
 from ._factors import Floored as Floored
+from ._factors import Free as Free
 from ._factors import HomeostaticScaling as HomeostaticScaling
 from ._factors import MidpointThreshold as MidpointThreshold
 from ._factors import no_self_connections as no_self_connections
@@ -16,6 +17,7 @@ from ._factors import Power as Power
 from ._factors import Product as Product
 from ._factors import RandomPatternThreshold as RandomPatternThreshold
 from ._factors import SignedPower as SignedPower
+from ._factors import SignedProduct as SignedProduct
 from ._feedback import Reciprocal as Reciprocal
 from ._memory import Cascade as Cascade
 from ._memory import Chain as Chain

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 
 from .._arguments import (
     check_binary,
+    check_signs,
     check_stored,
     fill_array_fields,
     one_of,
@@ -99,6 +100,64 @@ class Product(AbstractFactors):
     def squares(self, factors: Stack) -> Rows:
         total = functools.reduce(jnp.add, [u**2 for u in factors])
         return row_sums(total) / len(factors)
+
+
+class SignedProduct(AbstractFactors):
+    r"""$w_j = s_j\prod_k u_{jk}$: inputs of fixed `signs` (n,), +1 or -1 (Dale's law).
+
+    A product of factors that are not negative, so consolidation prunes either sign.
+    Raises `ValueError` for other signs, and unless there is one for each input.
+    """
+
+    signs: Float[Array, " n"] = eqx.field(converter=real)
+
+    def __check_init__(self) -> None:
+        check_signs("signs", self.signs)
+
+    def order(self, factors: Stack) -> Scalar:
+        return Product().order(factors)
+
+    def weights(self, factors: Stack) -> Matrix:
+        weights = Product().weights(factors)
+        return self._signs(factors) * weights
+
+    def ascent(self, factors: Stack, drive: Matrix) -> Stack:
+        return Product().ascent(factors, self._signs(factors) * drive)
+
+    def squares(self, factors: Stack) -> Rows:
+        return Product().squares(factors)
+
+    def _signs(self, factors: Stack) -> Float[Array, "1 n"]:
+        if self.signs.shape != factors.shape[2:]:
+            raise ValueError(
+                f"`signs` must hold one for each of {factors.shape[2]} inputs; got "
+                f"{self.signs.shape}."
+            )
+        return self.signs.astype(factors.dtype)[None]
+
+
+class Free(AbstractFactors):
+    r"""$w = u$: one factor, of either sign, as in a perceptron.
+
+    With replay of the weakest pattern, no bounds and no scaling it is the minover
+    algorithm, which converges to the largest margin over $\|w\|_2$ (Krauth & Mezard
+    1987, J Phys A, doi 10.1088/0305-4470/20/11/013). The stack holds one factor, else
+    `ValueError`.
+    """
+
+    def order(self, factors: Stack) -> Scalar:
+        return jnp.ones((), factors.dtype)
+
+    def weights(self, factors: Stack) -> Matrix:
+        _check_height(self, factors, 1)
+        return factors[0]
+
+    def ascent(self, factors: Stack, drive: Matrix) -> Stack:
+        _check_height(self, factors, 1)
+        return drive.astype(factors.dtype)[None]
+
+    def squares(self, factors: Stack) -> Rows:
+        return row_sums(factors[0] ** 2)
 
 
 class _AbstractPower(AbstractFactors):

@@ -20,6 +20,7 @@ Items of the specification: Eq. 3; P0-P8; T1-T11; E1-E19; Figs. 2-6.
 | P5 sleep of Figure 3 | `fall_asleep`, `rules.Scheduled` | `test_two_factor_sleep`, experiment `fig3_sleep` |
 | own patterns, chosen rows, order of presentation, any schedule | `circuits.memories_of`, `build`, `memories`, `start`, `sleep`, `wake` | `test_two_factor_own` |
 | P6 scaling | `synapses.HomeostaticScaling`, `synapses.Floored` | `test_replay`, experiment `variants` |
+| minover of Krauth & Mezard, free signs (P1 limits) | `synapses.Free`, `measure.largest_l2_margin` | `test_two_factor_signs`, experiment `signs` |
 | P8 margin perceptron | `circuits.Replay` (enough) | `test_replay`, experiment `variants` |
 | margins, signal-to-noise ratios, density, sparseness | `measure.margins`, `measure.noise_ratio`, `measure.volatile_noise_ratio`, `measure.memory_ratios`, `measure.density`, `measure.lifetime_sparseness` | `test_optimum`, `test_two_factor_theory` |
 | exact optima, dual variables | `measure.largest_l1_margin`, `measure.largest_l2_margin` | `test_optimum`, verify |
@@ -46,6 +47,7 @@ Items of the specification: Eq. 3; P0-P8; T1-T11; E1-E19; Figs. 2-6.
 | beyond: replay policies | experiments `policies`, `soft` | `test_experiments` |
 | beyond: a real number of factors, differentiated; fitted to imaging data | experiments `continuous`, `volatile_order` | `test_experiments` |
 | beyond: lasting fluctuations, best replay | experiment `volatility` | `test_experiments` |
+| beyond: inhibitory inputs | `synapses.SignedProduct`, `measure.largest_l1_margin`, experiment `signs` | `test_two_factor_signs`, `test_experiments` |
 | beyond: release probability as a factor | experiment `release` | `test_experiments` |
 """  # noqa: E501
 

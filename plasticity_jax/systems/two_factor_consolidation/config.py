@@ -16,7 +16,7 @@ from ... import AbstractConfig, Scalar
 from ..._arguments import concrete, counted, one_of, optional, real, require
 
 
-PARAMETRISATIONS = ("product", "power", "signed_power")
+PARAMETRISATIONS = ("product", "power", "signed_power", "free")
 POLICIES = ("weakest", "noisy", "random", "soft", "taught", "taught_together")
 SCALINGS = ("joint", "each", "weights", "none")
 THRESHOLDS = ("additive", "midpoint", "random_pattern")
@@ -32,8 +32,9 @@ class Config(AbstractConfig):
     `size` $N$ inputs, of which the first `rows` neurons are simulated (0: all, a
     recurrent network); room for `patterns` $M$, the first `load` $N$ of them stored
     (rounded; the default, 1000 and above, stores all). `order` $z$ factors a synapse,
-    held as `product`, or as one factor to the power `exponent`. Homeostasis holds
-    $\frac1z\sum_{jk}u_{jk}^2 = L$ with $L$ = `target_per_input` $N$. The schedule
+    held as `product`, or as one factor to the power `exponent`; `free` is a single one
+    of either sign. The last `inhibitory` inputs have negative weights. Homeostasis
+    holds $\frac1z\sum_{jk}u_{jk}^2 = L$ with $L$ = `target_per_input` $N$. The schedule
     `stages` lowers both rates to a quarter after a sixth of the `cycles` and to a tenth
     after half of them; `onset` multiplies them by $0.01 + (1 - e^{-t/40})\,0.39$, over
     0.4.
@@ -63,6 +64,9 @@ class Config(AbstractConfig):
     rows: int = eqx.field(default=20, static=True, converter=counted("rows", 0))
     patterns: int = eqx.field(default=25, static=True, converter=counted("patterns"))
     order: int = eqx.field(default=2, static=True, converter=counted("order"))
+    inhibitory: int = eqx.field(
+        default=0, static=True, converter=counted("inhibitory", 0)
+    )
     exact: bool = eqx.field(default=False, static=True)  # f N ones in every pattern
     parametrisation: str = eqx.field(default="product", static=True)
     policy: str = eqx.field(default="weakest", static=True)
@@ -94,6 +98,14 @@ class Config(AbstractConfig):
                 f"{self.rows}."
             )
         one_of("parametrisation", self.parametrisation, PARAMETRISATIONS)
+        if self.inhibitory > self.size or (
+            self.inhibitory and self.parametrisation != "product"
+        ):
+            raise ValueError(
+                f"`inhibitory` must be at most `size` = {self.size}, and 0 unless "
+                f"`parametrisation` is 'product'; got {self.inhibitory} and "
+                f"'{self.parametrisation}'."
+            )
         one_of("policy", self.policy, POLICIES)
         one_of("scaling", self.scaling, SCALINGS)
         one_of("threshold", self.threshold, THRESHOLDS)
@@ -123,7 +135,7 @@ class Config(AbstractConfig):
     def _check_order(self) -> None:
         """The one that counts says how many factors; the other must not contradict."""
         order, exponent = self.order, self.exponent
-        if not concrete(exponent):
+        if not concrete(exponent) or self.parametrisation == "free":
             return
         exponents = np.asarray(exponent)
         if self.parametrisation == "product":
@@ -152,9 +164,14 @@ class Config(AbstractConfig):
         return jnp.round(self.coding_level * self.size) / self.size
 
     @property
+    def signs(self) -> np.ndarray:
+        """+1 for every excitatory input, -1 for an inhibitory one (n,)."""
+        return np.where(np.arange(self.size) < self.size - self.inhibitory, 1.0, -1.0)
+
+    @property
     def height(self) -> int:
         """How many factors a synapse holds; a signed power's lie side by side."""
-        heights = {"product": self.order, "power": 1, "signed_power": 2}
+        heights = {"product": self.order, "power": 1, "signed_power": 2, "free": 1}
         return heights[self.parametrisation]
 
 
@@ -174,7 +191,8 @@ def of_order(config: Config, order: int, **changes: Any) -> Config:
 
 def require_products(config: Config) -> None:
     """Raise `ValueError` unless weights are products: recall and statistics read so."""
-    if config.parametrisation != "product":
+    if config.parametrisation != "product" or config.inhibitory:
         raise ValueError(
-            f"`parametrisation` must be 'product' here; got '{config.parametrisation}'."
+            f"`parametrisation` must be 'product' here; got '{config.parametrisation}'"
+            f", of which {config.inhibitory} inputs are inhibitory."
         )

@@ -30,8 +30,10 @@ from ...rules import FactorAscent, NoveltyHebb, Pruning, Scheduled
 from ...synapses import (
     AbstractFactors,
     Ceiling,
+    Connected,
     Factored,
     Floored,
+    Free,
     HomeostaticScaling,
     MidpointThreshold,
     no_self_connections,
@@ -40,6 +42,7 @@ from ...synapses import (
     Product,
     RandomPatternThreshold,
     SignedPower,
+    SignedProduct,
 )
 from ...tasks import Constant, draw_patterns, epoch_orders, Epochs
 from .config import Config
@@ -50,8 +53,10 @@ Schedule = Callable[[Int[Array, ""]], Any]
 
 def parametrisation_of(config: Config) -> AbstractFactors:
     """How weights follow from factors."""
+    if config.parametrisation == "free":
+        return Free()
     if config.parametrisation == "product":
-        return Product()
+        return SignedProduct(config.signs) if config.inhibitory else Product()
     kind = {"power": Power, "signed_power": SignedPower}[config.parametrisation]
     return kind(config.exponent)
 
@@ -138,6 +143,8 @@ def projections_of(
     """Bounds, homeostasis, and inhibition where it is not learned."""
     own = no_self_connections(_rows(config, rows), config.size)
     enforced: list[AbstractProjection] = [Floored(own)]
+    if config.parametrisation == "free":
+        enforced = [Connected(Factored(own[None], jnp.ones(len(own))))]
     if config.parametrisation == "signed_power":
         enforced.append(Ordered())
     if config.scaling != "none":
@@ -170,7 +177,8 @@ def sleep(
     """
     _check_fit(config, stored, synapses)
     how = parametrisation_of(config)
-    circuit = Replay(policy_of(config), how, config.pruned_below, config.enough)
+    pruned = None if config.parametrisation == "free" else config.pruned_below
+    circuit = Replay(policy_of(config), how, pruned, config.enough)
     learned = config.threshold_rate if config.threshold == "additive" else 0.0
     ascent = FactorAscent(config.rate, learned, how)
     if schedule is None:
@@ -226,6 +234,8 @@ def wake(
         raise ValueError(
             f"awake all neurons matter: `rows` must be 0 (all); got {config.rows}."
         )
+    if config.parametrisation == "free":
+        raise ValueError("`parametrisation` must not be 'free' awake.")
     _check_fit(config, stored)
     if len(stored.stored) != config.patterns:
         raise ValueError(

@@ -11,6 +11,7 @@ from .published import FIG2_PUBLISHED
 from .release import RELEASE
 from .robustness import FIG2
 from .scaling import FIG4_SCALING
+from .signs import SIGNS
 from .sleep import FIG3_SLEEP
 from .tolerance import FIG2_RECALL
 from .variants import VARIANTS_OF_SLEEP
@@ -33,5 +34,5 @@ EXPERIMENTS = (
     ),
     *(FIG4_SCALING, FIG4_DEVELOPMENT, FIG5_INCREMENTS, FIG5_IMAGING, FIG6_NORMS),
     *(VARIANTS_OF_SLEEP, POLICIES, SOFT, CONTINUOUS),
-    *(VOLATILE_ORDER, VOLATILITY, RELEASE),
+    *(VOLATILE_ORDER, VOLATILITY, RELEASE, SIGNS),
 )

@@ -1,6 +1,7 @@
 """Figure 3, after sleep: recall through noise, connectivity and selectivity."""
 
 import itertools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,7 @@ from xarray import DataArray, Dataset
 
 from .... import Scalar
 from ....circuits import Memories, retrieve
-from ....experiment import changed, claim, Experiment, over_seeds, panels
+from ....experiment import changed, claim, Experiment, over_seeds, panels, Plan
 from ....measure import lifetime_sparseness
 from ....synapses import Factored, Product
 from ..config import Config
@@ -293,6 +294,24 @@ def responses_are_selective(data: Dataset) -> float:
     return float((gain / published).min(skipna=False))
 
 
+@claim("Fig. 3; spec. E14: about fM of them", low=0.5, high=2.0)
+def plateau_of_familiar(data: Dataset) -> float:
+    """Ranked currents: the last of the upper half that is larger of familiar patterns
+    than of novel ones, over fM (mean).
+    """
+    familiar, novel = (data.ranked.sel(novelty=x) for x in data.novelty.values)
+    rank = DataArray(np.arange(1, data.sizes["pattern"] + 1), dims="pattern")
+    ahead = (familiar > novel) & (rank <= data.memories / 2)
+    share = rank.where(ahead, 0).max("pattern") / data.memories / data.coding_level
+    return float(share.where(data.ranked.notnull().all()).mean(skipna=False))
+
+
+def levels(plan: Plan, keys: Any) -> Dataset:
+    """The coding level of the patterns."""
+    del keys
+    return Dataset({}, {"coding_level": float(plan.config.coding_level)})
+
+
 def draw_after_sleep(data: Dataset) -> Figure:
     """Recall through noise, cued activity, connections and selectivity."""
     figure, axes = panels(2, 4, 3.4, 2.8)
@@ -354,7 +373,7 @@ FIG3_AFTER = Experiment(
         *(sleep_makes_tolerant, load_costs_tolerance),
         *(recalled_after_sleep, lost_before_sleep),
         *(alike_are_connected, connections_rise, weights_rise),
-        responses_are_selective,
+        *(responses_are_selective, plateau_of_familiar),
     ),
     figure=draw_after_sleep,
     control=changed(rate=0.0, threshold_rate=0.0, cycles=1, seeds=1),  # no replay
@@ -367,4 +386,5 @@ FIG3_AFTER = Experiment(
         "sparseness": {"response": tuple(RESPONSES)} | NOVELTY,
         "ranked": NOVELTY | {"pattern": None},
     },
+    predict=levels,
 )

@@ -70,6 +70,17 @@ def half_potentiates(data: Dataset) -> float:
     return float(half[np.argmax(np.abs(half - 0.5))])
 
 
+@claim(
+    "Fig. 3, panel .61; theory T7: finite size to 35 % at N = 400",
+    low=0.61 * 0.65,
+    high=0.61 * 1.35,
+    control=lambda x, _: at(x, "synaptic", 0).isel(load=0),
+)
+def synaptic_ratio_ends(data: Dataset) -> float:
+    """Ratio to synaptic noise at the end, low load; control: before sleep."""
+    return float(at(data, "synaptic").isel(load=0))
+
+
 # --- weak memories gain most (E11) ----------------------------------------------------
 
 
@@ -228,6 +239,7 @@ FIG3_SLEEP = Experiment(
     run=night,
     claims=(
         *(never_falls, saturates, overshoots, peaks_early, half_potentiates),
+        synaptic_ratio_ends,
         *(weak_gain_most, memories_gain, load_costs_gain),
         *(density_at_high_load, load_needs_synapses, pruned_stay_so),
         *(weak_are_lost, factors_align, weights_grow),

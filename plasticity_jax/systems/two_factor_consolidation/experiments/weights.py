@@ -112,6 +112,25 @@ def nothing_between(data: Dataset) -> float:
     return float(row.where(inside, 0.0).sum(skipna=False))
 
 
+def valley(share: np.ndarray) -> float:
+    """The deepest dip between two higher bins over the highest: 0 with one mode."""
+    left, right = np.maximum.accumulate(share), np.maximum.accumulate(share[::-1])[::-1]
+    return float(np.max(np.minimum(left, right) - share) / np.max(share))
+
+
+@claim(
+    "Fig. 2; theory T7: a truncated Gaussian has one mode in log w; counts of hundreds",
+    low=0.0,
+    high=0.1,
+    each={"order": (1, 2)},
+    control=None,
+)
+def unimodal(data: Dataset, order: int) -> float:
+    """z = {order}: log w of the survivors has one mode (deepest dip over the peak)."""
+    row = histograms(data).decades.sel(order=order)
+    return valley(row.values[row.decade.values > GAP[1]])
+
+
 def draw_weights(data: Dataset) -> Figure:
     """Figure 2: distributions of all weights in decades, and of the survivors."""
     seen = histograms(data)
@@ -142,7 +161,7 @@ FIG2_WEIGHTS = Experiment(
     shows="weights that survive are a truncated Gaussian; all others are gone",
     config=Config,
     run=spectra,
-    claims=(variation, nothing_between),
+    claims=(variation, nothing_between, unimodal),
     figure=draw_weights,
     control=changed(cycles=lambda config: max(6, config.cycles // 100)),
     axes={
