@@ -157,3 +157,57 @@ def test_the_curvature_scatters_over_other_teachers_as_stated():
     means = draws.reshape(40, 500).mean(axis=1)
     assert abs(means.std() / here.curvature_error - 1) < 0.45  # 4 errors of 40 draws
     assert abs(draws.mean() - here.curvature) < 4 * here.curvature_error
+
+
+# --- moments that the neuron estimates ------------------------------------------------
+
+
+def own_moments(state, signals, changes):
+    return state.traces["learning"], signals.potentials, changes["learning"], signals
+
+
+def test_the_neuron_estimates_its_moments_and_learns_by_them():
+    time, dt = 0.5, 2e-3
+    rule = rules.SelfEstimated(rules.NaturalGradient(0.5), time, mean=30.0, nodes=81)
+    neuron = SpikingNeuron(RATES, dt, TEACHER, nodes=81)
+    system = System(SpikeTrains(RATES, dt), neuron, {"learning": rule})
+    state = system.start(START, KEY)
+    _, (traces, potentials, changes, signals) = simulate(
+        system, state, KEY, steps=40, record=own_moments
+    )
+    mean, square = np.full(3, 30.0), np.full(3, 770.0 + 900.0)
+    share = 1 - np.exp(-dt / time)
+    for x in np.asarray(potentials):
+        mean, square = mean + share * (x - mean), square + share * (x**2 - square)
+    assert np.allclose(traces["mean"][-1], mean, rtol=1e-12)
+    assert np.allclose(traces["square"][-1], square, rtol=1e-12)
+    last = jax.tree.map(lambda x: x[-1], signals)
+    variance = square - mean**2
+    matrix = glm_fisher(SIGMOID, last.weights, mean, variance, nodes=81).as_matrix()
+    error = (last.target - last.rate * dt) * last.score
+    want = 0.5 * error * np.linalg.solve(matrix, np.asarray(last.potentials))
+    assert np.allclose(changes[-1], want, rtol=1e-9)
+
+
+def test_after_a_long_time_the_estimates_are_the_moments():
+    rule = rules.SelfEstimated(rules.NaturalGradient(0.0), 40.0)
+    neuron = SpikingNeuron(RATES, 2e-3, TEACHER, refresh=0)
+    task = SpikeTrains(RATES, 2e-3, law="poisson")
+    system = System(task, neuron, {"learning": rule})
+    state, _ = simulate(system, system.start(START, KEY), KEY, steps=100_000)
+    mean, square = (state.traces["learning"][k] for k in ("mean", "square"))
+    m = neuron.moments
+    count = 2 * 40.0 / (2 * (0.010 + 0.003))  # independent potentials that it averages
+    spread = 4 * jnp.sqrt(m.variance / count)
+    assert jnp.all(jnp.abs(mean - m.mean) < spread)
+    assert jnp.all(spread < 0.5 * m.mean)
+    wide = jnp.abs((square - mean**2) / m.variance - 1)
+    assert jnp.all(wide < 0.5)
+
+
+def test_bad_estimates_are_refused():
+    natural = rules.NaturalGradient(1.0)
+    with pytest.raises(ValueError, match="`time` must lie in"):
+        rules.SelfEstimated(natural, 0.0)
+    with pytest.raises(ValueError, match="`variance` must lie in"):
+        rules.SelfEstimated(natural, 1.0, variance=0.0)

@@ -24,6 +24,7 @@ from ._error import NodePerturbation as NodePerturbation
 from ._error import Perceptron as Perceptron
 from ._error import PES as PES
 from ._error import Reinforce as Reinforce
+from ._estimated import SelfEstimated as SelfEstimated
 from ._factors import FactorAscent as FactorAscent
 from ._factors import NoveltyHebb as NoveltyHebb
 from ._factors import Pruning as Pruning

@@ -52,6 +52,11 @@ Items of the specification: Eqs. 1-129; R1-R10; T1-T12; Figs. 1, 3B-F, 4, 5, 7, 
 | beyond: best $c_u$, adaptive $c_w$ | experiments `uniform`, `ablations` | `test_experiments` |
 | beyond: a layer, by backpropagation | `layer.unitwise_direction`, `layer.whole_direction`, `layer.kfac_direction`, experiments `layer_angles`, `layer` | `test_natural_gradient_layer`, verify |
 | beyond: time to threshold, differentiated | `mean_field.time_to_threshold`, experiment `fig9d` | verify |
+| beyond: time to threshold, through the simulation | `experiments.learning.simulated_time` | `test_natural_gradient_fluctuations` |
+| beyond: correlated inputs | `curvature.correlated_glm_fisher`, `curvature.correlated_glm_fisher_inverse`, `mean_field.metric_divergence` | verify |
+| beyond: moments that the neuron estimates | `rules.SelfEstimated`, experiment `online` | `test_natural_gradient_metric` |
+| beyond: Fisher matrix as curvature of drift | `fluctuations.repaired_divergence` | `test_natural_gradient_fluctuations`, verify |
+| beyond: Fisher matrix as importance for release | `fluctuations.release_importance`, `fluctuations.best_release` | `test_natural_gradient_fluctuations`, verify |
 """  # noqa: E501
 
 from .config import build as build

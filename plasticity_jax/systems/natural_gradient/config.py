@@ -21,6 +21,7 @@ from ...rules import (
     EuclideanGradient,
     NaturalGradient,
     NaturalTerms,
+    SelfEstimated,
     Separate,
 )
 from ...tasks import SpikeTrains
@@ -34,7 +35,7 @@ RANGES = (  # of the hyper-parameters
     (0.0, math.inf, "euclidean_rate natural_rate approximate_rate rate_factor"),
     (0.0, math.inf, "weight_scale low_rate high_rate"),
     (-1e30, 1e30, "uniform proportional threshold"),
-    (1e-9, math.inf, "membrane_time synaptic_time area maximum slope"),
+    (1e-9, math.inf, "estimate_time membrane_time synaptic_time area maximum slope"),
 )
 STUDENTS = (
     "euclidean",  # R1
@@ -47,6 +48,7 @@ STUDENTS = (
     "unstable",  # R5 with c_u = 1.02 eps_0
     "adaptive",  # R5 with the large-n limit of c_w
     "least_error",  # R5 with c_u as a function of q
+    "estimated",  # R3 with moments that the neuron estimates itself: `estimate_time`
 )
 
 
@@ -84,6 +86,7 @@ class Config(AbstractConfig):
     rate_factor: Scalar = eqx.field(default=1.0, converter=real)
     uniform: Scalar = eqx.field(default=0.95, converter=real)  # c_u / eps_0
     proportional: Scalar = eqx.field(default=0.05, converter=real)  # c_w, 1/mV
+    estimate_time: Scalar = eqx.field(default=10.0, converter=real)  # s
     low_rate: Scalar = eqx.field(default=10.0, converter=real)  # Hz
     high_rate: Scalar = eqx.field(default=50.0, converter=real)  # Hz
     weight_scale: Scalar = eqx.field(default=1.0, converter=real)
@@ -204,6 +207,9 @@ def rule_of(config: Config, student: str) -> AbstractRule:
     approximate = config.approximate_rate * factor
     if student == "euclidean" or not config.metric:
         return EuclideanGradient(config.euclidean_rate * factor)
+    if student == "estimated":
+        knowing = {"transfer": config.transfer, "nodes": nodes_of(config)}
+        return SelfEstimated(NaturalGradient(natural), config.estimate_time, **knowing)
     if student in TERMS:
         return NaturalGradient(natural, terms=TERMS[student])
     if student == "adaptive":

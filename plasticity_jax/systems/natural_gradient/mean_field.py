@@ -94,12 +94,12 @@ def metric_divergence(
     between. `spread` is $E[(w_i - w^*_i)^2]$ before learning.
     """
     scales, axes = eigh(metric)
-    half = axes * jnp.sqrt(scales) @ axes.T
-    back = axes / jnp.sqrt(scales) @ axes.T
+    root = jnp.sqrt(scales)[None]
+    half, back = axes * root @ axes.T, axes / root @ axes.T
     stiffness, modes = eigh(back @ fisher @ back)
     start = spread * jnp.sum((half @ modes) ** 2, axis=0)
     decay = jnp.exp(-2 * rate * jnp.outer(times, stiffness))
-    return BIN / 2 * (start * decay + rate / 2 * (1 - decay)) @ stiffness
+    return BIN / 2 * (start[None] * decay + rate / 2 * (1 - decay)) @ stiffness
 
 
 @floating

@@ -13,15 +13,18 @@ import numpy as np
 from jaxtyping import Array
 
 from .... import Scalar
-from ....circuits import Sigmoid
+from ....circuits import input_moments, Sigmoid, SynapticKernel
 from ....curvature import (
     correlated_glm_fisher,
     correlated_glm_fisher_inverse,
     fisher_density,
+    glm_fisher,
+    isotropic_loss,
 )
 from ....experiment import Check, exact, together
 from ....rules import uniform_constant
 from ..config import Config
+from ..fluctuations import best_release, release_importance, repaired_divergence
 from ..mean_field import BIN, divergence_curve, metric_divergence
 
 
@@ -29,6 +32,7 @@ def metric_checks() -> Iterator[Check]:
     """All of them; run them in double precision."""
     yield from _constant_checks()
     yield from _correlated_checks()
+    yield from _fluctuation_checks()
 
 
 @together
@@ -83,3 +87,23 @@ def settling(
     settled = jnp.linalg.solve(whole, -(rate**2) * noise.ravel())
     left = jsp.linalg.expm(time * whole) @ (spread * eye.ravel() - settled)
     return BIN / 2 * jnp.vdot(fisher.ravel(), left + settled)
+
+
+@together
+def _fluctuation_checks() -> Iterator[Check]:
+    """The Fisher matrix as the curvature of drift and as the importance of release."""
+    kernel, rates = SynapticKernel(), jnp.asarray([10.0, 50.0, 20.0])
+    weights, m = jnp.asarray([0.02, -0.01, 0.03]), input_moments(rates, kernel)
+    seen, ratio, length = (Sigmoid(), weights, m.mean, m.variance), 0.7, 1e-3
+    got = repaired_divergence(*seen, BIN, ratio, length, natural=True, nodes=101)
+    trace = jnp.trace(glm_fisher(*seen, nodes=101).as_matrix())
+    want = isotropic_loss(ratio, length, BIN * trace / 3, 0.0)
+    yield exact("natural repair does not feel the spectrum", "beyond", got, want, 1e-8)
+    importance = release_importance(Sigmoid(), weights, rates, kernel, nodes=101)
+    price = 1.5 * importance[0] / rates[0]
+    cost = lambda p: jnp.sum(importance * (1 / p - 1) + price * rates * p)
+    best = jnp.sqrt(importance / (price * rates))
+    got = best_release(importance, rates, price)
+    yield exact("release is full or in balance", "beyond", got, jnp.minimum(best, 1.0))
+    slope = jax.grad(cost)(got)[:2] / (price * rates[:2])
+    yield exact("slope of its cost below 1", "beyond", 1 + slope, jnp.ones(2))

@@ -6,6 +6,7 @@ from .curves import FIG3F, PUBLISHED, TABLE1
 from .geometry import FIG1
 from .layer import LAYER, LAYER_ANGLES
 from .map import FIG7
+from .online import ONLINE
 from .psth import FIG3BC
 from .robustness import ABLATIONS, FIG9D, UNIFORM
 from .scale import FIG10
@@ -31,6 +32,7 @@ EXPERIMENTS = (
     TABLE1,
     ABLATIONS,
     UNIFORM,
+    ONLINE,
     SHOT_NOISE,
     SKEWED,
     LAYER_ANGLES,

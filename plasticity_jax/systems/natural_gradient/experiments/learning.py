@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -14,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from xarray import DataArray, Dataset
 
-from .... import simulate, State, System
+from .... import Scalar, simulate, State, System
 from ....experiment import over_seeds, panels, Plan, standard_error, THEORY
 from ..config import build, Config, STUDENTS
 from ..mean_field import (
@@ -76,6 +77,32 @@ def learning_curves(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     path = student_paths(state, seen, config.students)
     here = lambda weights: measures(config, weights, teacher, potentials)
     return jax.lax.map(jax.vmap(here), path)
+
+
+@eqx.filter_jit
+def simulated_time(
+    config: Config,
+    student: str,
+    keys: Key[Array, " seed"],
+    threshold: Scalar | float = THRESHOLD,
+) -> Scalar:
+    """Seconds until the mean divergence of runs, a key each, falls below `threshold`.
+
+    Between records, in the logarithm; infinite if it does not, or did before the first.
+    Differentiable through the runs in learning rates and constants of the rules
+    (`rate_factor`, `natural_rate`, `uniform`...). What moves the teacher's spikes has
+    no useful gradient, since these are drawn: rates, kernel, transfer function.
+    """
+    index = config.students.index(student)
+    run = lambda key: learning_curves(config, key)["divergence"][index]
+    excess = jnp.log(jnp.mean(jax.lax.map(run, keys), axis=0) / threshold)
+    times = jnp.asarray(times_of(config), excess.dtype)
+    below = excess < 0
+    last = jnp.argmax(below)
+    high, low = excess[jnp.maximum(last - 1, 0)], excess[last]
+    time = times[last - 1] + high / (high - low) * (times[last] - times[last - 1])
+    found = jnp.where(jnp.any(below) & (last > 0), time, jnp.inf)
+    return jnp.where(jnp.any(jnp.isnan(excess)), jnp.nan, found)
 
 
 def recorded(config: Any, system: System, state: State, key: Key[Array, ""]) -> Any:
@@ -202,7 +229,16 @@ def floor(data: Dataset, student: str, share: float = 0.2) -> float:
 
 
 EUCLIDEAN, NATURAL, APPROXIMATE = "#d1731c", "#1f5fa8", "#3f9b74"
-OTHERS = ("#8a5bb0", "#17a2b8", "#707070", "#e0a800", "#b3262e", "#e377c2", "#6b8e23")
+OTHERS = (
+    "#8a5bb0",
+    "#17a2b8",
+    "#707070",
+    "#e0a800",
+    "#b3262e",
+    "#e377c2",
+    "#6b8e23",
+    "#000000",
+)
 COLORED = (EUCLIDEAN, NATURAL, APPROXIMATE, *OTHERS)
 COLOURS: dict[str, str] = dict(zip(STUDENTS, COLORED, strict=True))
 MINUTE = 60.0
