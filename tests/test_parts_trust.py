@@ -654,6 +654,9 @@ RULES = {
     "DenseNaturalGradient": [
         (lambda: rules.DenseNaturalGradient(-1.0, W), "`learning_rate`")
     ],
+    "SelfEstimated": [
+        (lambda: rules.SelfEstimated(rules.Descent(), 0.0), "`time` must lie in")
+    ],
     "SkewedNaturalGradient": [
         (lambda: rules.SkewedNaturalGradient(-1.0), "`learning_rate`")
     ],

@@ -126,6 +126,7 @@ ON_SPIKES = {
     "capped natural": lambda: rules.NaturalGradient(0.3, scale_limit=0.5),
     "homosynaptic": lambda: rules.NaturalGradient(0.3, terms=("homosynaptic",)),
     "approximate": lambda: rules.ApproximateNaturalGradient(0.3),
+    "least error": lambda: rules.ApproximateNaturalGradient(0.3, None),
     "adaptive": lambda: rules.ApproximateNaturalGradient(0.3, adaptive=True),
     "dense": lambda: rules.DenseNaturalGradient(0.3, FISHER),
     "skewed": lambda: rules.SkewedNaturalGradient(0.3),

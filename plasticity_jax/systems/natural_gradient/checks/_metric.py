@@ -94,10 +94,11 @@ def _fluctuation_checks() -> Iterator[Check]:
     """The Fisher matrix as the curvature of drift and as the importance of release."""
     kernel, rates = SynapticKernel(), jnp.asarray([10.0, 50.0, 20.0])
     weights, m = jnp.asarray([0.02, -0.01, 0.03]), input_moments(rates, kernel)
-    seen, ratio, length = (Sigmoid(), weights, m.mean, m.variance), 0.7, 1e-3
+    seen = Sigmoid(), weights, m.mean, m.variance
+    ratio, length, none = jnp.asarray([0.7, 1e-3, 0.0])
     got = repaired_divergence(*seen, BIN, ratio, length, natural=True, nodes=101)
     trace = jnp.trace(glm_fisher(*seen, nodes=101).as_matrix())
-    want = isotropic_loss(ratio, length, BIN * trace / 3, 0.0)
+    want = isotropic_loss(ratio, length, BIN * trace / 3, none)
     yield exact("natural repair does not feel the spectrum", "beyond", got, want, 1e-8)
     importance = release_importance(Sigmoid(), weights, rates, kernel, nodes=101)
     price = 1.5 * importance[0] / rates[0]
