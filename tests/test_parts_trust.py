@@ -966,6 +966,9 @@ CIRCUITS = {
     ],
     "WeakestReplay": [(lambda: WeakestReplay(-0.1), "`noise` must lie in")],
     "SoftReplay": [(lambda: circuits.SoftReplay(-1.0), "`sharpness` must lie in")],
+    "PrioritisedReplay": [
+        (lambda: circuits.PrioritisedReplay(-1.0), "`sharpness` must lie in")
+    ],
     "Novelty": [
         (called(Novelty(0.1), None, STACK, (V, V)), "of 3 neurons rounds to 0"),
         (called(Novelty(0.9), None, STACK, (V, V)), "of 3 neurons rounds to 3"),
@@ -1015,6 +1018,17 @@ SYNAPSES = {
         (lambda: Power(0.5), "`exponent` must lie in"),
         (lambda: Power(2).weights(STACK.factors), "must be a stack of 1; got 2"),
         (lambda: Power(2).squares(STACK.factors), "must be a stack of 1; got 2"),
+    ],
+    "SignedProduct": [
+        (lambda: synapses.SignedProduct(0 * V), "`signs` must be -1 or 1"),
+        (
+            lambda: synapses.SignedProduct(jnp.ones(2)).weights(STACK.factors),
+            "`signs` must hold one for each of 3 inputs",
+        ),
+    ],
+    "Free": [
+        (lambda: synapses.Free().weights(STACK.factors), "a stack of 1; got 2"),
+        (lambda: synapses.Free().ascent(STACK.factors, W), "a stack of 1; got 2"),
     ],
     "SignedPower": [
         (lambda: SignedPower(2).weights(SINGLE.factors), "a stack of 2; got 1"),
@@ -1257,6 +1271,10 @@ NANS = {
     "a power of 1": lambda: Power(1.0).ascent(BROKEN.factors[:1], W)[0, 0, 0],
     "a signed power": lambda: SignedPower(2.0).weights(BROKEN.factors)[0, 0],
     "a product": lambda: Product().weights(BROKEN.factors)[0, 0],
+    "a signed product": lambda: synapses.SignedProduct(jnp.ones(3)).weights(
+        BROKEN.factors
+    )[0, 0],
+    "a free weight": lambda: synapses.Free().weights(BROKEN.factors[:1])[0, 0],
     **{
         f"scaling of {of}": lambda of=of: synapses.HomeostaticScaling(1.0, of=of)(
             BROKEN
@@ -1345,6 +1363,7 @@ NANS = {
         {"mean": V, "deviation": V}, PosteriorSignals(ONE, ONE, V, NAN * V), KEY
     )["deviation"],
     "the weakest": lambda: WeakestReplay()(MARGINS, KEY)[0, 0],
+    "a drawn one": lambda: circuits.PrioritisedReplay()(MARGINS, KEY)[0, 0],
     "the first policy": lambda: circuits.TaughtReplay()(MARGINS, KEY)[0, 0],
     "the soft policy": lambda: circuits.SoftReplay()(MARGINS, KEY)[0],
     "a cycle": lambda: cycle().bias[0],

@@ -17,6 +17,7 @@ from plasticity_jax.circuits import (
     Candidates,
     memories_of,
     Novelty,
+    PrioritisedReplay,
     RandomReplay,
     Replay,
     Resting,
@@ -146,7 +147,11 @@ def test_the_lowest_index_wins_a_tie():
 
 
 @pytest.mark.parametrize(
-    "policy", [WeakestReplay(), WeakestReplay(1.0), RandomReplay(), SoftReplay(5.0)]
+    "policy",
+    [
+        *(WeakestReplay(), WeakestReplay(1.0), RandomReplay()),
+        *(PrioritisedReplay(5.0), SoftReplay(5.0)),
+    ],
 )
 def test_padding_is_never_replayed(policy):
     memories, synapses = instance()
@@ -162,6 +167,23 @@ def test_padding_is_never_replayed(policy):
     if isinstance(policy, SoftReplay):
         assert jnp.allclose(replay[0][:, :3], replay[1], rtol=1e-12)
     assert jnp.all(jnp.sum(jnp.abs(replay[0]), axis=1) > 0)
+
+
+def test_prioritised_replay_draws_by_softmax_of_margins():
+    draw = np.random.default_rng(4)
+    fields = jnp.asarray(draw.normal(size=(2, 4)))
+    targets = jnp.ones((2, 4)).at[1].set(-1.0)
+    stored = jnp.asarray([True, True, False, True])
+    candidates = Candidates(fields, targets, stored, jnp.asarray([0.5, 2.0]))
+    policy, count = PrioritisedReplay(1.3), 20_000
+    shares = jax.vmap(lambda key: policy(candidates, key))(jr.split(KEY, count))
+    logits = -1.3 * targets * fields / jnp.asarray([[0.5], [2.0]])
+    law = jax.nn.softmax(jnp.where(stored[None], logits, -jnp.inf), axis=1)
+    error = jnp.sqrt(law * (1 - law) / count)
+    away = jnp.abs(jnp.mean(jnp.abs(shares), axis=0) - law)
+    assert jnp.all(away <= 4 * error)
+    sharp = PrioritisedReplay(1e9)(candidates, KEY)
+    assert jnp.array_equal(sharp, WeakestReplay()(candidates, KEY))
 
 
 def test_taught_replay_switches_neuron_by_neuron_or_together():

@@ -298,6 +298,7 @@ POLICIES = {
     "weakest": WeakestReplay(),
     "noisy": WeakestReplay(0.1),
     "random": RandomReplay(),
+    "prioritised": circuits.PrioritisedReplay(2.0),
     "soft": SoftReplay(2.0),
     "taught": TaughtReplay(),
 }
@@ -505,6 +506,7 @@ MODULES = {
     "resting": lambda: Resting(0.1),
     "cycle": lambda: Replay(WeakestReplay(0.1), Power(2), 0.1, 0.5),
     "random replay": lambda: RandomReplay(),
+    "prioritised replay": lambda: circuits.PrioritisedReplay(2.0),
     "taught": lambda: TaughtReplay(then=SoftReplay(3.0)),
     "candidates": lambda: circuits.Candidates(*[PATTERNS] * 2, PATTERNS[0], ONE),
     "neuron": lambda: SharedInput(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import linprog, nnls
 from scipy.stats import norm as normal
 
 from plasticity_jax import simulate
@@ -165,6 +166,37 @@ def test_residuals_vanish_at_the_optimum_only(q):
     np.testing.assert_allclose(only.balance, 0.25)
     with pytest.raises(ValueError, match="got 3"):
         theory.residuals(patterns, targets, weights, threshold, replay, 3)
+
+
+@pytest.mark.parametrize("q", [1, 2])
+def test_slope_of_the_optimum_in_patterns(q):
+    """Against the optimum of patterns moved a little, solved anew."""
+    patterns, targets, weights, _, replay = _found(q)
+    slope = theory.margin_slope(weights, targets, replay)
+    move = np.random.default_rng(5).normal(size=patterns.shape)
+    best = lambda x: _largest(np.asarray(patterns) + x * move, np.asarray(targets), q)
+    secant = (best(1e-5) - best(-1e-5)) / 2e-5
+    np.testing.assert_allclose(jnp.sum(slope * move), secant, rtol=2e-4)
+
+
+def _largest(patterns, targets, q):
+    """The largest margin of real patterns, by the primal programme."""
+    n, count = patterns.shape
+    fields = (targets * patterns).T
+    if q == 1:
+        rows = np.hstack([-fields, targets[:, None], np.ones((count, 1))])
+        norm = np.hstack([np.ones((1, n)), np.zeros((1, 2))])
+        bounds = [(0, None)] * n + [(None, None)] * 2
+        cost = np.eye(n + 2)[-1]
+        given = (-cost, rows, np.zeros(count), norm, [1.0])
+        return linprog(*given, bounds=bounds).x[-1]
+    classes = 1e4 * np.stack([targets > 0, targets < 0])
+    system = np.block([[fields.T, np.eye(n)], [classes, np.zeros((2, n))]])
+    goal = np.concatenate([np.zeros(n), [5e3, 5e3]])
+    shares = nnls(system, goal, maxiter=10_000)[0][:count]
+    for side in (targets > 0, targets < 0):
+        shares[side] /= 2 * shares[side].sum()
+    return np.linalg.norm(np.maximum(fields.T @ shares, 0))
 
 
 def test_survivors_do_not_decay():

@@ -65,6 +65,7 @@ LAWS = {  # every public law, at integers, floats and lists
     "residuals": (SHOWN, SIDES, WEIGHTS, 1, SHARES),
     "mean_drive": (SHOWN, SIDES, SHARES),
     "decay_rates": (SHOWN, SIDES, SHARES, 1),
+    "margin_slope": (WEIGHTS, SIDES, SHARES),
     "stationary_gap": (1, 2, 3, [1, 2], [0, 1]),
     "stationary_gap_single": (1, 2, 3, [1, 2], [0, 1], [4, 5]),
     "rate_for_share": (0.5, [1, 2], 0.25),

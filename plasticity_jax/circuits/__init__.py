@@ -36,6 +36,7 @@ from ._replay import AbstractPolicy as AbstractPolicy
 from ._replay import Candidates as Candidates
 from ._replay import Memories as Memories
 from ._replay import memories_of as memories_of
+from ._replay import PrioritisedReplay as PrioritisedReplay
 from ._replay import RandomReplay as RandomReplay
 from ._replay import Replay as Replay
 from ._replay import Replaying as Replaying

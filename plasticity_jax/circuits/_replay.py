@@ -139,6 +139,27 @@ class RandomReplay(AbstractChoice):
         return jnp.argmax(jnp.where(candidates.stored[None], chance, -1.0), axis=1)
 
 
+class PrioritisedReplay(AbstractChoice):
+    r"""A stored pattern drawn with probability $\propto e^{-\beta\sigma H^\mu/\bar H}$.
+
+    `sharpness` is $\beta$: 0 draws at random, many draw the weakest, which gains most
+    (as prioritised experience replay, Schaul, Quan, Antonoglou & Silver 2016,
+    arXiv:1511.05952, and Mattar & Daw 2018, doi 10.1038/s41593-018-0232-z).
+    """
+
+    sharpness: Scalar = eqx.field(default=10.0, converter=real)
+
+    def __check_init__(self) -> None:
+        require(self, sharpness=(0.0, np.inf))
+
+    def choose(self, candidates: Candidates, key: Key[Array, ""]) -> Int[Array, " row"]:
+        margins = candidates.margins
+        chance = jr.gumbel(key, margins.shape, margins.dtype)
+        chance = jax.lax.optimization_barrier(chance)  # as in `WeakestReplay`
+        scaled = self.sharpness * margins / candidates.average[:, None]
+        return _least(jnp.where(candidates.stored[None], scaled - chance, jnp.inf))
+
+
 class SoftReplay(AbstractPolicy):
     r"""All patterns at once, the weaker the more: $\propto e^{-\beta|H^\mu|/\bar H}$.
 

@@ -28,7 +28,7 @@ Items of the specification: Eq. 3; P0-P8; T1-T11; E1-E19; Figs. 2-6.
 | T2 Hoff equivalence | `theory.factor_penalty`, `theory.soft_threshold`, `theory.penalised_slope`, `theory.penalised_hessian` | verify |
 | T3 invariants | `theory.imbalance_decay`, `theory.factors_after` | verify |
 | T4 effective geometry | `theory.preconditioner`, `theory.change_exponent` | verify |
-| T5 replay is the dual variable | `theory.mean_drive`, `theory.residuals` | verify |
+| T5 replay is the dual variable | `theory.mean_drive`, `theory.residuals`, `theory.margin_slope` | verify, `test_two_factor_theory` |
 | T6 stationary gap, speed | `theory.stationary_gap`, `theory.stationary_gap_single`, `theory.rate_for_share`, `theory.decay_rates`, `theory.soft_bias` | verify |
 | T7 storage capacity | `capacity` | verify, `test_two_factor_theory` |
 | T8, T9 neural and synaptic noise | `theory.flipped_field`, `theory.neural_noise_ratio`, `theory.volatile_field_variance`, `theory.synaptic_noise_ratio` | verify |

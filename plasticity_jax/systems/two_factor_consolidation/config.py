@@ -17,7 +17,10 @@ from ..._arguments import concrete, counted, one_of, optional, real, require
 
 
 PARAMETRISATIONS = ("product", "power", "signed_power", "free")
-POLICIES = ("weakest", "noisy", "random", "soft", "taught", "taught_together")
+POLICIES = (
+    *("weakest", "noisy", "prioritised", "random"),
+    *("soft", "taught", "taught_together"),
+)
 SCALINGS = ("joint", "each", "weights", "none")
 THRESHOLDS = ("additive", "midpoint", "random_pattern")
 SCHEDULES = ("constant", "stages", "onset")

@@ -18,6 +18,7 @@ from ...circuits import (
     Memories,
     memories_of,
     Novelty,
+    PrioritisedReplay,
     RandomReplay,
     Replay,
     SoftReplay,
@@ -67,6 +68,7 @@ def policy_of(config: Config) -> AbstractPolicy:
     return {
         "weakest": WeakestReplay(),
         "noisy": WeakestReplay(config.replay_noise),
+        "prioritised": PrioritisedReplay(config.sharpness),
         "random": RandomReplay(),
         "soft": soft,
         "taught": TaughtReplay(WeakestReplay(), soft),

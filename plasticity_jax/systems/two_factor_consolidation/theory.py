@@ -231,6 +231,17 @@ def decay_rates(
 
 
 @floating
+def margin_slope(weights: Weights, targets: Each, replay: Each) -> Patterns:
+    r"""$\partial m^*/\partial\xi_j^\mu = p^\mu\sigma^\mu w_j$ at the optimum.
+
+    The envelope theorem: the largest margin $m^*$ of `weights` of norm 1 moves with the
+    patterns as if these and its duals `replay` stood still (T5). One of its
+    subgradients where there are several optima.
+    """
+    return jnp.outer(weights, replay * targets)
+
+
+@floating
 def stationary_gap(
     rate: Number,
     threshold_rate: Number,
