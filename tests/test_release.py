@@ -1,6 +1,7 @@
 """Stochastic synapses: release, plasticity, posteriors, images and what is measured."""
 
 import dataclasses
+import math
 from decimal import Decimal, getcontext
 from typing import Any
 
@@ -362,6 +363,20 @@ def test_noise_can_be_handed_in():
     np.testing.assert_allclose(got.gradient, 5 * slopes.mean(0), rtol=1e-14)
     want = 5 * (slopes * noise).mean(0)
     np.testing.assert_allclose(got.correlation, want, rtol=1e-14)
+
+
+@pytest.mark.parametrize("sites", [2, 5])
+def test_sites_of_a_synapse_release_on_their_own(sites):
+    r"""$k$ of n is binomial: every share as often as that law says."""
+    p, count = 0.3, 100_000
+    gates = Release(sites=sites).gates(jnp.full(count, p), KEY)
+    k = np.round(np.asarray(gates) * sites * p)
+    np.testing.assert_allclose(gates, k / (sites * p), rtol=1e-12, atol=1e-12)
+    for j in range(sites + 1):
+        law = math.comb(sites, j) * p**j * (1 - p) ** (sites - j)
+        assert abs(np.mean(k == j) - law) < 4 * (law * (1 - law) / count) ** 0.5
+    with pytest.raises(ValueError, match="`sites` must be at least 1; got 0"):
+        Release(sites=0)
 
 
 @pytest.mark.parametrize("method", ["ghost", "fixed"])

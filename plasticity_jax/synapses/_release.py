@@ -14,6 +14,7 @@ from .._arguments import (
     admit,
     check_range,
     concrete,
+    counted,
     fitted,
     one_of,
     optional,
@@ -106,12 +107,15 @@ class Release(eqx.Module):
 
     $r$ is 1 with the synapse's own probability $p$, or with `fixed` for all of them.
     The `divisor` $d$ is the probability with which it was drawn (`used`, so that $\bar
-    w$ is the mean), the synapse's `own`, or 1 (`none`). Masks compare 16 random bits
-    with a threshold: probabilities are multiples of $2^{-16}$.
+    w$ is the mean), the synapse's `own`, or 1 (`none`). A synapse of several `sites`
+    sends the share of them that release, independently: $r = k/n$ with binomial $k$, of
+    variance $p(1 - p)/n$. Masks compare 16 random bits with a threshold: probabilities
+    are multiples of $2^{-16}$.
     """
 
     fixed: Scalar | None = eqx.field(default=None, converter=optional)
     divisor: str = eqx.field(default="used", static=True)
+    sites: int = eqx.field(default=1, static=True, converter=counted("sites"))
 
     def __check_init__(self) -> None:
         one_of("divisor", self.divisor, ("used", "own", "none"))
@@ -128,16 +132,22 @@ class Release(eqx.Module):
         leaves, shape = jax.tree.flatten(probability)
         keys = jr.split(key, len(leaves))
         pairs = zip(leaves, keys, strict=True)
-        released = [bernoulli(k, self._used(p)) for p, k in pairs]
+        released = [self._released(self._used(p), k) for p, k in pairs]
         return self.gates_of(probability, jax.tree.unflatten(shape, released))
 
     def gates_of(self, probability: Weights, released: PyTree) -> Weights:
-        """The gates where it is given which synapses `released`: true or 1, else not.
+        """The gates of given shares that `released`: 0 or 1 (or booleans) of one site.
 
         Raises `ValueError` unless that is a tree like `probability`.
         """
         fitted("`released`", released, probability, "`probability`")
         return jax.tree.map(self._gate, probability, released)
+
+    def _released(self, used: Float[Array, "*shape"], key: Key[Array, ""]) -> Array:
+        if self.sites == 1:
+            return bernoulli(key, used)
+        drawn = lambda key: bernoulli(key, used).astype(used.dtype)
+        return jnp.mean(jax.vmap(drawn)(jr.split(key, self.sites)), axis=0)
 
     def _used(self, p: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         return p if self.fixed is None else jnp.full(p.shape, self.fixed, p.dtype)
@@ -146,7 +156,8 @@ class Release(eqx.Module):
         sent = jnp.ones((), p.dtype)
         if self.divisor != "none":
             sent = 1 / (self._used(p) if self.divisor == "used" else p)
-        gate = jnp.where(released.astype(bool), sent, 0.0)
+        share = released.astype(p.dtype)
+        gate = jnp.where(share == 0, 0.0, share * sent)
         return jnp.where((p >= 0) & (p <= 1), gate, jnp.nan)
 
 

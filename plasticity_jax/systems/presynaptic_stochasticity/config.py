@@ -42,7 +42,15 @@ from .networks import check_labels, Convolutional, CrossEntropy, Perceptron
 
 
 METHODS = ("presynaptic", "ghost", "fixed", "deterministic", "ewc", "bgd")
-PROTOCOLS = ("split", "incremental", "permuted", "continuous", "joint", "single")
+PROTOCOLS = (
+    "split",
+    "incremental",
+    "joint",
+    "permuted",
+    "continuous",
+    "mixed",
+    "single",
+)
 DATA = ("digits", "mnist", "fashion_mnist")
 NETWORKS = ("perceptron", "convolutional")
 CLASSES = 10
@@ -67,8 +75,8 @@ class Config(AbstractConfig):
     `deterministic` (SGD or Adam); `ewc` on top of it; `bgd`. `protocol`: `split` into
     `groups` of classes that share outputs, the first class of each the first output;
     `incremental`, the same groups with an output for each of the `classes`; `permuted`
-    pixels, `tasks` of them; `continuous`, the same without boundaries; `joint`, all
-    tasks of a split mixed; `single`, the plain data set.
+    pixels, `tasks` of them; `continuous`, the same without boundaries; all tasks at
+    once, `joint` of a split, `mixed` of permuted pixels; `single`, the plain data set.
     """
 
     rate: Scalar = eqx.field(default=0.01, converter=real)  # eta_0

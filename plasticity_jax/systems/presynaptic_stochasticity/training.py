@@ -70,6 +70,13 @@ def stream_of(config: Config, data: Source, key: Key[Array, ""]) -> Stream:
         ]
         return Stream(tasks, tests, weight, places)
     samples = config.epochs * count // config.batch * config.batch
+    if config.protocol == "mixed":
+        shape = (config.tasks * samples // config.batch, config.batch)
+        for_task, for_image = jr.split(for_mixture)
+        drawn = jr.randint(for_image, shape, 0, count)
+        which = jr.randint(for_task, shape, 0, config.tasks)
+        one = batches(labels, drawn, pixels=places, task=which)
+        return Stream([one], tests, weight, places)
     shares = jnp.asarray(task_shares(config.tasks, samples), mean.dtype)
     for_task, for_image = jr.split(for_mixture)
     mixture = jr.categorical(for_task, jnp.log(shares), axis=1)

@@ -1,6 +1,8 @@
 """Figure 4, Appendix 1-figure 3: images whose pixels are permuted anew in every task.
 
-With boundaries between tasks (`permuted`) or without (`continuous`).
+With boundaries between tasks (`permuted`) or without (`continuous`). The penalties and
+the deviation of the networks beside are the best of a few tried on digits; nothing is
+claimed of their ranking, which depends on them.
 """
 
 import dataclasses
@@ -13,12 +15,15 @@ from xarray import DataArray, Dataset
 from ....experiment import claim, over_seeds, panels, SHADES
 from ..config import Config, Source
 from ..training import learn
+from .ablations import variant
 from .lifelong import (
+    ABOVE,
     draw_first_task,
     draw_levels,
     forgets_less,
     gains,
     grows,
+    JOINT,
     keeps_first_task,
     known,
     LEVELS,
@@ -30,23 +35,41 @@ from .lifelong import (
 )
 
 
-METHODS = ("presynaptic", "SGD")
-RATES = {"digits": 0.01, "mnist": 1e-3, "fashion_mnist": 1e-3}  # of SGD
+METHODS = ("presynaptic", "SGD", "EWC", "online EWC", "BGD")
+ABLATED = ("no freeze", "neither", "ghost")
+RATES = {"digits": 0.01, "mnist": 1e-3, "fashion_mnist": 1e-3}  # of gradient descent
+PULL = {"EWC": 0.1, "online EWC": 0.03}  # penalty times rate
+WIDE = 0.06  # deviation of BGD
+
+
+def network(config: Config, name: str) -> Config:
+    """`config` as one of `METHODS` or `ABLATED`."""
+    if name in ABLATED:
+        return variant(config, name)
+    own, rate = with_method(config, name), RATES[config.data]
+    if name == "presynaptic":
+        return own
+    if name == "BGD":
+        return dataclasses.replace(own, deviation=WIDE)
+    return dataclasses.replace(own, rate=rate, penalty=PULL.get(name, 0.0) / rate)
 
 
 def streams(source: Source, config: Config, key: Key[Array, ""]) -> dict[str, Array]:
-    """A consolidated network and one without on the same stream of permutations.
+    """Every network on the same stream of permutations.
 
     `accuracy` (learner, after, task); `probability` and `frozen` (after,), mean release
-    probability and frozen share of the consolidated network.
+    probability and frozen share of the consolidated network; `joint` (task,), accuracy
+    of a network that learned all tasks at once.
     """
-    plain = with_method(config, "SGD")
-    plain = dataclasses.replace(plain, rate=RATES[config.data])
-    own, other = learn(config, source, key), learn(plain, source, key)
+    names = METHODS + ABLATED
+    every = {name: learn(network(config, name), source, key) for name in names}
+    mixed = dataclasses.replace(config, **JOINT | {"protocol": "mixed"})
+    own = every["presynaptic"]
     return {
-        "accuracy": jnp.stack([known(own), known(other)]),
+        "accuracy": jnp.stack([known(learned) for learned in every.values()]),
         "probability": own.probability,
         "frozen": own.frozen,
+        "joint": known(learn(mixed, source, key))[0],
     }
 
 
@@ -60,10 +83,16 @@ def slows_down(data: Dataset) -> DataArray:
 def draw_permuted(data: Dataset) -> Figure:
     """First task in time, every task at the end, and what has frozen."""
     figure, ((first, final, levels),) = panels(1, 3, 3.5, 3.0)
-    draw_first_task(first, summary(data).mean("seed", skipna=False))
+    seen = summary(data).mean("seed", skipna=False)
+    draw_first_task(first, seen.sel(learner=list(METHODS)))
     end = over_seeds(data.accuracy.isel(after=-1))
-    for name, color in zip(data.learner.values, SHADES, strict=False):
+    for name, color in zip(METHODS, SHADES, strict=False):
         final.plot(data.task, end.sel(learner=name), "o-", ms=4, color=color)
+    for name, marker in zip(ABLATED, "sv^", strict=True):
+        style = {"ls": "--", "marker": marker, "ms": 3, "color": SHADES[0], "lw": 0.8}
+        final.plot(data.task, end.sel(learner=name), label=name, **style)
+    final.plot(data.task, over_seeds(data.joint), "k:", label="all at once")
+    final.legend(ncols=2, **ABOVE)
     final.set(xlabel="task", ylabel="accuracy after the last task")
     final.set_xticks(data.task)
     draw_levels(levels, data)
@@ -88,7 +117,8 @@ PERMUTED = SPLIT._replace(
     ),
     figure=draw_permuted,
     axes={
-        "accuracy": {"learner": METHODS, **AFTER, "task": tasks},
+        "accuracy": {"learner": METHODS + ABLATED, **AFTER, "task": tasks},
+        "joint": {"task": tasks},
         **dict.fromkeys(LEVELS, AFTER),
     },
 )
