@@ -131,6 +131,12 @@ ON_SPIKES = {
     "dense": lambda: rules.DenseNaturalGradient(0.3, FISHER),
     "skewed": lambda: rules.SkewedNaturalGradient(0.3),
 }
+ON_ESTIMATES = {
+    "self-estimated": lambda: rules.SelfEstimated(rules.NaturalGradient(0.3), 2.0)
+}
+ESTIMATING = dataclasses.replace(
+    SPIKING, traces={"mean": 0.9 * POTENTIALS, "square": POTENTIALS**2 + 300.0}
+)
 ON_SYNAPSES = {  # which the attenuation maps to the soma
     "reparametrised": lambda: rules.Reparametrised(rules.NaturalGradient(0.3), BENT),
     "reparametrised euclidean": lambda: rules.Reparametrised(
@@ -285,6 +291,7 @@ RULES = {
     for kind, weights, signals in (
         (ON_A_LOSS, W, SIGNALS),
         (ON_SPIKES, V, SPIKING),
+        (ON_ESTIMATES, V, ESTIMATING),
         (ON_SYNAPSES, U, SPIKING),
         (ON_STUDENTS, STUDENTS, SHARED),
         (ON_RATES, WEIGHTS, RATES),
