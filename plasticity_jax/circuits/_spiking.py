@@ -98,10 +98,10 @@ class SpikingNeuron(AbstractCircuit):
     Coefficients of the Fisher matrix are refreshed every `refresh` steps, 0 for never
     after the first, by `metric(transfer, mean, variance, q, nodes=nodes)`; and with
     them, where there is one, the dense matrix `fisher(weights)` of somatic weights, for
-    `rules.DenseNaturalGradient`. Of these
-    `nodes` of quadrature there are, unless you give a number, 49, or as many as a
-    potential takes whose variance is four times that of the teacher's. Where they are
-    too few for the weights of a run, its coefficients are NaN.
+    `rules.DenseNaturalGradient`. Of these `nodes` of quadrature there are, unless you
+    give a number, 49, or as many as a potential takes whose variance is four times that
+    of the teacher's. Where they are too few for the weights of a run, its coefficients
+    are NaN.
 
     Raises `ValueError` for a teacher that could be expected to spike more than once in
     a step: `dt` is too long for the sigmoid's `maximum`. Spikes of one at another
@@ -118,13 +118,13 @@ class SpikingNeuron(AbstractCircuit):
     transfer: Transfer = eqx.field(default_factory=Sigmoid)
     attenuation: Callable[[Vector], Vector] | None = None
     floor: Scalar = eqx.field(default=1e-4, converter=real)  # Hz
-    fisher: Callable[[Vector], Any] | None = None
     metric: Callable[..., Coefficients] = eqx.field(
         default=glm_coefficients, static=True
     )
     law: str = eqx.field(default="bernoulli", static=True)
     refresh: int = eqx.field(default=1, static=True)
     nodes: int | None = eqx.field(default=None, static=True)
+    fisher: Callable[[Vector], Any] | None = None
 
     def __check_init__(self) -> None:
         one_of("law", self.law, LAWS)
@@ -177,11 +177,9 @@ class SpikingNeuron(AbstractCircuit):
         moments = self.moments
         seen = voltage_moments(weights, moments.mean, moments.variance)
         known = self.metric(self.transfer, *seen, nodes=self.quadrature)
-        return (
-            known
-            if self.fisher is None
-            else known._replace(fisher=self.fisher(weights))
-        )
+        if self.fisher is None:
+            return known
+        return known._replace(fisher=self.fisher(weights))
 
     def _refreshed(self, synapses: Synapses) -> Any:
         return jax.tree.map(lambda w: self.coefficients(self.at_soma(w)), synapses)

@@ -259,10 +259,8 @@ def build(config: Config, key: Key[Array, ""]) -> tuple[System, State]:
     system = System(task_of(config), SharedInput(neuron), {"learning": Separate(rules)})
     state = system.start(synapses, key)
     if config.burn_in:
-        steps, heard = (
-            _whole("burn_in", config.burn_in, config.step),
-            jr.fold_in(key, 2),
-        )
+        steps = _whole("burn_in", config.burn_in, config.step)
+        heard = jr.fold_in(key, 2)  # the third of `split`, whose first two are weights
         warm, _ = simulate(system, state, heard, steps=steps, frozen=True)
         state = State(warm.activity, synapses)
     return system, state

@@ -19,11 +19,8 @@ from ... import Scalar, simulate, State, System
 from ...curvature import Coefficients, glm_coefficients
 
 
-MEANS, VARIANCES, FILLED = (
-    122,
-    820,
-    802,
-)  # of the table: columns, rows, rows with values
+MEANS, VARIANCES = 122, 820  # columns and rows of the table
+FILLED = 802  # rows with values
 Path = dict[str, Float[Array, "record n"]]
 Carry = tuple[State, Scalar]
 
@@ -55,13 +52,8 @@ def published_coefficients(
     shifted = 10 + jnp.where(filled, row, 0.0) / 2
     halves = jnp.floor(2 * q + 1e-3) / 2
     c = glm_coefficients(transfer, column / 4 - 15, shifted, halves, nodes=nodes)
-    c = c._replace(
-        c1=jnp.where(filled, c.c1, jnp.inf),
-        **{
-            name: jnp.where(filled, getattr(c, name), 0.0)
-            for name in ("g1", "g2", "g4")
-        },
-    )
+    g1, g2, g4 = (jnp.where(filled, g, 0.0) for g in (c.g1, c.g2, c.g4))
+    c = c._replace(c1=jnp.where(filled, c.c1, jnp.inf), g1=g1, g2=g2, g4=g4)
     return c._replace(mean=mean, variance=variance, q=q)
 
 

@@ -193,6 +193,7 @@ def predict(plan: Plan, keys: Key[Array, " seed"]) -> Dataset:
 
 BALANCE = 1.87  # stimulated weight (1/size) at which both groups turn
 MARGIN = 0.25  # cells nearer than this to a border of the regimes are left out
+EXAMPLES = {"O1": (1.6, 1, -1), "O2": (2.5, -1, 1), "S": (4.5, -1, -1)}  # Fig. 7E-G
 
 
 def share(data: Dataset, regime: str) -> float:
@@ -253,9 +254,6 @@ def both_shrink(data: Dataset) -> float:
     return share(data, "S")
 
 
-EXAMPLES = {"O1": (1.6, 1, -1), "O2": (2.5, -1, 1), "S": (4.5, -1, -1)}  # Fig. 7E-G
-
-
 @claim("Fig. 7E-G", low=1.0, high=1.0, each={"regime": tuple(EXAMPLES)})
 def example(data: Dataset, regime: str) -> float:
     """{regime}: both groups of its example change as they should (share of groups)."""
@@ -264,9 +262,8 @@ def example(data: Dataset, regime: str) -> float:
         cell = data.sel(stimulated=place, unstimulated=place)
     except KeyError:  # the grid does not have it
         return math.nan
-    changes = cell.stimulated_change, cell.unstimulated_change
-    right = [over_seeds(x) * sign > 0 for x, sign in zip(changes, signs, strict=True)]
-    return float(np.mean(right))
+    pair = zip((cell.stimulated_change, cell.unstimulated_change), signs, strict=True)
+    return float(np.mean([over_seeds(x) * sign > 0 for x, sign in pair]))
 
 
 def slopes(data: Dataset, drift: DataArray) -> DataArray:
@@ -341,9 +338,8 @@ def draw_homo_and_hetero(data: Dataset) -> Figure:
     _borders(axes[0, 2], data)
     for panel in axes[0]:
         panel.set(xlabel="stimulated weight (1/n)", ylabel="silent weight (1/n)")
-    for panel, (place, *_) in zip(axes[1], EXAMPLES.values(), strict=True):
-        near = {"stimulated": place, "unstimulated": place, "method": "nearest"}
-        _courses(panel, data.sel(**near))
+    for panel, (at, *_) in zip(axes[1], EXAMPLES.values(), strict=True):
+        _courses(panel, data.sel(stimulated=at, unstimulated=at, method="nearest"))
     axes[1, 0].legend(frameon=False, fontsize="small")
     return figure
 

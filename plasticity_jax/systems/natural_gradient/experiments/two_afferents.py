@@ -274,24 +274,17 @@ def euclidean_angle(data: Dataset) -> float:
     return float(data.angle.sel(student="euclidean").mean(skipna=False))
 
 
-def largest(data: Dataset, student: str) -> float:
-    """The largest angle over the grid in degrees."""
-    return float(data.angle.sel(student=student).max(skipna=False))
-
-
 # 20,000 potentials leave standard errors of 0.2, 1.5, 0.2 and 0.5 degrees; 4 of them
-
-
 @claim("Fig. 3D; independent evaluation: 62.8", low=62.0, high=63.6, control=None)
 def largest_euclidean_angle(data: Dataset) -> float:
     """Euclidean gradients turn away most (largest angle over the grid, degrees)."""
-    return largest(data, "euclidean")
+    return float(data.angle.sel(student="euclidean").max(skipna=False))
 
 
 @claim("Fig. 3E; independent evaluation: 14.6", low=8.6, high=20.6)
 def largest_natural_angle(data: Dataset) -> float:
     """Natural gradients less (the same)."""
-    return largest(data, "natural")
+    return float(data.angle.sel(student="natural").max(skipna=False))
 
 
 @claim("T6; independent evaluation: 7.3", low=6.5, high=8.1, control=None)
@@ -361,14 +354,11 @@ def draw_two_afferents(data: Dataset) -> Figure:
         mean, theory = 2 * here.weight.mean("seed"), 2 * here.predicted_weight
         panel.plot(*mean.values.T, color=color, lw=2.5, label="mean of the trials")
         panel.plot(*theory.values.T, "--", color="black", lw=1, label="mean change")
-        arrows = here.field.values
-        arrows = arrows / np.linalg.norm(arrows, axis=1, keepdims=True)
-        places = 2 * data.place.values
-        panel.quiver(*places.T, *arrows.T, color="0.35", width=0.005, scale=14)
+        unit = lambda x: x.values / np.linalg.norm(x.values, axis=1, keepdims=True)
+        places, thin = 2 * data.place.values, {"width": 0.005, "scale": 14}
+        panel.quiver(*places.T, *unit(here.field).T, color="0.35", **thin)
         if student == "natural":
-            exact = here.poisson_field.values
-            exact = exact / np.linalg.norm(exact, axis=1, keepdims=True)
-            panel.quiver(*places.T, *exact.T, color=POISSON, width=0.005, scale=14)
+            panel.quiver(*places.T, *unit(here.poisson_field).T, color=POISSON, **thin)
         ends(panel, student.capitalize())
         angle = here.angle.values[order]
         turns.plot(angle, "o", color=color, ms=4, label=student)
