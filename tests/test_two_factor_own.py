@@ -83,3 +83,27 @@ def test_patterns_are_presented_in_the_order_given():
         assert jnp.array_equal(seen, stored.patterns[:, item])
     with pytest.raises(ValueError, match=r"`order` must lie in \[0, 3\]"):
         tf.wake(config, stored, KEY, order=jnp.asarray([4]))
+
+
+def test_dead_synapses_regrow_with_a_share_of_the_mean_factor():
+    u = jnp.asarray(
+        [[[0.4, 0.0, 0.2], [0.0, 0.0, 0.0]], [[0.6, 0.5, 0.4], [0, 0, 0.0]]]
+    )
+    got = tf.regrown(Factored(u, jnp.ones(2)), 0.5).factors
+    want = np.array([[[0.4, 0.15, 0.2], [0, 0, 0]], [[0.6, 0.25, 0.4], [0, 0, 0]]])
+    assert np.allclose(got, want)  # a neuron without synapses stays without
+    still = tf.regrown(Factored(u, jnp.ones(2)), 0.0).factors
+    assert np.allclose(still[:, 0, 1], 0)
+    with pytest.raises(ValueError, match="`share` must not be negative; got -1"):
+        tf.regrown(Factored(u, jnp.ones(2)), -1.0)
+
+
+@pytest.mark.dear
+def test_a_further_day_begins_with_the_synapses_of_the_morning():
+    config = tf.Config(size=12, rows=0, patterns=4, epochs=2, coding_level=0.25)
+    stored = tf.memories(config, KEY)
+    first, state = tf.wake(config, stored, KEY)
+    evening = after(first, state, 5)
+    _, morning = tf.wake(config, stored, KEY, synapses=evening)
+    assert jnp.array_equal(morning.synapses.factors, evening.factors)
+    assert jnp.allclose(morning.synapses.threshold, evening.threshold, rtol=1e-6)

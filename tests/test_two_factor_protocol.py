@@ -67,13 +67,13 @@ def by_hand(system, before, now, target):
 
 @pytest.mark.dear
 def test_it_stops_where_the_rules_say():
-    config = dataclasses.replace(protocol.published(SMALL, 2), rate=0.05)
-    rule, every = protocol.Settled(config.target), 500
+    config = protocol.published(SMALL, 2)
+    rule, every, most = protocol.Settled(config.target), 2500, config.cycles
     run = eqx.filter_jit(protocol.consolidate)
     system, state = build(config, KEY)
-    end, done = run(system, state, KEY, rule, most=30_000, every=every)
+    end, done = run(system, state, KEY, rule, most=most, every=every)
     assert done
-    assert every < end.step < 30_000
+    assert every < end.step < most
     before = now = state
     told = []
     while now.step < end.step:

@@ -48,6 +48,8 @@ Items of the specification: Eq. 3; P0-P8; T1-T11; E1-E19; Figs. 2-6.
 | beyond: a real number of factors, differentiated; fitted to imaging data | experiments `continuous`, `volatile_order` | `test_experiments` |
 | beyond: lasting fluctuations, best replay | experiment `volatility` | `test_experiments` |
 | beyond: inhibitory inputs | `synapses.SignedProduct`, `measure.largest_l1_margin`, experiment `signs` | `test_two_factor_signs`, `test_experiments` |
+| beyond: prioritised replay; a learned schedule, by gradients in rates, sharpness and patterns | `circuits.PrioritisedReplay`, `theory.margin_slope`, experiment `learned` | `test_replay`, `test_two_factor_learned`, `test_experiments` |
+| beyond: further days, regrowth | `regrown`, `wake` | `test_two_factor_own` |
 | beyond: release probability as a factor | experiment `release` | `test_experiments` |
 """  # noqa: E501
 
@@ -55,6 +57,7 @@ from .config import Config as Config
 from .networks import build as build
 from .networks import fall_asleep as fall_asleep
 from .networks import memories as memories
+from .networks import regrown as regrown
 from .networks import sleep as sleep
 from .networks import start as start
 from .networks import wake as wake

@@ -12,7 +12,7 @@ import jax.random as jr
 from jaxtyping import Array, Bool, Float, Int, Integer, Key
 
 from ... import AbstractProjection, Scalar, simulate, State, System
-from ..._arguments import real
+from ..._arguments import not_negative, real
 from ...circuits import (
     AbstractPolicy,
     Memories,
@@ -223,14 +223,16 @@ def wake(
     shift: int = 0,
     *,
     order: Integer[Array, " step"] | None = None,
+    synapses: Factored | None = None,
 ) -> tuple[System, State]:
     r"""One-shot storage of every pattern, `epochs` times in fresh random orders.
 
     All factors start alike at `initial_factor`, without homeostasis; a run takes
     `epochs` x `patterns` steps. With a `shift` of 1 each pattern calls the next one. An
-    `order` (step,) of indices is presented instead, and anew when it ends.
-    Raises `ValueError` unless all rows are simulated, and `stored` are as many patterns
-    of as many neurons as `config` says.
+    `order` (step,) of indices is presented instead, and anew when it ends. A further
+    day begins with the `synapses` of the morning, thresholds as Eq. 3 has them. Raises
+    `ValueError` unless all rows are simulated, `stored` are as many patterns of as many
+    neurons as `config` says, and factors are not `free`.
     """
     if config.rows not in (0, config.size):
         raise ValueError(
@@ -238,7 +240,7 @@ def wake(
         )
     if config.parametrisation == "free":
         raise ValueError("`parametrisation` must not be 'free' awake.")
-    _check_fit(config, stored)
+    _check_fit(config, stored, synapses)
     if len(stored.stored) != config.patterns:
         raise ValueError(
             f"`stored` holds {len(stored.stored)} patterns; `patterns` of the config "
@@ -246,8 +248,10 @@ def wake(
         )
     n, f = config.size, config.coding_level
     level, bounds = _random_threshold(config), Floored(no_self_connections(n, n))
-    stack = _factors(config, jnp.ones((config.height, n, n)))
-    synapses = level(bounds(Factored(stack, jnp.zeros(n))))
+    if synapses is None:
+        stack = _factors(config, jnp.ones((config.height, n, n)))
+        synapses = Factored(stack, jnp.zeros(n))
+    synapses = level(bounds(synapses))
     following = jnp.roll(stored.patterns, -shift, axis=1)
     if order is None:
         order = epoch_orders(config.patterns, config.epochs, key, stored.stored)
@@ -276,6 +280,23 @@ def fall_asleep(
     factors = synapses.factors * scale[None, :, None]
     scaled = Factored(factors, synapses.threshold * scale**order)
     return sleep(config, stored._replace(stored=kept), scaled)
+
+
+def regrown(
+    synapses: Factored, share: Scalar | float, pruned_below: Scalar | float = 1e-10
+) -> Factored:
+    """Dead synapses return, with a `share` of the neuron's mean living factor.
+
+    Products of factors (`Product`); weights of at most `pruned_below` are dead. A
+    neuron without any synapse stays without. A night brings synapses of neurons on
+    themselves back to 0.
+    """
+    u, share = synapses.factors, not_negative("share", share)
+    alive = ~(Product().weights(u) <= pruned_below)[None]  # also where it is NaN
+    count = jnp.sum(alive.astype(u.dtype), axis=2, keepdims=True)
+    total = jnp.sum(jnp.where(alive, u, 0.0), axis=2, keepdims=True)
+    new = jnp.broadcast_to(share * ratio(total, count), u.shape)
+    return Factored(jnp.where(alive, u, new), synapses.threshold)
 
 
 # --- a sleeping system --------------------------------------------------------------

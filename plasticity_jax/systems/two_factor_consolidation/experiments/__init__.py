@@ -5,6 +5,7 @@ from .continuous import CONTINUOUS
 from .development import FIG4_DEVELOPMENT
 from .fluctuating import FIG5_INCREMENTS, FIG6_NORMS
 from .imaging import FIG5_IMAGING
+from .learned import LEARNED
 from .noises import FIG2_NOISES
 from .policies import POLICIES, SOFT
 from .published import FIG2_PUBLISHED
@@ -34,5 +35,5 @@ EXPERIMENTS = (
     ),
     *(FIG4_SCALING, FIG4_DEVELOPMENT, FIG5_INCREMENTS, FIG5_IMAGING, FIG6_NORMS),
     *(VARIANTS_OF_SLEEP, POLICIES, SOFT, CONTINUOUS),
-    *(VOLATILE_ORDER, VOLATILITY, RELEASE, SIGNS),
+    *(VOLATILE_ORDER, VOLATILITY, RELEASE, SIGNS, LEARNED),
 )
