@@ -207,10 +207,9 @@ class Replay(AbstractCircuit):
 
     The stimulus is a `Memories`; synapses are `Factored`, with weights that follow by
     `parametrisation`. Synapses of weight at most `pruned_below` in size are dead, none
-    with `None`. Neurons whose
-    $\sqrt N m_i/\|w_i\|_1$ has reached `enough` get no drive (the perceptron with a
-    margin); $m_i$ is the margin of their weakest pattern. Raises `ValueError` where the
-    parts of the memories do not fit the synapses.
+    with `None`. Neurons whose $\sqrt N m_i/\|w_i\|_1$ has reached `enough` get no drive
+    (the perceptron with a margin); $m_i$ is the margin of their weakest pattern. Raises
+    `ValueError` where the parts of the memories do not fit the synapses.
 
     Offers `ReplaySignals`. The activity begins as `circuit.start(synapses, memories)`.
     """
