@@ -46,8 +46,7 @@ class Coefficients(NamedTuple):
 
     $c_1, c_2, c_3$ in Hz/mV$^2$, /mV$^3$, /mV$^4$ are $E[F], E[F'], E[F'']$; $g_1$,
     $g_2$ ($= g_3$), $g_4$ in 1, 1/mV, 1/mV$^2$; `determinant` is that of the rank-two
-    part. `mean`, `variance` and `q` are what they were computed from. `fisher` is a
-    dense matrix at the same weights, where the neuron computes one.
+    part. `mean`, `variance` and `q` are what they were computed from.
     """
 
     c1: Scalar
@@ -60,7 +59,6 @@ class Coefficients(NamedTuple):
     mean: Scalar
     variance: Scalar
     q: Scalar
-    fisher: Float[Array, "n n"] | None = None
 
 
 class SpikingSignals(AbstractSignals):
@@ -69,7 +67,8 @@ class SpikingSignals(AbstractSignals):
     `potentials` are the unweighted synaptic potentials $x$ (mV), `voltage` is $w \cdot
     x$ above rest (mV), `rate` $\phi(V)$ (Hz), `score` $\phi'/\phi$ (1/mV), `target` the
     teacher's spikes of this step; `weights` are the somatic amplitudes that made the
-    voltage and `coefficients` those of their Fisher matrix.
+    voltage, `coefficients` those of their Fisher matrix, and `fisher` a dense one, of a
+    neuron that was given it.
     """
 
     dt: Scalar
@@ -81,6 +80,7 @@ class SpikingSignals(AbstractSignals):
     weights: Float[Array, " n"]
     moments: InputMoments
     coefficients: Coefficients
+    fisher: Float[Array, "n n"] | None = None
 
 
 class SharedSignals(AbstractSignals):

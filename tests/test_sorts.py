@@ -505,6 +505,8 @@ MODULES = {
     "novelty": lambda: Novelty(0.4, Power(2.0), 0.1),
     "resting": lambda: Resting(0.1),
     "cycle": lambda: Replay(WeakestReplay(0.1), Power(2), 0.1, 0.5),
+    "signed": lambda: synapses.SignedProduct(jnp.array([1, -1, 1])),
+    "free": lambda: synapses.Free(),
     "random replay": lambda: RandomReplay(),
     "prioritised replay": lambda: circuits.PrioritisedReplay(2.0),
     "taught": lambda: TaughtReplay(then=SoftReplay(3.0)),

@@ -176,13 +176,17 @@ class SpikingNeuron(AbstractCircuit):
         """Those of the Fisher matrix at these somatic weights."""
         moments = self.moments
         seen = voltage_moments(weights, moments.mean, moments.variance)
-        known = self.metric(self.transfer, *seen, nodes=self.quadrature)
-        if self.fisher is None:
-            return known
-        return known._replace(fisher=self.fisher(weights))
+        return self.metric(self.transfer, *seen, nodes=self.quadrature)
 
     def _refreshed(self, synapses: Synapses) -> Any:
-        return jax.tree.map(lambda w: self.coefficients(self.at_soma(w)), synapses)
+        """Coefficients of every vector, each with its matrix if there is one."""
+
+        def fresh(synapses: Vector) -> Any:
+            weights = self.at_soma(synapses)
+            known = self.coefficients(weights)
+            return known if self.fisher is None else (known, self.fisher(weights))
+
+        return jax.tree.map(fresh, synapses)
 
     def start(
         self, synapses: Synapses, stimulus: Any = None, key: Any = None
@@ -240,17 +244,13 @@ class SpikingNeuron(AbstractCircuit):
 
     @floating
     def signals(
-        self,
-        synapses: Vector,
-        potential: Vector,
-        target: Scalar,
-        coefficients: Coefficients,
+        self, synapses: Vector, potential: Vector, target: Scalar, known: Any
     ) -> SpikingSignals:
-        """What the rules may read of one weight vector."""
+        """What the rules may read of one weight vector, given what was refreshed."""
         amplitudes = self.at_soma(synapses)
         voltage = _inner(amplitudes, potential)
         rate, slope = self.transfer(voltage), score(self.transfer, voltage)
-        told = (target, amplitudes, self.moments, coefficients)
+        told = (target, amplitudes, self.moments, coefficients, fisher)
         return SpikingSignals(self.dt, potential, voltage, rate, slope, *told)
 
     def __call__(
@@ -264,7 +264,12 @@ class SpikingNeuron(AbstractCircuit):
         activity = self.propagate(activity, synapses, stimulus)
         potential, coefficients = activity.potential, activity.coefficients
         target = self.teacher_spikes(potential, stimulus, key)
-        return activity, self.signals(synapses, potential, target, coefficients)
+        return activity, self.signals(synapses, potential, target, *_both(coefficients))
+
+
+def _both(known: Any) -> tuple[Coefficients, Array | None]:
+    """Refreshed coefficients and a dense matrix, None where there is none."""
+    return (known, None) if isinstance(known, Coefficients) else known
 
 
 class SharedInput(AbstractCircuit):
@@ -310,7 +315,10 @@ class SharedInput(AbstractCircuit):
         target = neuron.teacher_spikes(activity.potential, stimulus, key)
         students = {
             name: neuron.signals(
-                read[name], activity.potential, target, activity.coefficients[name]
+                read[name],
+                activity.potential,
+                target,
+                *_both(activity.coefficients[name]),
             )
             for name in synapses
         }

@@ -207,8 +207,8 @@ class DenseNaturalGradient(_AbstractGradient):
     Where it has no inverse the changes are NaN.
 
     Kreutzer et al. 2022.
-    Reads `potentials`, `target`, `rate`, `score` and `dt`; `coefficients` without
-    `fisher`. Synapses (n,).
+    Reads `potentials`, `target`, `rate`, `score` and `dt`, and `fisher` where it has
+    none of its own. Synapses (n,).
     """
 
     fisher: Float[Array, "n n"] | None = eqx.field(
@@ -222,7 +222,7 @@ class DenseNaturalGradient(_AbstractGradient):
     def direction(self, signals: SpikingSignals) -> Vector:
         fisher = self.fisher
         if fisher is None:
-            fisher = signals.coefficients.fisher
+            fisher = signals.fisher
         if fisher is None:
             raise ValueError(
                 "there is no Fisher matrix: give the rule `fisher`, or the neuron "

@@ -7,10 +7,10 @@ $D$ of `patterns.low_rank`.
 
 import jax
 import jax.numpy as jnp
-import jax.random as jr
 from jaxtyping import Array, Float, Key
 
 from ..._arguments import floating, whole
+from ...numerics import normal
 from .cycles import gaussian_rates, Transfer
 
 
@@ -35,7 +35,7 @@ def unitary(planes: int, key: Key[Array, ""]) -> Float[Array, "k k"]:
     Real and orthogonal, and commutes with the quarter turns of all `planes` $M$.
     """
     whole("planes", planes, 1)
-    parts = jr.normal(key, (2, planes, planes))
+    parts = normal(key, (2, planes, planes))
     z = jnp.linalg.qr(jax.lax.complex(parts[0], parts[1]))[0]
     blocks = jnp.stack([jnp.stack([z.real, -z.imag]), jnp.stack([z.imag, z.real])])
     return blocks.transpose(2, 0, 3, 1).reshape(2 * planes, 2 * planes)

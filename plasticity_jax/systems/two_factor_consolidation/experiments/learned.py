@@ -109,8 +109,7 @@ def _morning(
     stored, synapses = evening
     system, state = sleep(config, stored, synapses, schedule=schedule)
     every = max(k for k in range(1, 61) if config.cycles % k == 0)
-    run = {"steps": config.cycles, "every": every}
-    end, _ = simulate(system, state, jr.key(0), **run)
+    end, _ = simulate(system, state, jr.key(0), steps=config.cycles, every=every)
     margin, weights = margins_and_weights(system, end)
     ratio = noise_ratio(margin, weights, 1.0)
     return mean_over(valid_rows(stored), ratio)
@@ -131,7 +130,8 @@ def learned(config: Learned, key: Key[Array, ""]) -> dict[str, Array]:
         logs, memory = carry
         loss, gradient = slope(logs)
         step, memory = adam.update(gradient, memory)
-        return (logs + step, memory), jnp.exp(-loss)
+        moved = jax.tree.map(jnp.add, logs, step)
+        return (moved, memory), jnp.exp(-loss)
 
     first = (start, adam.init(start))
     (logs, _), course = jax.lax.scan(update, first, length=config.updates)
