@@ -79,8 +79,7 @@ def test_with_the_gaussian_matrix_it_is_the_natural_gradient():
     m = SpikingNeuron(RATES, 2e-3).moments
     closed = lambda w: glm_fisher(SIGMOID, w, m.mean, m.variance, nodes=81).as_matrix()
     neuron = SpikingNeuron(RATES, 2e-3, nodes=81, fisher=closed)
-    known = neuron.coefficients(START)
-    known = known, closed(START)
+    known = neuron.coefficients(START), closed(START)
     signals = neuron.signals(START, DRAWS[0], jnp.asarray(1.0), *known)
     dense = rules.DenseNaturalGradient(0.5)(START, signals, KEY)
     assert np.allclose(
@@ -91,8 +90,7 @@ def test_with_the_gaussian_matrix_it_is_the_natural_gradient():
 def test_without_a_metric_the_rule_says_so():
     neuron = SpikingNeuron(RATES, 2e-3, nodes=81)
     known = neuron.coefficients(START)
-    known = known, closed(START)
-    signals = neuron.signals(START, DRAWS[0], jnp.asarray(1.0), *known)
+    signals = neuron.signals(START, DRAWS[0], jnp.asarray(1.0), known)
     with pytest.raises(ValueError, match="no Fisher matrix"):
         rules.DenseNaturalGradient(0.5)(START, signals, KEY)
 
@@ -115,8 +113,7 @@ def test_the_best_constant_leaves_the_least_error_on_a_grid():
 def test_the_student_of_least_error_takes_it_from_the_inputs():
     neuron = SpikingNeuron(RATES, 2e-3, nodes=81)
     known = neuron.coefficients(START)
-    known = known, closed(START)
-    signals = neuron.signals(START, DRAWS[0], jnp.asarray(1.0), *known)
+    signals = neuron.signals(START, DRAWS[0], jnp.asarray(1.0), known)
     config = Config(students=("least_error",))
     found = rule_of(config, "least_error")(START, signals, KEY)
     q = float(jnp.sum(RATES) / KERNEL.energy)

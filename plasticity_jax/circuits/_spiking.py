@@ -244,9 +244,14 @@ class SpikingNeuron(AbstractCircuit):
 
     @floating
     def signals(
-        self, synapses: Vector, potential: Vector, target: Scalar, known: Any
+        self,
+        synapses: Vector,
+        potential: Vector,
+        target: Scalar,
+        coefficients: Coefficients,
+        fisher: Float[Array, "n n"] | None = None,
     ) -> SpikingSignals:
-        """What the rules may read of one weight vector, given what was refreshed."""
+        """What the rules may read of one weight vector."""
         amplitudes = self.at_soma(synapses)
         voltage = _inner(amplitudes, potential)
         rate, slope = self.transfer(voltage), score(self.transfer, voltage)
