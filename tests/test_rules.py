@@ -752,3 +752,15 @@ def test_changes_follow_the_coefficients_that_the_neuron_was_given():
     inverse = inverse + np.diag(moments.active / moments.variance)
     want = 0.3 * prefactor(SPIKING) / (2 * c.c1) * (inverse @ POTENTIALS)
     assert near(found, want)
+
+
+def test_probabilities_of_release_noise_do_not_broadcast():
+    for chances in (jnp.full(3, 0.5), {"w": 0.5}):
+        with pytest.raises(ValueError, match="`probability` must be shaped like"):
+            rules.ReleaseNoise(chances)(jnp.ones((2, 3)), None, KEY)
+
+
+def test_a_wrapper_and_its_rule_do_not_share_a_trace():
+    inner = rules.DelayedGradient(rules.Descent(), 1)
+    with pytest.raises(ValueError, match="have a trace 'gradients'"):
+        rules.DelayedGradient(inner, 2).traces()

@@ -110,13 +110,18 @@ class AbstractRule(_Part):
 
     def traces(self) -> dict[str, AbstractTrace]:
         """What the rule reads as `signals.traces[name]`; a wrapper's are its rule's."""
-        found: dict[str, AbstractTrace] = {}
+        return self._with_held({})
+
+    def _with_held(self, own: dict[str, AbstractTrace]) -> dict[str, AbstractTrace]:
+        """Traces of a wrapper's `own`, and those of its rules; no name twice."""
+        found = dict(own)
         for rule in self._held():
             for name, trace in rule.traces().items():
                 if name in found:
                     raise ValueError(
                         f"{type(self).__name__}: two of its rules have a trace "
-                        f"'{name}'; give them to the system one by one."
+                        f"'{name}', or it and its rule; give them to the system one "
+                        "by one."
                     )
                 found[name] = trace
         return found

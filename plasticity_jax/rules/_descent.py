@@ -197,7 +197,7 @@ class DelayedGradient(AbstractRule):
 
     def traces(self) -> dict[str, AbstractTrace]:
         present = LowPass(1e-12, lambda signals: signals.gradient, early=True)
-        return {**self.rule.traces(), "gradients": Delayed(present, self.steps)}
+        return self._with_held({"gradients": Delayed(present, self.steps)})
 
     def __call__(self, synapses: Any, signals: LossSignals, key: Rng) -> Any:
         past = jax.tree.map(lambda rows: rows[0], signals.traces["gradients"])

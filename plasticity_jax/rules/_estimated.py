@@ -66,7 +66,7 @@ class SelfEstimated(AbstractRule):
             "mean": LowPass(self.time, potentials_of, self.mean, early=True),
             "square": LowPass(self.time, squares_of, square, early=True),
         }
-        return own | self.rule.traces()
+        return self._with_held(own)
 
     def moments(self, signals: SpikingSignals) -> InputMoments:
         """The moments as the neuron estimates them."""

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Key
 
-from .._arguments import check_range, real, require, with_array_leaves
+from .._arguments import check_range, fitted, real, require, with_array_leaves
 from .._interfaces import AbstractRule, AbstractTrace, Scalar, Synapses
 from ..numerics import normal_like, tree_scale
 from ..traces import SOME_TIME
@@ -65,7 +65,7 @@ class ReleaseNoise(AbstractRule):
     r"""$w(b/p - 1)$, $b$ Bernoulli of chance $p$: what release adds to a weight.
 
     Its mean is 0 and its variance $w^2(1 - p)/p$; `probability` is one number or a
-    pytree like the synapses. The draws have no gradient.
+    pytree shaped like the synapses, else `ValueError`. The draws have no gradient.
 
         Normalised(ReleaseNoise(0.5), 0.1)
 
@@ -80,8 +80,9 @@ class ReleaseNoise(AbstractRule):
 
     def __call__(self, synapses: Any, signals: Any, key: Key[Array, ""]) -> Any:
         chances = self.probability
-        if jax.tree.structure(chances) != jax.tree.structure(synapses):
+        if jax.tree_util.all_leaves([chances]) and jnp.ndim(chances) == 0:
             chances = jax.tree.map(lambda w: jnp.full_like(w, chances), synapses)
+        chances = fitted("`probability`", chances, synapses)
         leaves, tree = jax.tree.flatten(synapses)
         keys = jax.tree.unflatten(tree, list(jr.split(key, len(leaves))))
 
