@@ -62,7 +62,7 @@ class SelfEstimated(AbstractRule):
 
     def traces(self) -> dict[str, AbstractTrace]:
         square = self.variance + self.mean**2
-        own = {
+        own: dict[str, AbstractTrace] = {
             "mean": LowPass(self.time, potentials_of, self.mean, early=True),
             "square": LowPass(self.time, squares_of, square, early=True),
         }

@@ -45,10 +45,10 @@ def repaired_divergence(
     times that along the gradient of the divergence from the teacher `weights`, or along
     the `natural` one. Many weights, small fluctuations: `curvature.steady_state` and
     `curvature.preconditioned_loss` with the closed-form Fisher matrix times `dt` as the
-    Hessian. The first takes the length of the gradient for constant, which the stiff
-    common mode of the inputs makes fluctuate: with 60 at 10 and 50 Hz a simulation
-    settles at 0.72 of it, with natural repair at 1.1. `mean` and `variance` are those
-    of the synaptic potentials.
+    Hessian. The first does not hold closely: with 60 inputs at 10 and 50 Hz a
+    simulation settles at 0.72 of it, with natural repair at 1.1. It takes the length of
+    the gradient for constant; whether that is the reason was not tested. `mean` and
+    `variance` are those of the synaptic potentials.
     """
     known = transfer, weights, mean, variance
     hessian = dt * glm_fisher(*known, nodes=nodes).as_matrix()

@@ -22,7 +22,7 @@ from ....numerics import tree_vdot
 from ....signals import LossSignals
 from ..quadratic import Quadratic
 from ..theory import accept_only_state, one_sided_loss, probe_loss
-from .steady import BEST, recorded, SIMULATED, THEORY
+from .steady import BEST, draw_beside_law, recorded, SIMULATED, THEORY
 
 
 RULES = ("two-sided", "one-sided", "accept only")
@@ -134,9 +134,7 @@ def draw_tries(data: Dataset) -> Figure:
     error, length = axes[0]
     for rule, color in zip(data.rule.values, COLORS, strict=True):
         here = data.sel(rule=rule)
-        mean, spread = here.loss.mean("seed"), standard_error(here.loss)
-        error.errorbar(data.ratio, mean, spread, fmt="o", ms=4, color=color, label=rule)
-        error.plot(data.ratio, here.law.mean("seed"), "--", lw=1, color=color)
+        draw_beside_law(error, here, rule, color)
         length.plot(data.ratio, here.realised.mean("seed"), "o-", ms=4, color=color)
     error.plot([], [], "--", color="0.4", lw=1, label="laws")
     error.set(yscale="log", xlabel="attempted ratio", ylabel="error")

@@ -27,7 +27,7 @@ from ..config import build
 from ..quadratic import Quadratic
 from ..theory import best_release
 from .blind import settled
-from .steady import BEST, loss_of, SIMULATED, THEORY
+from .steady import BEST, draw_beside_law, loss_of, SIMULATED, THEORY
 
 
 SMALL = 1e-3  # length of fluctuations that depend on weights, which they hardly change
@@ -99,9 +99,7 @@ def draw_lags(data: Dataset) -> Figure:
     error, best = axes[0]
     for lag, color in zip(data.lag.values, SHADES, strict=True):
         here = data.sel(lag=lag)
-        mean, spread = here.loss.mean("seed"), standard_error(here.loss)
-        error.errorbar(data.ratio, mean, spread, fmt="o", ms=4, color=color, label=lag)
-        error.plot(data.ratio, here.law.mean("seed"), "--", lw=1, color=color)
+        draw_beside_law(error, here, lag, color)
         best.plot(here.predicted_ratio.mean(), optimum(data, lag), "o", color=color)
     error.set(xscale="log", yscale="log", ylabel="error")
     error.set(xlabel="compensation / fluctuation")

@@ -11,21 +11,14 @@ from xarray import Dataset
 
 from .... import simulate
 from ....curvature import preconditioned_loss
-from ....experiment import (
-    changed,
-    claim,
-    Experiment,
-    over_seeds,
-    panels,
-    standard_error,
-)
+from ....experiment import changed, claim, Experiment, over_seeds, panels
 from ....measure import log_vertex
 from ....numerics import normal
 from ....rules import Descent, Normalised, Projected, Wiener
 from ..config import build
 from ..networks import linear_hessian
 from ..quadratic import Quadratic
-from .steady import BEST, loss_of, SIMULATED, THEORY
+from .steady import BEST, draw_beside_law, loss_of, SIMULATED, THEORY
 
 
 FORMS = ("gradient", "diagonal", "block", "full")
@@ -103,9 +96,7 @@ def draw_natural(data: Dataset) -> Figure:
     error, best = axes[0]
     for form, color in zip(data.form.values, SHADES, strict=True):
         here = data.sel(form=form)
-        mean, spread = here.loss.mean("seed"), standard_error(here.loss)
-        error.errorbar(data.ratio, mean, spread, fmt="o", ms=4, color=color, label=form)
-        error.plot(data.ratio, here.law.mean("seed"), "--", lw=1, color=color)
+        draw_beside_law(error, here, form, color)
         best.bar(form, optimum(data, form), color=color, width=0.6)
     error.set(yscale="log", xlabel="compensation / fluctuation", ylabel="error")
     error.legend(frameon=False, fontsize=8)

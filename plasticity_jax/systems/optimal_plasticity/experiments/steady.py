@@ -239,3 +239,10 @@ def _ratio_panel(panel: Axes, data: xarray.Dataset) -> None:
     panel.plot(least, mean.min(), "*", ms=13, color=BEST, label="least")
     panel.axvline(1.0, color="0.8", lw=0.8, zorder=0)
     panel.set(yscale="log", ylim=(mean.min() / 1.6, mean.max() * 1.6))
+
+
+def draw_beside_law(panel: Axes, data: xarray.Dataset, label: str, color: str) -> None:
+    """The simulated `loss` with its standard errors, and the `law`, by the ratio."""
+    mean, spread = data.loss.mean("seed"), standard_error(data.loss)
+    panel.errorbar(data.ratio, mean, spread, fmt="o", ms=4, color=color, label=label)
+    panel.plot(data.ratio, data.law.mean("seed"), "--", lw=1, color=color)
