@@ -144,7 +144,7 @@ import resource, sys
 import jaxtyping  # as pytest does: it changes the code, and so what a store compares
 jaxtyping.install_import_hook("plasticity_jax", "beartype.beartype")
 from plasticity_jax import cli
-resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
+resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, resource.RLIM_INFINITY))
 sys.argv = ["plasticity-jax", *sys.argv[1:]]
 cli.main()
 """
@@ -152,7 +152,7 @@ cli.main()
 
 @pytest.mark.slow
 def test_a_result_that_does_not_fit_leaves_the_older_one_whole(call, tmp_path, written):
-    """Batches fit the system's limit on a file, the picture does not."""
+    """Batches and manifests fit the system's limit on a file, the picture does not."""
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
     call(*RUN, "--out", tmp_path)
     result = tmp_path / NAME
