@@ -11,6 +11,16 @@ import plasticity_jax
 
 
 ROOT = plasticity_jax.__name__
+PRELUDE = """
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from plasticity_jax import circuits, curvature, inference, measure, rules
+from plasticity_jax import numerics, signals, synapses, tasks, traces
+from plasticity_jax import simulate, sweep, System
+"""  # where every example of the reference begins, then comes all of its own module
 
 
 class Public(NamedTuple):

@@ -10,14 +10,20 @@ from collections.abc import Iterator
 from typing import Any
 
 from ._links import with_links
-from ._names import modules, paths, Public, public, ROOT
+from ._names import modules, paths, PRELUDE, Public, public, ROOT
+
+
+EXAMPLE = re.compile(r"^>>> .*\n(?:.+\n)*", re.MULTILINE)  # to the next empty line
 
 
 def pages() -> dict[str, str]:
     """`<module>.md` for every public module, and `index.md`."""
     made = {f"{module}.md": _page(module) for module in modules() if public(module)}
     names = "\n".join(name.removesuffix(".md") for name in made)
-    index = f"# Reference\n\n```{{toctree}}\n{names}\n```\n"
+    head = f"# Reference\n\nExamples begin with these lines:\n\n```{PRELUDE}```\n\n"
+    index = (
+        f"{head}and with all of their page's module.\n\n```{{toctree}}\n{names}\n```\n"
+    )
     return {"index.md": index, **made}
 
 
@@ -41,7 +47,7 @@ def _entry(x: Public) -> Iterator[str]:
     yield ""
     if kind != "data":
         arguments = re.findall(r"(\w+)(?=[:=,)])", signature)
-        yield with_links(inspect.getdoc(x.value) or "", x.module, arguments)
+        yield with_links(_fenced(x.value), x.module, arguments)
     if kind == "class":
         yield from _members(x)
     yield "::::::"
@@ -54,16 +60,21 @@ def _members(x: Public) -> Iterator[str]:
         is_property = isinstance(value, property)
         if name[0] == "_" or not (is_property or callable(value)):
             continue
-        about = inspect.getdoc(value) if value.__doc__ else None
-        if not about:
+        if name in getattr(x.value, "__dataclass_fields__", {}) or not value.__doc__:
             continue
         kind = "property" if is_property else "method"
         shown = name if is_property else f"{name}{_signature(value)}"
         yield ""
         yield f":::::{{py:{kind}}} {shown}"
         yield ""
-        yield with_links(about, x.module)
+        yield with_links(_fenced(value), x.module)
         yield ":::::"
+
+
+def _fenced(value: Any) -> str:
+    """A docstring whose examples are blocks of code."""
+    about = inspect.getdoc(value) or ""
+    return EXAMPLE.sub(r"```pycon\n\g<0>```\n", about + "\n")
 
 
 class _Whole(ast.NodeTransformer):

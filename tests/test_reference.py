@@ -1,0 +1,38 @@
+"""Every public name has an example, and what it shows is so."""
+
+import doctest
+import importlib.util
+import inspect
+from pathlib import Path
+
+import pytest
+
+
+PLACE = Path(__file__).parents[1] / "docs" / "_extension" / "_names.py"
+SPEC = importlib.util.spec_from_file_location("_names", PLACE)
+assert SPEC is not None and SPEC.loader is not None
+names = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(names)
+
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+MOST = 6  # lines of an example and what it prints, in all
+
+
+def documented(module):
+    """Classes and functions that this page of the reference is about."""
+    return [x for x in names.public(module) if callable(x.value)]
+
+
+@pytest.mark.parametrize("module", [m for m in names.modules() if documented(m)])
+def test_examples(module):
+    start = {}
+    exec(f"{names.PRELUDE}\nfrom {module} import *", start)
+    runner, told = doctest.DocTestRunner(optionflags=FLAGS), []
+    for x in documented(module):
+        text = inspect.getdoc(x.value) or ""
+        test = doctest.DocTestParser().get_doctest(text, dict(start), x.path, None, 0)
+        runner.run(test, out=told.append)
+        lines = sum(e.source.count("\n") + e.want.count("\n") for e in test.examples)
+        if not 2 <= lines <= MOST:
+            told.append(f"{x.path}: {lines} lines of examples, not 2 to {MOST}.")
+    assert not told, "\n".join(told)
