@@ -1,18 +1,16 @@
 """Every public name has an example, and what it shows is so."""
 
 import doctest
-import importlib.util
 import inspect
+import runpy
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 
 PLACE = Path(__file__).parents[1] / "docs" / "_extension" / "_names.py"
-SPEC = importlib.util.spec_from_file_location("_names", PLACE)
-assert SPEC is not None and SPEC.loader is not None
-names = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(names)
+names = SimpleNamespace(**runpy.run_path(str(PLACE)))
 
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 MOST = 6  # lines of an example and what it prints, in all
