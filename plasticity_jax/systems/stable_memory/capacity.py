@@ -26,7 +26,12 @@ Numbers = Values | np.ndarray | float
 
 
 def plane_field(planes: Signs, states: States) -> States:
-    r"""$N\sum_k (u_kv_k^\top - v_ku_k^\top)s$: no diagonal to remove."""
+    r"""$N\sum_k (u_kv_k^\top - v_ku_k^\top)s$: no diagonal to remove.
+
+    >>> planes = jnp.asarray([[[1.0, 1, -1, -1], [1, -1, 1, -1]]])
+    >>> plane_field(planes, planes[0, :1].T)[:, 0].tolist()  # of u: -N v
+    [-4.0, 4.0, -4.0, 4.0]
+    """
     u, v = planes[:, 0], planes[:, 1]
     return u.T @ (v @ states) - v.T @ (u @ states)
 
@@ -35,6 +40,10 @@ def pattern_field(planes: Signs, states: States) -> States:
     r"""$N(\sum_\mu \xi_\mu\xi_\mu^\top - \mathrm{diag})s$: both vectors of each plane.
 
     The Hopfield network of as many vectors, without self-connections.
+
+    >>> planes = jnp.asarray([[[1.0, 1, -1, -1], [1, -1, 1, -1]]])
+    >>> pattern_field(planes, planes[0, :1].T)[:, 0].tolist()  # of u: (N - 2) u
+    [2.0, 2.0, -2.0, -2.0]
     """
     xi = planes.reshape(-1, planes.shape[-1])
     own = jnp.sum(xi**2, axis=0)[:, None]
@@ -44,7 +53,12 @@ def pattern_field(planes: Signs, states: States) -> States:
 def updated(
     field: Callable[[Signs, States], States], planes: Signs, states: States
 ) -> States:
-    """All neurons at once; those without input keep their sign."""
+    """All neurons at once; those without input keep their sign.
+
+    >>> planes = jnp.asarray([[[1.0, 1, -1, -1], [1, -1, 1, -1]]])
+    >>> updated(plane_field, planes, planes[0, :1].T)[:, 0].tolist()  # u becomes -v
+    [-1.0, 1.0, -1.0, 1.0]
+    """
     drive = field(planes, states)
     return jnp.where(drive == 0, states, jnp.sign(drive))
 
@@ -55,14 +69,25 @@ def settled(
     states: States,
     updates: int,
 ) -> States:
-    """After `updates` synchronous updates."""
+    """After `updates` synchronous updates.
+
+    >>> planes = jnp.asarray([[[1.0, 1, -1, -1], [1, -1, 1, -1]]])
+    >>> settled(plane_field, planes, planes[0, :1].T, 4)[:, 0].tolist()  # u again
+    [1.0, 1.0, -1.0, -1.0]
+    """
     step = lambda _, states: updated(field, planes, states)
     return jax.lax.fori_loop(0, updates, step, states)
 
 
 @floating
 def plane_overlap(planes: Signs, states: States) -> Float[Array, " state"]:
-    r"""$\sqrt{m_u^2 + m_v^2}$, the state of each column in the plane of its number."""
+    r"""$\sqrt{m_u^2 + m_v^2}$, the state of each column in the plane of its number.
+
+    >>> planes = jnp.asarray([[[1.0, 1, -1, -1], [1, -1, 1, -1]]])
+    >>> state = jnp.asarray([[1.0], [1], [1], [-1]])  # half of u, half of v
+    >>> print(np.asarray(plane_overlap(planes, state)).round(3))
+    [0.707]
+    """
     size = planes.shape[-1]
     pair = jnp.einsum("kan,nk->ak", planes[: states.shape[1]], states) / size
     return jnp.sqrt(jnp.sum(pair**2, axis=0))
@@ -70,7 +95,12 @@ def plane_overlap(planes: Signs, states: States) -> Float[Array, " state"]:
 
 @floating
 def vector_overlap(planes: Signs, states: States) -> Float[Array, " state"]:
-    """$|m_u|$, the state of each column with the first vector of its plane."""
+    """$|m_u|$, the state of each column with the first vector of its plane.
+
+    >>> planes = jnp.asarray([[[1.0, 1, -1, -1], [1, -1, 1, -1]]])
+    >>> vector_overlap(planes, jnp.asarray([[1.0], [1], [1], [-1]])).tolist()
+    [0.5]
+    """
     size = planes.shape[-1]
     return jnp.abs(jnp.einsum("kn,nk->k", planes[: states.shape[1], 0], states)) / size
 
@@ -82,6 +112,9 @@ def first_step_error(load: Numbers, overlap: Numbers = 1.0) -> Array:
     From a state of overlap $m$ with a stored vector, at `load` $\alpha_v$ vectors per
     neuron, in a large network. The same for planes and for single patterns. Raises
     `ValueError` for a negative load and an overlap outside [-1, 1]; NaN if traced.
+
+    >>> print(f"{first_step_error(0.138):.4f}")  # at the critical load of Hopfield
+    0.0036
     """
     load, overlap = jnp.asarray(load), jnp.asarray(overlap)
     spread = jnp.sqrt(2 * not_negative("load", load))
@@ -95,6 +128,9 @@ def half_load(loads: Float[Array, " load"], success: Float[Array, " load"]) -> S
 
     NaN where it never does, or is below from the start, and where an entry is NaN.
     Raises `ValueError` unless both are vectors of one length.
+
+    >>> print(f"{half_load([0.1, 0.2, 0.3], [1.0, 0.8, 0.2]):.2f}")
+    0.25
     """
     below: Bool[Array, " load"] = success < 0.5
     last = jnp.maximum(jnp.argmax(below), 1)

@@ -77,6 +77,10 @@ class Config(AbstractConfig):
     of `amplitude` and `frequency` (`decay` $\zeta$ for the wandering one) that lasts
     `duration`, and is cued at `cue_amplitude`. Noise comes every `noise_every` steps
     with its diffusion kept. A `floor` of activity is that of `RateNetwork`.
+
+    >>> config = Config(size=64, homeostasis="decorrelation", duration=50.0)
+    >>> config.steps("duration"), config.step
+    (500, 0.1)
     """
 
     plasticity: Scalar = eqx.field(default=0.01, converter=real)  # eta
@@ -183,7 +187,13 @@ class Config(AbstractConfig):
 
 
 def check_positive(module: AbstractConfig, *names: str) -> None:
-    """Raise `ValueError` unless the named fields, or all their entries, are above 0."""
+    """Raise `ValueError` unless the named fields, or all their entries, are above 0.
+
+    >>> check_positive(Config(kick=0.0), "strength", "kick")
+    Traceback (most recent call last):
+        ...
+    ValueError: `kick` must be positive; got 0.0.
+    """
     for name in names:
         value = getattr(module, name)
         if np.min(value) <= 0:
@@ -191,7 +201,13 @@ def check_positive(module: AbstractConfig, *names: str) -> None:
 
 
 def check_memory_step(strength: ArrayLike, step: float) -> None:
-    """Raise `ValueError` if RK4 would make the activity of a silent memory grow."""
+    """Raise `ValueError` if RK4 would make the activity of a silent memory grow.
+
+    >>> check_memory_step(5.0, 1.0)
+    Traceback (most recent call last):
+        ...
+    ValueError: `step` = 1.0 is too large for stability: ...
+    """
     if not concrete(strength):
         return
     modes = -1 + 1j * np.asarray(strength, float)
@@ -205,7 +221,12 @@ def check_memory_step(strength: ArrayLike, step: float) -> None:
 
 
 def network_of(config: Config) -> RateNetwork:
-    """The circuit: potentials, traces, and the filter of the two filtered variants."""
+    """The circuit: potentials, traces, and the filter of the two filtered variants.
+
+    >>> network = network_of(Config(homeostasis="decorrelation_literal"))
+    >>> print(f"{network.keep:.3f} {network.inflow:.1f}")  # step over filter_time
+    -0.005 0.1
+    """
     keep, inflow = jnp.zeros(()), jnp.zeros(())
     share = config.step / config.filter_time
     if config.homeostasis == "decorrelation_literal":
@@ -219,7 +240,11 @@ def network_of(config: Config) -> RateNetwork:
 
 
 def rules_of(config: Config, targets: Vector) -> dict[str, AbstractRule]:
-    r"""Every term of $\dot W$ by name."""
+    r"""Every term of $\dot W$ by name.
+
+    >>> sorted(rules_of(Config(size=3, learns=True), jnp.zeros(3)))
+    ['homeostasis', 'learning', 'noise']
+    """
     diffusion = config.plasticity * config.noise * (REFERENCE_STEP / config.size) ** 0.5
     noise = Intermittent(Scaled(Wiener(), diffusion), config.noise_every)
     rules: dict[str, AbstractRule] = {"noise": noise}
@@ -252,6 +277,11 @@ def build(
 
     Weights $g N(0, 1)/\\sqrt N$, potentials $N(0, 1)$, traces `trace_spread` times
     $N(0, 1)$, target rates uniform within `target_scale`.
+
+    >>> system, state = build(Config(size=4, noise=0.0, homeostasis="none"), jr.key(0))
+    >>> after, _ = simulate(system, state, jr.key(1), steps=10)
+    >>> bool(jnp.all(after.synapses == state.synapses))  # nothing changes them
+    True
     """
     for_weights, for_activity, for_targets, for_mask = jr.split(key, 4)
     for_traces, n = jr.fold_in(for_activity, 1), config.size
@@ -280,6 +310,13 @@ def embed(
     The kick keeps a silent network from staying exactly silent, where no memory could
     ever be erased. Raises `ValueError` unless the memory is finite and shaped like the
     synapses.
+
+    >>> config = Config(size=4, initial_gain=0.0)
+    >>> system, state = build(config, jr.key(0))
+    >>> u, v = jnp.eye(4)[:2]
+    >>> memory = 5.0 * (jnp.outer(u, v) - jnp.outer(v, u))
+    >>> embed(config, system, state, memory, jr.key(1)).synapses[0].tolist()
+    [0.0, 5.0, 0.0, 0.0]
     """
     if memory.shape != state.synapses.shape:
         raise ValueError(

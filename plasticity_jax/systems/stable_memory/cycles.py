@@ -43,7 +43,12 @@ STEPS = 400  # of RK4 in a quarter turn
 def reduced_slope(
     closure: Closure, expansion: Scalar | float, rotation: Scalar | float, state: Pair
 ) -> Pair:
-    r"""$\dot s$ of the reduced system."""
+    r"""$\dot s$ of the reduced system.
+
+    >>> closure = balanced_rates(jnp.sign)
+    >>> reduced_slope(closure, 2.0, 3.0, [1.0, 0.0]).tolist()  # [alpha - 1, rho]
+    [1.0, 3.0]
+    """
     q = closure(state)
     turned = jnp.stack([-q[1], q[0]])
     return expansion * q + rotation * turned - state
@@ -55,6 +60,11 @@ def gaussian_gain(transfer: Transfer, radius: Scalar) -> Scalar:
 
     By 200 Gauss-Hermite nodes: for a smooth odd $\phi$, to $10^{-6}$ as long as $r$ is
     below 4 times the scale of $\phi$. A step has $\sqrt{2/\pi}/r$.
+
+    >>> radius = jnp.sqrt(6 / jnp.pi)
+    >>> gain = gaussian_gain(circuits.error_function, radius)
+    >>> print(f"{gain:.3f}")  # 1 / sqrt(1 + pi r^2 / 2)
+    0.500
     """
     z, weights = np.polynomial.hermite_e.hermegauss(NODES)
     nodes = jnp.asarray(z, radius.dtype)
@@ -63,7 +73,12 @@ def gaussian_gain(transfer: Transfer, radius: Scalar) -> Scalar:
 
 
 def gaussian_rates(transfer: Transfer) -> Closure:
-    """The closure of Gaussian orthonormal patterns, for an infinite network."""
+    """The closure of Gaussian orthonormal patterns, for an infinite network.
+
+    >>> rates = gaussian_rates(circuits.error_function)(jnp.asarray([3.0, 4.0]))
+    >>> print(f"{rates[1] / rates[0]:.3f}")  # along the overlaps
+    1.333
+    """
     return jax.tree_util.Partial(_gaussian, transfer)
 
 
@@ -95,7 +110,12 @@ def _check_smooth(transfer: Transfer, closed: str) -> None:
 
 
 def balanced_rates(transfer: Transfer) -> Closure:
-    """The closure of balanced signs (columns of a Hadamard matrix)."""
+    """The closure of balanced signs (columns of a Hadamard matrix).
+
+    >>> rates = balanced_rates(jnp.tanh)(jnp.asarray([0.0, 1.0]))
+    >>> print(np.asarray(rates).round(3))  # 0, tanh(1)
+    [0.    0.762]
+    """
     return jax.tree_util.Partial(_balanced, transfer)
 
 
@@ -104,7 +124,12 @@ def _balanced(transfer: Transfer, state: Pair) -> Pair:
 
 
 def printed_rates(state: Pair) -> Pair:
-    r"""$q_v = \arctan(p_v/|p_u|)$ and $q_u$ likewise, as printed below Eq. 7."""
+    r"""$q_v = \arctan(p_v/|p_u|)$ and $q_u$ likewise, as printed below Eq. 7.
+
+    >>> rates = printed_rates(jnp.asarray([1.0, -1.0]))
+    >>> print(np.asarray(rates / jnp.pi).round(3))
+    [ 0.25 -0.25]
+    """
     return jnp.arctan2(state, jnp.abs(state[::-1]))
 
 
@@ -113,6 +138,10 @@ def orthant_rates(state: Pair) -> Pair:
 
     Exact for Gaussian $z$. Of its cycles, and all else, the radii are $\frac2\pi$ of
     those as printed, the periods are the same.
+
+    >>> rates = orthant_rates(jnp.asarray([1.0, 1.0]))
+    >>> print(np.asarray(rates).round(3))  # 3 of 4 signs agree
+    [0.5 0.5]
     """
     return printed_rates(state) * (2 / np.pi)
 
@@ -124,6 +153,10 @@ class Circle(NamedTuple):
     """A circular cycle: radius, radians per unit of time, rate of radial deviations.
 
     Radius 0 where there is none; the other two are then those of the origin.
+
+    >>> circle = error_function_circle(2.0, 6.0)
+    >>> print(f"{circle.radius:.3f} {circle.frequency:.3f} {circle.exponent:.3f}")
+    1.382 3.000 -0.750
     """
 
     radius: Scalar
@@ -138,6 +171,9 @@ def gaussian_cycle(transfer: Transfer, expansion: Scalar, rotation: Scalar) -> C
     $g(r^*) = 1/\alpha$, $\omega = \rho g(r^*) = \rho/\alpha$ whatever $\phi$, exponent
     $\alpha g'(r^*) r^*$. It exists iff $\alpha\phi'(0) > 1$. Differentiable. Raises
     `ValueError` where $\phi$ jumps.
+
+    >>> print(f"{gaussian_cycle(jnp.tanh, 2.0, 6.0).frequency:.3f}")  # rho / alpha
+    3.000
     """
     _check_smooth(transfer, "step_circle")
     excess = lambda r, alpha: alpha * gaussian_gain(transfer, r) - 1
@@ -153,7 +189,11 @@ def gaussian_cycle(transfer: Transfer, expansion: Scalar, rotation: Scalar) -> C
 
 @floating
 def error_function_circle(expansion: Scalar, rotation: Scalar) -> Circle:
-    r"""Of $\mathrm{erf}(\sqrt\pi x/2)$, $\alpha > 1$: $r^2 = 2(\alpha^2 - 1)/\pi$."""
+    r"""Of $\mathrm{erf}(\sqrt\pi x/2)$, $\alpha > 1$: $r^2 = 2(\alpha^2 - 1)/\pi$.
+
+    >>> print(f"{error_function_circle(2.0, 6.0).radius:.3f}")  # sqrt(6 / pi)
+    1.382
+    """
     expansion = admit("expansion", expansion, expansion <= 1, "exceed 1")
     square = expansion**2 - 1
     radius = jnp.sqrt(square * (2 / np.pi))
@@ -162,7 +202,11 @@ def error_function_circle(expansion: Scalar, rotation: Scalar) -> Circle:
 
 @floating
 def step_circle(expansion: Scalar, rotation: Scalar) -> Circle:
-    r"""For a step and $\alpha > 0$: radius $\alpha\sqrt{2/\pi}$, exponent $-1$."""
+    r"""For a step and $\alpha > 0$: radius $\alpha\sqrt{2/\pi}$, exponent $-1$.
+
+    >>> print(f"{step_circle(2.0, 6.0).radius:.3f}")
+    1.596
+    """
     expansion = positive("expansion", expansion)
     radius = expansion * (2 / np.pi) ** 0.5
     return Circle(radius, rotation / expansion, -expansion / expansion)
@@ -175,6 +219,10 @@ class QuarterTurn(NamedTuple):
     """Where the positive first axis is left and the second reached, in what time.
 
     `least` and `largest` distance from the origin on the way.
+
+    >>> turn = quarter_turn(lambda s: s, 1.0, 2.0, 3.0)  # linear: a circle
+    >>> print(f"{turn.end:.3f} {turn.time:.3f}")  # 3, pi / 4
+    3.000 0.785
     """
 
     start: Scalar
@@ -193,6 +241,10 @@ def quarter_turn(
     For closures that are smooth within a quadrant and odd in each component. The system
     has four-fold symmetry, so this map says all about its rotations. NaN where the
     angle stops on the way: towards a fixed point, there is no rotation.
+
+    >>> turn = quarter_turn(lambda s: s, 0.0, jnp.pi / 2, 1.0)  # a spiral, in time 1
+    >>> print(f"{turn.end:.3f}")  # 1 / e
+    0.368
     """
     size = np.pi / 2 / STEPS
 
@@ -227,6 +279,10 @@ class Cycle(NamedTuple):
 
     `quarter` is the derivative of the quarter-turn map there; its fourth power is the
     Floquet multiplier.
+
+    >>> cycle = balanced_step_cycle(1.0, 3.0)
+    >>> print(f"{cycle.period:.3f} {cycle.multiplier:.4f}")  # 4 ln 2, 1 / 16
+    2.773 0.0625
     """
 
     period: Scalar
@@ -251,6 +307,11 @@ def reduced_cycle(
     `scale` is $|p|$ over the length of a state: $1/\sqrt2$ for `balanced_rates`. Rates
     must not exceed $\pi/2$. Radii are those at the steps in angle. NaN without a cycle,
     and where it nearly stops on its way (periods above about 200).
+
+    >>> closure = balanced_rates(jnp.tanh)
+    >>> cycle = reduced_cycle(closure, 2.0, 3.0, 0.5**0.5)
+    >>> print(f"{cycle.period:.3f}")
+    4.447
     """
     after = lambda start: quarter_turn(closure, expansion, rotation, start).end
     growth = lambda start, _: after(start) / start - 1
@@ -271,6 +332,10 @@ def balanced_cycle(transfer: Transfer, expansion: Scalar, rotation: Scalar) -> C
 
     `crossing` is $|p_u + p_v|$ where $p_u = p_v$. Raises `ValueError` where $\phi$
     jumps. Compiled at the first call.
+
+    >>> cycle = balanced_cycle(jnp.tanh, 2000.0, 6000.0)
+    >>> print(f"{cycle.period:.2f}")  # strong memories: as of a step, 4 ln 2
+    2.77
     """
     _check_smooth(transfer, "balanced_step_cycle")
     return reduced_cycle(balanced_rates(transfer), expansion, rotation, 0.5**0.5)
@@ -282,6 +347,10 @@ def balanced_step_cycle(expansion: Scalar, rotation: Scalar) -> Cycle:
 
     Period $4\ln\frac{\rho+\alpha}{\rho-\alpha}$, a square with corners at $2\alpha$ on
     the axes, so radii from $\alpha$ to $\sqrt2\alpha$; multiplier $e^{-T}$.
+
+    >>> cycle = balanced_step_cycle(2.0, 3.0)
+    >>> print(f"{cycle.least:.3f} {cycle.largest:.3f}")
+    2.000 2.828
     """
     wrong = ~((rotation > expansion) & (expansion > 0))
     must = f"lie above 0 and below the rotation {rotation}"
@@ -293,7 +362,11 @@ def balanced_step_cycle(expansion: Scalar, rotation: Scalar) -> Cycle:
 
 @floating
 def step_quarter_turn(start: Scalar, expansion: Scalar, rotation: Scalar) -> Scalar:
-    r"""$a \mapsto (\alpha + \rho)a/(a + \rho - \alpha)$: balanced signs, a step."""
+    r"""$a \mapsto (\alpha + \rho)a/(a + \rho - \alpha)$: balanced signs, a step.
+
+    >>> print(f"{step_quarter_turn(2.0, 1.0, 3.0):.1f}")  # 2 alpha returns: the cycle
+    2.0
+    """
     rest = start + rotation - expansion
     must = f"exceed `expansion` - `rotation`, {expansion - rotation}"
     start = admit("start", positive("start", start), rest <= 0, must)
@@ -308,6 +381,9 @@ def critical_rotation(transfer: Transfer, expansion: Scalar) -> Scalar:
     with $h(x) = \phi(x)(\alpha\phi(x) - x)$; the largest such $\rho$, where they meet
     in pairs and vanish, leaves a cycle behind. For $\phi$ bounded by 1 and concave on
     $x > 0$. A step has $\rho_c = \alpha$. Differentiable.
+
+    >>> print(f"{critical_rotation(jnp.tanh, 2.0):.3f}")  # a step has 2
+    0.543
     """
     found = held_rotations(transfer, expansion)
     # its slope in a is zero: true gradient in the expansion
@@ -318,6 +394,10 @@ class HeldRotations(NamedTuple):
     """Fixed points (a, b) off the origin, 0 < a < `edge` < b, by a and the expansion.
 
     `rotation` is the one that holds it there: largest at `critical`. `other` is b.
+
+    >>> held = held_rotations(jnp.tanh, jnp.asarray(2.0))
+    >>> print(f"{held.edge:.3f}")  # where x = 2 tanh(x)
+    1.915
     """
 
     rotation: Callable[[Scalar, Scalar], Scalar]
@@ -330,6 +410,11 @@ def held_rotations(transfer: Transfer, expansion: Scalar) -> HeldRotations:
     r"""All of them, for $\phi$ bounded by 1 and concave on $x > 0$.
 
     Raises `ValueError` unless $\alpha\phi'(0) > 1$; NaN where it is traced.
+
+    >>> expansion = jnp.asarray(2.0)
+    >>> held = held_rotations(jnp.tanh, expansion)
+    >>> print(f"{held.rotation(held.critical, expansion):.3f}")  # the critical rotation
+    0.543
     """
     least = jnp.full((), 1e-6, expansion.dtype)
     outward = lambda x, alpha: alpha * _one(transfer, x) - x
@@ -361,6 +446,9 @@ def euler_radius(rotation: Numbers, step: Numbers) -> Array:
     r"""$\rho\sqrt{\Delta t/\pi}$: the cycle that explicit Euler makes for a step.
 
     Gaussian patterns, $\alpha = 0$: the equation itself has none.
+
+    >>> print(f"{euler_radius(1.0, 0.1):.3f}")
+    0.178
     """
     rotation, step = jnp.asarray(rotation), jnp.asarray(step)
     rotation = not_negative("rotation", rotation)
@@ -368,7 +456,11 @@ def euler_radius(rotation: Numbers, step: Numbers) -> Array:
 
 
 def euler_threshold(step: ArrayLike) -> Array:
-    r"""$\sqrt{2/\Delta t - 1}$: rotations above it make Euler's origin unstable."""
+    r"""$\sqrt{2/\Delta t - 1}$: rotations above it make Euler's origin unstable.
+
+    >>> print(f"{euler_threshold(0.1):.3f}")  # sqrt(19)
+    4.359
+    """
     step = jnp.asarray(step)
     step = admit("step", step, (step <= 0) | (step > 2), "lie above 0 and up to 2")
     return jnp.sqrt(2 / step - 1)

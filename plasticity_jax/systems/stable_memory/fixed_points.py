@@ -21,7 +21,12 @@ from .roots import root
 
 
 class FixedPoints(NamedTuple):
-    """One of four stable points (a, b), and the saddle that it meets: 0 < a < b."""
+    """One of four stable points (a, b), and the saddle that it meets: 0 < a < b.
+
+    >>> found = fixed_points(jnp.tanh, 2000.0, 600.0)
+    >>> print(np.asarray(found.node / 1000).round(2))  # strong memories: as of a step
+    [1.4 2.6]
+    """
 
     node: Pair
     saddle: Pair
@@ -36,6 +41,11 @@ def fixed_points(
     Off the origin; at $\rho_c$ nodes and saddles meet and vanish. Differentiable.
     Raises `ValueError` unless the rotation lies above 0 and below $\rho_c$, and is NaN
     where it is traced.
+
+    >>> node = fixed_points(jnp.tanh, 2.0, 0.1).node
+    >>> slope = reduced_slope(balanced_rates(jnp.tanh), 2.0, 0.1, node)
+    >>> bool(jnp.all(jnp.abs(slope) < 1e-5))  # at rest
+    True
     """
     found = held_rotations(transfer, expansion)
     most = found.rotation(found.critical, expansion)
@@ -54,7 +64,11 @@ def fixed_points(
 
 @floating
 def step_fixed_points(expansion: Scalar, rotation: Scalar) -> Pair:
-    r"""Of a step, all stable: $(\alpha - \rho, \alpha + \rho)$ for $\rho < \alpha$."""
+    r"""Of a step, all stable: $(\alpha - \rho, \alpha + \rho)$ for $\rho < \alpha$.
+
+    >>> step_fixed_points(2.0, 0.5).tolist()
+    [1.5, 2.5]
+    """
     wrong = ~((rotation >= 0) & (rotation < expansion))
     must = f"not be negative, and below the expansion {expansion}"
     rotation = admit("rotation", rotation, wrong, must)
@@ -69,6 +83,9 @@ def slowing(transfer: Transfer, expansion: Scalar) -> Scalar:
     line: each of four passages takes $\pi/\sqrt{\beta\gamma(\rho - \rho_c)}$. The next
     term of the period is of the order of 1. Of a step it diverges as a logarithm
     (`cycles.balanced_step_cycle`).
+
+    >>> print(f"{slowing(jnp.tanh, 2.0):.1f}")
+    14.9
     """
     found = held_rotations(transfer, expansion)
     a, rho = found.critical, found.rotation(found.critical, expansion)

@@ -25,6 +25,11 @@ def overlap_slope(transfer: Transfer, core: Matrix, overlaps: Overlaps) -> Overl
     It commutes with every rotation that commutes with the core: all of them where no
     plane rotates ($\rho = 0$), those of `unitary` where all do alike. So states between
     patterns persist like the patterns: recall needs patterns that are not Gaussian.
+
+    >>> core = [[0.0, 5.0], [-5.0, 0.0]]
+    >>> slope = overlap_slope(lambda x: x, core, [1.0, 0.0])  # a linear network
+    >>> print(np.asarray(slope).round(3))
+    [-1. -5.]
     """
     return core @ gaussian_rates(transfer)(overlaps) - overlaps
 
@@ -33,6 +38,11 @@ def unitary(planes: int, key: Key[Array, ""]) -> Float[Array, "k k"]:
     r"""A random element of $U(M)$ on overlaps $(p_{u_1}, p_{v_1}, \dots)$.
 
     Real and orthogonal, and commutes with the quarter turns of all `planes` $M$.
+
+    >>> turned = unitary(2, jr.key(0))
+    >>> quarter = jnp.kron(jnp.eye(2), jnp.asarray([[0.0, 1.0], [-1.0, 0.0]]))
+    >>> bool(jnp.allclose(turned @ quarter, quarter @ turned, atol=1e-5))
+    True
     """
     whole("planes", planes, 1)
     parts = normal(key, (2, planes, planes))

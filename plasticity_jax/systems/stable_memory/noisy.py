@@ -26,6 +26,9 @@ def outlier_overlap(radius: Scalar, strength: Scalar) -> Scalar:
 
     `strength` is $|\lambda|$: an eigenvalue of the core, which noise does not move. In
     the bulk there is no such eigenvector: `ValueError`, or NaN.
+
+    >>> print(f"{outlier_overlap(3.0, 5.0):.2f}")
+    0.80
     """
     radius = not_negative("radius", radius)
     must = f"exceed the radius of the bulk, {radius}"
@@ -37,6 +40,10 @@ class Response(NamedTuple):
     r"""What a small stimulus elicits: overlaps with the planes, and what is elsewhere.
 
     `overlaps` are $U^\top x$; `outside` is the length of the rest of $x$.
+
+    >>> response = linear_response(jnp.zeros((2, 2)), 0.6, 0.0, [1.0, 0.0])
+    >>> print(f"{response.outside:.2f}")  # noise alone: R / sqrt(1 - R^2)
+    0.75
     """
 
     overlaps: Complex[Array, " k"]
@@ -52,6 +59,10 @@ def linear_response(
     With $z = 1 + i\omega$ the overlaps are $(z - D)^{-1}b$ whatever the noise, and
     noise spreads $R^2/(|z|^2 - R^2)$ times their square length over all other
     directions. Bulks of a radius of $|z|$ or more are refused: `ValueError`, or NaN.
+
+    >>> response = linear_response(0.5 * jnp.eye(2), 0.0, 0.0, [1.0, 0.0])
+    >>> print(f"{response.overlaps[0].real:.2f}")  # amplified: 1 / (1 - 0.5)
+    2.00
     """
     square = 1 + frequency**2
     must = f"not be negative, and below |1 + i frequency|, {jnp.sqrt(square)}"

@@ -33,6 +33,10 @@ def draw_planes(
     their span.
 
     Raises `ValueError` for an unknown kind, or more vectors than neurons.
+
+    >>> u, v = draw_planes("hadamard", 1, 8, jr.key(0))[0]
+    >>> print(f"{u @ u:.2f} {abs(u @ v):.2f}")
+    1.00 0.00
     """
     one_of("pattern", kind, KINDS)
     if planes < 0 or 2 * planes > size:
@@ -68,13 +72,22 @@ def _hadamard(count: int, size: int, key: Key[Array, ""]) -> Float[Array, "count
 
 @floating
 def real_memory(u: Vector, strength: Scalar | float) -> Matrix:
-    r"""$a\,uu^\top$: a real outlier $a\|u\|^2$ (Hopfield)."""
+    r"""$a\,uu^\top$: a real outlier $a\|u\|^2$ (Hopfield).
+
+    >>> u = jnp.asarray([0.6, 0.8])
+    >>> print(np.asarray(real_memory(u, 5.0) @ u).round(3))  # 5 u
+    [3. 4.]
+    """
     return strength * jnp.outer(u, u)
 
 
 @floating
 def imaginary_memory(u: Vector, v: Vector, strength: Scalar | float) -> Matrix:
-    r"""$a(uv^\top - vu^\top)$: eigenvalues $\pm ia$ for an orthonormal pair."""
+    r"""$a(uv^\top - vu^\top)$: eigenvalues $\pm ia$ for an orthonormal pair.
+
+    >>> imaginary_memory([1.0, 0.0], [0.0, 1.0], 5.0).tolist()
+    [[0.0, 5.0], [-5.0, 0.0]]
+    """
     forward = jnp.outer(u, v)
     return strength * (forward - forward.T)
 
@@ -88,6 +101,10 @@ def low_rank(
     $U = [u_1, v_1, \dots]$, $D$ block-diagonal with blocks $(\alpha, \rho; -\rho,
     \alpha)$: `expansion` $\alpha$ and `rotation` $\rho$ of each plane. Raises
     `ValueError` for other numbers of strengths than of planes.
+
+    >>> basis, core = low_rank(jnp.eye(4)[None, :2], [0.5], [5.0])
+    >>> core.tolist()
+    [[0.5, 5.0], [-5.0, 0.5]]
     """
     if planes.ndim != 3 or not planes.shape[:1] == rotation.shape == expansion.shape:
         raise ValueError(

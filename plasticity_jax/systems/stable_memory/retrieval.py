@@ -30,6 +30,11 @@ class LowRankNetwork(eqx.Module):
 
     `basis` is $U$ (n, k), `core` $D$ (k, k), `diagonal` $d$, `transfer` $\phi$. Raises
     `ValueError` for shapes that do not fit and numbers that are not finite.
+
+    >>> core = jnp.asarray([[0.0, 5.0], [-5.0, 0.0]])
+    >>> network = LowRankNetwork(jnp.eye(4)[:, :2], core, jnp.sign)
+    >>> network(jnp.asarray([1.0, 0.0, 0.0, 2.0])).tolist()
+    [-1.0, -5.0, 0.0, -2.0]
     """
 
     basis: Float[Array, "n k"] = eqx.field(converter=real)
@@ -68,6 +73,10 @@ def plane_network(
     r"""All planes stored alike: $\alpha(uu^\top + vv^\top) + \rho(uv^\top - vu^\top)$.
 
     `expansion` is $\alpha$, `rotation` $\rho$.
+
+    >>> network = plane_network(jnp.eye(4).reshape(2, 2, 4), 2.0, 6.0)
+    >>> network.core[2].tolist()
+    [0.0, 0.0, 2.0, 6.0]
     """
     same = jnp.ones(len(planes), planes.dtype)
     basis, core = low_rank(planes, expansion * same, rotation * same)
@@ -78,6 +87,11 @@ class Recall(NamedTuple):
     """Overlaps at the times asked for, the last potential, and whether it was solved.
 
     All numbers of a run that was not solved are NaN.
+
+    >>> network = plane_network(jnp.eye(4)[None, :2], 0.0, 0.0)  # no memory
+    >>> found = recall(network, [2.0, 0.0, 0.0, 0.0], [1.0, 2.0])
+    >>> print(np.asarray(found.overlaps[:, 0]).round(3))  # 1 / e, 1 / e^2
+    [0.368 0.135]
     """
 
     overlaps: Float[Array, "time k"]
@@ -106,6 +120,11 @@ def recall(
     floating-point range, is flagged. One start; `vmap` over several. Differentiable in
     the network and the start where `transfer` is. Raises `ValueError` for a start of
     another length than the network and times that do not increase from 0.
+
+    >>> network = plane_network(jnp.eye(4)[None, :2], 2.0, 0.0)
+    >>> found = recall(network, [1.0, 0.0, 0.0, 1.0], [10.0, 20.0])
+    >>> print(np.asarray(found.potential).round(3))  # x = 2 tanh(x) persists
+    [1.915 0.    0.    0.   ]
     """
     if start.shape != network.basis.shape[:1]:
         raise ValueError(
@@ -150,7 +169,11 @@ _slope = lambda time, potential, network: network(potential)
 
 @floating
 def radii(overlaps: Float[Array, "*batch k"]) -> Float[Array, "*batch plane"]:
-    r"""$r_k = \sqrt{p_{u_k}^2 + p_{v_k}^2}$ of every plane; zero gradient at 0."""
+    r"""$r_k = \sqrt{p_{u_k}^2 + p_{v_k}^2}$ of every plane; zero gradient at 0.
+
+    >>> radii([3.0, 4.0]).tolist()
+    [5.0]
+    """
     return root(jnp.sum(overlaps.reshape(*overlaps.shape[:-1], -1, 2) ** 2, axis=-1))
 
 
@@ -163,6 +186,10 @@ def retrieved(
     Its radius is above `factor` times every other one and above that of the cue. The
     second condition tells recall from activity that dies with its proportions kept.
     NaN is not retrieved. Raises `ValueError` unless every set of radii has a cue.
+
+    >>> radius = [[1.0, 0.2], [1.0, 0.8]]  # of two planes, in two runs
+    >>> retrieved(radius, [0.5, 0.5], 2.0).tolist()
+    [True, False]
     """
     if cued.shape not in ((), radius.shape[:-1]):
         raise ValueError(
@@ -176,7 +203,14 @@ def retrieved(
 
 
 class Turning(NamedTuple):
-    """Mean frequency (radians per unit of time) and range of radii over whole turns."""
+    """Mean frequency (radians per unit of time) and range of radii over whole turns.
+
+    >>> times = jnp.linspace(0.0, 10.0, 201)
+    >>> overlaps = 3.0 * jnp.stack([jnp.cos(2.0 * times), jnp.sin(2.0 * times)], 1)
+    >>> found = turning(times, overlaps)
+    >>> print(f"{found.least:.2f} {found.largest:.2f}")
+    3.00 3.00
+    """
 
     frequency: Scalar
     least: Scalar
@@ -190,6 +224,11 @@ def turning(times: Times, overlaps: Float[Array, "time 2"]) -> Turning:
     NaN if not one does. `times` must be fine enough to follow the angle: well above two
     samples a turn, and for radii as many as their accuracy needs. Raises `ValueError`
     unless there are two overlaps at each time, and times increase.
+
+    >>> times = jnp.linspace(0.0, 10.0, 201)
+    >>> overlaps = jnp.stack([jnp.cos(2.0 * times), jnp.sin(2.0 * times)], 1)
+    >>> print(f"{turning(times, overlaps).frequency:.3f}")
+    2.000
     """
     if times.ndim != 1 or overlaps.shape != (len(times), 2) or not len(times):
         raise ValueError(

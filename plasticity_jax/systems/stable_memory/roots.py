@@ -15,7 +15,13 @@ HALVINGS = 60
 def bisected(
     function: Callable[..., Scalar], low: Scalar, high: Scalar, args: object
 ) -> Scalar:
-    """Where a function that is positive at `low` falls through zero; no gradient."""
+    """Where a function that is positive at `low` falls through zero; no gradient.
+
+    >>> zero, two = jnp.asarray(0.0), jnp.asarray(2.0)
+    >>> found = bisected(lambda x, a: a - x**2, zero, two, two)
+    >>> print(f"{found:.3f}")  # sqrt(2)
+    1.414
+    """
     low, high, args = jax.lax.stop_gradient((low, high, args))
 
     def halve(_: ArrayLike, ends: tuple[Scalar, Scalar]) -> tuple[Scalar, Scalar]:
@@ -31,7 +37,13 @@ def bisected(
 def root(
     function: Callable[..., Scalar], low: Scalar, high: Scalar, args: object
 ) -> Scalar:
-    """The same with a true first derivative in `args`, by one Newton step."""
+    """The same with a true first derivative in `args`, by one Newton step.
+
+    >>> zero, two = jnp.asarray(0.0), jnp.asarray(2.0)
+    >>> square_root = lambda a: root(lambda x, a: a - x**2, zero, two, a)
+    >>> print(f"{jax.grad(square_root)(two):.3f}")  # 1 / (2 sqrt(2))
+    0.354
+    """
     x = bisected(function, low, high, args)
     slope = jax.lax.stop_gradient(jax.grad(function)(x, args))
     safe = jnp.where(slope != 0, slope, 1.0)

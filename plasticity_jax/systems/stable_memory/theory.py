@@ -44,6 +44,11 @@ def low_rank_eigenvalues(
     For any `basis` $U$, orthogonal or not, and `core` $D$ (`patterns.low_rank`). With
     orthonormal columns they are $\alpha_k \pm i\rho_k$ (section 5.1; Eq. 8 has $\alpha
     = 0$).
+
+    >>> core = [[0.5, 5.0], [-5.0, 0.5]]
+    >>> value = low_rank_eigenvalues(jnp.eye(4)[:, :2], core)[0]
+    >>> print(f"{value.real:.2f} {abs(value.imag):.2f}")
+    0.50 5.00
     """
     return jnp.linalg.eigvals(core @ (basis.T @ basis))
 
@@ -54,6 +59,9 @@ def plane_frequency(u: Vector, v: Vector, strength: Scalar | float) -> Scalar:
 
     Strength times the area that the two vectors span, for any two (section 5.1); its
     gradient is zero, not NaN, where they are parallel.
+
+    >>> print(f"{plane_frequency([1.0, 0.0], [0.6, 0.8], 5.0):.1f}")  # 5 times the area
+    4.0
     """
     square = (u @ u) * (v @ v) - (u @ v) ** 2
     return strength * root(jnp.where(square <= 0, 0.0, square))
@@ -61,7 +69,11 @@ def plane_frequency(u: Vector, v: Vector, strength: Scalar | float) -> Scalar:
 
 @floating
 def origin_jacobian(weights: Matrix, slope: Scalar | float = 1.0) -> Matrix:
-    r"""$-\mathbf I + \phi'(0)W$: the network linearised about silence (section 5.1)."""
+    r"""$-\mathbf I + \phi'(0)W$: the network linearised about silence (section 5.1).
+
+    >>> origin_jacobian([[0.0, 5.0], [-5.0, 0.0]]).tolist()
+    [[-1.0, 5.0], [-5.0, -1.0]]
+    """
     return slope * weights - jnp.eye(len(weights), dtype=weights.dtype)
 
 
@@ -89,6 +101,9 @@ def decay_factor(config: Config) -> Scalar:
     r"""$a = 1 - \eta\beta\,\Delta t$: what one step of dissipation leaves, exactly.
 
     The same for both codings (section 5.2).
+
+    >>> print(f"{decay_factor(Config(plasticity=1.0, dissipation=0.5)):.2f}")
+    0.95
     """
     return 1 - _leak(config) * config.step
 
@@ -99,6 +114,10 @@ def mean_decay(config: Config, time: Times) -> Times:
 
     The limit of short steps (section 5.2). The paper gives the rate as $\beta$; Eq. 2
     has the factor $\eta$.
+
+    >>> config = Config(plasticity=1.0, dissipation=0.5)
+    >>> print(np.asarray(mean_decay(config, [0.0, 2.0])).round(3))
+    [1.    0.368]
     """
     return jnp.exp(-_leak(config) * not_negative("time", time))
 
@@ -108,6 +127,11 @@ def stationary_variance(config: Config) -> Scalar:
 
     Under dissipation (section 5.2). With noise at every $k$-th step $k\,\Delta t$
     stands for $\Delta t$ and $a^k$ for $a$: the variance just after the noise.
+
+    >>> config = Config(plasticity=1.0, dissipation=4.0, noise_every=1)  # a = 0.6
+    >>> one_step = weight_diffusion(config, config.step)
+    >>> print(f"{stationary_variance(config) / one_step:.4f}")  # 1 / (1 - a^2)
+    1.5625
     """
     config, wait = _settling(config), config.noise_every
     kept = decay_factor(config) ** (2 * wait)
@@ -118,6 +142,9 @@ def bulk_radius(config: Config) -> Scalar:
     r"""$\sigma\sqrt{\eta\,\Delta t_{\rm ref}/(2\beta)}$: the disc of the spectrum.
 
     Under dissipation, by the circular law, for short steps (section 5.2).
+
+    >>> print(f"{bulk_radius(Config(noise=10.0, dissipation=0.05)):.2f}")
+    1.00
     """
     leak = config.homeostasis_gain * _settling(config).dissipation
     return config.noise * jnp.sqrt(config.plasticity * REFERENCE_STEP / (2 * leak))
@@ -131,6 +158,11 @@ def weight_diffusion(config: Config, time: Times) -> Times:
     r"""$\eta^2\sigma^2\Delta t_{\rm ref}\,t/N$: variance of a weight without restraint.
 
     $\kappa_H = 0$ (section 5.4); exact at whole intervals of the noise.
+
+    >>> config = Config(size=100, plasticity=0.1)
+    >>> variance = weight_diffusion(config, [1000.0, 2000.0])
+    >>> print(np.asarray(variance).round(3))
+    [0.01 0.02]
     """
     time = not_negative("time", time)
     return (config.plasticity * config.noise) ** 2 * REFERENCE_STEP / config.size * time
@@ -142,6 +174,11 @@ def rotation_diffusion(config: Config, time: Times) -> Times:
 
     Of any orthonormal plane, where the restraint is symmetric: decorrelation with $c =
     1$, whatever the activity (section 5.4).
+
+    >>> config = Config(size=100, plasticity=0.1)
+    >>> variance = rotation_diffusion(config, [2000.0, 4000.0])
+    >>> print(np.asarray(variance).round(3))
+    [0.01 0.02]
     """
     return weight_diffusion(config, time) / 2
 
@@ -151,6 +188,9 @@ def filter_gain(config: Config) -> Scalar:
 
     The postsynaptic gain at the fixed point of the filter of `decorrelation_literal`
     (section 4.4): 0.9005 with $\epsilon = 0.05$, 0.5025 with 0.01.
+
+    >>> print(f"{filter_gain(Config(filter_scale=0.1)):.4f}")
+    0.9502
     """
     share = config.step / config.filter_time
     return 1 - share / config.filter_scale / (1 + share)
@@ -161,7 +201,11 @@ def filter_gain(config: Config) -> Scalar:
 
 @floating
 def tanh_energy(potential: Vector) -> Scalar:
-    r"""$V = \sum_i \log\cosh x_i$, accurate near 0 and for large potentials."""
+    r"""$V = \sum_i \log\cosh x_i$, accurate near 0 and for large potentials.
+
+    >>> print(f"{tanh_energy([0.0, 100.0]):.3f}")  # 100 - ln 2
+    99.307
+    """
     size = jnp.abs(potential)
     near = jnp.log1p(2 * jnp.sinh(jnp.minimum(size, 1.0) / 2) ** 2)
     far = size + jnp.log1p(jnp.exp(-2 * size)) - math.log(2.0)
@@ -174,6 +218,9 @@ def energy(transfer: Transfer, potential: Vector, *, nodes: int = 64) -> Scalar:
 
     For odd increasing `transfer` $\phi$: zero at the origin only. It is $\|x\|_1$ for
     the step function, `tanh_energy` for tanh.
+
+    >>> print(f"{energy(jnp.sign, [1.0, -2.0]):.2f}")
+    3.00
     """
     rule = np.stack(np.polynomial.legendre.leggauss(nodes)) / 2
     place, weight = jnp.asarray(rule, potential.dtype)
@@ -187,6 +234,10 @@ def energy_slope(transfer: Transfer, weights: Matrix, potential: Vector) -> Scal
 
     Only the symmetric part $W_S$ does work, so an imaginary memory alone cannot keep
     activity alive (section 5.3).
+
+    >>> memory = [[0.0, 5.0], [-5.0, 0.0]]
+    >>> print(f"{energy_slope(jnp.sign, memory, [1.0, -2.0]):.1f}")  # as without it
+    -3.0
     """
     rate, symmetric = transfer(potential), (weights + weights.T) / 2
     return rate @ symmetric @ rate - rate @ potential
@@ -197,6 +248,10 @@ def energy_bounds(time: Times) -> tuple[Times, Times]:
     r"""$e^{-2t} \le V(t)/V(0) \le e^{-t}$ for tanh and anti-symmetric weights.
 
     Of any strength (section 5.3).
+
+    >>> least, most = energy_bounds(1.0)
+    >>> print(f"{least:.3f} {most:.3f}")
+    0.135 0.368
     """
     time = not_negative("time", time)
     return jnp.exp(-2 * time), jnp.exp(-time)
@@ -211,6 +266,9 @@ def quadrature(frequency: Scalar, trace_time: Scalar) -> Scalar:
     r"""$h = \omega\tau/(1 + \omega^2\tau^2)$: how far the trace lags, at most 1/2.
 
     Largest where $\omega\tau = 1$ (section 5.6).
+
+    >>> print(f"{quadrature(0.02, 50.0):.2f}")
+    0.50
     """
     turn = frequency * positive("trace_time", trace_time)
     return turn / (1 + turn**2)
@@ -218,7 +276,11 @@ def quadrature(frequency: Scalar, trace_time: Scalar) -> Scalar:
 
 @floating
 def learning_speed(config: Config, activity: Scalar) -> Scalar:
-    r"""$l = \eta\kappa_L c^2 h$: rate of change of $-A$ by learning alone."""
+    r"""$l = \eta\kappa_L c^2 h$: rate of change of $-A$ by learning alone.
+
+    >>> print(f"{learning_speed(Config(frequency=0.02, trace_time=50.0), 2.0):.3f}")
+    0.020
+    """
     lag = quadrature(config.frequency, config.trace_time)
     return config.plasticity * config.learning_gain * activity**2 * lag
 
@@ -228,6 +290,10 @@ def learned_rotation(config: Config, activity: Scalar, time: Times) -> Times:
     r"""$A = -lt$ from no weights: without homeostasis, or with decorrelation.
 
     Activity that goes from $u$ to $v$ strengthens $W_{vu}$ (section 5.6).
+
+    >>> config = Config(frequency=0.02, trace_time=50.0)
+    >>> print(f"{learned_rotation(config, 2.0, 50.0):.2f}")
+    -1.00
     """
     return -learning_speed(config, activity) * not_negative("time", time)
 
@@ -236,7 +302,12 @@ def learned_rotation(config: Config, activity: Scalar, time: Times) -> Times:
 def free_eigenvalue(
     config: Config, activity: Scalar, time: Times
 ) -> Complex[Array, "*time"]:
-    r"""$i|l|t$: the memory's eigenvalue without homeostasis (section 5.6)."""
+    r"""$i|l|t$: the memory's eigenvalue without homeostasis (section 5.6).
+
+    >>> config = Config(frequency=0.02, trace_time=50.0)
+    >>> print(f"{free_eigenvalue(config, 2.0, 50.0):.2f}")
+    0.00+1.00j
+    """
     frequency = jnp.abs(learned_rotation(config, activity, time))
     return jax.lax.complex(jnp.zeros_like(frequency), frequency)
 
@@ -249,6 +320,10 @@ def decorrelated_eigenvalue(
 
     Where both sides of a synapse have the same gain. Strong activity drives the real
     part negative, the imaginary part grows without bound (section 5.6).
+
+    >>> config = Config(frequency=0.02, trace_time=50.0)
+    >>> print(f"{decorrelated_eigenvalue(config, 2.0, 50.0):.2f}")
+    -0.75+1.00j
     """
     restraint = config.plasticity * config.homeostasis_gain
     growth = restraint * (config.correlation - activity**2 / 2) * time
@@ -257,7 +332,12 @@ def decorrelated_eigenvalue(
 
 
 class PlaneState(NamedTuple):
-    """$A$ and $S$ of a plane, and its eigenvalue: of a pair, the one above."""
+    """$A$ and $S$ of a plane, and its eigenvalue: of a pair, the one above.
+
+    >>> config = Config(frequency=0.02, trace_time=50.0)
+    >>> print(f"{controlled_state(config, 2.0).eigenvalue:.3f}")
+    -0.500+0.866j
+    """
 
     rotation: Scalar
     expansion: Scalar
@@ -271,6 +351,10 @@ def controlled_state(config: Config, activity: Scalar) -> PlaneState:
     With $k = \eta\kappa_Hc^2$ and targets orthogonal to the plane, or zero; $|A^*| =
     2h\kappa_L/\kappa_H$ does not depend on the activity. The eigenvalues are $S^* \pm
     \sqrt{S^{*2} - A^{*2}}$ (section 5.6).
+
+    >>> state = controlled_state(Config(frequency=0.02, trace_time=50.0), 2.0)
+    >>> print(f"{state.rotation:.2f} {state.expansion:.2f}")
+    -1.00 -0.50
     """
     config = _controlled(config, activity)
     ratio = config.learning_gain / config.homeostasis_gain
@@ -291,6 +375,10 @@ def controlled_is_complex(config: Config, activity: Scalar) -> Array:
 
     Slow stimuli leave two real eigenvalues under rate control. Not so where a traced
     argument is NaN.
+
+    >>> config = Config(frequency=0.02)
+    >>> [bool(controlled_is_complex(config, activity)) for activity in (2.0, 3.0)]
+    [True, False]
     """
     config = _controlled(config, activity)
     correction = config.plasticity * config.homeostasis_gain * activity**2
@@ -316,6 +404,9 @@ def erasure_rate(config: Config, activity: Scalar) -> Scalar:
     $u^\top W$ falls as $e^{-kt}$ for clamped $r = |r|u$, `activity` $|r|$, and targets
     orthogonal to it. A real memory that saturates the rates is so erased at the order
     of $\eta N$, 1.28 as published; decorrelation takes it at that speed (section 5.3).
+
+    >>> print(f"{erasure_rate(Config(plasticity=0.01), 10.0):.2f}")
+    1.00
     """
     return config.plasticity * config.homeostasis_gain * activity**2
 
@@ -327,6 +418,10 @@ def driven_rotation(config: Config, activity: Scalar, time: Times) -> Times:
     $e^{-kt/2}$ for fast turns, $k$ the `erasure_rate` (sections 5.4 and 5.6); without
     learning $e^{-kt/2}[\cos\nu t\cos\omega t + \frac\omega\nu\sin\nu t\sin\omega t]$
     with $\nu^2 = \omega^2 - k^2/4$ exactly, so that a still drive leaves one half.
+
+    >>> config = Config(plasticity=0.01, frequency=50.0)
+    >>> print(f"{driven_rotation(config, 10.0, 2.0):.3f}")  # fast turns: 1 / e
+    0.368
     """
     time, turn = not_negative("time", time), config.frequency * time
     half = erasure_rate(config, activity) / 2
@@ -355,6 +450,9 @@ def random_drive(
     `rotation` $\lambda$; the Ornstein-Uhlenbeck stimulus has the rate `decay` $\zeta$
     and the `power` $P = E|b|^2$. The imaginary part is what learning adds to $A$ per
     time (over $\eta\kappa_L$): none from chance, then more of what there is (5.7).
+
+    >>> print(f"{random_drive(1.0, 1.0, 1.0):.3f}")  # (3 - i / 2) / 5 over 2 - i
+    0.260+0.080j
     """
     decay, trace_time, power = _stimulus(decay, trace_time, power)
     wide, lag = 1 + decay, 1 + decay * trace_time
@@ -369,7 +467,11 @@ def random_drive(
 def random_power(
     rotation: Scalar, decay: Scalar, power: Scalar | float = 1.0
 ) -> Scalar:
-    r"""$E|z|^2 = P(1 + \zeta)/|m + \zeta|^2$: of that activity, in the plane (5.7)."""
+    r"""$E|z|^2 = P(1 + \zeta)/|m + \zeta|^2$: of that activity, in the plane (5.7).
+
+    >>> print(f"{random_power(1.0, 1.0):.2f}")  # 2 / |2 + i|^2
+    0.40
+    """
     decay, power = not_negative("decay", decay), not_negative("power", power)
     return power * (1 + decay) / ((1 + decay) ** 2 + rotation**2)
 
@@ -381,6 +483,9 @@ def random_drive_slope(
     r"""$\partial_\lambda \mathrm{Im}\,E[\bar zy]$ at 0: how chance reinforces itself.
 
     0.0128 with $\tau_y = 50$ and 0.0097 with 100, for $\zeta = 0.01$ (section 5.7).
+
+    >>> print(f"{random_drive_slope(1.0, 1.0):.3f}")
+    0.125
     """
     decay, trace_time, power = _stimulus(decay, trace_time, power)
     leak, wide, lag = 1 + 1 / trace_time, 1 + decay, 1 + decay * trace_time
