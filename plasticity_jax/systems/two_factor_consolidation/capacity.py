@@ -31,6 +31,9 @@ def critical_load(coding_level: ArrayLike, exact: bool = False) -> ndarray:
 
     1 for $f = \frac12$ and independent bits. Exact patterns let all weights be shifted
     at no cost, so that excitatory weights store as many as free ones, twice as many.
+
+    >>> print(f"{critical_load(0.5):.2f} {critical_load(0.5, exact=True):.2f}")
+    1.00 2.00
     """
     solve = lambda f: (1.0 if exact else 0.5) / _cost(0.0, f)
     return _everywhere(solve, _level(coding_level))
@@ -43,6 +46,9 @@ def largest_load(
 
     $K$ is $\rho = \sqrt N\,\mathrm{SNR}_1/\sqrt{f(1-f)}$ for q = 1 and $\kappa =
     \mathrm{SNR}_2/\sqrt{f(1-f)}$ for q = 2.
+
+    >>> print(f"{largest_load(1.0, 0.5, q=2):.3f}")  # half of what free weights store
+    0.260
     """
     _check_order(q)
     _check_positive("robustness", robustness)
@@ -67,6 +73,9 @@ def robustness(
     optimal: $\rho$ for 1, $\kappa$ for 2. Multiply $\rho$ by $\sqrt{f(1-f)/N}$ for
     $\mathrm{SNR}_1$, $\kappa$ by $\sqrt{f(1-f)}$ for $\mathrm{SNR}_2$. Raises
     `ValueError` unless the load lies between 0 and the critical one.
+
+    >>> print(f"{robustness(largest_load(1.0, 0.5, q=2), 0.5, q=2):.3f}")  # its inverse
+    1.000
     """
     _check_order(q)
     measured = q if norm is None else norm
@@ -81,6 +90,9 @@ def density(
     r"""$\Phi(\lambda)$: the share of inputs whose optimal weight is not zero.
 
     One half for q = 2 and independent bits, at every load.
+
+    >>> print(f"{density(0.1, 0.5, q=2):.2f}", density(0.1, 0.5, q=1) < 0.5)
+    0.50 True
     """
     return _of_optimum(lambda best, _: _cdf(best), load, coding_level, q, exact)
 
@@ -88,7 +100,11 @@ def density(
 def weight_variation(
     load: ArrayLike, coding_level: ArrayLike, q: int = 1, exact: bool = False
 ) -> ndarray:
-    r"""$\sqrt{A_2\Phi/A_1^2 - 1}$: coefficient of variation of the non-zero weights."""
+    r"""$\sqrt{A_2\Phi/A_1^2 - 1}$: coefficient of variation of the non-zero weights.
+
+    >>> print(f"{weight_variation(0.3, 0.5, q=2):.3f}")  # half-normal: sqrt(pi / 2 - 1)
+    0.756
+    """
     variation = lambda x, _: math.sqrt(_second(x) * _cdf(x) / _first(x) ** 2 - 1)
     return _of_optimum(variation, load, coding_level, q, exact)
 
@@ -104,6 +120,9 @@ def weight_density(
 
     A Gaussian truncated at zero. Raises `ValueError` unless `load` and `coding_level`
     are single numbers.
+
+    >>> print(f"{weight_density(0.0, 0.3, 0.5, q=2):.3f}")  # half-normal: 2 / pi
+    0.637
     """
     for name, value in (("load", load), ("coding_level", coding_level)):
         if np.size(value) != 1:
@@ -120,6 +139,9 @@ def load_bound(density: ArrayLike, coding_level: ArrayLike) -> ndarray:
     $[t\varphi(t) + \Phi(-t)]/c(0)$ with $t = \Phi^{-1}(1 - d)$: the synapses that help
     most, and no margin left. Above a density of one half synapses would have to be
     inhibitory to help, so the bound stays at the critical load.
+
+    >>> print(load_bound(np.asarray([0.1, 0.5, 0.9]), 0.5).round(2))
+    [0.65 1.   1.  ]
     """
     from scipy.special import ndtri
 

@@ -46,6 +46,10 @@ class Config(AbstractConfig):
     other: more `rows` than `size`, a load without patterns or with more than there is
     room for, a coding level at which patterns are all alike, an `exponent` beside a
     product (or an `order` beside a power) that is neither the default nor the same.
+
+    >>> config = Config(size=50, rows=0, patterns=10, order=3)
+    >>> print(config.height, f"{config.target:.1f}")  # factors a synapse, L
+    3 1.0
     """
 
     coding_level: Scalar = eqx.field(default=0.5, converter=real)  # f
@@ -182,6 +186,10 @@ def of_order(config: Config, order: int, **changes: Any) -> Config:
     """The same experiment with `order` factors: rate and target that suit them.
 
     Raises `ValueError` for an order that no rate is known for.
+
+    >>> config = of_order(Config(size=50), 3)
+    >>> print(config.order, f"{config.rate:.2f} {config.target:.1f}")
+    3 0.03 2.5
     """
     if order not in FAST:
         raise ValueError(f"`order` must be one of {list(FAST)}; got {order}.")
@@ -193,7 +201,13 @@ def of_order(config: Config, order: int, **changes: Any) -> Config:
 
 
 def require_products(config: Config) -> None:
-    """Raise `ValueError` unless weights are products: recall and statistics read so."""
+    """Raise `ValueError` unless weights are products: recall and statistics read so.
+
+    >>> require_products(Config(parametrisation="free"))
+    Traceback (most recent call last):
+        ...
+    ValueError: `parametrisation` must be 'product' here; got 'free', of which ...
+    """
     if config.parametrisation != "product" or config.inhibitory:
         raise ValueError(
             f"`parametrisation` must be 'product' here; got '{config.parametrisation}'"

@@ -45,6 +45,11 @@ class Scaling(NamedTuple):
 
     `weight` and `size` (point,) are evenly spaced points of the moving average of
     $|\Delta w|$ over sorted weights.
+
+    >>> before = jnp.arange(1.0, 401.0)
+    >>> found = scaling(before, 0.1 * before, 1, points=3)
+    >>> print(np.asarray(found.size / found.weight).round(1))
+    [0.1 0.1 0.1]
     """
 
     slope: Scalar
@@ -58,6 +63,10 @@ def increments(weights: Weights, lag: int) -> tuple[Pairs, Pairs]:
 
     These are all pairs of samples `lag` apart; the published code collects the same
     ones by strides from each offset. Raises `ValueError` unless `lag` fits.
+
+    >>> before, change = increments([[1.0, 2.0, 4.0], [3.0, 3.0, 1.0]], 2)
+    >>> before.tolist(), change.tolist()
+    ([1.0, 3.0], [3.0, -2.0])
     """
     lag = whole("lag", lag)
     if not 1 <= lag < weights.shape[1]:
@@ -76,6 +85,11 @@ def scaling(before: Pairs, change: Pairs, sign: int, points: int = 24) -> Scalin
     twentieth of them, at least 10; full windows only, each at the weight in its middle.
     No change and dead synapses do not count. NaN with too few changes. Raises
     `ValueError` for another sign.
+
+    >>> before = jnp.arange(1.0, 401.0)
+    >>> found = scaling(before, 0.1 * jnp.sqrt(before), 1)
+    >>> print(f"{found.slope:.1f}")  # as of two factors
+    0.5
     """
     if sign not in (1, -1):
         raise ValueError(f"`sign` must be 1 or -1; got {sign}.")
@@ -106,7 +120,13 @@ def scaling(before: Pairs, change: Pairs, sign: int, points: int = 24) -> Scalin
 
 @floating
 def line(x: Points, y: Points, counts: Bool[Array, " point"]) -> tuple[Scalar, Scalar]:
-    """Slope and intercept of y on x: least squares over the points that count."""
+    """Slope and intercept of y on x: least squares over the points that count.
+
+    >>> counts = jnp.asarray([True, True, False])
+    >>> slope, intercept = line([0.0, 1.0, 2.0], [1.0, 3.0, 99.0], counts)
+    >>> print(f"{slope:.1f} {intercept:.1f}")
+    2.0 1.0
+    """
     x, y = (jnp.where(counts, values, 0.0) for values in (x, y))
     share = counts.astype(x.dtype)
     share = share / jnp.sum(share)
@@ -118,14 +138,25 @@ def line(x: Points, y: Points, counts: Bool[Array, " point"]) -> tuple[Scalar, S
 
 @floating
 def slopes(weights: Weights, lag: int) -> Float[Array, " sign"]:
-    """`scaling` of growing and of shrinking weights: the slopes alone."""
+    """`scaling` of growing and of shrinking weights: the slopes alone.
+
+    >>> weights = jnp.arange(1.0, 201.0)[:, None]
+    >>> course = weights * jnp.asarray([[1.0, 1.5, 1.2]])  # up by half, then down
+    >>> print(np.asarray(slopes(course, 1)).round(1))  # in proportion
+    [1. 1.]
+    """
     pairs = increments(weights, lag)
     return jnp.stack([scaling(*pairs, sign).slope for sign in (1, -1)])
 
 
 @floating
 def in_random_order(weights: Weights, key: Key[Array, ""]) -> Weights:
-    """Every synapse's samples in a random order of its own: no process is left."""
+    """Every synapse's samples in a random order of its own: no process is left.
+
+    >>> weights = jnp.asarray([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    >>> jnp.sort(in_random_order(weights, jr.key(0)), axis=1).tolist()
+    [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]
+    """
     return jr.permutation(key, weights, axis=1, independent=True)
 
 
@@ -133,7 +164,12 @@ def in_random_order(weights: Weights, key: Key[Array, ""]) -> Weights:
 
 
 def exponents() -> Exponents:
-    """The exponents $q$ of the published figure: 0.1 to 4.4 in steps of 0.1."""
+    """The exponents $q$ of the published figure: 0.1 to 4.4 in steps of 0.1.
+
+    >>> q = exponents()
+    >>> print(len(q), f"{q[0]:.1f} {q[-1]:.1f}")
+    44 0.1 4.4
+    """
     return jnp.arange(1.0, 45.0) / 10
 
 
@@ -144,6 +180,10 @@ def variations(weights: Weights, q: Exponents) -> Float[Array, "population expon
     `per synapse`: $\langle w^q\rangle^{1/q}$ over those alive at the time; `all`:
     $(\sum w^q)^{1/q}$; `survivors`: the same over synapses alive at the last sample, as
     published, which mixes in how a dying population drifts.
+
+    >>> weights = [[1.0, 2.0], [3.0, 2.0]]  # their sum stands still
+    >>> print(np.asarray(variations(weights, [1.0, 2.0])[1]).round(3))
+    [0.    0.056]
     """
     q, weights = positive("q", q), not_negative("weights", weights)
     powers, alive = _powers(weights, q), (weights > 0).astype(weights.dtype)
@@ -163,6 +203,10 @@ def resampled_variations(
     What remains is sampling noise: the curve follows the distribution of weights rather
     than homeostasis. One draw serves all exponents; the published bootstrap draws anew
     for each, which adds noise to every curve.
+
+    >>> weights = jnp.ones((3, 4))  # all alike: drawing others changes nothing
+    >>> resampled_variations(weights, [1.0, 2.0], 2, jr.key(0)).tolist()
+    [[0.0, 0.0], [0.0, 0.0]]
     """
     draws = whole("draws", draws, 1)
     q, weights = positive("q", q), not_negative("weights", weights)
@@ -194,14 +238,22 @@ def _variation(powers: Float[Array, "exponent sample"], q: Exponents) -> Exponen
 
 @floating
 def least(variation: Curves, q: Exponents) -> Array:
-    """The exponent at which the norm varies least; NaN if that is not known."""
+    """The exponent at which the norm varies least; NaN if that is not known.
+
+    >>> float(least([0.3, 0.1, 0.2], [0.5, 1.0, 2.0]))
+    1.0
+    """
     lost = jnp.any(jnp.isnan(variation), axis=-1)
     return jnp.where(lost, jnp.nan, q[jnp.argmin(variation, axis=-1)])
 
 
 @floating
 def shape(variation: Curves) -> Curves:
-    """Each curve from 0 at its least to 1 at its largest value."""
+    """Each curve from 0 at its least to 1 at its largest value.
+
+    >>> shape([2.0, 1.0, 3.0]).tolist()
+    [0.5, 0.0, 1.0]
+    """
     low = jnp.min(variation, axis=-1, keepdims=True)
     return (variation - low) / (jnp.max(variation, axis=-1, keepdims=True) - low)
 
@@ -213,6 +265,10 @@ def explained(
     """Share of the variance of many `curves` that one `curve` explains, at most 1.
 
     Negative where the mean of all their values would do better.
+
+    >>> curves = [[0.0, 1.0], [0.0, 1.0]]
+    >>> explained([[0.0, 1.0], [0.5, 0.5]], curves).tolist()  # all, nothing
+    [1.0, 0.0]
     """
     centre, spread = jnp.mean(curves, axis=0), jnp.mean(jnp.var(curves, axis=0))
     missed = jnp.mean((curve - jnp.broadcast_to(centre, curve.shape)) ** 2, axis=-1)
@@ -226,6 +282,11 @@ class Fit(NamedTuple):
     r"""How many factors fit: posterior `mean` and `deviation` of $z$, and the misfit.
 
     `misfit` is the least $\chi^2$ over the grid of orders.
+
+    >>> expected = [[1.0, 1.0], [2.0, 2.0], [3.0, 3.0], [4.0, 4.0]]
+    >>> fit = fit_order([2.0, 3.0], jnp.eye(2), [1.0, 2.0, 3.0, 4.0], expected)
+    >>> print(f"{fit.mean:.2f} {fit.misfit:.2f}")  # between the two statistics
+    2.50 0.50
     """
 
     mean: Scalar
@@ -247,6 +308,11 @@ def fit_order(
     statistics of each are interpolated linearly between them. `covariance` is that of
     `observed` about them. Raises `ValueError` unless `orders` increase and `covariance`
     is symmetric and positive semidefinite.
+
+    >>> expected = [[1.0], [2.0], [3.0], [4.0]]
+    >>> fit = fit_order([2.5], [[0.01]], [1.0, 2.0, 3.0, 4.0], expected)
+    >>> print(f"{fit.mean:.2f} {fit.deviation:.2f}")
+    2.50 0.10
     """
     if concrete(orders) and not np.all(np.diff(np.asarray(orders)) > 0):
         raise ValueError(f"`orders` must increase; got {orders}.")

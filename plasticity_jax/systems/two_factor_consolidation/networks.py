@@ -53,7 +53,12 @@ Schedule = Callable[[Int[Array, ""]], Any]
 
 
 def parametrisation_of(config: Config) -> AbstractFactors:
-    """How weights follow from factors."""
+    """How weights follow from factors.
+
+    >>> how = parametrisation_of(Config(order=3))
+    >>> how.weights(2.0 * jnp.ones((3, 1, 2))).tolist()
+    [[8.0, 8.0]]
+    """
     if config.parametrisation == "free":
         return Free()
     if config.parametrisation == "product":
@@ -63,7 +68,12 @@ def parametrisation_of(config: Config) -> AbstractFactors:
 
 
 def policy_of(config: Config) -> AbstractPolicy:
-    """Which patterns are replayed."""
+    """Which patterns are replayed.
+
+    >>> policy = policy_of(Config(policy="soft", sharpness=20.0))
+    >>> print(type(policy).__name__, policy.sharpness)
+    SoftReplay 20.0
+    """
     soft = SoftReplay(config.sharpness)
     return {
         "weakest": WeakestReplay(),
@@ -77,7 +87,12 @@ def policy_of(config: Config) -> AbstractPolicy:
 
 
 class Stages(eqx.Module):
-    """Rates fall to 1/4 after a sixth of the `cycles`, to 1/10 after half of them."""
+    """Rates fall to 1/4 after a sixth of the `cycles`, to 1/10 after half of them.
+
+    >>> share = jax.vmap(Stages(60))(jnp.asarray([0, 20, 40]))
+    >>> print(np.asarray(share).round(2))
+    [1.   0.25 0.1 ]
+    """
 
     cycles: Scalar = eqx.field(converter=real)
 
@@ -87,7 +102,11 @@ class Stages(eqx.Module):
 
 
 def onset(cycle: Int[Array, ""]) -> Scalar:
-    """The rate of Figure 3 relative to its last value."""
+    """The rate of Figure 3 relative to its last value.
+
+    >>> print(np.asarray(jax.vmap(onset)(jnp.asarray([0, 1000]))).round(3))
+    [0.025 1.   ]
+    """
     return (0.01 + 0.39 * (1 - jnp.exp(-real(cycle) / 40))) / 0.4
 
 
@@ -95,6 +114,11 @@ def memories(config: Config, key: Key[Array, ""], rows: Any = None) -> Memories:
     """Random patterns, and which of them are stored.
 
     `rows` chooses the neurons, as many as `config` simulates; by default the first.
+
+    >>> config = Config(size=12, rows=2, patterns=4, load=0.25)
+    >>> stored = memories(config, jr.key(0))
+    >>> stored.targets.shape, stored.stored.tolist()
+    ((2, 4), [True, True, True, False])
     """
     n, count, level = config.size, config.patterns, config.coding_level
     patterns = draw_patterns(n, count, level, key, exact=config.exact)
@@ -111,6 +135,11 @@ def start(config: Config, key: Key[Array, ""]) -> Factored:
     r"""Factors uniform in $u_0(1 \pm$ `initial_spread` $)$, thresholds to match.
 
     Scaled to the homeostatic target, self-connections still present, as published.
+
+    >>> first = start(Config(size=12, rows=2, target_per_input=0.5), jr.key(0))
+    >>> squares = jnp.sum(first.factors**2, axis=(0, 2)) / 2
+    >>> print(np.asarray(squares).round(3))  # L of each neuron
+    [6. 6.]
     """
     rows = config.rows or config.size
     shape = config.height, rows, config.size
@@ -134,7 +163,12 @@ def _random_threshold(config: Config) -> RandomPatternThreshold:
 
 
 def scaling_of(config: Config) -> HomeostaticScaling:
-    """Homeostasis; of all factors together where it is switched off (`none`)."""
+    """Homeostasis; of all factors together where it is switched off (`none`).
+
+    >>> scaling = scaling_of(Config(size=50, scaling="each"))
+    >>> print(scaling.of, f"{scaling.target:.1f}")
+    each 1.0
+    """
     of = "joint" if config.scaling == "none" else config.scaling
     return HomeostaticScaling(config.target, parametrisation_of(config), of)
 
@@ -142,7 +176,13 @@ def scaling_of(config: Config) -> HomeostaticScaling:
 def projections_of(
     config: Config, stored: Memories, rows: Any = None
 ) -> tuple[AbstractProjection, ...]:
-    """Bounds, homeostasis, and inhibition where it is not learned."""
+    """Bounds, homeostasis, and inhibition where it is not learned.
+
+    >>> config = Config(size=12, rows=2, patterns=4, threshold="midpoint")
+    >>> enforced = projections_of(config, memories(config, jr.key(0)))
+    >>> [type(x).__name__ for x in enforced]
+    ['Floored', 'HomeostaticScaling', 'MidpointThreshold']
+    """
     own = no_self_connections(_rows(config, rows), config.size)
     enforced: list[AbstractProjection] = [Floored(own)]
     if config.parametrisation == "free":
@@ -176,6 +216,13 @@ def sleep(
     as `rules.Scheduled` takes it, multiplies both rates instead of the config's. Raises
     `ValueError` unless memories and synapses have the rows, inputs and factors of
     `config`.
+
+    >>> config = Config(size=12, rows=0, patterns=4, coding_level=0.25)
+    >>> stored = circuits.memories_of(jnp.kron(jnp.eye(4), jnp.ones((3, 1))))
+    >>> system, state = sleep(config, stored, start(config, jr.key(0)))
+    >>> state, _ = simulate(system, state, jr.key(1), steps=1000, every=1000)
+    >>> print(f"{state.synapses.weights()[0, 3:].max():.3f}")  # from other patterns
+    0.000
     """
     _check_fit(config, stored, synapses)
     how = parametrisation_of(config)
@@ -194,7 +241,11 @@ def sleep(
 
 
 def schedule_of(config: Config) -> Schedule | None:
-    """What multiplies both rates in every cycle; nothing where they are constant."""
+    """What multiplies both rates in every cycle; nothing where they are constant.
+
+    >>> print(f"{schedule_of(Config(cycles=60))(jnp.asarray(40)):.2f}")
+    0.10
+    """
     schedules = {"stages": Stages(real(config.cycles)), "onset": onset}
     return schedules.get(config.schedule)
 
@@ -210,6 +261,11 @@ def build(
 
     `system.task.stimulus` holds the `Memories`. `rows` and `schedule` are those of
     `sleep`, which takes patterns and synapses of one's own.
+
+    >>> config = Config(size=12, rows=0, patterns=4)
+    >>> system, state = build(config, jr.key(0))
+    >>> system.task.stimulus.patterns.shape, state.synapses.factors.shape
+    ((12, 4), (2, 12, 12))
     """
     for_patterns, for_factors = jr.split(key)
     stored, synapses = memories(config, for_patterns, rows), start(config, for_factors)
@@ -233,6 +289,13 @@ def wake(
     day begins with the `synapses` of the morning, thresholds as Eq. 3 has them. Raises
     `ValueError` unless all rows are simulated, `stored` are as many patterns of as many
     neurons as `config` says, and factors are not `free`.
+
+    >>> config = Config(size=12, rows=0, patterns=4, coding_level=0.25)
+    >>> stored = circuits.memories_of(jnp.kron(jnp.eye(4), jnp.ones((3, 1))))
+    >>> system, state = wake(config, stored, jr.key(0))
+    >>> state, _ = simulate(system, state, jr.key(1), steps=140, every=140)
+    >>> bool(jnp.argmax(state.synapses.weights()[0]) < 3)  # of its own pattern
+    True
     """
     if config.rows not in (0, config.size):
         raise ValueError(
@@ -269,6 +332,13 @@ def fall_asleep(
     The factors are scaled to the homeostatic target once, and the thresholds with the
     weights, by the factors' scale to the power of z. A neuron without synapses stays as
     it is. Raises `ValueError` as `sleep` does.
+
+    >>> config = Config(size=12, rows=0, patterns=4, coding_level=0.25)
+    >>> stored = circuits.memories_of(jnp.kron(jnp.eye(4), jnp.ones((3, 1))))
+    >>> u = jnp.broadcast_to(jnp.kron(jnp.eye(4), jnp.ones((3, 3))), (2, 12, 12))
+    >>> evening = synapses.Factored(u, jnp.full(12, 1.5).at[0].set(9.0))  # one errs
+    >>> fall_asleep(config, stored, evening)[0].task.stimulus.stored.tolist()
+    [False, True, True, True]
     """
     _check_fit(config, stored, synapses)
     circuit = Replay(policy_of(config), parametrisation_of(config))
@@ -290,6 +360,10 @@ def regrown(
     Products of factors (`Product`); weights of at most `pruned_below` are dead. A
     neuron without any synapse stays without. A night brings synapses of neurons on
     themselves back to 0.
+
+    >>> u = jnp.asarray([[[2.0, 0.0]], [[4.0, 0.0]]])
+    >>> regrown(synapses.Factored(u, jnp.zeros(1)), 0.5).factors.tolist()
+    [[[2.0, 1.0]], [[4.0, 2.0]]]
     """
     u, share = synapses.factors, not_negative("share", share)
     alive = ~(Product().weights(u) <= pruned_below)[None]  # also where it is NaN
@@ -303,25 +377,47 @@ def regrown(
 
 
 def after(system: System, state: State, key: Key[Array, ""], steps: int) -> State:
-    """The state after so many steps, of which nothing is recorded."""
+    """The state after so many steps, of which nothing is recorded.
+
+    >>> system, state = build(Config(size=12, rows=0, patterns=4), jr.key(0))
+    >>> int(after(system, state, jr.key(1), 1000).step)
+    1000
+    """
     return simulate(system, state, key, steps=steps, every=steps)[0]
 
 
 def stored_in(system: System) -> Memories:
-    """What it replays."""
+    """What it replays.
+
+    >>> system, _ = build(Config(size=12, rows=0, patterns=4, load=0.25), jr.key(0))
+    >>> stored_in(system).stored.tolist()
+    [True, True, True, False]
+    """
     task: Any = system.task
     return task.stimulus
 
 
 def valid_rows(stored: Memories) -> Bool[Array, " row"]:
-    """The neurons that are not degenerate."""
+    """The neurons that are not degenerate.
+
+    >>> stored = circuits.memories_of(jnp.asarray([[1.0, 1.0], [1.0, 0.0]]))
+    >>> valid_rows(stored).tolist()  # the first is always active
+    [False, True]
+    """
     return ~degenerate(stored.targets, stored.stored)
 
 
 def fields_and_weights(
     system: System, state: State
 ) -> tuple[Float[Array, "row pattern"], Float[Array, "row n"]]:
-    """Fields of all patterns, and weights, at this state."""
+    """Fields of all patterns, and weights, at this state.
+
+    >>> system, state = build(Config(size=12, rows=0, patterns=4), jr.key(0))
+    >>> fields, weights = fields_and_weights(system, state)
+    >>> want = weights @ stored_in(system).patterns - state.synapses.threshold[:, None]
+    >>> bool(jnp.allclose(fields, want, atol=1e-6))
+    True
+    """
     circuit: Any = system.circuit
     fields = circuit.fields(state.synapses, system.task(state.step, jr.key(0)))
     return fields, circuit.parametrisation.weights(state.synapses.factors)
@@ -330,7 +426,15 @@ def fields_and_weights(
 def margins_and_weights(
     system: System, state: State
 ) -> tuple[Float[Array, " row"], Float[Array, "row n"]]:
-    """Margins of the stored patterns, and weights, at this state."""
+    """Margins of the stored patterns, and weights, at this state.
+
+    >>> config = Config(size=12, rows=0, patterns=4, coding_level=0.25)
+    >>> stored = circuits.memories_of(jnp.kron(jnp.eye(4), jnp.ones((3, 1))))
+    >>> system, state = sleep(config, stored, start(config, jr.key(0)))
+    >>> margin, _ = margins_and_weights(system, after(system, state, jr.key(1), 1000))
+    >>> bool(jnp.all(margin > 0))  # no neuron errs
+    True
+    """
     fields, weights = fields_and_weights(system, state)
     stored = stored_in(system)
     return margins(fields, stored.targets, stored.stored), weights

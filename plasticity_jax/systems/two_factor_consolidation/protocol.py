@@ -23,7 +23,11 @@ from .networks import after, margins_and_weights, stored_in, valid_rows
 
 
 class Constants(NamedTuple):
-    r"""Rates $\eta$ and $\eta_\theta$, target $L/N$, and epochs $e$ of 500 cycles."""
+    r"""Rates $\eta$ and $\eta_\theta$, target $L/N$, and epochs $e$ of 500 cycles.
+
+    >>> AWAKE[2].rate, AWAKE[2].epochs  # with two factors
+    (0.005, 30)
+    """
 
     rate: float
     threshold_rate: float
@@ -47,6 +51,10 @@ def published(config: Config, order: int) -> Config:
     Sizes and patterns stay those of `config`; `cycles` become the most that a run
     takes, $500Me$ for the M patterns that are stored. Raises `ValueError` for another
     order.
+
+    >>> config = published(Config(patterns=8), 2)
+    >>> print(config.policy, config.cycles)  # 500 x 8 x 30
+    taught_together 120000
     """
     if order not in AWAKE:
         raise ValueError(f"`order` must be one of {list(AWAKE)}; got {order}.")
@@ -65,6 +73,10 @@ def published_night(config: Config, order: int) -> Config:
 
     With one factor $\eta = 0.01$ throughout; with more the rate rises from 0.01 to 0.4,
     which suits 1000 neurons (fewer need less: `theory.threshold_pull`).
+
+    >>> night = published_night(Config(), 2)
+    >>> print(night.policy, night.schedule, f"{night.rate:.1f}")
+    soft onset 0.4
     """
     one, order = order == 1, whole("order", order, 1)
     rate = 0.01 if one else 0.4
@@ -80,6 +92,12 @@ class Settled(eqx.Module):
     less than `change`; less than .99 of the synapses are left; no neuron errs; and the
     mean of $\sum_jw_j^{2/z}$ is within `slack` of its `target` $L$. Of neurons that are
     not degenerate.
+
+    >>> from plasticity_jax.systems.two_factor_consolidation import build
+    >>> config = Config(size=12, rows=0, patterns=2)
+    >>> system, state = build(config, jr.key(0))
+    >>> bool(Settled(config.target)(system, state, state))  # no synapse is pruned yet
+    False
     """
 
     target: Scalar = eqx.field(converter=real)
@@ -113,6 +131,12 @@ class RobustEnough(eqx.Module):
     r"""Whether at most a `share` of the neurons is below the robustness `enough`.
 
     Robustness is $\sqrt Nm_i/\|w_i\|_1$; the rule of the perceptron with a margin.
+
+    >>> from plasticity_jax.systems.two_factor_consolidation import build
+    >>> system, state = build(Config(size=12, rows=0, patterns=2), jr.key(0))
+    >>> rested = after(system, state, jr.key(1), 1000)
+    >>> [bool(RobustEnough()(system, state, now)) for now in (state, rested)]
+    [False, True]
     """
 
     enough: Scalar = eqx.field(default=0.25, converter=real)
@@ -147,10 +171,12 @@ def consolidate(
     before `most` of them. A run that is lost to NaN goes on to the end. Raises
     `ValueError` unless `every` is between 1 and `most`.
 
-    >>> config = published(Config(patterns=8), 2)
-    >>> system, state = build(config, key)
-    >>> state, done = consolidate(system, state, key, Settled(config.target),
-    ...                           most=config.cycles)
+    >>> from plasticity_jax.systems.two_factor_consolidation import build
+    >>> system, state = build(Config(size=12, rows=0, patterns=2), jr.key(0))
+    >>> times = {"most": 4000, "every": 1000}
+    >>> state, done = consolidate(system, state, jr.key(1), RobustEnough(), **times)
+    >>> bool(done), int(state.step)
+    (True, 1000)
     """
     every, most = whole("every", every, 1), whole("most", most, 1)
     if every > most:

@@ -46,6 +46,10 @@ def flip_balanced(
     r"""1 to 0 with probability $p/f$, 0 to 1 with $p/(1-f)$: the mean activity stays.
 
     A share $2p$ of all bits flips; `probability` $p$ is at most $f$ and $1 - f$.
+
+    >>> patterns = jnp.asarray([[1.0, 0.0], [0.0, 1.0]])
+    >>> flip_balanced(patterns, 0.5, 0.5, jr.key(0)).tolist()  # p = f: all of them
+    [[0.0, 1.0], [1.0, 0.0]]
     """
     f = inner_level(coding_level)
     p = balanced(probability, f)
@@ -57,7 +61,12 @@ def flip_balanced(
 def flip_isotropic(
     patterns: Patterns, probability: Scalar | float, key: Key[Array, ""]
 ) -> Patterns:
-    """Every bit flips with the same `probability`."""
+    """Every bit flips with the same `probability`.
+
+    >>> patterns = jnp.asarray([[1.0, 1.0], [0.0, 1.0]])
+    >>> flip_isotropic(patterns, 1.0, jr.key(0)).tolist()
+    [[0.0, 0.0], [1.0, 0.0]]
+    """
     wrong = (probability < 0) | (probability > 1)
     probability = admit("probability", probability, wrong, "lie in [0, 1]")
     return _flip(patterns, probability, key)
@@ -70,6 +79,11 @@ def flip_exactly(
     """Exactly `count` ones and `count` zeros of every pattern flip.
 
     Raises `ValueError` if a pattern has fewer.
+
+    >>> patterns = jnp.kron(jnp.eye(2), jnp.ones((5, 1)))
+    >>> cues = flip_exactly(patterns, 2, jr.key(0))
+    >>> jnp.sum(cues, axis=0).tolist(), jnp.sum(cues != patterns, axis=0).tolist()
+    ([5.0, 5.0], [4, 4])
     """
     check_binary("patterns", patterns)
     if concrete(patterns, count):
@@ -80,7 +94,7 @@ def flip_exactly(
     flipped = jnp.zeros(patterns.shape, bool)
     for side in (patterns > 0, patterns == 0):
         rank = jnp.argsort(jnp.argsort(jnp.where(side, chance, 2.0), axis=0), axis=0)
-        flipped |= side & (rank < count)
+        flipped |= side & (rank < jnp.asarray(count, rank.dtype))
     return jnp.where(flipped, 1 - patterns, patterns)
 
 
@@ -97,6 +111,10 @@ def observed(synapses: Factored, relative: float = ALIVE) -> Factored:
     Factors over $c$, thresholds over $c^z$: without noise recall stays the same. Alive
     are weights above `relative` times the neuron's largest, if above 1e-10; a neuron
     without any stays as it is.
+
+    >>> scaled = observed(synapses.Factored(jnp.full((2, 3, 3), 0.4), jnp.ones(3)))
+    >>> print(f"{scaled.factors.max():.2f} {scaled.threshold[0]:.4f}")  # 1 / 4^2
+    0.10 0.0625
     """
     factors, threshold = synapses.factors, synapses.threshold
     alive = _alive(synapses, relative)[None]
@@ -118,6 +136,11 @@ def jitter(
     `living`: the first factor of living synapses; `first`: that of all, which rises by
     $\sigma|\epsilon|$ where a synapse is dead (of one factor, such a synapse opens);
     `all`: every factor of living synapses. `noise` is $\sigma$.
+
+    >>> u = jnp.asarray([[[0.0, 1.0, 0.0], [1.0, 0.0, 1.0], [1.0, 1.0, 0.0]]])
+    >>> shaken = jitter(synapses.Factored(u, jnp.ones(3)), 0.1, jr.key(0))
+    >>> bool(jnp.all((shaken.factors > 0) == (u > 0)))  # the dead stay dead
+    True
     """
     one_of("kind", kind, KINDS)
     noise, factors = not_negative("noise", noise), synapses.factors
@@ -154,6 +177,12 @@ def recall_rate(
 
     At most a fifth of $fN$ neurons may be wrong after `steps` updates. NaN if no
     pattern is stored.
+
+    >>> patterns = jnp.kron(jnp.eye(2), jnp.ones((5, 1)))  # two assemblies
+    >>> held = synapses.Factored((patterns @ patterns.T)[None], jnp.full(10, 2.5))
+    >>> cues = patterns.at[:2, 0].set(0.0)  # 3 of 5 neurons
+    >>> float(recall_rate(held, cues, patterns, 0.5))
+    1.0
     """
     weights, threshold = Product().weights(synapses.factors), synapses.threshold
     n = len(cues)
@@ -188,8 +217,11 @@ def recall_curve(
     (`living`, `first` or `all`, the kinds of `jitter`), a level being
     $\sigma/\langle u\rangle$ after they are scaled as `observed`.
 
-    >>> rates = recall_curve(synapses, patterns, 0.5, levels, jr.split(key, 20))
-    >>> half = tolerance(levels, rates)
+    >>> patterns = jnp.kron(jnp.eye(2), jnp.ones((5, 1)))  # two assemblies
+    >>> held = synapses.Factored((patterns @ patterns.T)[None], jnp.full(10, 2.5))
+    >>> levels, keys = [0.0, 0.8, 1.2], jr.split(jr.key(0), 2)
+    >>> recall_curve(held, patterns, 0.5, levels, keys, "exact").tolist()
+    [1.0, 1.0, 0.0]
     """
     one_of("noise", noise, FLIPS + KINDS)
     scaled, f = observed(synapses), coding_level
@@ -220,6 +252,9 @@ def tolerance(
 
     Interpolated between `levels`, which increase; the last level where it never does,
     the first one where it is below from the start.
+
+    >>> print(f"{tolerance([0.0, 0.8, 1.2], [1.0, 1.0, 0.0]):.2f}")
+    1.00
     """
     if concrete(levels) and not np.all(np.diff(np.asarray(levels)) > 0):
         raise ValueError(f"`levels` must increase; got {levels}.")

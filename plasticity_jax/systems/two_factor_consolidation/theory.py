@@ -43,6 +43,10 @@ def soft_margin(
     r"""$-\frac{\bar H}\beta\ln\sum_\mu e^{-\beta|H^\mu|/\bar H}$ of each neuron.
 
     Soft replay climbs it, the `average` $\bar H$ held constant (T1).
+
+    >>> margin = soft_margin([[1.0, -2.0]], [1.0], 100.0)
+    >>> print(np.asarray(margin).round(3))  # sharp replay: the weakest field
+    [1.]
     """
     sharpness, average = positive("sharpness", sharpness), positive("average", average)
     scale = (jax.lax.stop_gradient(average) / sharpness)[:, None]
@@ -56,6 +60,9 @@ def soft_bias(replay: Replays, average: Rows, sharpness: Number) -> Rows:
     How far the mean field of the shares `replay` $p^\mu$ (they sum to 1) lies above the
     margin; at rest that mean is not below the largest margin, so the margin misses the
     optimum by at most this (T6).
+
+    >>> print(f"{soft_bias([0.75, 0.25], 1.0, 1.0):.3f}")  # ln(3) / 4
+    0.275
     """
     replay, average = not_negative("replay", replay), not_negative("average", average)
     sharpness = positive("sharpness", sharpness)
@@ -72,6 +79,9 @@ def factor_penalty(weights: Values, order: Number) -> Values:
     r"""$w^{2/z} = \min_{\prod u_k = w}\frac1z\sum_ku_k^2$, reached by equal factors.
 
     Hoff 2017, arXiv:1611.00040 (T2).
+
+    >>> print(np.asarray(factor_penalty([4.0, 9.0], 4)).round(3))  # square roots
+    [2. 3.]
     """
     return power(not_negative("weights", weights), 2 / order_from_one(order))
 
@@ -81,6 +91,9 @@ def soft_threshold(goal: Values, penalty: Number) -> Values:
     r"""$(a - \lambda)_+$: where two penalised factors settle (T2).
 
     The minimum of $\frac12(u_1u_2 - a)^2 + \frac\lambda2(u_1^2 + u_2^2)$.
+
+    >>> soft_threshold([0.5, 3.0], 1.0).tolist()
+    [0.0, 2.0]
     """
     return jnp.maximum(goal - not_negative("penalty", penalty), 0.0)
 
@@ -92,6 +105,9 @@ def penalised_slope(
     r"""$(w - a) + \lambda\frac2zw^{2/z - 1}$: zero at a weight that stands still.
 
     The slope of $\frac12(w - a)^2 + \lambda w^{2/z}$ (T2); `weight` is positive.
+
+    >>> print(f"{penalised_slope(2.0, 3.0, 1.0, 2):.1f}")  # at the soft threshold of 3
+    0.0
     """
     weight, order = positive("weight", weight), order_from_one(order)
     penalty = not_negative("penalty", penalty)
@@ -107,6 +123,9 @@ def penalised_hessian(
     Diagonal $u^{2z-2} + 2\lambda/z$, else $u^{2z-2} + (w - a)u^{z-2}$ (T2). At a pruned
     synapse, $u = 0$, two factors have the eigenvalues $\lambda \pm a$ (it grows again
     if $a > \lambda$), more have $2\lambda/z$ only: it never returns.
+
+    >>> penalised_hessian(0.0, 2.0, 1.0, 2).tolist()  # a pruned synapse that returns
+    [[1.0, -2.0], [-2.0, 1.0]]
     """
     order, u = whole("order", order, 1), jnp.asarray(factor)
     penalty = not_negative("penalty", penalty)
@@ -127,6 +146,9 @@ def imbalance_decay(rate: Number, drive: Values, others: Values | Number) -> Val
 
     Without bounds and scaling; gradient flow conserves the difference (T3). `others` is
     the product of the remaining factors, 1 for two.
+
+    >>> print(np.asarray(imbalance_decay(0.1, [1.0, 2.0], 1.0)).round(3))
+    [0.99 0.96]
     """
     return 1 - (rate * drive * others) ** 2
 
@@ -139,6 +161,10 @@ def factors_after(
 
     $a = u_1 + u_2$ is multiplied by $\prod_t(1 + \eta G_t)$, $b = u_1 - u_2$ by
     $\prod_t(1 - \eta G_t)$; no bounds, no scaling.
+
+    >>> factors = factors_after([2.0, 1.0], [1.0], 0.1)  # 2 + 0.1 x 1, 1 + 0.1 x 2
+    >>> print(np.asarray(factors).round(3))
+    [2.1 1.2]
     """
     total = (factors[0] + factors[1]) * jnp.prod(1 + rate * drives, axis=0)
     difference = (factors[0] - factors[1]) * jnp.prod(1 - rate * drives, axis=0)
@@ -154,6 +180,9 @@ def preconditioner(weights: Values, order: Number) -> Values:
 
     For two factors $2w$, the natural gradient of the metric $\sum_jdw_j^2/(2w_j)$; for
     one the gradient itself, whatever the weight.
+
+    >>> print(np.asarray(preconditioner([1.0, 4.0], 2)).round(3))
+    [2. 8.]
     """
     order, weights = positive("order", order), not_negative("weights", weights)
     bent = power(weights, 2 - 2 / order)
@@ -163,7 +192,11 @@ def preconditioner(weights: Values, order: Number) -> Values:
 
 @floating
 def change_exponent(order: Number) -> Scalar:
-    r"""$1 - 1/z$: changes by a volatile factor grow as this power of w (T9)."""
+    r"""$1 - 1/z$: changes by a volatile factor grow as this power of w (T9).
+
+    >>> print(f"{change_exponent(2):.2f}")
+    0.50
+    """
     return 1 - 1 / order_from_one(order)
 
 
@@ -177,6 +210,11 @@ class Residuals(NamedTuple):
     share; `stationarity` (n,) the drive of every input minus what norm and bound
     explain, above zero everywhere it counts; `slack` (pattern,) share times how far the
     pattern is above the margin.
+
+    >>> targets, weights, replay = [1.0, -1.0], [1.0, 0.0], [1.0, 0.0]
+    >>> found = residuals(jnp.eye(2), targets, weights, 0.5, replay)
+    >>> print(found.mass, found.balance)  # nothing depresses
+    0.0 0.5
     """
 
     mass: Scalar
@@ -187,7 +225,11 @@ class Residuals(NamedTuple):
 
 @floating
 def mean_drive(patterns: Patterns, targets: Each, replay: Each) -> Weights:
-    r"""$\sum_\mu p^\mu\sigma^\mu\xi^\mu_j$: what shares `replay` tell every input."""
+    r"""$\sum_\mu p^\mu\sigma^\mu\xi^\mu_j$: what shares `replay` tell every input.
+
+    >>> mean_drive(jnp.eye(2), [1.0, -1.0], [0.5, 0.5]).tolist()
+    [0.5, -0.5]
+    """
     return patterns @ (replay * targets)
 
 
@@ -206,6 +248,11 @@ def residuals(
     p^\mu\sigma^\mu\xi^\mu_j$ is $m^*$ (q = 1) or $m^*w_j$ (q = 2) where $w_j > 0$, and
     not above that where $w_j = 0$. Leave the neuron's own input out. Raises
     `ValueError` for another q.
+
+    >>> targets, weights, replay = [1.0, -1.0], [1.0, 0.0], [0.5, 0.5]
+    >>> found = residuals(jnp.eye(2), targets, weights, 0.5, replay)
+    >>> max(float(jnp.max(jnp.abs(x))) for x in found)  # the optimum
+    0.0
     """
     if q not in (1, 2):
         raise ValueError(f"`q` must be 1 or 2; got {q}.")
@@ -226,6 +273,9 @@ def decay_rates(
 
     Of two balanced factors $w_j \propto e^{-2\eta r_jt}$ after t cycles, 0 for those
     that survive; `margin` is that of weights that sum to 1, `replay` its duals (T6).
+
+    >>> decay_rates(jnp.eye(2), [1.0, -1.0], [0.5, 0.5], 0.5).tolist()
+    [0.0, 1.0]
     """
     return margin - mean_drive(patterns, targets, replay)
 
@@ -237,6 +287,9 @@ def margin_slope(weights: Weights, targets: Each, replay: Each) -> Patterns:
     The envelope theorem: the largest margin $m^*$ of `weights` of norm 1 moves with the
     patterns as if these and its duals `replay` stood still (T5). One of its
     subgradients where there are several optima.
+
+    >>> margin_slope([1.0, 0.0], [1.0, -1.0], [0.5, 0.5])[0].tolist()
+    [0.5, -0.5]
     """
     return jnp.outer(weights, replay * targets)
 
@@ -255,6 +308,9 @@ def stationary_gap(
     constant rates, the weakest pattern replayed, balanced factors, after about
     $200/\eta$ cycles. `margin` and `threshold` $\theta^*$ are those of optimal weights
     that sum to 1 (T6).
+
+    >>> print(f"{stationary_gap(0.02, 0.01, 2.0, 0.1, 0.5):.4f}")  # 0.0048 + 0.0025
+    0.0073
     """
     rate = not_negative("rate", rate)
     threshold_rate = not_negative("threshold_rate", threshold_rate)
@@ -277,6 +333,10 @@ def stationary_gap_single(
     Of $\mathrm{SNR}_2$; `margin` and `threshold` are those of optimal weights of $L_2$
     norm 1, `active` $fn$ is how many living inputs a pattern activates. Approximate:
     the measured gap is 1 to 1.3 times as large (T6).
+
+    >>> gap = stationary_gap_single(0.01, 0.01, 4.0, 1.0, 2.0, 10.0)
+    >>> print(f"{gap:.3f}")  # 0.06 / 4
+    0.015
     """
     rate = not_negative("rate", rate)
     threshold_rate = not_negative("threshold_rate", threshold_rate)
@@ -290,6 +350,9 @@ def rate_for_share(share: Number, margin: Values, coding_level: Number) -> Value
     r"""$\eta \approx \delta m^*/[2f(1 - f)]$: comes within a `share` of the optimum.
 
     Two factors; takes about $200/\eta$ cycles (T6).
+
+    >>> print(f"{rate_for_share(0.1, 0.2, 0.5):.2f}")
+    0.04
     """
     share, f = probability("share", share), inner_level(coding_level)
     return share * margin / (2 * f * (1 - f))
@@ -307,6 +370,10 @@ def flipped_field(
     1 to 0 with probability $p/f$, 0 to 1 with $p/(1 - f)$: the mean is
     $-\frac p{f(1-f)}(w\cdot\xi - f\sum_jw_j)$. `probability` $p$ is at most $f$ and
     $1 - f$, and the `pattern` lies in [0, 1].
+
+    >>> mean, variance = flipped_field([2.0, 1.0], [1.0, 0.0], 0.1, 0.5)
+    >>> print(f"{mean:.2f} {variance:.2f}")  # 0.2 (1 - 2), 0.16 (4 + 1)
+    -0.20 0.80
     """
     pattern = admit("pattern", pattern, (pattern < 0) | (pattern > 1), "lie in [0, 1]")
     f = inner_level(coding_level)
@@ -323,6 +390,9 @@ def neural_noise_ratio(ratio: Values, flipped: Values | Number) -> Values:
 
     `ratio` is $\mathrm{SNR}_2$, `flipped` the share $2p$ of all bits that flip. Over
     random patterns the mean square change of the field is $2p\|w\|_2^2$ exactly (T8).
+
+    >>> print(f"{neural_noise_ratio(1.0, 0.25):.2f}")
+    2.00
     """
     return ratio / jnp.sqrt(probability("flipped", flipped))
 
@@ -341,6 +411,9 @@ def volatile_field_variance(
     Equal factors of which `factors` (one by default) jitter independently by a standard
     deviation `noise`, small beside them. The sum runs over living synapses, of weights
     larger than `above`: a pruned one has no noise, and no gradient, for any z.
+
+    >>> print(f"{volatile_field_variance([4.0, 9.0], [1.0, 1.0], 0.1, 2):.2f}")
+    0.13
     """
     order, weights = order_from_one(order), not_negative("weights", weights)
     noise, above = not_negative("noise", noise), not_negative("above", above)
@@ -358,6 +431,9 @@ def synaptic_noise_ratio(
     r"""$\mathrm{SNR}^{syn}/(\sigma\sqrt f)$: the margin over the spread by such noise.
 
     `ratio` is `measure.volatile_noise_ratio` (T9).
+
+    >>> print(f"{synaptic_noise_ratio(0.1, 0.1, 0.25):.2f}")
+    2.00
     """
     noise, f = not_negative("noise", noise), probability("coding_level", coding_level)
     return ratio / (noise * jnp.sqrt(f))
@@ -371,6 +447,9 @@ def scaled_weights(weights: Values, scale: Number, order: Number) -> Values:
     r"""$c^zw$: all weights when all factors of a neuron are scaled by $c$ (T10).
 
     Sorted weights before and after lie on a line through the origin.
+
+    >>> print(np.asarray(scaled_weights([1.0, 2.0], 2.0, 3)).round(3))
+    [ 8. 16.]
     """
     return not_negative("scale", scale) ** order_from_one(order) * weights
 
@@ -379,7 +458,11 @@ def scaled_weights(weights: Values, scale: Number, order: Number) -> Values:
 def retargeted_weights(
     weights: Values, before: Number, after: Number, order: Number
 ) -> Values:
-    r"""$(L'/L)^{z/2}w$: all weights when the homeostatic target changes (T10)."""
+    r"""$(L'/L)^{z/2}w$: all weights when the homeostatic target changes (T10).
+
+    >>> print(np.asarray(retargeted_weights([1.0, 2.0], 1.0, 4.0, 2)).round(3))
+    [4. 8.]
+    """
     before, after = positive("before", before), not_negative("after", after)
     return scaled_weights(weights, jnp.sqrt(after / before), order)
 
@@ -391,6 +474,9 @@ def threshold_pull(
     r"""$\chi = \eta_\theta\beta/\bar H$: soft replay multiplies errors by $1 - \chi$.
 
     Errors of the threshold, in each cycle: unstable above 2 (T11, heuristic).
+
+    >>> print(f"{threshold_pull(0.4, 20.0, 4.0):.2f}")  # at the edge of stability
+    2.00
     """
     threshold_rate = not_negative("threshold_rate", threshold_rate)
     sharpness = not_negative("sharpness", sharpness)
