@@ -14,6 +14,7 @@ import hashlib
 import inspect
 import io
 import json
+import re
 import shutil
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
@@ -33,19 +34,21 @@ LARGEST = 150_000
 COPIED = "verdict.json", "config.toml"
 VERSIONS = "plasticity_jax", "jax", "device", "precision", "key_kind", "date"
 SECONDS = "wall_seconds", "cpu_seconds"
+EXAMPLE = re.compile(r'^ *>>> .*?(?=""")', re.MULTILINE | re.DOTALL)
 
 
 def digests(claims: Sequence[Claim]) -> dict[str, str]:
     """A digest of each claim: its texts, its interval, and the source of its measure.
 
-    With the functions of its system that it calls by name; blanks do not count.
+    With the functions of its system that it calls by name; blanks do not count, nor do
+    examples at the end of docstrings.
     """
     return {claim.name: _digest(claim) for claim in claims}
 
 
 def _digest(claim: Claim) -> str:
     functions = {id(f): f for field in claim for f in _reached(field)}
-    sources = sorted(inspect.getsource(f) for f in functions.values())
+    sources = sorted(EXAMPLE.sub("", inspect.getsource(f)) for f in functions.values())
     plain = [repr(field) for field in claim if not callable(field)]
     text = "".join("".join([*plain, *sources]).split())
     return hashlib.sha256(text.encode()).hexdigest()[:16]
