@@ -51,6 +51,12 @@ class LowPass(AbstractTrace):
     `ValueError`. A rule reads it before it moves, unless `early`: a mean that holds the
     present $u$ already biases what is measured against it (by $1 - a$, $a$ being the
     weight of the present).
+
+    >>> w, mean = jnp.ones((2, 3)), LowPass(1 / np.log(2), lambda s: s.post)
+    >>> _, seen = circuits.Layer()(None, w, jnp.ones(3), jr.key(0))
+    >>> once = mean(mean.start(w, seen), w, seen, None)
+    >>> print(np.array(once).round(3))  # half of the way to 3
+    [1.5 1.5]
     """
 
     time: Scalar = eqx.field(converter=real)
@@ -95,6 +101,12 @@ class Eligibility(AbstractTrace):
     $e^{-d\,dt/\tau}$ times. An infinite time keeps all. With `nearest` it is set to $u$
     where that is not 0: of several spikes only the last one counts. With `early` off it
     moves after it is read.
+
+    >>> w, trace = jnp.ones((2, 3)), Eligibility(1 / np.log(2), lambda s: s.post)
+    >>> _, seen = circuits.Layer()(None, w, jnp.ones(3), jr.key(0))
+    >>> once = trace(trace.start(w, seen), w, seen, None)
+    >>> print(np.array(trace(once, w, seen, None)).round(3))  # half of 3, and 3
+    [4.5 4.5]
     """
 
     time: Scalar = eqx.field(converter=real)
@@ -124,7 +136,14 @@ class Eligibility(AbstractTrace):
 
 
 class Delayed(AbstractTrace):
-    """`trace` as it was `steps` steps ago: the first row of all since, oldest first."""
+    """`trace` as it was `steps` steps ago: the first row of all since, oldest first.
+
+    >>> w, trace = jnp.ones((2, 3)), Delayed(LowPass(1e-12, lambda s: s.post), steps=2)
+    >>> _, seen = circuits.Layer()(None, w, jnp.ones(3), jr.key(0))
+    >>> once = trace(trace.start(w, seen), w, seen, None)
+    >>> once[:, 0].tolist()  # oldest first
+    [0.0, 0.0, 3.0]
+    """
 
     trace: AbstractTrace
     steps: int = eqx.field(static=True, converter=counted("steps", 0))
@@ -153,7 +172,12 @@ class Delayed(AbstractTrace):
 
 
 class Resources(NamedTuple):
-    """Shares of transmitter: in use and left after a step, released in it."""
+    """Shares of transmitter: in use and left after a step, released in it.
+
+    >>> start = ShortTerm(use=0.5, recovery=100.0).rest(jnp.ones(3))
+    >>> start.used.tolist(), start.left.tolist()
+    ([0.0, 0.0, 0.0], [1.0, 1.0, 1.0])
+    """
 
     used: Float[Array, " pre"]
     left: Float[Array, " pre"]
@@ -179,6 +203,11 @@ class ShortTerm(AbstractTrace):
     `of(signals)` are spikes, 0 or 1; outside of that range it is NaN. A rule reads
     `Resources`, moved first: what is `released` is $E$ where there is a spike, else 0.
     A circuit may keep it (`LeakyNetwork`), so that a spike counts $wE$.
+
+    >>> short_term, spikes = ShortTerm(use=0.5, recovery=np.inf), jnp.array([1.0, 0.0])
+    >>> once = short_term.after(short_term.rest(spikes), spikes, jnp.array(1.0))
+    >>> short_term.after(once, spikes, jnp.array(1.0)).released.tolist()
+    [0.25, 0.0]
     """
 
     use: Float[Array, "*#pre"] = eqx.field(converter=real)
@@ -247,6 +276,12 @@ class Path(NamedTuple):
     """What each synapse earned in this task, its importance to older ones, their end.
 
     Three trees like the synapses.
+
+    >>> w, trace = jnp.array([1.0, 2.0, 2.0]), PathIntegral(lambda s: False)
+    >>> _, seen = circuits.LossCircuit(lambda w, x: w @ w / 2)(None, w, None, jr.key(0))
+    >>> path = trace(trace.start(w, seen), w, seen, -0.5 * seen.gradient)
+    >>> path.earned.tolist(), path.anchor.tolist()
+    ([0.5, 2.0, 2.0], [1.0, 2.0, 2.0])
     """
 
     earned: PyTree
@@ -264,6 +299,12 @@ class PathIntegral(AbstractTrace):
     \leftarrow 0$; `damping` is $\xi$, without which a synapse that did not move counts
     nothing. $\Omega$ may be negative. Raises `ValueError` unless the gradient is shaped
     like the synapses, and `ends` one truth value.
+
+    >>> w, trace = jnp.array([1.0, 2.0, 2.0]), PathIntegral(lambda s: True, damping=0.0)
+    >>> _, seen = circuits.LossCircuit(lambda w, x: w @ w / 2)(None, w, None, jr.key(0))
+    >>> path = trace(trace.start(w, seen), w, seen, -0.5 * seen.gradient)
+    >>> path.importance.tolist(), path.anchor.tolist()
+    ([2.0, 2.0, 2.0], [0.5, 1.0, 1.0])
     """
 
     ends: Callable[[Any], Any]

@@ -26,6 +26,10 @@ def retrieve(
 
     $\Theta(0) = 0$. States are 0 or 1, a column each, and NaN where a field is. Raises
     `ValueError` unless the shapes fit and cues are 0 or 1.
+
+    >>> w = jnp.kron(jnp.eye(2), jnp.ones((2, 2)))  # two patterns of two neurons each
+    >>> retrieve(w, jnp.full(4, 0.5), jnp.eye(4)[:, :1], steps=3)[:, 0].tolist()
+    [1.0, 1.0, 0.0, 0.0]
     """
     steps = whole("steps", steps, 0)
     check_binary("cues", cues)
@@ -49,6 +53,12 @@ class Novelty(AbstractCircuit):
     traced the novelty is NaN, as where a field is.
 
     Offers `NoveltySignals`. The activity is `None`.
+
+    >>> x, w = jnp.array([1.0, 1.0, 0.0, 0.0]), jnp.ones((2, 4, 4))
+    >>> w = synapses.Factored(w, threshold=jnp.zeros(4))  # all fields are 2
+    >>> _, seen = Novelty(0.5)(None, w, (x, x), jr.key(0))
+    >>> float(seen.novelty)
+    2.0
     """
 
     coding_level: Scalar = eqx.field(converter=real)

@@ -24,6 +24,10 @@ class Exponential(NamedTuple):
     """Potential and threshold (mV), adaptation and after-current (pA), spike's steps.
 
     `left` counts the steps until a spike is over: 2, 1, else 0.
+
+    >>> rest = ExponentialNeurons().start(jnp.ones((2, 3)))
+    >>> rest.left.tolist(), rest.adaptation.tolist()
+    ([0, 0], [0.0, 0.0])
     """
 
     potential: Vector
@@ -50,6 +54,12 @@ class ExponentialNeurons(AbstractCircuit):
     Synapses (post, pre): a spike through a weight of 1 lifts $u$ by `gain` mV, by a
     current of one step. Offers `SpikeSignals`, the `voltage` with the spike's shape and
     the whole `current` in pA. Raises `ValueError` for parts that do not fit in shape.
+
+    >>> neurons, w, key = ExponentialNeurons(), jnp.ones((2, 3)), jr.key(0)
+    >>> spikes = jnp.array([1.0, 0.0, 0.0])
+    >>> activity, seen = neurons(neurons.start(w), w, spikes, key)
+    >>> print(np.array(activity.potential).round(2))  # 4 mV above rest
+    [-66.6 -66.6]
     """
 
     capacitance: Scalar = eqx.field(default=281.0, converter=real)

@@ -19,6 +19,10 @@ class SynapticKernel(eqx.Module):
     for $t > 0$ (Kreutzer et al. 2022, Eq. 28). Symmetric in the time constants and
     written without the difference of two exponentials, so that equal ones give their
     limit, the alpha function, with finite gradients.
+
+    >>> kernel, t = SynapticKernel(), jnp.arange(2000.0) * 1e-4
+    >>> print(f"{kernel(t).sum() * 1e-4:.3f}")  # mV s
+    1.000
     """
 
     membrane_time: Scalar = eqx.field(default=0.010, converter=real)  # s
@@ -72,7 +76,12 @@ class SynapticKernel(eqx.Module):
 
 @floating
 def relative_exponential(x: Values) -> Values:
-    r"""$(e^x - 1)/x$, 1 at the origin, with finite gradients there."""
+    r"""$(e^x - 1)/x$, 1 at the origin, with finite gradients there.
+
+    >>> x = jnp.array([0.0, 1.0])
+    >>> print(np.array(relative_exponential(x)).round(3))  # 1, e - 1
+    [1.    1.718]
+    """
     small = jnp.abs(x) < 1e-3
     safe = jnp.where(small, 1.0, x)
     series = 1 + x / 2 * (1 + x / 3 * (1 + x / 4))

@@ -24,7 +24,11 @@ Matrix = Float[Array, "post pre"]
 
 
 def linear(field: Vector) -> Vector:
-    """The field itself."""
+    """The field itself.
+
+    >>> linear(jnp.array([1.0, -2.0])).tolist()
+    [1.0, -2.0]
+    """
     return field
 
 
@@ -47,9 +51,12 @@ class Layer(_AbstractLayer):
 
     Offers `LayerSignals`. It keeps no activity.
 
-        task = Constant({"pre": x, "target": t})
-        system = System(task, Layer(), {"delta": Delta(0.1)})
-        state, _ = simulate(system, system.start(w, key), key, steps=100)
+    >>> task = tasks.Constant({"pre": jnp.ones(3), "target": jnp.array([1.0, 2.0])})
+    >>> system = System(task, Layer(), {"delta": rules.Delta(0.1)})
+    >>> start = system.start(jnp.zeros((2, 3)), jr.key(0))
+    >>> state, _ = simulate(system, start, jr.key(0), steps=100)
+    >>> print(np.array(state.synapses @ jnp.ones(3)).round(3))
+    [1. 2.]
     """
 
     def __call__(
@@ -127,6 +134,11 @@ class BernoulliLayer(_AbstractLayer):
 
     Offers `LayerSignals`: `post` are the draws, `rate` is $p$, `reward` what they
     earned.
+
+    >>> w, key = jnp.array([[0.0, 0.0, 0.0], [99.0, 0.0, 0.0]]), jr.key(0)
+    >>> _, seen = BernoulliLayer()(None, w, jnp.ones(3), key)
+    >>> seen.rate.tolist(), float(seen.post[1])
+    ([0.5, 1.0], 1.0)
     """
 
     transfer: Callable[[Vector], Vector] = jax.nn.sigmoid
@@ -149,7 +161,13 @@ class BernoulliLayer(_AbstractLayer):
 
 
 def squared_error(post: Vector, signals: LayerSignals) -> Scalar:
-    """Half of the squared distance from the `target`."""
+    """Half of the squared distance from the `target`.
+
+    >>> w, target = jnp.ones((2, 3)), jnp.array([4.0, 5.0])
+    >>> _, seen = Layer()(None, w, {"pre": jnp.ones(3), "target": target}, jr.key(0))
+    >>> float(squared_error(seen.post, seen))  # rates of 3: half of 1 and 4
+    2.5
+    """
     return jnp.sum((signals.target - post) ** 2) / 2
 
 
@@ -165,6 +183,12 @@ class NoisyLayer(_AbstractLayer):
 
     Offers `LayerSignals`: `post` with the noise, `noise` is $\xi$, `spread` $\sigma$;
     `cost` with the noise, `quiet_cost` without, `opposite_cost` with its negative.
+
+    >>> w, target = jnp.ones((2, 3)), jnp.array([4.0, 5.0])
+    >>> layer, shown = NoisyLayer(law="signs"), {"pre": jnp.ones(3), "target": target}
+    >>> _, seen = layer(None, w, shown, jr.key(0))
+    >>> float(seen.quiet_cost)  # rates of 3: half of 1 and 4
+    2.5
     """
 
     cost: Callable[[Vector, Any], Any] = squared_error

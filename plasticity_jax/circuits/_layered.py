@@ -32,9 +32,12 @@ class LayeredNetwork(AbstractCircuit):
 
     Offers `LayeredSignals`. It keeps no activity.
 
-        task = Constant({"pre": x, "target": t})
-        system = System(task, LayeredNetwork(), {"it": Backpropagation(0.1)})
-        state, _ = simulate(system, system.start((w1, w2), key), key, steps=100)
+    >>> task = tasks.Constant({"pre": jnp.ones(3), "target": jnp.ones(1)})
+    >>> system = System(task, LayeredNetwork(), {"it": rules.Backpropagation(0.1)})
+    >>> start = system.start((jnp.full((2, 3), 0.1), jnp.full((1, 2), 0.1)), jr.key(0))
+    >>> rate = lambda state, seen, changes: seen.rates[-1][0]
+    >>> print(f"{simulate(system, start, jr.key(0), steps=99, record=rate)[1][-1]:.3f}")
+    1.000
     """
 
     transfer: Callable[[Vector], Vector] = jnp.tanh
@@ -108,9 +111,12 @@ class RecurrentLayer(AbstractCircuit):
     Offers `LayerSignals`: `pre` is what the synapses see, the rates before the step or
     the input, `post` are the rates after it.
 
-        network = RecurrentLayer(jnp.tanh)
-        system = System(Constant(x), network, {"hebb": Hebb(0.01)})
-        state, _ = simulate(system, system.start(w, key), key, steps=100)
+    >>> task, hebb = tasks.Constant(jnp.ones(3)), rules.Hebb(0.01)
+    >>> system = System(task, RecurrentLayer(), {"hebb": hebb})
+    >>> start = system.start(jnp.eye(3) / 2, jr.key(0))
+    >>> state, _ = simulate(system, start, jr.key(0), steps=30, frozen=True)
+    >>> print(np.array(state.activity).round(3))  # y = y / 2 + 1
+    [2. 2. 2.]
     """
 
     transfer: Callable[[Vector], Vector] = linear

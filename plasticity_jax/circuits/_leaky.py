@@ -26,6 +26,12 @@ class Leaky(NamedTuple):
 
     The resources are those of the synapses' presynaptic side, of a network whose
     synapses have some.
+
+    >>> network, w = LeakyNetwork(refractory=2), jnp.zeros((2, 3))
+    >>> stimulus = {"pre": jnp.zeros(3), "external": jnp.array([1e3, 0.0])}
+    >>> activity, seen = network(network.start(w), w, stimulus, jr.key(0))
+    >>> activity.resting.tolist(), activity.sent.tolist()  # the first one spiked
+    ([2, 0], [[1.0, 0.0]])
     """
 
     potential: Vector
@@ -92,6 +98,12 @@ class LeakyNetwork(AbstractCircuit):
     $\gamma$ = `softness` (Bellec et al. 2020), 0 at rest; the reset has none. Offers
     `SpikeSignals`. Raises `ValueError` for times that are no whole steps, and for parts
     that do not fit in shape.
+
+    >>> network, w = LeakyNetwork(reset=10.0), jnp.zeros((2, 3))
+    >>> stimulus = {"pre": jnp.zeros(3), "external": jnp.array([1e3, 10.0])}
+    >>> activity, seen = network(network.start(w), w, stimulus, jr.key(0))
+    >>> print(np.array(activity.potential).round(3))  # reset, and 10 (1 - exp(-1 / 20))
+    [10.     0.488]
     """
 
     dt: Scalar = eqx.field(default=1.0, converter=real)

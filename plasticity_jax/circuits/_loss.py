@@ -36,6 +36,10 @@ class Resting(AbstractCircuit):
 
     Offers `Elapsed`. Synapses: any pytree; the stimulus is not read and the activity is
     `None`.
+
+    >>> _, seen = Resting(0.5)(None, jnp.ones(3), None, jr.key(0))
+    >>> float(seen.dt)
+    0.5
     """
 
     dt: Scalar = eqx.field(converter=real)
@@ -59,6 +63,11 @@ class LossCircuit(AbstractCircuit):
 
     Offers `LossSignals`. Synapses: any pytree, given to `loss` as it is (of factors it
     may read `synapses.weights`); the stimulus is what `loss` takes.
+
+    >>> circuit, w = LossCircuit(lambda w, x: w @ w / 2), jnp.array([1.0, 2.0, 2.0])
+    >>> _, seen = circuit(None, w, None, jr.key(0))
+    >>> float(seen.loss), seen.gradient.tolist()
+    (4.5, [1.0, 2.0, 2.0])
     """
 
     loss: Callable[[Synapses, Any], Scalar]
@@ -126,6 +135,10 @@ def feedforward(
 
     `weights` are (post, pre) matrices, samples lie along the last axis. `output` is the
     nonlinearity of the last layer. Raises `ValueError` where a layer does not fit.
+
+    >>> weights = (jnp.zeros((2, 3)), jnp.ones((1, 2)))  # hidden rates of 1/2
+    >>> feedforward(weights, jnp.ones((3, 4))).tolist()
+    [[1.0, 1.0, 1.0, 1.0]]
     """
     one_of("output", output, OUTPUTS)
     if not isinstance(weights, tuple | list) or not weights:
@@ -160,6 +173,12 @@ class SquaredError(eqx.Module):
     The stimulus is a pair of inputs (feature, sample) and targets (output, sample).
     `reduction="sum_outputs"` sums over the outputs instead. Raises `ValueError` unless
     targets are shaped like the outputs.
+
+    >>> weights, batch = (jnp.ones((2, 3)),), (jnp.ones((3, 4)), jnp.ones((2, 4)))
+    >>> float(SquaredError()(weights, batch))  # outputs of 3, targets of 1
+    4.0
+    >>> float(SquaredError(reduction="sum_outputs")(weights, batch))
+    8.0
     """
 
     output: Output = eqx.field(default="identity", static=True)
@@ -188,6 +207,10 @@ class SecondMomentError(eqx.Module):
     `SquaredError` gives on the inputs $X$ with targets $W^* X$, at a cost that does not
     grow with the number of samples. Takes no stimulus. Raises `ValueError` unless the
     second moment is one, and shapes fit: one matrix of weights, like the teacher's.
+
+    >>> loss = SecondMomentError(jnp.eye(3), teacher=jnp.zeros((2, 3)))
+    >>> float(loss((jnp.ones((2, 3)),)))  # three squares in either output
+    3.0
     """
 
     second_moment: Float[Array, "feature feature"]

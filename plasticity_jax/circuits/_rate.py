@@ -32,13 +32,25 @@ LONGEST_STEP = {"rk4": 2.785, "euler": 2.0}  # at which the leak alone is stable
 
 @floating
 def error_function(x: Values) -> Values:
-    r"""$\mathrm{erf}(\sqrt\pi x/2)$: odd, slope 1 at the origin, saturates at 1."""
+    r"""$\mathrm{erf}(\sqrt\pi x/2)$: odd, slope 1 at the origin, saturates at 1.
+
+    >>> error_function(jnp.array([0.0, 99.0])).tolist()
+    [0.0, 1.0]
+    >>> print(f"{jax.grad(error_function)(0.0):.3f}")
+    1.000
+    """
     return jax.lax.erf(x * (np.pi**0.5 / 2))
 
 
 @floating
 def logistic(x: Values) -> Values:
-    r"""$1/(1 + e^{-4x})$: rates between 0 and 1, slope 1 at the origin."""
+    r"""$1/(1 + e^{-4x})$: rates between 0 and 1, slope 1 at the origin.
+
+    >>> print(np.array(logistic(jnp.array([-9.0, 0.0, 9.0]))).round(3))
+    [0.  0.5 1. ]
+    >>> print(f"{jax.grad(logistic)(0.0):.3f}")
+    1.000
+    """
     return jax.nn.sigmoid(4 * x)
 
 
@@ -47,6 +59,11 @@ class Rates(NamedTuple):
 
     Potentials, their filtered version, the low-passed rates of either side of a
     synapse, and the number of steps taken.
+
+    >>> network, w, key = RateNetwork(dt=0.1), jnp.zeros((3, 3)), jr.key(0)
+    >>> activity, seen = network(network.start(w), w, jnp.zeros(3), key)
+    >>> activity.potential.tolist(), int(activity.age)
+    ([0.0, 0.0, 0.0], 1)
     """
 
     potential: Vector
@@ -74,6 +91,11 @@ class RateNetwork(AbstractCircuit):
 
     Offers `RateSignals`. The activity begins as `circuit.start(synapses)`, potentials
     at zero, or as `circuit.at(potential)`.
+
+    >>> network, w, key = RateNetwork(dt=0.1), jnp.zeros((3, 3)), jr.key(0)
+    >>> activity, seen = network(network.at(jnp.ones(3)), w, jnp.zeros(3), key)
+    >>> print(f"{activity.potential[0]:.4f}, {np.exp(-0.1):.4f}")
+    0.9048, 0.9048
     """
 
     dt: Scalar = eqx.field(default=0.1, converter=real)
@@ -156,6 +178,11 @@ def amplification(eigenvalue: Any, dt: float, integrator: str) -> Any:
     $\rho$ has $\lambda = -1 + i\rho$; where the factor is longer than 1 the step makes
     activity grow that decays in the equation. Raises `ValueError` for another
     integrator.
+
+    >>> for integrator in ("euler", "rk4"):  # the equation's factor is exp(-0.5), 0.61
+    ...     print(f"{abs(amplification(-1 + 3j, 0.5, integrator)):.2f}")
+    1.58
+    0.64
     """
     one_of("integrator", integrator, list(LONGEST_STEP))
     z = dt * (np.asarray(eigenvalue) if isinstance(eigenvalue, list) else eigenvalue)

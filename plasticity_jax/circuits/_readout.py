@@ -20,7 +20,14 @@ Vector = Float[Array, " n"]
 
 
 class Adaptive(NamedTuple):
-    """Potential and increment of the threshold, last spikes, and the output."""
+    """Potential and increment of the threshold, last spikes, and the output.
+
+    >>> network, x = LSNN(), {"pre": jnp.ones(1), "target": jnp.ones(1)}
+    >>> w = {"input": jnp.eye(1), "recurrent": jnp.zeros((1, 1)), "readout": jnp.eye(1)}
+    >>> activity, seen = network(network.start(w), w, x, jr.key(0))
+    >>> activity.spikes.tolist(), activity.output.tolist()
+    ([1.0], [1.0])
+    """
 
     potential: Vector
     increment: Vector
@@ -44,6 +51,12 @@ class LSNN(AbstractCircuit):
     |v - A|/\theta)$ with $A = \theta + \beta a$ and $\gamma$ = `softness`; the reset
     has none. Offers `ReadoutSignals`. Raises `ValueError` for parts that do not fit in
     shape.
+
+    >>> network, x = LSNN(), {"pre": jnp.ones(1), "target": jnp.ones(1)}
+    >>> w = {"input": jnp.eye(1), "recurrent": jnp.zeros((1, 1)), "readout": jnp.eye(1)}
+    >>> activity, seen = network(network.start(w), w, x, jr.key(0))
+    >>> print(f"{seen.post[0]:.0f}, {seen.slope[0]:.3f}")  # v is 1, the threshold .6
+    1, 0.167
     """
 
     dt: Scalar = eqx.field(default=1.0, converter=real)

@@ -45,6 +45,10 @@ class Memories(NamedTuple):
     `patterns` (n, pattern) are inputs, `targets` (row, pattern) +1 where the neuron
     should be active and -1 elsewhere, `stored` (pattern,) marks those that are replayed
     (the rest is padding: sweeps over the load keep their shapes).
+
+    >>> memories = memories_of(jnp.eye(3), rows=2)
+    >>> memories.patterns.shape, memories.targets.shape, memories.stored.tolist()
+    ((3, 3), (2, 3), [True, True, True])
     """
 
     patterns: Float[Array, "n pattern"]
@@ -53,7 +57,14 @@ class Memories(NamedTuple):
 
 
 class Replaying(NamedTuple):
-    """Cycles so far, and every neuron's mean absolute field in the last one."""
+    """Cycles so far, and every neuron's mean absolute field in the last one.
+
+    >>> circuit, memories = Replay(), memories_of(jnp.eye(2))
+    >>> w = synapses.Factored(jnp.ones((2, 2, 2)), threshold=jnp.full(2, 0.5))
+    >>> start = circuit.start(w, memories)
+    >>> int(start.cycle), start.average.tolist()
+    (0, [0.5, 0.5])
+    """
 
     cycle: Int[Array, ""]
     average: Rows
@@ -64,6 +75,11 @@ class Candidates(eqx.Module):
 
     `fields` (row, pattern) of this cycle; `targets` and `stored` as in `Memories`;
     `average` (row,) absolute field of the stored patterns in the cycle before.
+
+    >>> fields, targets = jnp.array([[3.0, -2.0, 1.0]]), jnp.array([[1.0, 1.0, -1.0]])
+    >>> stored = jnp.array([True, True, False])
+    >>> Candidates(fields, targets, stored, jnp.ones(1)).margins.tolist()
+    [[3.0, -2.0, inf]]
     """
 
     fields: Fields
@@ -78,7 +94,15 @@ class Candidates(eqx.Module):
 
 
 class AbstractPolicy(eqx.Module):
-    """Which patterns every neuron replays."""
+    """Which patterns every neuron replays.
+
+    >>> class Equal(AbstractPolicy):
+    ...     def __call__(self, candidates, key):
+    ...         return candidates.targets / candidates.fields.shape[1]
+    >>> one = jnp.ones((2, 4))  # fields and targets of two neurons in four patterns
+    >>> Equal()(Candidates(one, one, one[0] > 0, one[:, 0]), jr.key(0))[0].tolist()
+    [0.25, 0.25, 0.25, 0.25]
+    """
 
     @abc.abstractmethod
     def __call__(self, candidates: Candidates, key: Key[Array, ""]) -> Fields:
@@ -92,6 +116,13 @@ class AbstractChoice(AbstractPolicy):
     """One pattern per neuron and cycle, replayed with its target sign.
 
     The sign is NaN where the field of that pattern is.
+
+    >>> class First(AbstractChoice):
+    ...     def choose(self, candidates, key):
+    ...         return jnp.zeros(len(candidates.fields), int)
+    >>> one = jnp.ones((2, 3))  # fields and targets of two neurons in three patterns
+    >>> First()(Candidates(one, one, one[0] > 0, one[:, 0]), jr.key(0)).tolist()
+    [[1.0, 0.0, 0.0], [1.0, 0.0, 0.0]]
     """
 
     @abc.abstractmethod
@@ -109,6 +140,11 @@ class WeakestReplay(AbstractChoice):
 
     The lowest index wins a tie. With a `noise` $\nu$ above 0 the margins are seen with
     errors $\nu\bar H_i\epsilon$, $\epsilon \sim N(0, 1)$.
+
+    >>> fields, one = jnp.array([[3.0, -2.0, 1.0]]), jnp.ones((1, 3))
+    >>> seen = Candidates(fields, one, one[0] > 0, jnp.array([2.0]))
+    >>> WeakestReplay()(seen, jr.key(0)).tolist()
+    [[0.0, 1.0, 0.0]]
     """
 
     noise: Scalar | None = eqx.field(default=None, converter=optional)
@@ -132,6 +168,11 @@ class RandomReplay(AbstractChoice):
     """A stored pattern at random, each neuron its own: the control of `WeakestReplay`.
 
     Nothing stops the weights from growing along what all patterns share.
+
+    >>> fields, one = jnp.array([[3.0, -2.0, 1.0]]), jnp.ones((1, 3))
+    >>> seen = Candidates(fields, one, jnp.array([False, False, True]), jnp.ones(1))
+    >>> RandomReplay()(seen, jr.key(0)).tolist()  # only one is stored
+    [[0.0, 0.0, 1.0]]
     """
 
     def choose(self, candidates: Candidates, key: Key[Array, ""]) -> Int[Array, " row"]:
@@ -145,6 +186,11 @@ class PrioritisedReplay(AbstractChoice):
     `sharpness` is $\beta$: 0 draws at random, many draw the weakest, which gains most
     (as prioritised experience replay, Schaul, Quan, Antonoglou & Silver 2016,
     arXiv:1511.05952, and Mattar & Daw 2018, doi 10.1038/s41593-018-0232-z).
+
+    >>> fields, one = jnp.array([[3.0, -2.0, 1.0]]), jnp.ones((1, 3))
+    >>> seen = Candidates(fields, one, one[0] > 0, jnp.array([2.0]))
+    >>> PrioritisedReplay(sharpness=1e6)(seen, jr.key(0)).tolist()  # the weakest
+    [[0.0, 1.0, 0.0]]
     """
 
     sharpness: Scalar = eqx.field(default=10.0, converter=real)
@@ -167,6 +213,11 @@ class SoftReplay(AbstractPolicy):
     flips is never repaired. `sharpness` is $\beta$; $\bar H$ is the mean of $|H^\mu|$
     in the cycle before. The threshold is stable while its rate times $\beta/\bar H$
     stays below 2.
+
+    >>> fields, one = jnp.array([[3.0, -2.0]]), jnp.ones((1, 2))
+    >>> seen = Candidates(fields, one, one[0] > 0, jnp.array([2.5]))
+    >>> SoftReplay(sharpness=0.0)(seen, jr.key(0)).tolist()
+    [[0.5, -0.5]]
     """
 
     sharpness: Scalar = eqx.field(default=100.0, converter=real)
@@ -188,6 +239,11 @@ class TaughtReplay(AbstractPolicy):
 
     Neurons switch one by one; with `together` all wait for the last one, as in the
     published code (rows then are no longer independent). Falls back on an error.
+
+    >>> fields, one = jnp.array([[3.0, -2.0], [3.0, 2.0]]), jnp.ones((2, 2))
+    >>> seen = Candidates(fields, one, one[0] > 0, one[0])
+    >>> TaughtReplay(then=SoftReplay(0.0))(seen, jr.key(0)).tolist()
+    [[0.0, 1.0], [0.5, 0.5]]
     """
 
     first: AbstractPolicy = WeakestReplay()
@@ -212,6 +268,12 @@ class Replay(AbstractCircuit):
     `ValueError` where the parts of the memories do not fit the synapses.
 
     Offers `ReplaySignals`. The activity begins as `circuit.start(synapses, memories)`.
+
+    >>> circuit, memories = Replay(), memories_of(jnp.eye(2))
+    >>> w = synapses.Factored(jnp.ones((2, 2, 2)), threshold=jnp.full(2, 0.5))
+    >>> activity, seen = circuit(circuit.start(w, memories), w, memories, jr.key(0))
+    >>> seen.replay.tolist()  # each learns that it should not be active in the other
+    [[0.0, -1.0], [-1.0, 0.0]]
     """
 
     policy: AbstractPolicy = WeakestReplay()
@@ -344,6 +406,11 @@ def memories_of(
     count (all). Patterns of integers or booleans are converted. Raises `ValueError`
     unless the entries are 0 or 1, `rows` lies between 1 and the number of neurons, and
     `stored` marks some of the patterns.
+
+    >>> memories_of(jnp.eye(2)).targets.tolist()
+    [[1.0, -1.0], [-1.0, 1.0]]
+    >>> memories_of(jnp.eye(2), shift=1).targets.tolist()  # the other one comes next
+    [[-1.0, 1.0], [1.0, -1.0]]
     """
     if not patterns.size:
         raise ValueError(f"`patterns` must hold one; got {patterns.shape}.")

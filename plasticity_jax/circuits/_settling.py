@@ -44,9 +44,11 @@ class PredictiveNetwork(AbstractCircuit):
     stimulus is a dictionary of `pre` and `target`. Raises `ValueError` for parts that
     do not fit. Offers `PredictiveSignals`. It keeps no activity.
 
-        task = Constant({"pre": x, "target": t})
-        system = System(task, PredictiveNetwork(), {"it": PredictiveCoding(0.1)})
-        state, _ = simulate(system, system.start((w1, w2), key), key, steps=100)
+    >>> w, shown = (jnp.ones((1, 1)), jnp.ones((1, 1))), {"pre": jnp.ones(1)}
+    >>> network = PredictiveNetwork(transfer=linear)
+    >>> _, seen = network(None, w, {**shown, "target": jnp.array([3.0])}, jr.key(0))
+    >>> print(*(np.array(x).round(3) for x in seen.errors))  # the layers share it
+    [1.] [1.]
     """
 
     nudge: Scalar = eqx.field(default=1.0, converter=real)
@@ -143,10 +145,11 @@ class EquilibriumNetwork(AbstractCircuit):
     `ValueError` for parts that do not fit. Offers `EquilibriumSignals`. It keeps no
     activity.
 
-        task = Constant({"pre": x, "target": t})
-        rules = {"it": EquilibriumPropagation(0.1)}
-        system = System(task, EquilibriumNetwork(), rules)
-        state, _ = simulate(system, system.start((w1, w2), key), key, steps=100)
+    >>> w, shown = (jnp.ones((1, 1)), jnp.array([[0.5]])), {"pre": jnp.ones(1)}
+    >>> network = EquilibriumNetwork(transfer=linear, free_steps=99)
+    >>> _, seen = network(None, w, {**shown, "target": jnp.ones(1)}, jr.key(0))
+    >>> print(f"{seen.states[0][0]:.3f}, {seen.states[1][0]:.3f}")  # s1 = 1 + s2 / 2
+    1.333, 0.667
     """
 
     nudge: Scalar = eqx.field(default=0.5, converter=real)

@@ -41,6 +41,12 @@ class Afferents(NamedTuple):
 
     Synaptic currents and potentials; the coefficients of the Fisher matrix (one set
     per weight vector, shaped like the synapses), and the steps since their refresh.
+
+    >>> neuron, w = SpikingNeuron(jnp.full(3, 20.0), 1e-3), jnp.full(3, 0.1)
+    >>> spikes = tasks.Spikes(jnp.array([[1.0, 0.0, 0.0]]), jnp.zeros(()))
+    >>> activity, seen = neuron(neuron.start(w), w, spikes, jr.key(0))
+    >>> activity.current.tolist(), activity.potential.tolist(), int(activity.age)
+    ([1.0, 0.0, 0.0], [0.0, 0.0, 0.0], 1)
     """
 
     current: Vector
@@ -59,6 +65,12 @@ def input_moments(
     29-31). Silent inputs (rate 0) count as firing at `floor` Hz, so that their limit is
     finite, and are marked inactive. Raises `ValueError` unless rates are a vector,
     finite and not negative; where they are traced, moments of negative ones are NaN.
+
+    >>> moments = input_moments(jnp.array([20.0, 0.0]), SynapticKernel())
+    >>> moments.active.tolist()
+    [1.0, 0.0]
+    >>> print(f"{moments.mean[0]:.0f} mV, {moments.variance[0]:.0f} mV^2")  # 20 / 0.026
+    20 mV, 769 mV^2
     """
     _check_vector("rates", rates)
     check_not_negative("rates", rates)
@@ -109,6 +121,12 @@ class SpikingNeuron(AbstractCircuit):
 
     Offers `SpikingSignals`. Synapses (n,), one for each input; the activity begins as
     `circuit.start(synapses)`.
+
+    >>> neuron, w = SpikingNeuron(jnp.full(3, 20.0), 1e-3), jnp.full(3, 0.125)
+    >>> told, x = neuron.coefficients(w), jnp.array([8.0, 16.0, 56.0])
+    >>> seen = neuron.signals(w, x, 1.0, told)  # potentials x, and the teacher spikes
+    >>> print(f"{seen.voltage:.1f} mV, {seen.rate:.1f} Hz")  # where the sigmoid is half
+    10.0 mV, 50.0 Hz
     """
 
     rates: Vector = eqx.field(converter=real)
@@ -285,6 +303,13 @@ class SharedInput(AbstractCircuit):
 
     Offers `SharedSignals`. The stimulus is the neuron's; the activity begins as
     `circuit.start(synapses)`.
+
+    >>> circuit = SharedInput(SpikingNeuron(jnp.full(3, 20.0), 1e-3))
+    >>> w = {"a": jnp.zeros(3), "b": jnp.full(3, 0.1)}
+    >>> spikes = tasks.Spikes(jnp.ones((1, 3)), jnp.ones(()))
+    >>> _, seen = circuit(circuit.start(w), w, spikes, jr.key(0))
+    >>> {name: float(student.target) for name, student in seen.students.items()}
+    {'a': 1.0, 'b': 1.0}
     """
 
     neuron: SpikingNeuron

@@ -30,6 +30,12 @@ class StochasticNetwork(AbstractCircuit):
 
     Offers `ReleaseSignals`. The stimulus is what `loss` takes and the activity is
     `None`.
+
+    >>> network = StochasticNetwork(lambda w, x: w @ w / 2)
+    >>> w = synapses.Stochastic(jnp.array([1.0, 2.0, 2.0]), jnp.full(3, 0.5))
+    >>> seen = network.signals(w, None, gates=jnp.array([0.0, 2.0, 2.0]))
+    >>> float(seen.loss), seen.gradient.tolist()  # the closed one learns nothing
+    (16.0, [0.0, 8.0, 8.0])
     """
 
     loss: Loss
@@ -69,6 +75,12 @@ class PosteriorNetwork(AbstractCircuit):
 
     Offers `PosteriorSignals`. The stimulus is what `loss` takes and the activity is
     `None`.
+
+    >>> network = PosteriorNetwork(lambda w, x: w @ w / 2, samples=10.0)
+    >>> w = {"mean": jnp.array([1.0, 2.0, 2.0]), "deviation": jnp.zeros(3)}
+    >>> _, seen = network(None, w, None, jr.key(0))
+    >>> seen.gradient.tolist()  # of a sum over ten samples
+    [10.0, 20.0, 20.0]
     """
 
     loss: Loss

@@ -25,6 +25,12 @@ class Hopfield(AbstractRule):
     their `coding_level` $f$: $v = f(1 - f)$ (Tsodyks & Feigelman 1988). Stores 0.138 N
     random patterns of signs (Amit, Gutfreund & Sompolinsky 1985).
     Reads `pre`. Synapses (neuron, neuron).
+
+    >>> w, x, key = jnp.zeros((4, 4)), jnp.array([1.0, -1.0, 1.0, -1.0]), jr.key(0)
+    >>> _, seen = circuits.Layer()(None, w, x, key)
+    >>> w = w + Hopfield()(w, seen, key)
+    >>> (w @ x).tolist()  # (N - 1)/N times the pattern
+    [0.75, -0.75, 0.75, -0.75]
     """
 
     coding_level: Scalar | None = eqx.field(default=None, converter=optional)
@@ -54,6 +60,12 @@ class PseudoInverse(AbstractRule):
     changes nothing. All of up to N - 1 independent patterns are fixed points. Not
     local. Keep the diagonal while learning.
     Reads `pre` and `field`. Synapses (neuron, neuron).
+
+    >>> w, key = jnp.zeros((4, 4)), jr.key(0)
+    >>> for x in jnp.array([[1.0, 1.0, 1.0, -1.0], [1.0, 1.0, -1.0, -1.0]]):
+    ...     w += PseudoInverse()(w, circuits.Layer()(None, w, x, key)[1], key)
+    >>> print(f"{jnp.trace(w):.3f}")  # of a projection on two patterns
+    2.000
     """
 
     tolerance: Scalar = eqx.field(default=1e-9, converter=real)
@@ -77,6 +89,12 @@ class GradualPseudoInverse(_RateRule):
     Diederich & Opper 1987; from $W = 0$ it tends to the pseudo-inverse. Keep the
     diagonal while learning.
     Reads `pre` and `field`. Synapses (neuron, neuron).
+
+    >>> w, x, key = jnp.zeros((4, 4)), jnp.array([1.0, -1.0, 1.0, -1.0]), jr.key(0)
+    >>> _, seen = circuits.Layer()(None, w, x, key)
+    >>> w = w + GradualPseudoInverse(0.5)(w, seen, key)
+    >>> (w @ x).tolist()  # half of the way to the pattern
+    [0.5, -0.5, 0.5, -0.5]
     """
 
     rate: Scalar = eqx.field(default=1.0, converter=real)
@@ -95,6 +113,12 @@ class Storkey(AbstractRule):
     10.1007/BFb0020196). Stores $N/\sqrt{2\ln N}$ patterns without errors where
     `Hopfield` stores $N/(2\ln N)$. The diagonal is not changed.
     Reads `pre` and `field`. Synapses (neuron, neuron).
+
+    >>> w, x, key = jnp.zeros((4, 4)), jnp.array([1.0, -1.0, 1.0, -1.0]), jr.key(0)
+    >>> _, seen = circuits.Layer()(None, w, x, key)
+    >>> w = w + Storkey()(w, seen, key)
+    >>> (w @ x).tolist()  # the first pattern is stored as by Hopfield's rule
+    [0.75, -0.75, 0.75, -0.75]
     """
 
     def limits(self) -> dict[str, tuple[float, ...]]:

@@ -30,6 +30,11 @@ class Hebb(_RateRule):
     The mean drift is $WC$, $C$ the inputs' second moment: along each eigenvector of $C$
     the weights grow exponentially.
     Reads `pre`, `post` and `dt`. Synapses (post, pre).
+
+    >>> w, x, key = jnp.ones((2, 3)), jnp.array([1.0, 0.0, 2.0]), jr.key(0)
+    >>> _, seen = circuits.Layer()(None, w, x, key)
+    >>> Hebb(0.5)(w, seen, key).tolist()  # both rates are 3
+    [[1.5, 0.0, 3.0], [1.5, 0.0, 3.0]]
     """
 
     def __call__(
@@ -44,6 +49,13 @@ class Covariance(_RateRule):
     The means are running ones of time constant `time`, read before they move: the drift
     is that of the exact covariance times $2/(2 - a)$, $a = 1 - e^{-dt/\tau}$.
     Reads `pre`, `post`, `dt` and a trace of both. Synapses (post, pre).
+
+    >>> w, x, key = jnp.ones((2, 3)), jnp.array([1.0, 0.0, 2.0]), jr.key(0)
+    >>> rule = Covariance(0.5, time=1e-3)  # means that follow at once
+    >>> system = System(tasks.Constant(x), circuits.Layer(), {"covariance": rule})
+    >>> state, _ = simulate(system, system.start(w, key), key, steps=9)
+    >>> state.synapses[0].tolist()  # moved by the first step only: then nothing varies
+    [2.5, 1.0, 4.0]
     """
 
     time: Scalar = eqx.field(default=100.0, converter=real)
@@ -68,6 +80,11 @@ class Oja(_RateRule):
     Each row by itself; all converge to the same vector of length 1, stable below
     $\eta = 1/\lambda_1$, at a rate of the gap between eigenvalues.
     Reads `pre`, `post` and `dt`. Synapses (post, pre).
+
+    >>> w, key = jnp.array([[1.0, 0.0, 0.0], [2.0, 0.0, 0.0]]), jr.key(0)
+    >>> _, seen = circuits.Layer()(None, w, jnp.array([1.0, 0.0, 0.0]), key)
+    >>> Oja(0.125)(w, seen, key).tolist()  # of length 1 it rests, else it shrinks
+    [[0.0, 0.0, 0.0], [-0.75, 0.0, 0.0]]
     """
 
     def __call__(
@@ -84,6 +101,11 @@ class Sanger(_RateRule):
     neuron is orthogonalised to those before it. With `subspace` the whole $yy^\top$
     stays (Oja 1989): the subspace of the leading eigenvectors, in no particular axes.
     Reads `pre`, `post` and `dt`. Synapses (post, pre).
+
+    >>> w, key = jnp.array([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0]]), jr.key(0)
+    >>> _, seen = circuits.Layer()(None, w, jnp.array([1.0, 0.0, 0.0]), key)
+    >>> Sanger(0.5)(w, seen, key).tolist()  # the second row leaves the first one's way
+    [[0.0, 0.0, 0.0], [-0.5, 0.0, 0.0]]
     """
 
     subspace: bool = eqx.field(default=False, static=True)
@@ -106,6 +128,13 @@ class BCM(_RateRule):
     which is read before it moves; it must be long against the presentation of all
     patterns, and below $1/(\eta |x|^2)$, or the fixed point oscillates.
     Reads `pre`, `post`, `slope`, `dt` and a trace of `post`. Synapses (post, pre).
+
+    >>> w, x = jnp.array([[1.0, 0.0, 0.0], [1.0, 0.0, 1.0]]), jnp.ones(3)
+    >>> rule = BCM(0.125, first=1.5)  # the threshold is between the rates, 1 and 2
+    >>> system = System(tasks.Constant(x), circuits.Layer(), {"bcm": rule})
+    >>> state, _ = simulate(system, system.start(w, jr.key(0)), jr.key(0), steps=1)
+    >>> (state.synapses @ x).tolist()
+    [0.8125, 2.375]
     """
 
     rate: Scalar = eqx.field(default=1e-3, converter=real)

@@ -36,6 +36,12 @@ class WeightPerturbation(AbstractRule):
     fixed norm keeps is then wrong more often, the more so the larger $h$ is.
 
     Reads `loss_at`, one-sided also `loss`. Synapses: any pytree.
+
+    >>> w, key = jnp.array([3.0]), jr.key(0)
+    >>> _, seen = circuits.LossCircuit(lambda w, x: w @ w / 2)(None, w, None, key)
+    >>> change = WeightPerturbation(0.1)(w, seen, key)
+    >>> print(np.array(change).round(3))  # exact, of one synapse
+    [-3.]
     """
 
     probe_size: Scalar = eqx.field(converter=real)
@@ -71,6 +77,11 @@ class AcceptOnly(AbstractRule):
 
     Raman & O'Leary 2021.
     Reads `loss` and `loss_at`. Synapses: any pytree.
+
+    >>> w, key = jnp.zeros(3), jr.key(0)
+    >>> _, seen = circuits.LossCircuit(lambda w, x: w @ w / 2)(None, w, None, key)
+    >>> abs(AcceptOnly(0.1)(w, seen, key)).tolist()  # no step leads down from a minimum
+    [0.0, 0.0, 0.0]
     """
 
     magnitude: Scalar = eqx.field(converter=real)
@@ -90,6 +101,11 @@ class Descent(AbstractRule):
     """Plain gradient descent at unit learning rate: minus the gradient times `dt`.
 
     Reads `gradient` and `dt`. Synapses: any pytree.
+
+    >>> w, key = jnp.array([1.0, 2.0, 2.0]), jr.key(0)
+    >>> _, seen = circuits.LossCircuit(lambda w, x: w @ w / 2)(None, w, None, key)
+    >>> Descent()(w, seen, key).tolist()
+    [-1.0, -2.0, -2.0]
     """
 
     def __call__(self, synapses: Synapses, signals: LossSignals, key: Rng) -> Synapses:
@@ -100,6 +116,13 @@ class Update(AbstractRule):
     """The step that the circuit's Optax optimiser proposes, whatever it is.
 
     Reads `update`. Synapses: any pytree.
+
+    >>> import optax
+    >>> circuit = circuits.LossCircuit(lambda w, x: w @ w / 2, optimiser=optax.sgd(0.5))
+    >>> w, key = jnp.array([1.0, 2.0, 2.0]), jr.key(0)
+    >>> _, seen = circuit(circuit.start(w), w, None, key)
+    >>> Update()(w, seen, key).tolist()
+    [-0.5, -1.0, -1.0]
     """
 
     def __call__(self, synapses: Synapses, signals: LossSignals, key: Rng) -> Synapses:
@@ -115,6 +138,12 @@ class NoisyGradient(AbstractRule):
     $\hat\nu$ are not orthogonal; `exact_norm` rescales every change to $m$.
 
     Reads `gradient`. Synapses: any pytree.
+
+    >>> w, key = jnp.array([1.0, 2.0, 2.0]), jr.key(0)
+    >>> _, seen = circuits.LossCircuit(lambda w, x: w @ w / 2)(None, w, None, key)
+    >>> change = NoisyGradient(0.1, 5.0, exact_norm=True)(w, seen, key)
+    >>> print(f"{jnp.linalg.norm(change):.3f}")
+    0.100
     """
 
     magnitude: Scalar = eqx.field(converter=real)
@@ -142,6 +171,11 @@ class Beeline(AbstractRule):
 
     Raman & O'Leary 2021.
     Reads no signal. Synapses: any pytree.
+
+    >>> w, key = jnp.array([1.0, 2.0, 2.0]), jr.key(0)
+    >>> _, seen = circuits.LossCircuit(lambda w, x: w @ w / 2)(None, w, None, key)
+    >>> Beeline(jnp.ones(3))(w, seen, key).tolist()
+    [0.0, -1.0, -1.0]
     """
 
     target: Synapses = eqx.field(converter=with_array_leaves)
@@ -160,6 +194,12 @@ class Newton(AbstractRule):
 
     Raman & O'Leary 2021.
     Reads `loss_at`. Synapses: any pytree.
+
+    >>> loss = lambda w, x: jnp.array([1.0, 2.0, 9.0]) @ (w - 1) ** 2
+    >>> w, key = jnp.array([1.0, 2.0, 2.0]), jr.key(0)
+    >>> _, seen = circuits.LossCircuit(loss)(None, w, None, key)
+    >>> print(np.array(w + Newton()(w, seen, key)).round(3))  # at the minimum at once
+    [1. 1. 1.]
     """
 
     damping: Scalar = eqx.field(default=0.0, converter=real)
@@ -187,6 +227,13 @@ class DelayedGradient(AbstractRule):
     """`rule`, given the gradient of `steps` steps ago; none before there was one.
 
     Reads `gradient` (by its trace) and what its rule reads. Synapses: any pytree.
+
+    >>> circuit, key = circuits.LossCircuit(lambda w, x: w @ w / 2), jr.key(0)
+    >>> rules = {"descent": DelayedGradient(Descent(), steps=2)}
+    >>> system = System(tasks.Constant(None), circuit, rules)
+    >>> start, path = system.start(jnp.ones(3), key), lambda now, *_: now.synapses[0]
+    >>> simulate(system, start, key, steps=4, record=path)[1].tolist()
+    [1.0, 1.0, 0.0, -1.0]
     """
 
     rule: AbstractRule
@@ -215,6 +262,12 @@ class OptimalMagnitude(AbstractRule):
     the flag of both.
 
     Reads `gradient`, `loss_at` and what its rule reads. Synapses: any pytree.
+
+    >>> w, key = jnp.array([1.0, 2.0, 2.0]), jr.key(0)
+    >>> _, seen = circuits.LossCircuit(lambda w, x: 2 * w @ w)(None, w, None, key)
+    >>> rule = OptimalMagnitude(Descent(), cap=10.0)
+    >>> print(np.array(rule(w, seen, key)).round(3))  # to the minimum
+    [-1. -2. -2.]
     """
 
     rule: AbstractRule

@@ -65,6 +65,13 @@ class EProp(_RateRule):
     A change for each step, whatever `dt`. Reads `error`, `pre`, `before`, `post`,
     `slope` and the network's constants (an `LSNN`), by a trace. Synapses `input`
     (neuron, pre), `recurrent` (neuron, neuron), `readout` (output, neuron).
+
+    >>> w = {"input": jnp.eye(1), "recurrent": jnp.zeros((1, 1)), "readout": jnp.eye(1)}
+    >>> task = tasks.Constant({"pre": jnp.ones(1), "target": jnp.array([3.0])})
+    >>> system = System(task, circuits.LSNN(), {"eprop": EProp(0.5)})
+    >>> state, _ = simulate(system, system.start(w, jr.key(0)), jr.key(0), steps=1)
+    >>> print(f"{state.synapses['input'][0, 0]:.4f}")  # slope 1/6, error 2
+    1.1667
     """
 
     feedback: Matrix | None = eqx.field(default=None, converter=optional)

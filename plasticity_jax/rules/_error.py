@@ -20,6 +20,12 @@ class Delta(_RateRule):
     Its drift vanishes at the Wiener solution; stable in the mean below $\eta =
     2/\lambda_{max}$, in the mean square below less. Some texts write $2\eta$.
     Reads `pre`, `error` and `dt`. Synapses (post, pre).
+
+    >>> w, x, key = jnp.ones((2, 3)), jnp.array([1.0, 0.0, 2.0]), jr.key(0)
+    >>> shown = {"pre": x, "target": jnp.array([4.0, 3.0])}
+    >>> _, seen = circuits.Layer()(None, w, shown, key)
+    >>> Delta(0.5)(w, seen, key).tolist()  # both rates are 3
+    [[0.5, 0.0, 1.0], [0.0, 0.0, 0.0]]
     """
 
     def __call__(
@@ -36,6 +42,12 @@ class Perceptron(_RateRule):
     $(\max|x|/\gamma)^2$ mistakes, $\gamma$ being the largest margin of unit weights
     (Novikoff 1962).
     Reads `pre`, `field` and `target`. Synapses (post, pre).
+
+    >>> w, x, key = jnp.ones((2, 3)), jnp.array([1.0, 2.0, 3.0]), jr.key(0)
+    >>> shown = {"pre": x, "target": jnp.array([1.0, -1.0])}
+    >>> _, seen = circuits.Layer()(None, w, shown, key)
+    >>> Perceptron()(w, seen, key).tolist()  # only the second is wrong
+    [[0.0, 0.0, 0.0], [-1.0, -2.0, -3.0]]
     """
 
     rate: Scalar = eqx.field(default=1.0, converter=real)
@@ -61,6 +73,13 @@ class PES(_RateRule):
     low-passed with `time` (5 ms), moved before they are read. It is the delta rule with
     $\eta = \kappa/n$.
     Reads `pre` (by its trace), `error` and `dt`. Synapses (post, pre).
+
+    >>> rates, key = jnp.array([100.0, 50.0, 200.0]), jr.key(0)
+    >>> task = tasks.Constant({"pre": rates, "target": jnp.array([2.0])})
+    >>> system = System(task, circuits.Layer(dt=1e-3), {"pes": PES(1e-3)})
+    >>> start = system.start(jnp.zeros((1, 3)), key)
+    >>> print(f"{simulate(system, start, key, steps=999)[0].synapses[0] @ rates:.2f}")
+    2.00
     """
 
     rate: Scalar = eqx.field(default=1e-4, converter=real)
@@ -89,6 +108,13 @@ class Reinforce(_RateRule):
     expected reward. $\bar R$ is a mean over `baseline_time`, read before it moves.
     Reads `pre`, `post`, `rate` and `reward` (a `BernoulliLayer`), `dt` and two traces.
     Synapses (post, pre).
+
+    >>> units = circuits.BernoulliLayer(reward=lambda post, seen: jnp.sum(2 * post - 1))
+    >>> task, key = tasks.Constant(jnp.array([1.0, 0.0, 2.0])), jr.key(0)
+    >>> system = System(task, units, {"reinforce": Reinforce(0.5)})
+    >>> state, _ = simulate(system, system.start(jnp.zeros((1, 3)), key), key, steps=1)
+    >>> state.synapses.tolist()  # towards 1, which is rewarded, whatever was drawn
+    [[0.25, 0.0, 0.5]]
     """
 
     time: Scalar = eqx.field(default=20.0, converter=real)
@@ -126,6 +152,13 @@ class NodePerturbation(_RateRule):
     what $\sigma^2$ adds.
     Reads `pre`, `noise`, `spread`, `cost`, `quiet_cost` or `opposite_cost` (a
     `NoisyLayer`) and `dt`. Synapses (post, pre).
+
+    >>> w, x, key = jnp.ones((1, 3)), jnp.array([1.0, 0.0, 2.0]), jr.key(0)
+    >>> layer = circuits.NoisyLayer(law="signs")
+    >>> _, seen = layer(None, w, {"pre": x, "target": jnp.array([4.0])}, key)
+    >>> change = NodePerturbation(0.5, two_sided=True)(w, seen, key)
+    >>> print(np.array(change).round(3))  # of one neuron it is the delta rule
+    [[0.5 0.  1. ]]
     """
 
     two_sided: bool = eqx.field(default=False, static=True)

@@ -43,6 +43,10 @@ class SelfEstimated(AbstractRule):
     Derived beyond Kreutzer et al. 2022, whose neuron is told its rates.
     Reads `potentials`, `weights`, `moments` (that ratio) and what its rule reads.
     Synapses (n,).
+
+    >>> rule = SelfEstimated(NaturalGradient(1e-3), 10.0, mean=20.0, variance=770.0)
+    >>> {name: float(trace.first) for name, trace in rule.traces().items()}
+    {'mean': 20.0, 'square': 1170.0}
     """
 
     rule: AbstractRule

@@ -27,6 +27,13 @@ class FactorAscent(AbstractRule):
 
     Iatropoulos, Gerstner & Brea 2025.
     Reads `alive`, `drive` and `bias`. Synapses: `Factored`.
+
+    >>> patterns = jnp.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    >>> circuit, memories = circuits.Replay(), circuits.memories_of(patterns, rows=1)
+    >>> w = synapses.Factored(jnp.full((2, 1, 3), 2.0), jnp.zeros(1))
+    >>> _, seen = circuit(circuit.start(w, memories), w, memories, jr.key(0))
+    >>> (w.factors + FactorAscent(0.5, 0.5)(w, seen, jr.key(0)).factors).tolist()
+    [[[2.0, 1.0, 1.0]], [[2.0, 1.0, 1.0]]]
     """
 
     rate: Scalar = eqx.field(converter=real)
@@ -52,6 +59,12 @@ class NoveltyHebb(AbstractRule):
 
     Iatropoulos, Gerstner & Brea 2025.
     Reads `presynaptic`, `postsynaptic`, `novelty` and `alive`. Synapses: `Factored`.
+
+    >>> x, key = jnp.array([1.0, 1.0, 0.0, 0.0]), jr.key(0)
+    >>> w = synapses.Factored(jnp.ones((2, 4, 4)), jnp.zeros(4))
+    >>> _, seen = circuits.Novelty(0.5)(None, w, (x, x), key)  # its novelty is 2
+    >>> NoveltyHebb(1.0, 0.5)(w, seen, key).factors[0, 0].tolist()
+    [0.5, 0.5, -0.5, -0.5]
     """
 
     rate: Scalar = eqx.field(converter=real)
@@ -78,6 +91,12 @@ class Pruning(AbstractRule):
 
     Iatropoulos, Gerstner & Brea 2025.
     Reads `alive`, of before the step. Synapses: `Factored`.
+
+    >>> circuit, memories = circuits.Replay(), circuits.memories_of(jnp.eye(2), rows=1)
+    >>> w = synapses.Factored(jnp.array([[[0.0, 1.0]], [[3.0, 1.0]]]), jnp.zeros(1))
+    >>> _, seen = circuit(circuit.start(w, memories), w, memories, jr.key(0))
+    >>> (w.factors + Pruning()(w, seen, jr.key(0)).factors).tolist()
+    [[[0.0, 1.0]], [[0.0, 1.0]]]
     """
 
     def __call__(
@@ -102,6 +121,12 @@ class VolatileFactor(AbstractRule):
 
     Iatropoulos, Gerstner & Brea 2025.
     Reads `dt`. Synapses (2, n): $v$, $s$.
+
+    >>> w, key = jnp.array([[1.0, 0.0], [1.0, 2.0]]), jr.key(0)
+    >>> _, seen = circuits.Resting(0.5)(None, w, None, key)
+    >>> change = VolatileFactor(2.0, noise=0.0)(w, seen, key)
+    >>> (w + change).tolist()  # at its target it rests; of no weight it dies
+    [[1.0, 0.0], [1.0, 0.0]]
     """
 
     order: Scalar = eqx.field(converter=real)

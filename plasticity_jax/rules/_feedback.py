@@ -43,6 +43,12 @@ class Backpropagation(_RateRule):
     forward weights $\delta_l = f' \odot W_{l+1}^\top\delta_{l+1}$. It descends
     $\frac12|t - y|^2$.
     Reads `inputs`, `slopes`, `error` and `dt`. Synapses: a tuple of (post, pre).
+
+    >>> w, x = (jnp.ones((2, 3)), jnp.ones((1, 2))), jnp.array([1.0, 0.0, 2.0])
+    >>> network, shown = circuits.LayeredNetwork(circuits.linear), jnp.array([7.0])
+    >>> _, seen = network(None, w, {"pre": x, "target": shown}, jr.key(0))
+    >>> Backpropagation(0.5)(w, seen, jr.key(0))[0].tolist()  # the output is 6
+    [[0.5, 0.0, 1.0], [0.5, 0.0, 1.0]]
     """
 
     def __call__(
@@ -63,6 +69,13 @@ class FeedbackAlignment(AbstractRule):
     with the feedback, to below a right angle but not to none. Raises `ValueError` for
     feedback of other shapes.
     Reads `inputs`, `slopes`, `error` and `dt`. Synapses: a tuple of (post, pre).
+
+    >>> w, x = (jnp.ones((2, 3)), jnp.ones((1, 2))), jnp.array([1.0, 0.0, 2.0])
+    >>> network, shown = circuits.LayeredNetwork(circuits.linear), jnp.array([7.0])
+    >>> _, seen = network(None, w, {"pre": x, "target": shown}, jr.key(0))
+    >>> rule = FeedbackAlignment((jnp.array([[1.0], [2.0]]),), 0.5)  # neurons are told
+    >>> rule(w, seen, jr.key(0))[0].tolist()  # the same error of 1, one and two times
+    [[0.5, 0.0, 1.0], [1.0, 0.0, 2.0]]
     """
 
     feedback: Matrices
@@ -98,6 +111,13 @@ class KolenPollack(_RateRule):
     (Kolen & Pollack 1994; Akrout et al. 2019). The first layer decays too. Refuses a
     `decay` that steps make unstable.
     Reads `inputs`, `slopes`, `error` and `dt`. Synapses: `Reciprocal`.
+
+    >>> up, down = (jnp.ones((2, 3)), jnp.ones((1, 2))), (jnp.full((2, 1), 3.0),)
+    >>> w, x = synapses.Reciprocal(up, down), {"pre": up[0][0], "target": jnp.ones(1)}
+    >>> _, seen = circuits.LayeredNetwork()(None, w, x, jr.key(0))
+    >>> change = KolenPollack(decay=0.5)(w, seen, jr.key(0))  # they differ by 2
+    >>> np.array(change.feedback[0] - change.forward[1].T).round(3).tolist()
+    [[-1.0], [-1.0]]
     """
 
     decay: Scalar = eqx.field(default=1e-3, converter=real)
@@ -127,6 +147,12 @@ class PredictiveCoding(_RateRule):
     $\beta \to 0$ it is $\beta$ times backpropagation, up to a share $O(\beta)$;
     clamped, $\beta = 1$, it is not, even for small errors.
     Reads `inputs`, `errors` and `dt`. Synapses: a tuple of (post, pre).
+
+    >>> w, shown = (jnp.ones((2, 3)), jnp.ones((1, 2))), jnp.array([7.0])
+    >>> network = circuits.PredictiveNetwork(transfer=jnp.positive, inference="timed")
+    >>> _, seen = network(None, w, {"pre": jnp.ones(3), "target": shown}, jr.key(0))
+    >>> PredictiveCoding(0.5)(w, seen, jr.key(0))[0].tolist()  # as backpropagation
+    [[0.5, 0.5, 0.5], [0.5, 0.5, 0.5]]
     """
 
     def __call__(
@@ -143,6 +169,13 @@ class EquilibriumPropagation(_RateRule):
     against the free phase, $\beta^2$ against one nudged the other way (Laborieux et al.
     2021, doi 10.3389/fnins.2021.633674).
     Reads `reference`, `nudged`, `contrast` and `dt`. Synapses: a tuple of (post, pre).
+
+    >>> w, x = (jnp.ones((1, 3)),), jnp.array([1.0, 0.0, 2.0])
+    >>> network = circuits.EquilibriumNetwork(nudge=1.0, transfer=circuits.linear)
+    >>> _, seen = network(None, w, {"pre": x, "target": jnp.array([5.0])}, jr.key(0))
+    >>> change = EquilibriumPropagation(1.0)(w, seen, jr.key(0))
+    >>> print(np.array(change[0]).round(3))  # the output, 3, is nudged half-way to 5
+    [[1. 0. 2.]]
     """
 
     def __call__(

@@ -73,6 +73,13 @@ class SynapticScaling(AbstractRule):
 
     Times in the units of `dt`. Reads `post` (rates, or spikes), `dt` and a trace.
     Synapses (post, pre).
+
+    >>> rule, key = SynapticScaling(4.0, rate=0.5, integral=0.0, first=3.0), jr.key(0)
+    >>> task, w = tasks.Constant(jnp.ones(3)), jnp.array([[1.0, 2.0, 4.0]])
+    >>> system = System(task, circuits.Layer(), {"scaling": rule})
+    >>> state, _ = simulate(system, system.start(w, key), key, steps=1)
+    >>> state.synapses.tolist()  # all by half, since the rate is 1 below its target
+    [[1.5, 3.0, 6.0]]
     """
 
     target: Rates = eqx.field(converter=real)

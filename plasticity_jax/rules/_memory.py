@@ -58,10 +58,13 @@ class Cascaded(_OnWeights):
     where $p_1$ is above 1. What is left of an event: `measure.cascade_signal`. One such
     rule a system: the changes of two do not add.
 
-        system = System(task, Layer(), {"it": Cascaded(Hebb(0.1), levels=5)})
-        state = system.start(random_cascade((post, pre), 5, 0.5, key), key)
-
     Reads what its rule reads. Synapses: `Cascade`.
+
+    >>> w, key = synapses.Cascade(jnp.array([[-1.0, 1.0, 1.0]])), jr.key(0)
+    >>> _, seen = circuits.Layer()(None, w, jnp.ones(3), key)
+    >>> change = Cascaded(Hebb(1.0), levels=3)(w, seen, key)
+    >>> (w.state + change.state).tolist()  # one switched, the others are a level deeper
+    [[1.0, 2.0, 2.0]]
     """
 
     levels: int = eqx.field(static=True, converter=counted("levels"))
@@ -120,10 +123,13 @@ class Chained(_OnWeights):
     `ValueError` for a coupling at which steps of `dt` may overshoot; NaN where it is
     traced.
 
-        system = System(task, Layer(), {"it": Chained(Hopfield())})
-        state = system.start(Chain(jnp.zeros((6, n, n))), key)
-
     Reads `dt` and what its rule reads. Synapses: `Chain`.
+
+    >>> w, key = synapses.Chain(jnp.array([[[1.0]], [[0.0]]])), jr.key(0)
+    >>> _, seen = circuits.Layer()(None, w, jnp.zeros(1), key)
+    >>> change = Chained(Hebb())(w, seen, key)
+    >>> change.variables.ravel().tolist()  # into a variable of twice the capacity
+    [-0.125, 0.0625]
     """
 
     coupling: Scalar = eqx.field(default=0.25, converter=real)

@@ -46,6 +46,13 @@ class ColouredNoise(AbstractRule):
     $\coth(dt/2\tau)$ times that of `Wiener`.
 
     Reads `dt` and `step` (by its trace). Synapses: any pytree of arrays.
+
+    >>> rule, key = ColouredNoise(jr.key(1), time=1e12), jr.key(0)
+    >>> system = System(tasks.Constant(None), circuits.Resting(1.0), {"noise": rule})
+    >>> start, path = system.start(jnp.zeros(3), key), lambda now, *_: now.synapses
+    >>> _, w = simulate(system, start, key, steps=4, record=path)
+    >>> print(np.array(w[3] / w[0]).round(3))  # every step like the first
+    [4. 4. 4.]
     """
 
     key: Key[Array, ""]
@@ -67,9 +74,12 @@ class ReleaseNoise(AbstractRule):
     Its mean is 0 and its variance $w^2(1 - p)/p$; `probability` is one number or a
     pytree shaped like the synapses, else `ValueError`. The draws have no gradient.
 
-        Normalised(ReleaseNoise(0.5), 0.1)
-
     Reads no signal. Synapses: any pytree of arrays.
+
+    >>> w, key = jnp.array([1.0, 2.0, 2.0]), jr.key(0)
+    >>> abs(ReleaseNoise(0.5)(w, None, key)).tolist()  # it becomes twice itself or 0
+    [1.0, 2.0, 2.0]
+    >>> rule = Normalised(ReleaseNoise(0.5), 0.1)  # of a fixed length
     """
 
     probability: Any = eqx.field(converter=with_array_leaves)

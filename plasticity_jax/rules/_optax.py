@@ -31,6 +31,12 @@ def gradient_transformation(
     it is NaN) and as a function of the parameters, `value_fn`, where the rule reads
     them (probes, Newton's step, the optimal magnitude). Raises `ValueError` for an
     `update` without `params`: the synapses that the rule changes.
+
+    >>> w = gradient = jnp.array([1.0, 2.0, 2.0])
+    >>> optimiser = gradient_transformation(Normalised(Descent(), 1.5), jr.key(0))
+    >>> change, _ = optimiser.update(gradient, optimiser.init(w), w)
+    >>> print(np.array(change).round(3))
+    [-0.5 -1.  -1. ]
     """
 
     def init(params: PyTree) -> TransformationState:

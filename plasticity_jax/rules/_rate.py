@@ -22,6 +22,11 @@ class Wiener(AbstractRule):
     """Independent Brownian increments: variance `dt` per synapse and step.
 
     Reads `dt`. Synapses: any pytree.
+
+    >>> w, key = jnp.zeros(10_000), jr.key(0)
+    >>> _, seen = circuits.Resting(0.25)(None, w, None, key)
+    >>> print(f"{Wiener()(w, seen, key).std():.1f}")
+    0.5
     """
 
     def __call__(
@@ -39,6 +44,11 @@ class Dissipation(AbstractRule):
     (`Scaled`, `Scheduled`).
 
     Reads `dt`. Synapses: any pytree.
+
+    >>> w, key = jnp.array([1.0, 2.0, -2.0]), jr.key(0)
+    >>> _, seen = circuits.Resting(1.0)(None, w, None, key)
+    >>> Dissipation(0.5)(w, seen, key).tolist()
+    [-0.5, -1.0, 1.0]
     """
 
     rate: Scalar = eqx.field(converter=real)  # beta
@@ -83,6 +93,12 @@ class RateControl(_AbstractRateControl):
 
     Susman et al. 2019.
     Reads `rate` and `dt`. Synapses (post, pre).
+
+    >>> w, r, key = jnp.eye(2), jnp.array([1.0, 2.0]), jr.key(0)
+    >>> network = circuits.RateNetwork(1.0, transfer=circuits.linear)
+    >>> _, seen = network(network.at(r), w, jnp.zeros(2), key)
+    >>> RateControl(3.0)(w, seen, key).tolist()  # errors are 2 and 1
+    [[2.0, 4.0], [1.0, 2.0]]
     """
 
     def __call__(self, synapses: Matrix, signals: RateSignals, key: Rng) -> Matrix:
@@ -97,6 +113,12 @@ class ElementwiseRateControl(_AbstractRateControl):
     it makes has nothing to do with the error, and the weights diverge.
 
     Reads `rate` and `dt`. Synapses (post, pre).
+
+    >>> w, r, key = jnp.eye(2), jnp.array([1.0, 2.0]), jr.key(0)
+    >>> network = circuits.RateNetwork(1.0, transfer=circuits.linear)
+    >>> _, seen = network(network.at(r), w, jnp.zeros(2), key)
+    >>> ElementwiseRateControl(3.0)(w, seen, key).tolist()
+    [[2.0, 0.0], [0.0, 2.0]]
     """
 
     def __call__(self, synapses: Matrix, signals: RateSignals, key: Rng) -> Matrix:
@@ -110,6 +132,12 @@ class UnweightedRateControl(_AbstractRateControl):
     A control of the published code's history (Susman et al. 2019).
 
     Reads `rate` and `dt`. Synapses (post, pre).
+
+    >>> w, r, key = jnp.eye(2), jnp.array([1.0, 2.0]), jr.key(0)
+    >>> network = circuits.RateNetwork(1.0, transfer=circuits.linear)
+    >>> _, seen = network(network.at(r), w, jnp.zeros(2), key)
+    >>> UnweightedRateControl(3.0)(w, seen, key).tolist()
+    [[2.0, 2.0], [1.0, 1.0]]
     """
 
     def __call__(self, synapses: Matrix, signals: RateSignals, key: Rng) -> Matrix:
@@ -123,6 +151,12 @@ class AverageScaling(AbstractRule):
     A control of the published code's history (Susman et al. 2019).
 
     Reads `rate` and `dt`. Synapses (post, pre).
+
+    >>> w, key = jnp.eye(4), jr.key(0)
+    >>> network = circuits.RateNetwork(1.0, transfer=circuits.linear)
+    >>> _, seen = network(network.at(jnp.full(4, 0.5)), w, jnp.zeros(4), key)
+    >>> AverageScaling()(w, seen, key)[0].tolist()
+    [0.5, 0.0, 0.0, 0.0]
     """
 
     def __call__(self, synapses: Matrix, signals: RateSignals, key: Rng) -> Matrix:
@@ -136,6 +170,12 @@ class AdditiveRateControl(_AbstractRateControl):
     A control of the published code's history (Susman et al. 2019).
 
     Reads `early_trace` and `dt`. Synapses (post, pre).
+
+    >>> w, r, key = jnp.eye(2), jnp.array([1.0, 2.0]), jr.key(0)
+    >>> network = circuits.RateNetwork(1.0, trace_time=1.0, transfer=circuits.linear)
+    >>> _, seen = network(network.at(r), w, jnp.zeros(2), key)
+    >>> AdditiveRateControl(2.0)(w, seen, key).tolist()
+    [[1.0, 1.0], [0.0, 0.0]]
     """
 
     def __call__(self, synapses: Matrix, signals: RateSignals, key: Rng) -> Matrix:
@@ -152,6 +192,11 @@ class Decorrelation(AbstractRule):
     (`FilteredDecorrelation`).
 
     Reads `potential` and `dt`. Synapses (post, pre).
+
+    >>> w, x, dt = jnp.eye(2), jnp.array([99.0, -99.0]), jnp.array(1.0)
+    >>> seen = signals.RateSignals(dt, jnp.tanh(x), x, x, x, x)
+    >>> Decorrelation(0.5)(w, seen, jr.key(0)).tolist()  # opposites come to excite
+    [[-0.5, 1.0], [1.0, -0.5]]
     """
 
     strength: Scalar = eqx.field(default=0.5, converter=real)
@@ -172,6 +217,12 @@ class FilteredDecorrelation(AbstractRule):
 
     Susman et al. 2019.
     Reads `potential`, `average` and `dt`. Synapses (post, pre).
+
+    >>> w, x, dt = jnp.eye(2), jnp.array([99.0, -99.0]), jnp.array(1.0)
+    >>> seen = signals.RateSignals(dt, jnp.tanh(x), x, x, x, x)
+    >>> rule = FilteredDecorrelation(0.5)
+    >>> rule(w, seen, jr.key(0)).tolist()  # where the average is x, nothing restrains
+    [[0.5, 0.0], [0.0, 0.5]]
     """
 
     strength: Scalar = eqx.field(default=0.5, converter=real)
@@ -198,6 +249,12 @@ class AntisymmetricHebb(AbstractRule):
 
     Susman et al. 2019.
     Reads `rate`, `early_trace` and `dt`. Synapses (post, pre).
+
+    >>> w, now, before = jnp.eye(2), jnp.array([1.0, 2.0]), jnp.array([1.0, 0.0])
+    >>> dt, key = jnp.array(1.0), jr.key(0)
+    >>> seen = signals.RateSignals(dt, now, now, now, before, before)
+    >>> AntisymmetricHebb()(w, seen, key).tolist()  # what comes later is reached
+    [[0.0, -2.0], [2.0, 0.0]]
     """
 
     def __call__(self, synapses: Matrix, signals: RateSignals, key: Rng) -> Matrix:
@@ -217,6 +274,12 @@ class PairSTDP(AbstractRule):
 
     Susman et al. 2019.
     Reads `rate`, `early_trace`, `late_trace` and `dt`. Synapses (post, pre).
+
+    >>> w, now, before = jnp.eye(2), jnp.array([1.0, 2.0]), jnp.array([1.0, 0.0])
+    >>> dt, key = jnp.array(1.0), jr.key(0)
+    >>> seen = signals.RateSignals(dt, now, now, now, before, before)
+    >>> PairSTDP(1.0, 1.0)(w, seen, key).tolist()  # of equal areas: anti-symmetric
+    [[0.0, -2.0], [2.0, 0.0]]
     """
 
     potentiation: Scalar = eqx.field(converter=real)

@@ -41,6 +41,12 @@ class StrengthDescent(AbstractRule):
     do not follow the gradient.
 
     Reads `gradient` and `dt`. Synapses: `Stochastic`.
+
+    >>> w, one = synapses.Stochastic(jnp.ones(2), jnp.array([0.25, 0.75])), jnp.ones(())
+    >>> seen = signals.ReleaseSignals(one, one, jnp.ones(2), jnp.ones(2))
+    >>> change = StrengthDescent(0.5)(w, seen, jr.key(0))
+    >>> print(np.array(change.strength).round(3))  # the reliable one learns more slowly
+    [-0.375 -0.125]
     """
 
     rate: Scalar = eqx.field(converter=real)
@@ -91,6 +97,13 @@ class ReleasePlasticity(AbstractRule):
     release have $g = 0$ and go down. NaN where $g$ is.
 
     Reads `gradient`. Synapses: `Stochastic`.
+
+    >>> w, one = synapses.Stochastic(jnp.ones(2), jnp.full(2, 0.5)), jnp.ones(())
+    >>> seen = signals.ReleaseSignals(one, one, jnp.array([1.0, 0.0]), jnp.ones(2))
+    >>> rule = ReleasePlasticity(threshold=0.5, up=0.5, down=0.25)
+    >>> w = jax.tree.map(jnp.add, w, rule(w, seen, jr.key(0)))
+    >>> print(np.array(w.probability).round(3))  # steps times the distance from 1
+    [0.75  0.375]
     """
 
     threshold: Scalar = eqx.field(converter=real)
@@ -147,6 +160,12 @@ class ElasticPenalty(AbstractRule):
     the synapses.
 
     Reads `dt`. Synapses: any pytree.
+
+    >>> w, precision = jnp.array([1.0, 2.0, 2.0]), jnp.array([1.0, 1.0, 0.0])
+    >>> rule = ElasticPenalty(0.5, 1.0, precision, precision * 2.0)  # all were 2
+    >>> _, seen = circuits.Resting(1.0)(None, w, None, jr.key(0))
+    >>> (w + rule(w, seen, jr.key(0))).tolist()
+    [1.5, 2.0, 2.0]
     """
 
     rate: Scalar = eqx.field(converter=real)
@@ -187,11 +206,14 @@ class SynapticIntelligence(AbstractRule):
     its end in small steps, and `damping` is $\xi$. Stable while $2\eta c\max\Omega\,
     dt < 2$: NaN where it is not, or `ValueError` where that is concrete.
 
-        ends = lambda signals: (signals.step + 1) % 500 == 0
-        memory = SynapticIntelligence(0.1, ends)
-        rules = {"learning": Scaled(Descent(), 0.1), "memory": memory}
-
     Reads `gradient` (by its trace) and `dt`. Synapses: any pytree.
+
+    >>> rule = SynapticIntelligence(0.25, ends=lambda seen: seen.step % 500 == 499)
+    >>> w, none = jnp.array([1.0, 2.0, 2.0]), jnp.zeros(3)
+    >>> path = traces.Path(none, jnp.array([0.0, 0.5, 1.0]), none)  # the anchor is at 0
+    >>> seen = signals.Elapsed(jnp.array(1.0), traces={"path": path})
+    >>> (w + rule(w, seen, jr.key(0))).tolist()  # held by their importance
+    [1.0, 1.5, 1.0]
     """
 
     rate: Scalar = eqx.field(converter=real)
@@ -226,6 +248,12 @@ class BayesianDescent(AbstractRule):
 
     Reads `gradient` and `correlation`. Synapses: a dictionary of `mean`
     and `deviation`.
+
+    >>> w, one = {"mean": jnp.zeros(2), "deviation": jnp.ones(2)}, jnp.ones(())
+    >>> seen = signals.PosteriorSignals(one, one, jnp.ones(2), jnp.array([0.0, 1.5]))
+    >>> change = BayesianDescent()(w, seen, jr.key(0))
+    >>> change["deviation"].tolist()  # 1 becomes half where curvature is seen
+    [0.0, -0.5]
     """
 
     rate: Scalar = eqx.field(default=1.0, converter=real)

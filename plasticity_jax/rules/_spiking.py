@@ -38,6 +38,12 @@ class NaturalTerms(NamedTuple):
     `homosynaptic` $c_\epsilon x/r$ is zero at silent synapses, `uniform` $-\gamma_u$ is
     the same at all, `proportional` $\gamma_w w$ grows with the weight (Kreutzer et al.
     2022, Eqs. 20-23).
+
+    >>> neuron, w = circuits.SpikingNeuron(jnp.full(3, 20.0), 1e-3), jnp.full(3, 0.1)
+    >>> told, x = neuron.coefficients(w), jnp.array([1.0, 0.0, 2.0])
+    >>> terms = natural_terms(neuron.signals(w, x, 1.0, told))
+    >>> (terms.homosynaptic != 0).tolist(), (terms.uniform != 0).tolist()
+    ([True, False, True], [True, True, True])
     """
 
     homosynaptic: Vector
@@ -54,6 +60,12 @@ def natural_terms(signals: SpikingSignals) -> NaturalTerms:
     r"""The natural direction $c_1 G^{-1} x$ in three terms.
 
     Kreutzer et al. 2022, Eqs. 38 and 107-109.
+
+    >>> neuron = circuits.SpikingNeuron(jnp.full(3, 20.0), 1e-3)
+    >>> x, w = jnp.array([1.0, 0.0, 2.0]), jnp.array([0.05, 0.1, 0.15])
+    >>> terms = natural_terms(neuron.signals(w, x, 1.0, neuron.coefficients(w)))
+    >>> print(np.array(terms.proportional / terms.proportional[0]).round(3))
+    [1. 2. 3.]
     """
     x, c, moments = signals.potentials, signals.coefficients, signals.moments
     scale = moments.mean / moments.variance  # c_eps eps_0 at every synapse
@@ -104,6 +116,13 @@ class EuclideanGradient(_AbstractGradient):
     r"""$\Delta w = A\,x$ (Kreutzer et al. 2022, Eqs. 10, 57).
 
     Reads `potentials`, `target`, `rate`, `score` and `dt`. Synapses (n,).
+
+    >>> neuron, w = circuits.SpikingNeuron(jnp.full(3, 20.0), 1e-3), jnp.full(3, 0.1)
+    >>> told, x = neuron.coefficients(w), jnp.array([1.0, 2.0, 4.0])
+    >>> seen = neuron.signals(w, x, 1.0, told)  # potentials x, and the teacher spikes
+    >>> change = EuclideanGradient(0.1)(w, seen, jr.key(0))
+    >>> print(np.array(change / change[0]).round(3))
+    [1. 2. 4.]
     """
 
     def direction(self, signals: SpikingSignals) -> Vector:
@@ -120,6 +139,13 @@ class NaturalGradient(_AbstractNaturalGradient):
 
     Reads `potentials`, `voltage`, `weights`, `moments`, `coefficients`, `target`,
     `rate`, `score` and `dt`. Synapses (n,).
+
+    >>> neuron, w = circuits.SpikingNeuron(jnp.full(3, 20.0), 1e-3), jnp.full(3, 0.1)
+    >>> m, x, told = neuron.moments, jnp.array([1.0, 2.0, 4.0]), neuron.coefficients(w)
+    >>> change = NaturalGradient(0.1)(w, neuron.signals(w, x, 1.0, told), jr.key(0))
+    >>> fisher = curvature.glm_fisher(neuron.transfer, w, m.mean, m.variance)
+    >>> print(np.array(fisher.mv(change) / fisher.mv(change)[0]).round(3))  # as is x
+    [1. 2. 4.]
     """
 
     scale_limit: Scalar = eqx.field(default=jnp.inf, converter=real)  # mV^2/Hz
@@ -146,6 +172,13 @@ class ApproximateNaturalGradient(_AbstractNaturalGradient):
 
     Reads `potentials`, `voltage`, `weights`, `moments`, `coefficients`, `target`,
     `rate`, `score` and `dt`. Synapses (n,).
+
+    >>> neuron, w = circuits.SpikingNeuron(jnp.full(3, 20.0), 1e-3), jnp.full(3, 0.1)
+    >>> told, x = neuron.coefficients(w), jnp.array([19.0, 20.0, 21.0])
+    >>> seen = neuron.signals(w, x, 1.0, told)  # potentials x, and the teacher spikes
+    >>> rule = ApproximateNaturalGradient(0.1, uniform=1.0, proportional=0.0)
+    >>> jnp.sign(rule(w, seen, jr.key(0))).tolist()  # the mean of x is 20 mV
+    [-1.0, 0.0, 1.0]
     """
 
     uniform: Scalar | None = eqx.field(default=0.95, converter=optional)
@@ -182,6 +215,9 @@ def uniform_constant(q: Scalar) -> Scalar:
     Of the mean-field theory for $c_w = 0$ (derived, not in the paper): with $g = 1 -
     c_u/\epsilon_0$ the divergence settles at $\frac{\eta\,dt}4 [n - 1 + (1 + q)(1 + g^2
     q)/(1 + gq)]$. 0.90 for the paper's inputs, $q = 78$; 1 for many.
+
+    >>> print(f"{uniform_constant(78.0):.2f}, {uniform_constant(8.0):.2f}")
+    0.90, 0.75
     """
     check_not_negative("q", q)
     root = jnp.sqrt(jnp.where(q < 0, jnp.nan, 1 + q))
@@ -193,6 +229,11 @@ def proportional_limit(c: Coefficients) -> Scalar:
 
     $\delta = c_3/c_1 - (c_2/c_1)^2$; derived, not in the paper. Not universal: 0.017/mV
     at $\sigma_v^2 = 3.85$, $\mu_v = 0$ and 0.048/mV at 22 and 6.5.
+
+    >>> transfer = circuits.SpikingNeuron(jnp.full(3, 20.0), 1e-3).transfer
+    >>> c = curvature.glm_coefficients(transfer, mean=0.0, variance=3.85, q=78.0)
+    >>> print(f"{proportional_limit(c):.3f}")
+    0.017
     """
     delta = c.c3 / c.c1 - (c.c2 / c.c1) ** 2
     return -delta / (1 + delta * c.variance)
@@ -209,6 +250,13 @@ class DenseNaturalGradient(_AbstractGradient):
     Kreutzer et al. 2022.
     Reads `potentials`, `target`, `rate`, `score` and `dt`, and `fisher` where it has
     none of its own. Synapses (n,).
+
+    >>> neuron, w = circuits.SpikingNeuron(jnp.full(3, 20.0), 1e-3), jnp.full(3, 0.1)
+    >>> told, x = neuron.coefficients(w), jnp.array([1.0, 2.0, 4.0])
+    >>> seen = neuron.signals(w, x, 1.0, told)  # potentials x, and the teacher spikes
+    >>> change = DenseNaturalGradient(0.1, fisher=jnp.diag(x))(w, seen, jr.key(0))
+    >>> print(np.array(change / change[0]).round(3))
+    [1. 1. 1.]
     """
 
     fisher: Float[Array, "n n"] | None = eqx.field(
@@ -247,6 +295,13 @@ class SkewedNaturalGradient(_AbstractGradient):
     Kreutzer et al. 2022.
     Reads `potentials`, `weights`, `moments`, `target`, `rate`, `score` and `dt`.
     Synapses (n,).
+
+    >>> neuron, w = circuits.SpikingNeuron(jnp.full(3, 20.0), 1e-3), jnp.zeros(3)
+    >>> told, x = neuron.coefficients(w), jnp.array([1.0, 2.0, 4.0])
+    >>> seen = neuron.signals(w, x, 1.0, told)  # potentials x, and the teacher spikes
+    >>> change = SkewedNaturalGradient(0.1)(w, seen, jr.key(0))
+    >>> print(np.array(change / NaturalGradient(0.1)(w, seen, jr.key(0))).round(3))
+    [1. 1. 1.]
     """
 
     transfer: Transfer = eqx.field(default_factory=Sigmoid)

@@ -41,6 +41,13 @@ class STDP(_Pairing):
 
     Times in the units of `dt`. Reads `pre` and `post` (spikes), `dt` and two traces.
     Synapses (post, pre).
+
+    >>> pre = jnp.zeros((21, 1)).at[0].set(1.0)  # 20 ms later a current makes it spike
+    >>> task = tasks.Recorded({"pre": pre, "external": 1e3 * pre[::-1, 0]})
+    >>> system = System(task, circuits.LeakyNetwork(), {"stdp": STDP(0.005)})
+    >>> start = system.start(jnp.zeros((1, 1)), jr.key(0))  # the end is 0.005 / e
+    >>> print(f"{simulate(system, start, jr.key(0), steps=21)[0].synapses[0, 0]:.5f}")
+    0.00184
     """
 
     potentiation: Scalar = eqx.field(default=0.005, converter=real)
@@ -134,6 +141,13 @@ class TripletSTDP(_Pairing):
 
     Times in the units of `dt`. Reads `pre` and `post` (spikes), `dt` and four traces.
     Synapses (post, pre).
+
+    >>> pre = jnp.zeros((21, 1)).at[20].set(1.0)  # 20 ms ago a current made it spike
+    >>> task = tasks.Recorded({"pre": pre, "external": 1e3 * pre[::-1, 0]})
+    >>> system = System(task, circuits.LeakyNetwork(), {"triplet": TripletSTDP()})
+    >>> start = system.start(jnp.zeros((1, 1)), jr.key(0))  # -0.007 exp(-20 / 33.7)
+    >>> print(f"{simulate(system, start, jr.key(0), steps=21)[0].synapses[0, 0]:.5f}")
+    -0.00387
     """
 
     pair_plus: Scalar = eqx.field(default=5e-10, converter=real)
@@ -191,6 +205,12 @@ class InhibitorySTDP(_Pairing):
 
     Times in the units of `dt`. Reads `pre` and `post` (spikes), `dt` and two traces.
     Synapses (post, pre).
+
+    >>> task = tasks.Constant({"pre": jnp.ones(1), "external": jnp.zeros(())})
+    >>> system = System(task, circuits.LeakyNetwork(), {"stdp": InhibitorySTDP(1e-3)})
+    >>> start = system.start(-jnp.ones((1, 1)), jr.key(0))  # lone spikes, 0.0002 each
+    >>> print(f"{simulate(system, start, jr.key(0), steps=10)[0].synapses[0, 0]:.4f}")
+    -0.9980
     """
 
     rate: Scalar = eqx.field(default=1e-3, converter=real)

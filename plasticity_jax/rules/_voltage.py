@@ -33,6 +33,13 @@ class VoltageSTDP(AbstractRule):
 
     Voltages in mV, times in the units of `dt`. Reads `pre` (spikes), `voltage`, `dt`
     and traces of both. Synapses (post, pre).
+
+    >>> one, held = jnp.ones(1), jnp.full((4, 1), -60.6)  # 10 mV above `low`
+    >>> means = {"pre": one, "plus": held, "minus": held}
+    >>> seen = signals.SpikeSignals(one[0], one, 0 * one, held[0], one, traces=means)
+    >>> change = VoltageSTDP(depression=14e-5)(jnp.ones((1, 1)), seen, jr.key(0))
+    >>> print(np.array(change).round(5))  # a spike arrives, and depresses
+    [[-0.0014]]
     """
 
     potentiation: Scalar = eqx.field(default=8e-5, converter=real)  # 1/mV^2

@@ -23,6 +23,11 @@ class Scaled(AbstractRule):
     """`rule` times `scale`; a decay must be stable before and after.
 
     Reads what its rule reads. Synapses: those of its rule.
+
+    >>> w, key = jnp.array([1.0, 2.0, 2.0]), jr.key(0)
+    >>> _, seen = circuits.LossCircuit(lambda w, x: w @ w / 2)(None, w, None, key)
+    >>> Scaled(Descent(), 0.5)(w, seen, key).tolist()
+    [-0.5, -1.0, -1.0]
     """
 
     rule: AbstractRule
@@ -57,6 +62,11 @@ class Normalised(AbstractRule):
     A change of zero stays zero.
 
     Reads what its rule reads. Synapses: those of its rule.
+
+    >>> w, key = jnp.array([1.0, 2.0, 2.0]), jr.key(0)
+    >>> _, seen = circuits.LossCircuit(lambda w, x: w @ w / 2)(None, w, None, key)
+    >>> print(np.array(Normalised(Descent(), 1.5)(w, seen, key)).round(3))
+    [-0.5 -1.  -1. ]
     """
 
     rule: AbstractRule
@@ -80,6 +90,12 @@ class Intermittent(AbstractRule):
     rules of spike timing, whose pairs need every step.
 
     Reads `step`, `dt` and what its rule reads. Synapses: those of its rule.
+
+    >>> rules, key = {"decay": Intermittent(Dissipation(0.25), every=2)}, jr.key(0)
+    >>> system = System(tasks.Constant(None), circuits.Resting(1.0), rules)
+    >>> start, path = system.start(jnp.ones(3), key), lambda now, *_: now.synapses[0]
+    >>> simulate(system, start, key, steps=4, record=path)[1].tolist()
+    [1.0, 0.5, 0.5, 0.25]
     """
 
     rule: AbstractRule
@@ -141,6 +157,13 @@ class Scheduled(AbstractRule):
     schedule of another shape.
 
     Reads `step`, `dt` and what its rule reads. Synapses: those of its rule.
+
+    >>> early, key = lambda step: jnp.where(step < 2, 1.0, 0.0), jr.key(0)
+    >>> rules = {"decay": Scheduled(Dissipation(0.5), early)}
+    >>> system = System(tasks.Constant(None), circuits.Resting(1.0), rules)
+    >>> start, path = system.start(jnp.ones(3), key), lambda now, *_: now.synapses[0]
+    >>> simulate(system, start, key, steps=4, record=path)[1].tolist()
+    [0.5, 0.25, 0.25, 0.25]
     """
 
     rule: AbstractRule
@@ -183,6 +206,12 @@ class Masked(_AbstractChecked):
     `ValueError` unless the mask is shaped like the synapses.
 
     Reads what its rule reads. Synapses: those of its rule.
+
+    >>> w, key = jnp.array([1.0, 2.0, 4.0]), jr.key(0)
+    >>> _, seen = circuits.Resting(1.0)(None, w, None, key)
+    >>> rule = Masked(Dissipation(0.5), mask=jnp.array([1.0, 0.0, 1.0]))
+    >>> (w + rule(w, seen, key)).tolist()
+    [0.5, 2.0, 2.0]
     """
 
     mask: Synapses | None = eqx.field(default=None, converter=with_array_leaves)
@@ -203,9 +232,13 @@ class Masked(_AbstractChecked):
 class Multiplicative(_AbstractChecked):
     """`rule` times the synapses: noise, or a drift, in proportion to their strength.
 
-        Multiplicative(Wiener())  # each weight's noise is as large as the weight
-
     Reads what its rule reads. Synapses: those of its rule.
+
+    >>> w, key = jnp.array([0.0, 1.0, 2.0]), jr.key(0)
+    >>> _, seen = circuits.Resting(1.0)(None, w, None, key)
+    >>> noise = Multiplicative(Wiener())(w, seen, key)  # as large as the weight
+    >>> print(np.array(noise / Wiener()(w, seen, key)).round(3))
+    [0. 1. 2.]
     """
 
     def __call__(self, synapses: Any, signals: Any, key: Key[Array, ""]) -> Any:
@@ -220,6 +253,12 @@ class Projected(_AbstractChecked):
     Raises `ValueError` unless the matrix has a row and a column for each synapse.
 
     Reads what its rule reads. Synapses: those of its rule.
+
+    >>> w, key = jnp.array([1.0, 2.0, 3.0]), jr.key(0)
+    >>> _, seen = circuits.Resting(1.0)(None, w, None, key)
+    >>> rule = Projected(Dissipation(0.5), jnp.full((3, 3), 1 / 3))  # on the mean
+    >>> print(np.array(rule(w, seen, key)).round(3))
+    [-1. -1. -1.]
     """
 
     projector: Float[Array, "w w"] = eqx.field(converter=real)
@@ -264,6 +303,12 @@ class Reparametrised(_AbstractChecked):
     `Chain`, which move by themselves.
 
     Reads what its rule reads. Synapses: any, as $u$.
+
+    >>> factors = jnp.stack([jnp.ones((2, 3)), jnp.full((2, 3), 2.0)])  # weights of 2
+    >>> u, key = synapses.Factored(factors, jnp.zeros(2)), jr.key(0)
+    >>> _, seen = circuits.Layer()(None, u, jnp.ones(3), key)  # rates of 6
+    >>> Reparametrised(Hebb(0.5))(u, seen, key).factors[:, 0].tolist()
+    [[6.0, 6.0, 6.0], [3.0, 3.0, 3.0]]
     """
 
     attenuation: Callable[[Any], Any] | None = None
@@ -327,6 +372,13 @@ class Separate(AbstractRule):
 
     Reads `students` (`SharedSignals`), each rule that of its name, and `step`.
     Synapses: a dictionary, by the same names.
+
+    >>> neuron, none = circuits.SpikingNeuron(jnp.ones(3), 0.5), jnp.zeros((1, 3))
+    >>> w, circuit = {"a": none[0], "b": none[0] + 1}, circuits.SharedInput(neuron)
+    >>> spikes, rule = tasks.Spikes(none, none[0, 0]), Dissipation(1.0)
+    >>> _, seen = circuit(circuit.start(w), w, spikes, jr.key(0))
+    >>> Separate({"a": Wiener(), "b": rule})(w, seen, jr.key(0))["b"].tolist()
+    [-0.5, -0.5, -0.5]
     """
 
     rules: Mapping[str, AbstractRule]

@@ -15,7 +15,12 @@ from .._interfaces import AbstractTask
 
 
 class Constant(AbstractTask):
-    """The same stimulus (any pytree, `None` included) at every step."""
+    """The same stimulus (any pytree, `None` included) at every step.
+
+    >>> task = Constant({"pre": jnp.ones(3), "target": jnp.zeros(2)})
+    >>> task(jnp.array(7), jr.key(0))["pre"].tolist()
+    [1.0, 1.0, 1.0]
+    """
 
     stimulus: PyTree = eqx.field(converter=with_array_leaves)
 
@@ -28,7 +33,9 @@ class Drawn(AbstractTask):
 
     A module-level function, or `jax.tree_util.Partial` of one with its arrays.
 
-        Drawn(lambda key: jax.random.normal(key, (20,)))
+    >>> task = Drawn(lambda key: jr.permutation(key, 4))
+    >>> sorted(task(jnp.array(0), jr.key(0)).tolist())
+    [0, 1, 2, 3]
     """
 
     draw: Callable[[Any], PyTree]
@@ -45,6 +52,10 @@ class Bootstrap(AbstractTask):
 
     `samples` is a pytree whose leaves have the sample axis last. Raises `ValueError`
     unless they agree in its length.
+
+    >>> drawn = Bootstrap(jnp.arange(5.0))(jnp.array(0), jr.key(0))
+    >>> drawn.shape, bool(jnp.isin(drawn, jnp.arange(5.0)).all())
+    ((5,), True)
     """
 
     samples: PyTree
@@ -63,6 +74,10 @@ class Recorded(AbstractTask):
 
     After the last step it starts again. Raises `ValueError` unless all leaves have as
     many steps, one at least.
+
+    >>> task = Recorded({"pre": jnp.array([[1.0, 0.0], [0.0, 2.0]])})
+    >>> [task(jnp.array(step), jr.key(0))["pre"].tolist() for step in range(3)]
+    [[1.0, 0.0], [0.0, 2.0], [1.0, 0.0]]
     """
 
     stimuli: PyTree = eqx.field(converter=lambda tree: jax.tree.map(jnp.asarray, tree))
@@ -82,6 +97,10 @@ class Epochs(AbstractTask):
     `ValueError` unless leaves agree in length and hold an item for each index; items of
     a traced index beyond them are NaN; integers, which cannot be, are the least number
     of their type, or the greatest of an unsigned one.
+
+    >>> task = Epochs(jnp.array([10.0, 20.0, 30.0]), order=jnp.array([2, 0, 1]))
+    >>> [float(task(jnp.array(step), jr.key(0))) for step in range(4)]
+    [30.0, 10.0, 20.0, 30.0]
     """
 
     items: Any

@@ -31,6 +31,11 @@ class Drive(AbstractTask):
     A run beyond the last row is refused by `simulate` (`ValueError`), and its stimuli
     are NaN where the step is known to the compiled program only; with
     `then="silence"` they are 0.
+
+    >>> axes = jnp.array([[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]])
+    >>> task = Drive(axes, course=jnp.array([[2.0, 0.0], [2.0, 3.0]]), then="silence")
+    >>> [task(jnp.array(step), jr.key(0)).tolist() for step in range(3)]
+    [[2.0, 0.0, 2.0], [2.0, 3.0, 2.0], [0.0, 0.0, 0.0]]
     """
 
     axes: Float[Array, "k n"] = eqx.field(converter=real)
@@ -96,6 +101,10 @@ def turning(
 
     `frequency` is $\omega$ in radians per unit of time, $t$ counted from `start`.
     Raises `ValueError` unless the times fit the steps.
+
+    >>> course = turning(steps=4, dt=0.5, start=0.5, stop=1.5, frequency=jnp.pi)
+    >>> print(abs(np.array(course).round(3)).tolist())  # a right angle a step
+    [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]
     """
     check_finite("frequency", frequency)
     on = window(steps, dt, start, stop)
@@ -107,6 +116,9 @@ def cue(steps: int, dt: float, start: float, stop: float) -> Course:
     """1 along the first axis only, from `start` to `stop`: part of a memory.
 
     Raises `ValueError` unless the times fit the steps.
+
+    >>> cue(steps=4, dt=0.5, start=0.5, stop=1.5)[:, 0].tolist()
+    [0.0, 1.0, 1.0, 0.0]
     """
     on = window(steps, dt, start, stop)
     return jnp.stack([on, jnp.zeros_like(on)], axis=1)
@@ -128,6 +140,11 @@ def wandering(
     `decay` $\zeta$; the noise stops at `stop`, the process then decays with time
     constant $1/\zeta$. Stationary variance $dt_{\rm ref}/(2\zeta)$. Raises `ValueError`
     unless the times fit the steps and the decay is stable; NaN where it is traced.
+
+    >>> times = {"steps": 4, "dt": 0.1, "start": 0.0, "stop": 0.3}
+    >>> s = wandering(**times, decay=0.5, reference_dt=0.1, key=jr.key(0))
+    >>> print(np.array(s[3] / s[2]).round(3))  # after the noise it only decays
+    [0.95 0.95]
     """
     check_range("decay", decay, 0.0, np.inf)
     check_range("reference_dt", reference_dt, 0.0, np.inf)

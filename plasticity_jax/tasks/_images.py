@@ -30,6 +30,12 @@ class ImageBatches(AbstractTask):
     Raises `ValueError` unless there is a label for each image, an image for each index
     and a permutation for each task; images of a traced index beyond them are NaN, and
     so are those of a traced task (their labels are not).
+
+    >>> images, labels = jnp.array([[0, 255], [255, 0]]), jnp.array([3, 7])
+    >>> task = ImageBatches(images, labels, order=jnp.array([[0, 1], [1, 1]]))
+    >>> shown, told = task(jnp.array(1), jr.key(0))
+    >>> shown.tolist(), told.tolist()
+    ([[1.0, 0.0], [1.0, 0.0]], [7, 7])
     """
 
     images: Integer[Array, "image pixel"]
@@ -120,6 +126,10 @@ def standardised(
     r"""$(x/$`white`$-$`mean`$)/$`deviation` as floating-point numbers.
 
     Raises `ValueError` unless `white` and `deviation` are positive.
+
+    >>> images = jnp.array([0, 255], jnp.uint8)
+    >>> standardised(images, mean=0.5, deviation=0.5, white=255.0).tolist()
+    [-1.0, 1.0]
     """
     check_range("deviation", deviation, 1e-30, np.inf)
     check_range("white", white, 1e-30, np.inf)
@@ -136,6 +146,10 @@ def batch_orders(
 
     What does not fill a batch is dropped. Raises `ValueError` if nothing fills one, or
     unless there is an epoch.
+
+    >>> order = batch_orders(np.arange(5), batch=2, epochs=3, key=jr.key(0))
+    >>> order.shape, len(set(order[:2].ravel().tolist()))  # an epoch shows 4 of the 5
+    ((6, 2), 4)
     """
     _check_integers("indices", indices, 1)
     batch, epochs = whole("batch", batch), whole("epochs", epochs, 1)
@@ -156,6 +170,10 @@ def split_by_class(
 
     Raises `ValueError` if a class of a group has no image, or belongs to two groups, or
     if a group has no class.
+
+    >>> parts = split_by_class(np.array([0, 1, 2, 0]), [[0], [1, 2]])
+    >>> [part.tolist() for part in parts]
+    [[0, 3], [1, 2]]
     """
     labels = np.asarray(labels)
     _check_integers("labels", labels, 1)
@@ -183,6 +201,10 @@ def task_shares(
     mixes with its neighbour, its share linear from one half to one. The first task has
     no beginning of that kind, the last no end. Raises `ValueError` unless `overlap`
     lies in [0, 1], or where it rounds to less than 2 samples, which would not mix.
+
+    >>> shares = task_shares(tasks=2, samples=16, overlap=0.5)
+    >>> shares[[0, 15, 16, 31]].tolist()
+    [[1.0, 0.0], [0.5, 0.5], [0.5, 0.5], [0.0, 1.0]]
     """
     tasks, samples = whole("tasks", tasks, 1), whole("samples", samples, 1)
     check_range("overlap", overlap, 0, 1)

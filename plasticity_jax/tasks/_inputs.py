@@ -18,6 +18,10 @@ def glorot_uniform(
     r"""Weight matrices between layers of `sizes`, uniform in $\pm\sqrt{6/(n+m)}$.
 
     Raises `ValueError` unless there are two layers of a unit at least.
+
+    >>> first, second = glorot_uniform((3, 2, 1), jr.key(0))
+    >>> first.shape, second.shape, bool(abs(first).max() <= (6 / 5) ** 0.5)
+    ((2, 3), (1, 2), True)
     """
     if len(sizes) < 2:
         raise ValueError(f"`sizes` must name two layers at least; got {sizes}.")
@@ -38,6 +42,9 @@ def mixed_normal(
 
     Their second moment $AA^\top$ is strongly anisotropic. Raises `ValueError` unless
     there is a feature and a sample.
+
+    >>> mixed_normal(features=3, samples=100, key=jr.key(0)).shape
+    (3, 100)
     """
     features, samples = whole("features", features, 1), whole("samples", samples, 1)
     for_mixing, for_sources = jr.split(key)
@@ -60,6 +67,10 @@ def draw_patterns(
     its own, so more patterns leave the first ones as they were. Raises `ValueError`
     unless 0 < `coding_level` < 1, and with `exact` where it rounds to no bit or to all;
     patterns are NaN where that is traced.
+
+    >>> patterns = draw_patterns(4, 3, coding_level=0.5, key=jr.key(0), exact=True)
+    >>> patterns.sum(axis=0).tolist()
+    [2.0, 2.0, 2.0]
     """
     n, count = whole("n", n, 1), whole("count", count, 1)
     keys = jax.vmap(lambda index: jr.fold_in(key, index))(jnp.arange(count))
@@ -87,6 +98,10 @@ def epoch_orders(
     Of items that are not `stored` (count,) each epoch shows stored ones instead, in
     turn, so that shapes do not depend on how many are stored. Raises `ValueError`
     unless there is an epoch and an item, and a stored one.
+
+    >>> order = epoch_orders(3, epochs=2, key=jr.key(0))
+    >>> sorted(order[:3].tolist()), sorted(order[3:].tolist())
+    ([0, 1, 2], [0, 1, 2])
     """
     count, epochs = whole("count", count), whole("epochs", epochs)
     if count < 1 or epochs < 1:

@@ -19,6 +19,11 @@ class Spikes(NamedTuple):
     """Spike counts of one step: `inputs` (substep, n), `target` of a teacher or `None`.
 
     With a `target` the neuron has a teacher that does not see its inputs.
+
+    >>> task = SpikeTrains(jnp.array([0.0, 2.0]), dt=0.5, target_rate=2.0)
+    >>> spikes = task(jnp.array(0), jr.key(0))
+    >>> spikes.inputs.tolist(), float(spikes.target)
+    ([[0.0, 1.0]], 1.0)
     """
 
     inputs: Float[Array, "substep n"]
@@ -36,6 +41,10 @@ class SpikeTrains(AbstractTask):
     Raises `ValueError` for rates that expect more than one spike in a bin, and with
     `half_words` for those that would never fire; where rates are traced such trains are
     NaN.
+
+    >>> task = SpikeTrains(jnp.array([0.0, 8.0]), dt=0.5, substeps=4)
+    >>> task(jnp.array(0), jr.key(0)).inputs.tolist()  # 8 Hz are one in every bin
+    [[0.0, 1.0], [0.0, 1.0], [0.0, 1.0], [0.0, 1.0]]
     """
 
     rates: Float[Array, " n"] = eqx.field(converter=real)
