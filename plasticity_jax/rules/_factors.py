@@ -30,7 +30,7 @@ class FactorAscent(AbstractRule):
 
     >>> patterns = jnp.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
     >>> circuit, memories = circuits.Replay(), circuits.memories_of(patterns, rows=1)
-    >>> w = synapses.Factored(jnp.full((2, 1, 3), 2.0), jnp.zeros(1))
+    >>> w = synapses.Factored(jnp.full((2, 1, 3), 2.0), jnp.zeros(1))  # active in both
     >>> _, seen = circuit(circuit.start(w, memories), w, memories, jr.key(0))
     >>> (w.factors + FactorAscent(0.5, 0.5)(w, seen, jr.key(0)).factors).tolist()
     [[[2.0, 1.0, 1.0]], [[2.0, 1.0, 1.0]]]

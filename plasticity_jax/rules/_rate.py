@@ -24,8 +24,8 @@ class Wiener(AbstractRule):
     Reads `dt`. Synapses: any pytree.
 
     >>> w, key = jnp.zeros(10_000), jr.key(0)
-    >>> _, seen = circuits.Resting(0.25)(None, w, None, key)
-    >>> print(f"{Wiener()(w, seen, key).std():.1f}")
+    >>> _, seen = circuits.Resting(dt=0.25)(None, w, None, key)
+    >>> print(f"{Wiener()(w, seen, key).std():.1f}")  # the root of dt
     0.5
     """
 
@@ -117,7 +117,7 @@ class ElementwiseRateControl(_AbstractRateControl):
     >>> w, r, key = jnp.eye(2), jnp.array([1.0, 2.0]), jr.key(0)
     >>> network = circuits.RateNetwork(1.0, transfer=circuits.linear)
     >>> _, seen = network(network.at(r), w, jnp.zeros(2), key)
-    >>> ElementwiseRateControl(3.0)(w, seen, key).tolist()
+    >>> ElementwiseRateControl(3.0)(w, seen, key).tolist()  # errors are 2 and 1
     [[2.0, 0.0], [0.0, 2.0]]
     """
 
@@ -136,7 +136,7 @@ class UnweightedRateControl(_AbstractRateControl):
     >>> w, r, key = jnp.eye(2), jnp.array([1.0, 2.0]), jr.key(0)
     >>> network = circuits.RateNetwork(1.0, transfer=circuits.linear)
     >>> _, seen = network(network.at(r), w, jnp.zeros(2), key)
-    >>> UnweightedRateControl(3.0)(w, seen, key).tolist()
+    >>> UnweightedRateControl(3.0)(w, seen, key).tolist()  # errors are 2 and 1
     [[2.0, 2.0], [1.0, 1.0]]
     """
 
@@ -155,7 +155,7 @@ class AverageScaling(AbstractRule):
     >>> w, key = jnp.eye(4), jr.key(0)
     >>> network = circuits.RateNetwork(1.0, transfer=circuits.linear)
     >>> _, seen = network(network.at(jnp.full(4, 0.5)), w, jnp.zeros(4), key)
-    >>> AverageScaling()(w, seen, key)[0].tolist()
+    >>> AverageScaling()(w, seen, key)[0].tolist()  # the sum of squares is 1
     [0.5, 0.0, 0.0, 0.0]
     """
 
@@ -174,8 +174,8 @@ class AdditiveRateControl(_AbstractRateControl):
     >>> w, r, key = jnp.eye(2), jnp.array([1.0, 2.0]), jr.key(0)
     >>> network = circuits.RateNetwork(1.0, trace_time=1.0, transfer=circuits.linear)
     >>> _, seen = network(network.at(r), w, jnp.zeros(2), key)
-    >>> AdditiveRateControl(2.0)(w, seen, key).tolist()
-    [[1.0, 1.0], [0.0, 0.0]]
+    >>> AdditiveRateControl(3.0)(w, seen, key).tolist()  # errors are 2 and 1
+    [[2.0, 2.0], [1.0, 1.0]]
     """
 
     def __call__(self, synapses: Matrix, signals: RateSignals, key: Rng) -> Matrix:
