@@ -104,7 +104,7 @@ class Sanger(_RateRule):
 
     >>> w, key = jnp.array([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0]]), jr.key(0)
     >>> _, seen = circuits.Layer()(None, w, jnp.array([1.0, 0.0, 0.0]), key)
-    >>> Sanger(0.5)(w, seen, key).tolist()  # the second row leaves the first one's way
+    >>> Sanger(0.5)(w, seen, key).tolist()  # the second row leaves the first's axis
     [[0.0, 0.0, 0.0], [-0.5, 0.0, 0.0]]
     """
 
