@@ -1,4 +1,4 @@
-"""Every public name has an example, and what it shows is so."""
+"""Every public name has an example; what it shows is so, at a user's settings."""
 
 import doctest
 import inspect
@@ -6,6 +6,7 @@ import runpy
 from pathlib import Path
 from types import SimpleNamespace
 
+import jax
 import pytest
 
 
@@ -21,6 +22,15 @@ def documented(module):
     return [x for x in names.public(module) if callable(x.value)]
 
 
+@pytest.fixture
+def plain():
+    """As JAX is when one imports it: single precision, the usual promotion."""
+    single, promotion = jax.enable_x64(False), jax.numpy_dtype_promotion("standard")
+    with single, promotion, jax.numpy_rank_promotion("allow"):
+        yield
+
+
+@pytest.mark.usefixtures("plain")
 @pytest.mark.parametrize("module", [m for m in names.modules() if documented(m)])
 def test_examples(module):
     start = {}
