@@ -50,6 +50,13 @@ def simulate(
     of `every`, `key` is threefry's or a fast one, the task has a stimulus for all steps
     and every part does what `advance` asks of it; after the run, if a rule made NaN of
     a signal out of its limits (a compiled program of yours gets it without a word).
+
+    >>> def post(state, signals, changes):
+    ...     return signals.post[0]
+    >>> task, start = tasks.Constant(jnp.ones(3)), State(None, jnp.ones((1, 3)))
+    >>> system = System(task, circuits.Layer(), {"hebb": rules.Hebb(0.5)})
+    >>> print(simulate(system, start, jr.key(0), steps=4, every=2, record=post)[1])
+    [ 7.5   46.875]
     """
     count, thin = whole("steps", steps), whole("every", every)
     if thin < 1 or count < 1 or count % thin:

@@ -20,13 +20,21 @@ from ._random import unrolled as unrolled
 
 
 def root(x: Array) -> Array:
-    """Square root; 0 with zero gradient at 0, NaN below."""
+    """Square root; 0 with zero gradient at 0, NaN below.
+
+    >>> print(root(jnp.array([0.0, 4.0])), jax.grad(root)(0.0))
+    [0. 2.] 0.0
+    """
     zero = x == 0
     return jnp.where(zero, jnp.zeros_like(x), jnp.sqrt(jnp.where(zero, 1, x)))
 
 
 def ratio(above: Array, below: Array, otherwise: ArrayLike = 0) -> Array:
-    """`above / below`; `otherwise` where `below` is 0 and `above` is a number."""
+    """`above / below`; `otherwise` where `below` is 0 and `above` is a number.
+
+    >>> print(ratio(jnp.array([1.0, 2.0]), jnp.array([0.0, 4.0])))
+    [0.  0.5]
+    """
     zero = below == 0
     found = above / jnp.where(zero, jnp.ones_like(below), below)
     instead = jnp.asarray(otherwise, found.dtype)
@@ -37,6 +45,9 @@ def masked(mask: Array, x: Array) -> Array:
     """`mask * x`; 0 where the mask is 0, also of an `x` that is not finite there.
 
     The gradient by the mask is `x`, but 0 where that is dropped.
+
+    >>> print(masked(jnp.array([0.0, 1.0]), jnp.array([jnp.inf, 3.0])))
+    [0. 3.]
     """
     lost = (mask == 0) & ~jnp.isfinite(x)
     return mask * jnp.where(lost, jnp.zeros_like(x), x)
@@ -45,7 +56,8 @@ def masked(mask: Array, x: Array) -> Array:
 def row_sums(x: Array) -> Array:
     """The sum over the last axis, as a product: a CPU adds several at once.
 
-    row_sums(jnp.ones((2, 3)))  # [3, 3]
+    >>> print(row_sums(jnp.ones((2, 3))))
+    [3. 3.]
     """
     ones = jnp.ones((x.shape[-1], 1), x.dtype)
     return jnp.matmul(x, ones, precision="highest")[..., 0]
@@ -56,6 +68,10 @@ def power(base: Array, exponent: Any) -> Array:
 
     Also at the exponent 0, where 0 ** 0 would count what is not there. NaN to any
     power is NaN.
+
+    >>> x = jnp.array([0.0, 4.0])
+    >>> print(power(x, 0.5).round(3), power(x, 0))
+    [0. 2.] [0. 1.]
     """
     nothing = base <= 0
     raised = jnp.where(nothing, jnp.ones_like(base), base) ** exponent
@@ -69,6 +85,10 @@ def extent(x: Array, exponent: Any = 2) -> Array:
     1 where its power is far from where precision ends, so that ordinary numbers keep
     their bits, and where all are 0 or one is infinite. NaN where one is. A constant
     under differentiation.
+
+    >>> huge = jnp.array([3e30, -4e30], jnp.float32)
+    >>> print(huge / extent(huge), extent(jnp.array([3.0, -4.0])))
+    [ 0.75 -1.  ] [1.]
     """
     largest = jnp.max(jnp.abs(x), axis=-1, keepdims=True, initial=0)
     largest, exponent = jax.lax.stop_gradient((largest, exponent))
@@ -81,6 +101,10 @@ def eigh(matrix: Array) -> tuple[Array, Array]:
     """Eigenvalues and eigenvectors, NaN where the symmetric matrix is not finite.
 
     LAPACK may make ordinary numbers of one that holds NaN.
+
+    >>> values, vectors = eigh(jnp.array([[2.0, 1.0], [1.0, 2.0]]))
+    >>> print(np.asarray(values).round(3), jnp.abs(vectors[:, 1]).round(3))
+    [1. 3.] [0.707 0.707]
     """
     lost = _lost(matrix)
     values, vectors = jnp.linalg.eigh(matrix)
@@ -89,7 +113,13 @@ def eigh(matrix: Array) -> tuple[Array, Array]:
 
 
 def eigvalsh(matrix: Array) -> Array:
-    """Eigenvalues of a symmetric matrix, NaN where it is not finite, as in `eigh`."""
+    """Eigenvalues of a symmetric matrix, NaN where it is not finite, as in `eigh`.
+
+    >>> print(np.asarray(eigvalsh(jnp.array([[2.0, 1.0], [1.0, 2.0]]))).round(3))
+    [1. 3.]
+    >>> print(eigvalsh(jnp.array([[2.0, jnp.nan], [1.0, 2.0]])))
+    [nan nan]
+    """
     return jnp.where(_lost(matrix)[..., 0], jnp.nan, jnp.linalg.eigvalsh(matrix))
 
 
@@ -101,12 +131,21 @@ T = TypeVar("T")
 
 
 def tree_size(tree: Synapses) -> int:
-    """Number of entries over all leaves."""
+    """Number of entries over all leaves.
+
+    >>> tree_size({"w": jnp.ones((2, 3)), "b": jnp.ones(2)})
+    8
+    """
     return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 
 def tree_vdot(a: Synapses, b: Synapses) -> Scalar:
-    """Inner product over all leaves together; `ValueError` if their shapes differ."""
+    """Inner product over all leaves together; `ValueError` if their shapes differ.
+
+    >>> tree = {"w": jnp.ones((2, 3)), "b": jnp.full(2, 5.0)}
+    >>> print(tree_vdot(tree, tree))
+    56.0
+    """
 
     def product(x: Array, y: Array) -> Scalar:
         if x.shape != y.shape:
@@ -123,6 +162,9 @@ def tree_norm(tree: Synapses) -> Scalar:
     """Euclidean norm over all leaves, its gradient zero (not NaN) at the origin.
 
     NaN where an entry is.
+
+    >>> print(tree_norm((jnp.array([3.0]), jnp.array([4.0]))))
+    5.0
     """
     return root(tree_vdot(tree, tree))
 
@@ -131,6 +173,10 @@ def tree_scale(scale: Scalar | float, tree: T) -> T:
     """Every leaf times one number, in the leaf's own precision.
 
     Raises `ValueError` for more than one number.
+
+    >>> half = tree_scale(0.5, (jnp.ones(2), jnp.ones(1, jnp.bfloat16)))
+    >>> print(half[0], half[1].dtype)
+    [0.5 0.5] bfloat16
     """
     if shape := jnp.shape(scale):
         raise ValueError(f"`scale` must be one number; got the shape {shape}.")
@@ -138,7 +184,12 @@ def tree_scale(scale: Scalar | float, tree: T) -> T:
 
 
 def tree_unit(tree: T) -> T:
-    """The tree at unit length; a zero tree stays zero, NaN where its length is lost."""
+    """The tree at unit length; a zero tree stays zero, NaN where its length is lost.
+
+    >>> x, y = tree_unit((jnp.array([3.0]), jnp.array([4.0])))
+    >>> print(x.round(3), y.round(3))
+    [0.6] [0.8]
+    """
     flat, unravel = ravel_pytree(tree)  # one vector: fuses with a flat draw
     length = tree_norm(flat)
     length = jnp.where(jnp.isinf(length), jnp.nan, length)  # else all would be 0
@@ -146,6 +197,11 @@ def tree_unit(tree: T) -> T:
 
 
 def normal_like(key: Key[Array, ""], tree: T) -> T:
-    """Independent standard normals shaped like `tree`, all from one draw."""
+    """Independent standard normals shaped like `tree`, all from one draw.
+
+    >>> noise = normal_like(jr.key(0), {"w": jnp.zeros((2, 3)), "b": jnp.zeros(1000)})
+    >>> print(noise["w"].shape, f"{noise['b'].std():.1f}")
+    (2, 3) 1.0
+    """
     flat, unravel = ravel_pytree(tree)
     return unravel(normal(key, flat.shape, flat.dtype))

@@ -53,6 +53,10 @@ def require(module: eqx.Module, **ranges: tuple[float | int, float | int]) -> No
 
     Traced values pass: a sweep or a gradient is not checked inside the compiled
     program (`sweep` checks every point of every axis before it compiles).
+
+    >>> require(rules.Oja(0.5), rate=(0.0, 0.25))
+    Traceback (most recent call last):
+    ValueError: `rate` must lie in [0.0, 0.25]; got 0.5.
     """
     for name, (low, high) in ranges.items():
         check_range(name, getattr(module, name), low, high)

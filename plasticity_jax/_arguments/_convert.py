@@ -25,7 +25,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def real(x: ArrayLike) -> Array:
-    """Converter of every hyper-parameter field: an array leaf, never a Python float."""
+    """Converter of every hyper-parameter field: an array leaf, never a Python float.
+
+    >>> print(real(3), real(np.array([1, 2])))
+    3.0 [1. 2.]
+    """
     return jnp.asarray(x, jnp.result_type(float))
 
 

@@ -23,6 +23,13 @@ class AbstractSignals(eqx.Module):
     `step` counts the steps before this one: those of the run (`State.step`), unless
     the circuit keeps a count of its own. `traces` are those of the rule that reads, by
     name; `advance` fills them in.
+
+    >>> class Seen(AbstractSignals):
+    ...     dt: jax.Array = eqx.field(converter=real)
+    ...     reward: jax.Array = eqx.field(converter=real)
+    >>> seen = Seen(dt=0.001, reward=1)
+    >>> print(seen.reward, seen.step, seen.traces)
+    1.0 None {}
     """
 
     dt: eqx.AbstractVar[Scalar]
@@ -50,7 +57,14 @@ class _Part(eqx.Module):
 
 
 class AbstractTask(_Part):
-    """What drives a circuit: a stateless function of the step and a key."""
+    """What drives a circuit: a stateless function of the step and a key.
+
+    >>> class InTurn(AbstractTask):
+    ...     def __call__(self, step, key):
+    ...         return jax.nn.one_hot(step % 3, 3)
+    >>> print(InTurn()(jnp.asarray(4), jr.key(0)))
+    [0. 1. 0.]
+    """
 
     @abc.abstractmethod
     def __call__(self, step: Int[Array, ""], key: Key[Array, ""]) -> PyTree:
@@ -61,7 +75,15 @@ class AbstractTask(_Part):
 
 
 class AbstractCircuit(_Part):
-    """How activity moves while the synapses are held fixed."""
+    """How activity moves while the synapses are held fixed.
+
+    >>> class Leaky(AbstractCircuit):
+    ...     def __call__(self, activity, synapses, stimulus, key):
+    ...         _, seen = circuits.Layer()(None, synapses, stimulus, key)
+    ...         return 0.5 * activity + seen.post, seen
+    >>> print(Leaky()(jnp.ones(2), jnp.ones((2, 3)), jnp.ones(3), jr.key(0))[0])
+    [3.5 3.5]
+    """
 
     @abc.abstractmethod
     def __call__(
@@ -102,7 +124,15 @@ class AbstractTrace(_Part):
 
 
 class AbstractRule(_Part):
-    """One term of a plasticity equation."""
+    """One term of a plasticity equation.
+
+    >>> class Hebb(AbstractRule):
+    ...     def __call__(self, synapses, signals, key):
+    ...         return 0.5 * jnp.outer(signals.post, signals.pre)
+    >>> system = System(tasks.Constant(jnp.ones(3)), circuits.Layer(), {"it": Hebb()})
+    >>> print(advance(system, State(None, jnp.ones((2, 3))), jr.key(0))[0].synapses[0])
+    [2.5 2.5 2.5]
+    """
 
     @abc.abstractmethod
     def __call__(self, synapses: Any, signals: Any, key: Key[Array, ""]) -> Any:
@@ -144,7 +174,14 @@ class AbstractRule(_Part):
 
 
 class AbstractProjection(_Part):
-    """What is enforced after every update: bounds, scaling, sparsity."""
+    """What is enforced after every update: bounds, scaling, sparsity.
+
+    >>> class Whole(AbstractProjection):
+    ...     def __call__(self, synapses, signals=None, key=None):
+    ...         return jnp.round(synapses)
+    >>> print(Whole()(jnp.array([0.2, 1.7])))
+    [0. 2.]
+    """
 
     @abc.abstractmethod
     def __call__(self, synapses: Any, signals: Any = None, key: Any = None) -> Any:

@@ -32,6 +32,13 @@ class System(eqx.Module):
 
     Raises `ValueError` where a part is not of its kind, where a rule is unstable at the
     circuit's step, or where its name is that of a projection's random stream.
+
+    >>> task = tasks.Constant(jnp.ones(3))
+    >>> system = System(task, circuits.Layer(), {"oja": rules.Oja(0.1)})
+    >>> start = system.start(jnp.full((1, 3), 0.1), jr.key(0))
+    >>> state, _ = simulate(system, start, jr.key(1), steps=100)
+    >>> print(jnp.linalg.norm(state.synapses).round(3))
+    1.0
     """
 
     task: AbstractTask
@@ -90,6 +97,10 @@ class State(eqx.Module):
 
     `traces` are those of each rule that has some, by its name in the system; `simulate`
     and `advance` start those that are not there.
+
+    >>> state = State(activity=None, synapses=jnp.ones((2, 3)))
+    >>> print(state.step, state.synapses.shape, state.traces)
+    0 (2, 3) {}
     """
 
     activity: Any
@@ -113,6 +124,13 @@ def advance(
     a change that is not shaped like the synapses (nothing broadcasts), activity or
     projected synapses that are not shaped like those before, or a signal that the
     circuit does not offer.
+
+    >>> task = tasks.Constant(jnp.ones(3))
+    >>> system = System(task, circuits.Layer(), {"hebb": rules.Hebb(0.5)})
+    >>> start = system.start(jnp.ones((1, 3)), jr.key(0))
+    >>> state, seen, changes = advance(system, start, jr.key(1))
+    >>> print(seen.post, changes["hebb"], state.synapses)
+    [3.] [[1.5 1.5 1.5]] [[2.5 2.5 2.5]]
     """
     _check_synapses(state.synapses)
     task_key, circuit_key, rule_key = jr.split(jr.fold_in(key, state.step), 3)

@@ -28,6 +28,12 @@ class AbstractConfig(eqx.Module):
     """Parameters of a run. Printed, it shows their values.
 
     Raises `ValueError` for a switch that is neither true nor false.
+
+    >>> class Config(AbstractConfig):
+    ...     rate: jax.Array = eqx.field(default=0.1, converter=real)
+    ...     neurons: int = eqx.field(default=100, static=True)
+    >>> Config(rate=0.5)
+    Config(rate=0.5, neurons=100)
     """
 
     def __check_init__(self) -> None:

@@ -78,6 +78,13 @@ def sweep(
     versions, or code that the run reaches (its functions, what they read and what is
     bound to them, in the user's files and this package). What a store cannot look into
     it refuses.
+
+    >>> class Config(AbstractConfig):
+    ...     rate: jax.Array = eqx.field(default=0.1, converter=real)
+    >>> run = lambda config, key: {"left": jnp.exp(-config.rate)}
+    >>> data = sweep(run, Config(), {"rate": [0.0, 1.0]}, jr.split(jr.key(0), 2))
+    >>> print(data.left.dims, data.left.mean("seed").values.round(3))
+    ('rate', 'seed') [1.    0.368]
     """
     started, busy = time.perf_counter(), time.process_time()
     config = _checked(config)

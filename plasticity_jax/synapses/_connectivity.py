@@ -34,6 +34,9 @@ class Connected(AbstractProjection):
 
     With masked initial weights that is the same as masking every rule and the noise.
     Raises `ValueError` unless the mask is 0 or 1 and shaped like the synapses.
+
+    >>> print(Connected(jnp.array([[1.0, 0.0]]))(jnp.array([[3.0, jnp.inf]])))
+    [[3. 0.]]
     """
 
     mask: Synapses = eqx.field(converter=lambda mask: jax.tree.map(real, mask))
@@ -56,6 +59,9 @@ class Density(AbstractProjection):
     is rounded (Han, Pool, Tran & Dally 2015). Of equal ones the first are kept, so that
     the number is exact. NaN stays NaN and counts as largest. Weights that are kept have
     their gradient; the others have none, nor has `density`.
+
+    >>> print(Density(0.5)(jnp.array([[1.0, -3.0, 2.0, 0.5]])))
+    [[ 0. -3.  2.  0.]]
     """
 
     density: Scalar = eqx.field(converter=real)
@@ -92,6 +98,11 @@ class Rewired(AbstractProjection):
     add are not cut for being too many. NaN stays NaN. Weights that stay have their
     gradient, new ones that of `first`. Raises `ValueError` without a key, or where a
     run starts with another number of synapses.
+
+    >>> rewired = Rewired(density=0.5, threshold=0.1, first=0.2)
+    >>> w = rewired(jnp.array([[1.0, 0.05, 0.0, 0.0]]), key=jr.key(0))
+    >>> print(jnp.sort(w))
+    [[0.  0.  0.2 1. ]]
     """
 
     density: Scalar = eqx.field(converter=real)
@@ -187,6 +198,10 @@ def random_mask(
     """Each entry 1 with probability `density`, independently, else 0.
 
     Raises `ValueError` unless `density` lies in [0, 1]; NaN where it is traced.
+
+    >>> mask = random_mask((100, 100), 0.2, jr.key(0))
+    >>> print(np.unique(mask), f"{mask.mean():.1f}")
+    [0. 1.] 0.2
     """
     check_range("density", density, 0, 1)
     shape = tuple(whole("shape", size, 1) for size in shape)

@@ -42,6 +42,10 @@ class Factored(AbstractSynapses):
     n others. `threshold` (row,) is the inhibition that the neuron has to overcome. As
     `weights` the factors' products are read. Raises `ValueError` unless there is a
     threshold for each row.
+
+    >>> synapses = Factored(jnp.array([[[2.0, 3.0]], [[0.5, 1.0]]]), jnp.zeros(1))
+    >>> print(synapses.weights())
+    [[1. 3.]]
     """
 
     factors: Stack
@@ -61,7 +65,13 @@ class Factored(AbstractSynapses):
 
 
 class AbstractFactors(eqx.Module):
-    """How the weights (row, n) of synapses follow from their factors."""
+    """How the weights (row, n) of synapses follow from their factors.
+
+    >>> u, drive = jnp.array([[[2.0]], [[3.0]]]), jnp.ones((1, 1))
+    >>> slope = jax.grad(lambda u: Product().weights(u).sum())(u)
+    >>> print(jnp.array_equal(Product().ascent(u, drive), slope))
+    True
+    """
 
     @abc.abstractmethod
     def order(self, factors: Stack) -> Scalar:
@@ -84,7 +94,12 @@ class AbstractFactors(eqx.Module):
 
 
 class Product(AbstractFactors):
-    r"""$w = \prod_k u_k$: as many factors as the stack is high."""
+    r"""$w = \prod_k u_k$: as many factors as the stack is high.
+
+    >>> u = jnp.array([[[2.0]], [[3.0]]])
+    >>> print(Product().weights(u), Product().ascent(u, jnp.ones((1, 1))).ravel())
+    [[6.]] [3. 2.]
+    """
 
     def order(self, factors: Stack) -> Scalar:
         return jnp.asarray(len(factors), factors.dtype)
@@ -107,6 +122,10 @@ class SignedProduct(AbstractFactors):
 
     A product of factors that are not negative, so consolidation prunes either sign.
     Raises `ValueError` for other signs, and unless there is one for each input.
+
+    >>> signed = SignedProduct(jnp.array([1.0, -1.0]))
+    >>> print(signed.weights(jnp.full((2, 1, 2), 3.0)))
+    [[ 9. -9.]]
     """
 
     signs: Float[Array, " n"] = eqx.field(converter=real)
@@ -143,6 +162,9 @@ class Free(AbstractFactors):
     algorithm, which converges to the largest margin over $\|w\|_2$ (Krauth & Mezard
     1987, J Phys A, doi 10.1088/0305-4470/20/11/013). The stack holds one factor, else
     `ValueError`.
+
+    >>> print(Free().weights(jnp.array([[[2.0, -1.0]]])))
+    [[ 2. -1.]]
     """
 
     def order(self, factors: Stack) -> Scalar:
@@ -176,6 +198,9 @@ class Power(_AbstractPower):
     r"""$w = u^z$: `exponent` equal factors held as one, so $z \ge 1$ may be any number.
 
     The stack holds one factor, else `ValueError`. Differentiable in the exponent.
+
+    >>> print(Power(2.5).weights(jnp.array([[[1.0, 4.0]]])).round(3))
+    [[ 1. 32.]]
     """
 
     def weights(self, factors: Stack) -> Matrix:
@@ -192,7 +217,12 @@ class Power(_AbstractPower):
 
 
 class SignedPower(_AbstractPower):
-    r"""$w = u_+^z - u_-^z$: the stack holds $u_+$ and $u_-$, else `ValueError`."""
+    r"""$w = u_+^z - u_-^z$: the stack holds $u_+$ and $u_-$, else `ValueError`.
+
+    >>> u = jnp.array([[[3.0]], [[1.0]]])
+    >>> print(SignedPower(2.0).weights(u).round(3))
+    [[8.]]
+    """
 
     def weights(self, factors: Stack) -> Matrix:
         _check_height(self, factors, 2)
@@ -225,6 +255,11 @@ class Floored(AbstractProjection):
 
     `no_self_connections` makes the mask of a recurrent network. Raises `ValueError`
     unless it is 0 or 1 and has an entry for each synapse.
+
+    >>> floored = Floored(no_self_connections(2, 2), floor=0.5)
+    >>> print(floored(Factored(jnp.zeros((1, 2, 2)), jnp.zeros(2))).factors[0])
+    [[0.  0.5]
+     [0.5 0. ]]
     """
 
     mask: Float[Array, "row n"] = eqx.field(converter=real)
@@ -251,6 +286,10 @@ class Ordered(AbstractProjection):
     """The second factor never above the first: a signed power stays excitatory.
 
     Raises `ValueError` unless there are two.
+
+    >>> factors = jnp.array([[[1.0, 3.0]], [[2.0, 2.0]]])
+    >>> print(Ordered()(Factored(factors, jnp.zeros(1))).factors[1])
+    [[1. 2.]]
     """
 
     def __call__(
@@ -267,7 +306,12 @@ class Ordered(AbstractProjection):
 
 
 class Ceiling(AbstractProjection):
-    """The first factor never above `most`: as a release probability, at 1."""
+    """The first factor never above `most`: as a release probability, at 1.
+
+    >>> capped = Ceiling()(Factored(jnp.full((2, 1, 1), 3.0), jnp.zeros(1)))
+    >>> print(capped.factors.ravel())
+    [1. 3.]
+    """
 
     most: Scalar = eqx.field(default=1.0, converter=real)
 
@@ -290,6 +334,10 @@ class HomeostaticScaling(AbstractProjection):
     optimum. Weights are scaled by the factors' scale to the power of z; the threshold
     is not. A neuron without synapses keeps none. Raises `ValueError` unless the target
     is positive and `of` one of the three.
+
+    >>> scaled = HomeostaticScaling(1.0)(Factored(jnp.ones((2, 1, 4)), jnp.zeros(1)))
+    >>> print(scaled.factors[0].round(3), Product().squares(scaled.factors).round(3))
+    [[0.5 0.5 0.5 0.5]] [1.]
     """
 
     target: Scalar = eqx.field(converter=real)
@@ -323,6 +371,10 @@ class RandomPatternThreshold(AbstractProjection):
 
     $I = f\sum_jw_j + \sqrt{2f(1-f)\sum_jw_j^2}\,\mathrm{erf}^{-1}(1-2f)$ with the
     `coding_level` $f$: inputs active independently, many of them.
+
+    >>> synapses = Factored(jnp.ones((2, 1, 4)), jnp.zeros(1))
+    >>> print(RandomPatternThreshold(0.5)(synapses).threshold)
+    [2.]
     """
 
     coding_level: Scalar = eqx.field(converter=real)
@@ -349,6 +401,10 @@ class MidpointThreshold(AbstractProjection):
     the present one separates the neuron's active patterns from the others. NaN where
     such a field is. Raises `ValueError` unless patterns are 0 or 1, one input for each
     synapse of a neuron, and `stored` marks some of them.
+
+    >>> synapses = Factored(jnp.array([[[1.0, 3.0]]]), jnp.array([1.5]))
+    >>> print(MidpointThreshold(jnp.eye(2))(synapses).threshold)
+    [2.]
     """
 
     patterns: Float[Array, "n pattern"] = eqx.field(converter=real)
@@ -392,6 +448,10 @@ def no_self_connections(rows: Any, n: int) -> Float[Array, "row n"]:
 
     `rows` are the first so many of `n` neurons, or indices (row,) of some of them.
     Raises `ValueError` unless there are 1 to `n` rows, or for indices beyond.
+
+    >>> print(no_self_connections(2, 3))
+    [[0. 1. 1.]
+     [1. 0. 1.]]
     """
     n = whole("n", n)
     own = rows_of(rows, n)[:, None] == np.arange(n)[None]

@@ -18,6 +18,11 @@ class Reciprocal(AbstractSynapses):
     those that bring errors back, each shaped like the transposed forward weights of
     the layer above: one fewer. As `weights` the forward ones are read. Raises
     `ValueError` unless they fit.
+
+    >>> up = jnp.ones((4, 3)), jnp.ones((2, 4))
+    >>> synapses = Reciprocal(up, (jnp.zeros((4, 2)),))
+    >>> print([w.shape for w in weights(synapses)])
+    [(4, 3), (2, 4)]
     """
 
     forward: Matrices

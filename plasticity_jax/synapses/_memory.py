@@ -17,6 +17,9 @@ class Cascade(AbstractSynapses):
 
     Fusi, Drew & Abbott 2005. `state` is $\pm i$: the weight's sign and the level, from
     1 (labile) on. `rules.Cascaded` moves them.
+
+    >>> print(Cascade(jnp.array([3.0, -1.0])).weights())
+    [ 1. -1.]
     """
 
     state: Float[Array, "..."]
@@ -36,6 +39,10 @@ def random_cascade(
 
     Raises `ValueError` unless there is a level and `share` lies in [0, 1]; NaN where it
     is traced.
+
+    >>> synapses = random_cascade((1000,), 3, 0.5, jr.key(0))
+    >>> print(np.unique(synapses.state))
+    [-3. -2. -1.  1.  2.  3.]
     """
     check_range("share", share, 0, 1)
     shape = tuple(whole("shape", size, 1) for size in shape)
@@ -53,6 +60,9 @@ class Chain(AbstractSynapses):
 
     Benna & Fusi 2016. `variables` (variable, ...), of which the first is the weight.
     `rules.Chained` moves them. Raises `ValueError` unless there is one.
+
+    >>> print(Chain(jnp.array([[1.0, 2.0], [5.0, 6.0]])).weights())
+    [1. 2.]
     """
 
     variables: Float[Array, "variable ..."]

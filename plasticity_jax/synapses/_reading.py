@@ -20,12 +20,12 @@ class AbstractSynapses(eqx.Module):
     `rules.Reparametrised` carries a rule for weights to their own variables. Arrays in
     the fields are these variables: all of them may change.
 
-        class Product(AbstractSynapses):
-            pre: Array
-            post: Array
-
-            def weights(self, key=None):
-                return self.post * self.pre
+    >>> class Exponential(AbstractSynapses):
+    ...     log: jax.Array
+    ...     def weights(self, key=None):
+    ...         return jnp.exp(self.log)
+    >>> print(weights(Exponential(jnp.zeros(3))))
+    [1. 1. 1.]
     """
 
     reached_by: ClassVar[str] = "Reparametrised"  # what carries a rule to them
@@ -40,8 +40,12 @@ class Parametrised(AbstractSynapses):
 
     `read` is a module-level function, of no parameters that are swept.
 
-        synapses = Parametrised(jnp.zeros((3, 4)), jax.nn.sigmoid)
-        system = System(task, Layer(), {"oja": Reparametrised(Oja(0.01))})
+    >>> synapses = Parametrised(jnp.zeros((1, 3)), jax.nn.sigmoid)
+    >>> oja = {"oja": rules.Reparametrised(rules.Oja(0.1))}
+    >>> system = System(tasks.Constant(jnp.ones(3)), circuits.Layer(), oja)
+    >>> start, key = system.start(synapses, jr.key(0)), jr.key(1)
+    >>> print(weights(simulate(system, start, key, steps=400)[0].synapses).round(3))
+    [[0.577 0.577 0.577]]
     """
 
     variables: Synapses
@@ -59,6 +63,10 @@ def weights(synapses: Any, key: Any = None) -> PyTree:
 
     `synapses` is any pytree of both. With `key` (the circuit's own) what is drawn anew
     at every step is drawn, each part by itself; without it their means are read.
+
+    >>> read = weights({"is": jnp.ones(2), "chain": Chain(jnp.array([[3.0], [5.0]]))})
+    >>> print(read["is"], read["chain"])
+    [1. 1.] [3.]
     """
     own = lambda x: isinstance(x, AbstractSynapses)
     parts, tree = jax.tree.flatten(synapses, is_leaf=own)

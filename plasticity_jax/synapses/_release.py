@@ -44,11 +44,13 @@ class Stochastic(AbstractSynapses):
     round, and a synapse never leave it. A rule returns the change of that variable, as
     `Stochastic(change, log_failure=change)`; functions of $p$ read the property.
 
-        synapses = Stochastic(jnp.ones((3, 4)), jnp.full((3, 4), 0.25))
-        synapses.probability, synapses.log_failure
-
     Raises `ValueError` unless the two are shaped alike and one of `probability` and
     `log_failure` is given, and for a probability outside [0, 1].
+
+    >>> synapses = Stochastic(jnp.ones(100), jnp.full(100, 0.25))
+    >>> sent, mean = synapses.weights(jr.key(0)), synapses.weights()
+    >>> print(np.unique(sent.round(3)), np.unique(mean))
+    [0. 4.] [1.]
     """
 
     strength: Weights
@@ -92,6 +94,9 @@ def log_failure_of(probability: Weights) -> Weights:
 
     Raises `ValueError` for a probability outside [0, 1], and is NaN where that is
     traced.
+
+    >>> print(log_failure_of(jnp.array([0.5, 0.75])).round(3))
+    [-0.693 -1.386]
     """
 
     def log(p: Array) -> Array:
@@ -111,6 +116,12 @@ class Release(eqx.Module):
     sends the share of them that release, independently: $r = k/n$ with binomial $k$, of
     variance $p(1 - p)/n$. Masks compare 16 random bits with a threshold: probabilities
     are multiples of $2^{-16}$.
+
+    >>> probability, key = jnp.full(100, 0.25), jr.key(0)
+    >>> print(np.unique(Release().gates(probability, key)))
+    [0. 4.]
+    >>> print(np.unique(Release(divisor="none", sites=2).gates(probability, key)))
+    [0.  0.5 1. ]
     """
 
     fixed: Scalar | None = eqx.field(default=None, converter=optional)
@@ -167,6 +178,10 @@ def split_weights(network: Any) -> tuple[Any, Any]:
     Both are networks with `None` in place of what the other holds; `equinox.combine`
     joins them. Biases and scales are not weights. Raises `ValueError` where there is no
     weight to release.
+
+    >>> weights, rest = split_weights(eqx.nn.Linear(3, 2, key=jr.key(0)))
+    >>> print(weights.weight.shape, weights.bias, rest.bias.shape)
+    (2, 3) None (2,)
     """
     weights, rest = eqx.partition(
         network, lambda x: eqx.is_inexact_array(x) and x.ndim >= 2
@@ -183,6 +198,9 @@ def uniform_probability(weights: Weights, value: Scalar | float) -> Weights:
     """The same release probability everywhere, a tree like `weights`.
 
     Raises `ValueError` unless it lies in [0, 1].
+
+    >>> print(uniform_probability({"w": jnp.ones(3)}, 0.25)["w"])
+    [0.25 0.25 0.25]
     """
     check_range("value", value, 0, 1)
     return jax.tree.map(lambda w: jnp.full(w.shape, value, w.dtype), weights)
@@ -192,6 +210,10 @@ class ReleaseBounds(AbstractProjection):
     """Probabilities between `low` and `high`.
 
     Raises `ValueError` unless 0 <= `low` <= `high` <= 1; NaN where that is traced.
+
+    >>> synapses = Stochastic(jnp.ones(2), jnp.array([0.1, 0.5]))
+    >>> print(ReleaseBounds(low=0.25)(synapses).probability.round(3))
+    [0.25 0.5 ]
     """
 
     low: Scalar = eqx.field(default=0.25, converter=real)

@@ -22,6 +22,9 @@ class Bounded(AbstractProjection):
     The derivative is 1 on a bound and 0 beyond it. Raises `ValueError` unless `low` is
     at most `high`, NaN where they are traced, or where a run starts with weights
     outside.
+
+    >>> print(Bounded(0.0, 1.0)(jnp.array([-0.5, 0.5, 2.0])))
+    [0.  0.5 1. ]
     """
 
     low: Scalar = eqx.field(default=0.0, converter=real)
@@ -61,6 +64,9 @@ class Normed(AbstractProjection):
 
     `order` 1 holds the sum of absolute weights, 2 their Euclidean length. A neuron
     without weights keeps none.
+
+    >>> print(Normed()(jnp.array([[3.0, 4.0]])).round(3))
+    [[0.6 0.8]]
     """
 
     norm: Scalar = eqx.field(default=1.0, converter=real)
@@ -96,6 +102,11 @@ class Dale(AbstractProjection):
     `signs` (pre,) are 1 for excitatory and -1 for inhibitory neurons. Raises
     `ValueError` for other signs, where they do not fit the weights, or where a run
     starts with weights of the other sign.
+
+    >>> dale = Dale(jnp.array([1.0, -1.0]))
+    >>> print(dale(jnp.array([[2.0, 3.0], [-2.0, -3.0]])))
+    [[ 2.  0.]
+     [ 0. -3.]]
     """
 
     signs: Float[Array, " pre"] = eqx.field(converter=real)
