@@ -39,7 +39,12 @@ SLACK = 1e-6  # relative rounding of a number of neurons
 def margins(
     fields: Fields, targets: Fields, stored: Stored | None = None
 ) -> Float[Array, " row"]:
-    r"""$m_i = \min_\mu\sigma_i^\mu(w_i\cdot\xi^\mu - I_i)$; negative with an error."""
+    r"""$m_i = \min_\mu\sigma_i^\mu(w_i\cdot\xi^\mu - I_i)$; negative with an error.
+
+    >>> fields, targets = [[2.0, -0.5], [2.0, 0.5]], [[1, -1], [1, -1]]
+    >>> print(margins(fields, targets))
+    [ 0.5 -0.5]
+    """
     check_signs("targets", targets)
     signed = targets * fields
     if stored is not None:
@@ -56,6 +61,9 @@ def norm(weights: Weights, q: Scalar | float | int) -> Rows:
     Zeros count nothing, and their gradient is zero; weights may be as large or small as
     their precision holds. Raises `ValueError` unless q is positive; NaN for a traced
     one.
+
+    >>> print(norm([3.0, 4.0], 2).round(3), norm([1.0, 4.0], 0.5).round(3))
+    5.0 9.0
     """
     q = positive("q", q)  # pyright: ignore[reportArgumentType]
     q = admit("q", q, jnp.isinf(q), "be finite")
@@ -72,6 +80,10 @@ def noise_ratio(margin: Rows, weights: Weights, q: Scalar | float | int) -> Rows
     $q = 2$: neural noise (over $\sqrt{f(1-f)}$: Gardner's $\kappa$); $q = 1$: the
     synaptic noise of one volatile factor of two (times $\sqrt{N/(f(1-f))}$: Brunel's
     $\rho$). Raises `ValueError` unless q is positive.
+
+    >>> margin, weights = [3.5], [[3.0, 4.0]]
+    >>> print([f"{noise_ratio(margin, weights, q)[0]:.2f}" for q in (1, 2)])
+    ['0.50', '0.70']
     """
     q = jnp.asarray(q)
     scale = extent(weights, q)
@@ -90,6 +102,10 @@ def volatile_noise_ratio(
     Only weights larger than `above` count, one each where $z = 1$. NaN for a neuron
     without any. Raises `ValueError` if `order` is below 1 or `above` is negative; NaN
     for traced ones.
+
+    >>> margin, weights = [1.0], jnp.full((1, 4), 0.25)
+    >>> print([volatile_noise_ratio(margin, weights, z).item() for z in (1, 2)])
+    [0.5, 1.0]
     """
     order, above = jnp.asarray(order), not_negative("above", above)  # pyright: ignore[reportArgumentType]
     order = admit("order", order, order < 1, "be at least 1")
@@ -108,6 +124,9 @@ def memory_ratios(
     r"""$\min_i\sigma_i^\mu H_i^\mu/\|w_i\|_2$: the robustness of each memory.
 
     A neuron without synapses counts by its field itself.
+
+    >>> print(memory_ratios([[2.5, -10.0]], [[1, -1]], [[3.0, 4.0]]))
+    [0.5 2. ]
     """
     check_signs("targets", targets)
     scale = extent(weights)
@@ -123,6 +142,9 @@ def density(weights: Weights, relative: float | None = ALIVE) -> Rows:
     A weight counts above `relative` times the neuron's largest, if single precision
     tells it from 0; with `None` above the pruning threshold of the published code,
     1e-10. Raises `ValueError` unless `relative` lies in [0, 1].
+
+    >>> print(density([1.0, 0.0, 0.5, 1e-6]))
+    0.5
     """
     size = jnp.abs(weights)
     largest = jnp.max(size, axis=-1, keepdims=True)  # NaN if one is
@@ -141,6 +163,9 @@ def degenerate(targets: Fields, stored: Stored | None = None) -> Bool[Array, " r
 
     The threshold of such a neuron drifts for ever; leave it out of statistics. A traced
     target that is NaN is neither: its neuron stays in, with a margin that is NaN.
+
+    >>> print(degenerate([[1.0, 1.0], [1.0, -1.0]]))
+    [ True False]
     """
     check_signs("targets", targets)
     rest = False if stored is None else ~stored[None]
@@ -155,6 +180,9 @@ def lifetime_sparseness(responses: Float[Array, "*batch pattern"]) -> Rows:
     1 for a neuron that responds to one pattern only; NaN if it never does. Raises
     `ValueError` for fewer than two patterns, and for negative responses, of which it is
     no share; NaN for traced ones.
+
+    >>> print(lifetime_sparseness([[1.0, 0.0, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0]]))
+    [1. 0.]
     """
     count = responses.shape[-1] if responses.ndim else 0
     if count < 2:
@@ -179,6 +207,11 @@ def recalled(
     traced state that is NaN is not recalled. Raises `ValueError` for other shapes and
     values, a coding level outside [0, 1], a negative tolerance, and where `tolerance`
     $fN$ is below one neuron, unless `tolerance` is 0.
+
+    >>> patterns = jnp.tile(jnp.array([[1.0], [0.0]]), (5, 2))
+    >>> states = patterns.at[:1, 0].set(0.0).at[:3, 1].set(0.0)
+    >>> print(recalled(states, patterns, 0.5))
+    [ True False]
     """
     check_binary("states", states)
     check_binary("patterns", patterns)

@@ -24,6 +24,11 @@ def cascade_transitions(
     Probabilities of `rules.Cascaded` (Fusi, Drew & Abbott 2005), from the state of a
     column to that of a row, in the order $-n, \dots, -1, 1, \dots, n$. Raises
     `ValueError`, or NaN where it is traced, for what the rule refuses.
+
+    >>> up, down = cascade_transitions(1)
+    >>> print(up)
+    [[0. 0.]
+     [1. 1.]]
     """
     n, ratio, share = _admitted(levels, ratio, share)
     level = jnp.arange(1, n + 1, dtype=ratio.dtype)
@@ -53,6 +58,10 @@ def cascade_signal(
     synapses the signal-to-noise ratio is $\sqrt N s / \sqrt{1 - (f_+ - f_-)^2}$. It
     begins at $1/n(1 - x)$, and ends at a rate that falls as $x^n$. Raises `ValueError`,
     or NaN where it is traced, for a negative time or what the rule refuses.
+
+    >>> young, old = cascade_signal([0.0, 10.0], 3)
+    >>> print(f"{young:.3f} {1 / (3 * (1 - 0.5)):.3f}", old > jnp.exp(-10.0))
+    0.667 0.667 True
     """
     times = not_negative("times", times)
     ratio, share = (jnp.asarray(x, times.dtype) for x in (ratio, share))
@@ -92,6 +101,10 @@ def chain_signal(
     others. It falls as $t^{-1/2}$ until $t \sim n^{2m}$, $m$ being `variables`. Raises
     `ValueError`, or NaN where it is traced, for a negative time, a coupling that is not
     positive or that the rule refuses, or a `factor` below 1.
+
+    >>> signal = chain_signal([0.0, 100.0, 400.0], 10)
+    >>> print(signal[0].round(3), f"{signal[1] / signal[2]:.1f}")
+    1.0 2.0
     """
     times = not_negative("times", times)
     coupling, factor = (jnp.asarray(x, times.dtype) for x in (coupling, factor))
@@ -108,6 +121,9 @@ def chain_noise(
     Of $N$ synapses the signal-to-noise ratio is $\sqrt N s / \sigma$. $\sigma^2$ grows
     as $m$, so a memory lasts about $N / \log N$ steps if $m \sim \log N / 2\log n$.
     Raises `ValueError`, or NaN where it is traced, as `chain_signal` does.
+
+    >>> print(f"{chain_noise(1):.3f} {(1 - 0.875**2) ** -0.5:.3f}")
+    2.066 2.066
     """
     rates, weights = _modes(variables, coupling, factor)
     one, other = rates[:, None], rates[None]

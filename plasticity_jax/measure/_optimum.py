@@ -21,6 +21,10 @@ class LargestMargin(NamedTuple):
     `replay` are the dual variables $p^\mu$: the share of cycles in which each pattern
     is the weakest one at the optimum (they sum to 1, half of it in either class).
     `margin` is not above 0 where the patterns cannot be separated (`separable`).
+
+    >>> best = largest_l1_margin(np.eye(2), [1, -1])
+    >>> print(best.separable, best.replay.round(3))
+    True [0.5 0.5]
     """
 
     margin: float
@@ -49,6 +53,10 @@ def largest_l1_margin(
     that are not separable have a margin of at most 0. Raises `ValueError` where the
     margin is unbounded (one class only), on input that is not binary and an `own`
     without a row.
+
+    >>> best = largest_l1_margin(np.eye(2), [1, -1])
+    >>> print(best.weights.round(3), f"{best.threshold:.2f} {best.margin:.2f}")
+    [1. 0.] 0.50 0.50
     """
     from scipy.optimize import linprog
 
@@ -86,6 +94,11 @@ def largest_l2_margin(
     with half of its mass in either class. The margin is that of the weights found, so
     it is never above the optimum; it is 0, with weights of 0, where the patterns are
     not separable.
+
+    >>> best = largest_l2_margin(np.eye(2), [1, -1])
+    >>> free = largest_l2_margin(np.eye(2), [1, -1], excitatory=False)
+    >>> print(f"{best.margin:.3f} {free.margin:.3f}", free.weights.round(3))
+    0.500 0.707 [ 0.707 -0.707]
     """
     from scipy.optimize import nnls
 

@@ -26,6 +26,10 @@ def rotation(weights: Weights, u: Vector, v: Vector) -> Scalar:
     r"""$A = \frac12(u^\top Wv - v^\top Wu)$: strength of an imaginary-coded memory.
 
     Linear in the weights; $a$ for $W = a(uv^\top - vu^\top)$.
+
+    >>> u, v = jnp.eye(3)[:2]
+    >>> print(rotation(2.0 * (jnp.outer(u, v) - jnp.outer(v, u)), u, v))
+    2.0
     """
     _check(weights, u, v)
     return (u @ weights @ v - v @ weights @ u) / 2
@@ -33,7 +37,12 @@ def rotation(weights: Weights, u: Vector, v: Vector) -> Scalar:
 
 @floating
 def expansion(weights: Weights, u: Vector, v: Vector) -> Scalar:
-    r"""$S = \frac12(u^\top Wu + v^\top Wv)$: the real part that comes with it."""
+    r"""$S = \frac12(u^\top Wu + v^\top Wv)$: the real part that comes with it.
+
+    >>> u, v = jnp.eye(3)[:2]
+    >>> print(expansion(jnp.diag(jnp.array([1.0, 2.0, 9.0])), u, v))
+    1.5
+    """
     _check(weights, u, v)
     return (u @ weights @ u + v @ weights @ v) / 2
 
@@ -44,6 +53,11 @@ def is_complex(weights: Weights, u: Vector, v: Vector) -> Array:
 
     $A^2 > \frac14(S_{uu} - S_{vv})^2 + S_{uv}^2$: a large $A$ need not show as one.
     Not so where a traced argument is NaN.
+
+    >>> u, v = jnp.eye(2)
+    >>> turn = jnp.outer(u, v) - jnp.outer(v, u)
+    >>> print(is_complex(turn, u, v), is_complex(turn + 3.0 * jnp.outer(u, u), u, v))
+    True False
     """
     _check(weights, u, v)
     between = (u @ weights @ v + v @ weights @ u) / 2
@@ -57,6 +71,10 @@ def plane_basis(u: Vector, v: Vector) -> tuple[Vector, Vector]:
 
     Of two parallel vectors the second becomes zero: such a plane holds no rotation.
     Both are NaN where `u` holds one, the second where `v` does.
+
+    >>> u, v = plane_basis([2.0, 0.0, 0.0], [1.0, 3.0, 0.0])
+    >>> print(u, v)
+    [1. 0. 0.] [0. 1. 0.]
     """
     first = _over(u, _length(u))
     rest = v - (first @ v) * first
@@ -66,7 +84,12 @@ def plane_basis(u: Vector, v: Vector) -> tuple[Vector, Vector]:
 
 
 class PlaneActivity(NamedTuple):
-    """Overlaps with the axes of a plane and their length, of order one for rates."""
+    """Overlaps with the axes of a plane and their length, of order one for rates.
+
+    >>> u, v = jnp.eye(4)[:2]
+    >>> print(plane_activity([3.0, 4.0, 0.0, 0.0], u, v).radius)
+    2.5
+    """
 
     along_u: Scalar
     along_v: Scalar
@@ -75,7 +98,13 @@ class PlaneActivity(NamedTuple):
 
 @floating
 def plane_activity(potential: Vector, u: Vector, v: Vector) -> PlaneActivity:
-    r"""$p_u = u^\top x/\sqrt N$, $p_v$ and $r = \sqrt{p_u^2 + p_v^2}$."""
+    r"""$p_u = u^\top x/\sqrt N$, $p_v$ and $r = \sqrt{p_u^2 + p_v^2}$.
+
+    >>> u, v = jnp.eye(4)[:2]
+    >>> found = plane_activity([3.0, 4.0, 0.0, 0.0], u, v)
+    >>> print(found.along_u, found.along_v)
+    1.5 2.0
+    """
     _check_orthonormal(u, v)
     scale = len(potential) ** 0.5
     p, q = u @ potential / scale, v @ potential / scale

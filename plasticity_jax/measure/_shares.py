@@ -17,7 +17,12 @@ Changes = Mapping[str, Synapses]
 
 
 class Shares(NamedTuple):
-    """Root mean squares over synapses: of the spontaneous change, and of the rest."""
+    """Root mean squares over synapses: of the spontaneous change, and of the rest.
+
+    >>> found = change_shares({"noise": jnp.ones(4), "hebb": jnp.full(4, 3.0)})
+    >>> print(found.spontaneous, found.dependent)
+    1.0 3.0
+    """
 
     spontaneous: Scalar
     dependent: Scalar
@@ -31,6 +36,11 @@ def change_shares(changes: Changes, spontaneous: Sequence[str] = ("noise",)) -> 
     the square is taken, so what homeostasis undoes of learning does not count. Raises
     `ValueError` for a name that is not among the changes, and for changes that are not
     shaped alike.
+
+    >>> up, down = jnp.ones(4), -jnp.ones(4)
+    >>> found = change_shares({"noise": up, "hebb": up, "decay": down})
+    >>> print(found.spontaneous, found.dependent)
+    1.0 0.0
     """
     if isinstance(spontaneous, str):
         raise ValueError(f"`spontaneous` must be names, such as ('{spontaneous}',).")
@@ -54,6 +64,13 @@ def integrated_changes(
 
     The same bits as `simulate` with this key. Without projections the changes add up
     to the difference of the synapses. Raises `ValueError` as `simulate` does.
+
+    >>> task = tasks.Constant(jnp.ones(3))
+    >>> system = System(task, circuits.Layer(), {"hebb": rules.Hebb(0.5)})
+    >>> start = system.start(jnp.ones((1, 3)), jr.key(0))
+    >>> state, changes = integrated_changes(system, start, jr.key(1), steps=2)
+    >>> print(state.synapses, changes["hebb"])
+    [[6.25 6.25 6.25]] [[5.25 5.25 5.25]]
     """
     steps, key = whole("steps", steps, 1), unrolled(key)
     if concrete(state.step):

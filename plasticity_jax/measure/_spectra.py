@@ -17,7 +17,12 @@ from ._planes import products
 
 
 class Eigenpair(NamedTuple):
-    """An eigenvalue (imaginary part not negative) and its overlap with a plane."""
+    """An eigenvalue (imaginary part not negative) and its overlap with a plane.
+
+    >>> found = memory_eigenvalue(jnp.diag(jnp.array([1.0, 3.0])), jnp.eye(2)[:, :1])
+    >>> print(f"{found.value.real:.2f} {found.overlap:.2f}")
+    1.00 1.00
+    """
 
     value: Complex[Array, ""]
     overlap: Scalar
@@ -33,6 +38,11 @@ def memory_eigenvalue(
     $\|Q^\top w\|$ lies in [0, 1] and does not depend on the phase of $w$. Raises
     `ValueError` for weights that are not square or not finite, and a basis that does
     not fit them or is not orthonormal.
+
+    >>> weights = jnp.array([[0.0, 2.0, 0.0], [-2.0, 0.0, 0.0], [0.0, 0.0, 9.0]])
+    >>> found = memory_eigenvalue(weights, jnp.eye(3)[:, :2])
+    >>> print(f"{found.value.imag:.2f} {found.overlap:.2f}")
+    2.00 1.00
     """
     _check_basis("basis", basis)
     check_finite("weights", weights)
@@ -53,6 +63,12 @@ def leading_overlaps(
 
     For orthonormal bases that together span the space $\sum_k o_k^2 = 1$. Raises
     `ValueError` as `memory_eigenvalue` does.
+
+    >>> turn = jnp.array([[0.0, 1.0], [-1.0, 0.0]])
+    >>> weights = jax.scipy.linalg.block_diag(turn, 2.0 * turn)
+    >>> planes = jnp.stack([jnp.eye(4)[:, :2], jnp.eye(4)[:, 2:]])
+    >>> print(leading_overlaps(weights, planes).round(3))
+    [0. 1.]
     """
     for basis in bases:
         _check_basis("bases", basis)
@@ -73,6 +89,12 @@ def track_eigenvalues(
     unit eigenvectors in columns; the first frame keeps its order. From a frame that
     holds NaN on all is NaN: nothing can be followed through it. Raises `ValueError`
     unless there are n vectors of length n for the n values of each of the frames.
+
+    >>> values = jnp.array([[1.0, 2.0], [2.5, 1.5]], complex)
+    >>> vectors = jnp.stack([jnp.eye(2), jnp.eye(2)[::-1]]).astype(complex)
+    >>> print(track_eigenvalues(values, vectors).real)
+    [[1.  2. ]
+     [1.5 2.5]]
     """
     if values.ndim != 2 or vectors.shape != (*values.shape, values.shape[1]):
         raise ValueError(

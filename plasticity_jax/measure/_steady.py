@@ -19,6 +19,10 @@ def drift(series: Float[Array, " step"], share: float = 0.1) -> Float[Array, ""]
     Each window holds `share` of the series, one step at least; a run is called
     stationary where the absolute value is below `STATIONARY`. Raises `ValueError`
     unless the series holds two steps or more and `share` lies in (0, 0.5].
+
+    >>> series = jnp.repeat(jnp.array([1.0, 2.0]), 10)
+    >>> print(drift(series), drift(series, share=0.5))
+    0.0 1.0
     """
     if series.ndim != 1 or len(series) < 2:
         raise ValueError(
@@ -38,6 +42,10 @@ def log_vertex(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> float:
     Through the lowest point and its two neighbours; the end of the grid where the
     lowest point is an end; NaN where the curve is not finite. Raises `ValueError`
     unless x increases, both are positive and of one length.
+
+    >>> x = np.geomspace(0.25, 4.0, 5)
+    >>> print(f"{log_vertex(x, x + 1 / x):.2f}")
+    1.00
     """
     _check_positive(x, y)
     if np.any(np.diff(x) <= 0):
@@ -60,6 +68,12 @@ def vertex_of_mean(
 
     By `log_vertex`; the error is that of the mean of each curve's own lowest point, NaN
     for a single curve. Raises `ValueError` as `log_vertex` does.
+
+    >>> x = np.geomspace(0.25, 4.0, 5)
+    >>> curve = x + 1 / x
+    >>> best, error = vertex_of_mean(x, np.stack([curve, 3 * curve]))
+    >>> print(f"{best:.2f} {error:.2f}")
+    1.00 0.00
     """
     if curves.ndim != 2 or not len(curves):
         raise ValueError(f"`curves` must be shaped (curve, n); got {curves.shape}.")
@@ -74,6 +88,10 @@ def log_slope(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> float:
 
     NaN where y is not finite. Raises `ValueError` unless both are positive and of one
     length, and x holds two different values.
+
+    >>> x = np.array([1.0, 2.0, 4.0])
+    >>> print(f"{log_slope(x, 5.0 / x**2):.2f}")
+    -2.00
     """
     _check_positive(x, y)
     if np.ptp(x) == 0:

@@ -13,6 +13,11 @@ def autocorrelation_time(series: Float[np.ndarray, " time"], interval: float) ->
     `interval` is the time between samples; linear between lags. NaN if the series is
     constant or not finite, infinite if it does not fall within half of the series.
     Raises `ValueError` for an empty series and an interval that is not positive.
+
+    >>> series = np.cos(2 * np.pi * np.arange(1000) / 100)
+    >>> expected = np.arccos(1 / np.e) / (2 * np.pi) * 100
+    >>> print(f"{autocorrelation_time(series, 1.0):.0f} {expected:.0f}")
+    19 19
     """
     if series.ndim != 1 or not series.size:
         raise ValueError(f"`series` must be a vector; got shape {series.shape}.")
