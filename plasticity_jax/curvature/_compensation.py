@@ -28,7 +28,12 @@ Law = Callable[..., Scalar]  # of the ratio, with which it increases, and eigenv
 
 
 class SteadyState(NamedTuple):
-    """Steady state of a quadratic under the noisy normalised gradient."""
+    """Steady state of a quadratic under the noisy normalised gradient.
+
+    >>> state = steady_state([2.0, 2.0], 1.0, 0.1, 0.0)
+    >>> print(f"{state.step:.2f} {state.gradient_norm:.2f}", state.variances.round(3))
+    0.50 0.20 [0.005 0.005]
+    """
 
     loss: Scalar
     step: Scalar  # mu: effective learning rate, gradient part over gradient norm
@@ -44,6 +49,10 @@ def gradient_parts(
 
     Here and below ratio, fluctuation and corruption are not negative: `ValueError`, or
     NaN where they are traced.
+
+    >>> clean, noise = gradient_parts(1.0, 0.1, 0.75)
+    >>> print(f"{clean:.2f} {noise:.2f}")
+    0.08 0.06
     """
     ratio = not_negative("ratio", ratio)
     fluctuation = not_negative("fluctuation", fluctuation)
@@ -65,6 +74,11 @@ def stationary_balance(
 
     $\gamma_1\langle\|g\|\rangle = \frac12[\gamma_1^2\langle Q[g]\rangle + (\gamma_2^2 +
     \delta^2)\,\mathrm{Tr}H/N]$.
+
+    >>> found = steady_state([1.0, 1.0], 0.5, 0.1, 0.0).gradient_norm
+    >>> left, right = stationary_balance(found, 1.0, 1.0, 0.5, 0.1, 0.0)
+    >>> print(f"{left:.5f} {right:.5f}")
+    0.00625 0.00625
     """
     mean_gradient_norm = not_negative("mean_gradient_norm", mean_gradient_norm)
     clean, noise = gradient_parts(ratio, fluctuation, corruption)
@@ -82,6 +96,9 @@ def isotropic_loss(
     quadratic; corrections are $O(1/N)$. Symmetric under $r \to 1/r$. Without repair
     ($r = 0$) there is no steady state: `ValueError`, or infinite where `ratio` is
     traced.
+
+    >>> print([f"{isotropic_loss(r, 0.1, 2.0, 0.0):.4f}" for r in (0.5, 1.0, 2.0)])
+    ['0.0156', '0.0100', '0.0156']
     """
     ratio, idle = _repairing(not_negative("ratio", ratio))
     fluctuation = not_negative("fluctuation", fluctuation)
@@ -97,6 +114,9 @@ def relaxation_rate(ratio: Scalar, fluctuation: Scalar, corruption: Scalar) -> S
     r"""$2\gamma_1^2/(\gamma_1^2+s^2)$ per step, isotropic: how fast it settles.
 
     0 where nothing moves.
+
+    >>> print([f"{relaxation_rate(r, 0.1, 0.0):.2f}" for r in (0.5, 1.0)])
+    ['0.40', '1.00']
     """
     clean, noise = gradient_parts(ratio, fluctuation, corruption)
     return quotient(2 * clean**2, clean**2 + noise**2 + fluctuation**2)
@@ -131,6 +151,10 @@ def steady_state(
     without repair ($r = 0$) or with a plainly negative eigenvalue: `ValueError`; where
     values are traced, an infinite loss and NaN. Shares that are negative, or do not sum
     to 1, are refused or NaN as well.
+
+    >>> found = steady_state([2.0, 2.0], 2.0, 0.1, 0.0)
+    >>> print(f"{found.loss:.4f} {isotropic_loss(2.0, 0.1, 2.0, 0.0):.4f}")
+    0.0156 0.0156
     """
     count = _count(eigenvalues)
     ratio, idle = _repairing(number("ratio", ratio, eigenvalues.dtype))
@@ -310,6 +334,9 @@ def best_ratio(
 
     Raises `ValueError` where there is none inside, as on a flat loss, and for what
     `steady_state` refuses; NaN where values are traced.
+
+    >>> print(f"{best_ratio([2.0, 2.0], 0.0):.3f}")
+    1.000
     """
     return _ratio_where(_slope, eigenvalues, corruption, driven, weights)
 
@@ -329,6 +356,11 @@ def greedy_ratio(
     $r^2\langle Q[\Delta c]\rangle = \mathrm{Tr}H/N$ (Raman & O'Leary 2021, Eq. 9). Not
     above `best_ratio`: the greedy optimum compensates less than the best fixed one.
     Raises as `best_ratio`.
+
+    >>> print(f"{greedy_ratio([2.0, 2.0], 0.0):.3f}")
+    1.000
+    >>> print(greedy_ratio([0.1, 2.0], 0.0) < best_ratio([0.1, 2.0], 0.0))
+    True
     """
     return _ratio_where(_excess, eigenvalues, corruption, None, weights)
 

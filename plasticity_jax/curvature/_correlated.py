@@ -63,6 +63,11 @@ def correlated_glm_fisher(
 
         fisher = partial(correlated_glm_fisher, transfer, mean=b, covariance=cov)
         neuron = SpikingNeuron(rates, dt, refresh=20, fisher=Partial(fisher))
+
+    >>> silent, mean, covariance = jnp.zeros(2), jnp.ones(2), jnp.eye(2)
+    >>> print(correlated_glm_fisher(jnp.exp, silent, mean, covariance).round(3))
+    [[2. 1.]
+     [1. 2.]]
     """
     c, spread, *_ = _known(transfer, weights, mean, covariance, nodes)
     mixed = jnp.outer(spread, mean)
@@ -84,6 +89,12 @@ def correlated_glm_fisher_inverse(
     $\frac1{c_1}[\Sigma^{-1} + g_1 ee^\top + g_2 (ew^\top + we^\top) + g_4 ww^\top]$,
     $e = \Sigma^{-1} b$, $q = b^\top \Sigma^{-1} b$. Only the scalars depend on the
     weights.
+
+    >>> silent, mean, covariance = jnp.zeros(2), jnp.ones(2), jnp.eye(2)
+    >>> inverse = correlated_glm_fisher_inverse(jnp.exp, silent, mean, covariance)
+    >>> print((3 * inverse).round(3))
+    [[ 2. -1.]
+     [-1.  2.]]
     """
     c, _, drive, factor = _known(transfer, weights, mean, covariance, nodes)
     precision = jsp.linalg.cho_solve(factor, jnp.eye(len(mean), dtype=mean.dtype))

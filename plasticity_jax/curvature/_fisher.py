@@ -48,8 +48,11 @@ class Fisher(eqx.Module):
     has the samples along its leading axis. See the module for the three kinds. Samples
     are drawn once, here.
 
-        found = Fisher(log_prob, params, inputs, outcomes=jnp.arange(10))
-        found.matrix(), found.diagonal(), found.operator().mv(direction)
+    >>> log_prob, w = lambda w, x, y: jax.nn.log_sigmoid(y * w * x), jnp.array(0.0)
+    >>> inputs, outcomes = jnp.array([1.0, 3.0]), jnp.array([-1.0, 1.0])
+    >>> found = Fisher(log_prob, w, inputs, outcomes=outcomes)
+    >>> print(f"{found.matrix()[0, 0]:.2f} {found.operator().mv(jnp.array(2.0)):.2f}")
+    1.25 2.50
     """
 
     params: PyTree
@@ -175,6 +178,9 @@ def sensitivity(
     input; every leaf of `inputs` has the samples along its leading axis. Their loss
     $\lambda\sum\Omega(w - \tilde w)^2$ is pulled down by `rules.ElasticPenalty` with
     `precision` $2\Omega$ and `moment` $2\Omega\tilde w$.
+
+    >>> print(sensitivity(lambda w, x: w * x, jnp.array([1.0, 2.0]), jnp.ones((3, 2))))
+    [2. 4.]
     """
 
     def square(params: Any, x: Any, _: Any) -> Scalar:

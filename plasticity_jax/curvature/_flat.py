@@ -40,7 +40,13 @@ class FlatOperator(NamedTuple):
 def arrays_of(
     function: Callable[[Any], Any], params: PyTree
 ) -> tuple[PyTree, Callable[[PyTree], Any]]:
-    """The inexact arrays in `params`, and `function` of them alone."""
+    """The inexact arrays in `params`, and `function` of them alone.
+
+    >>> params = {"w": jnp.ones(2), "scale": 3}
+    >>> arrays, function = arrays_of(lambda p: p["scale"] * p["w"].sum(), params)
+    >>> print(arrays["scale"], function(arrays))
+    None 6.0
+    """
     arrays, rest = split("params", params)
     return arrays, lambda arrays: function(eqx.combine(arrays, rest))
 

@@ -27,6 +27,11 @@ def gauss_newton_operator(
 
     It is tagged positive semidefinite, which holds if `output_loss` is convex in the
     predictions. Build it inside the function that you `jit`, as `hessian_operator`.
+
+    >>> predict = lambda w: jnp.array([[1.0, 2.0], [0.0, 1.0]]) @ w
+    >>> found = gauss_newton_operator(predict, jnp.ones(2), lambda y: jnp.sum(y**2) / 2)
+    >>> print(found.mv(jnp.array([1.0, 0.0])))
+    [1. 2.]
     """
     arrays, function = arrays_of(predict, params)
     outputs, push = jax.linearize(function, arrays)
@@ -44,7 +49,13 @@ def gauss_newton(
     *,
     block_size: SupportsIndex | None = None,
 ) -> Matrix:
-    """Dense Gauss-Newton matrix over the raveled parameters, a block at a time."""
+    """Dense Gauss-Newton matrix over the raveled parameters, a block at a time.
+
+    >>> predict = lambda w: jnp.array([[1.0, 2.0], [0.0, 1.0]]) @ w
+    >>> print(gauss_newton(predict, jnp.ones(2), lambda y: jnp.sum(y**2) / 2))
+    [[1. 2.]
+     [2. 5.]]
+    """
     return to_matrix(gauss_newton_operator(predict, params, output_loss), block_size)
 
 
@@ -55,7 +66,12 @@ def gauss_newton_diagonal(
     *,
     block_size: SupportsIndex | None = None,
 ) -> Vector:
-    """Exact diagonal of the Gauss-Newton matrix: forward passes only, in blocks."""
+    """Exact diagonal of the Gauss-Newton matrix: forward passes only, in blocks.
+
+    >>> predict = lambda w: jnp.array([[1.0, 2.0], [0.0, 1.0]]) @ w
+    >>> print(gauss_newton_diagonal(predict, jnp.ones(2), lambda y: jnp.sum(y**2) / 2))
+    [1. 5.]
+    """
     arrays, function = arrays_of(predict, params)
     flat, unravel = ravel_pytree(arrays)
     outputs, push = jax.linearize(lambda flat: function(unravel(flat)), flat)

@@ -37,6 +37,10 @@ def voltage_moments(
     variances $\Sigma$, and what bounds them: $\mu_v^2 \le q\, \sigma_v^2$. Raises
     `ValueError` unless there is one of each for every input, variances above zero;
     where they are traced and one is not, $q$ is NaN.
+
+    >>> mean, variance, q = voltage_moments([1.0, 2.0], [1.0, 1.0], [0.5, 0.5])
+    >>> print(mean, variance, q)
+    3.0 2.5 4.0
     """
     _check_inputs(variance)
     q = jnp.sum(mean**2 / jnp.where(variance <= 0, jnp.nan, variance))
@@ -77,6 +81,10 @@ def glm_coefficients(
     \delta\mu^2 + q(1 + \delta\sigma^2)$, $g_1 = -(1 + \delta\sigma^2)/D$, $g_2 = -(a -
     \delta\mu)/D$, $g_4 = -(b + \delta q)/D$: Kreutzer et al. 2022, Eqs. 37, 82 and
     102-105, simplified.
+
+    >>> c = glm_coefficients(jnp.exp, mean=0.0, variance=1.0, q=2.0)
+    >>> print(f"{c.c1:.3f} {c.c2:.3f} {jnp.exp(0.5):.3f}")
+    1.649 1.649 1.649
     """
     _check_feasible(mean, variance, q)
     nodes = chosen_nodes(transfer, mean, variance, nodes)
@@ -121,6 +129,11 @@ def glm_fisher(
     $c_1(bb^\top + \Sigma) + c_2(\Sigma w b^\top + b w^\top\Sigma) + c_3 \Sigma w
     w^\top \Sigma$ (Kreutzer et al. 2022, Eqs. 34, 81) with `mean` $b$ and `variance`
     the diagonal of $\Sigma$, above zero. A lineax operator; products cost $O(n)$.
+
+    >>> silent, mean, variance = jnp.zeros(2), jnp.ones(2), jnp.ones(2)
+    >>> print(glm_fisher(jnp.exp, silent, mean, variance).as_matrix().round(3))
+    [[2. 1.]
+     [1. 2.]]
     """
     moments = voltage_moments(weights, mean, variance)
     c = glm_coefficients(transfer, *moments, nodes=nodes)
@@ -135,10 +148,14 @@ def sampled_glm_fisher(
 ) -> Float[Array, "n n"]:
     r"""$E[F(w \cdot x)\, xx^\top]$ in Hz over a sample of `potentials` x (mV), dense.
 
-    For inputs of any law. A neuron refreshes it at its present weights:
+    For inputs of any law. With the first two bound it is a `circuits.SpikingNeuron`'s
+    `fisher`, which that refreshes at its present weights.
 
-        fisher = jax.tree_util.Partial(sampled_glm_fisher, transfer, potentials)
-        neuron = SpikingNeuron(rates, dt, teacher, refresh=20, fisher=fisher)
+    >>> potentials = jnp.array([[1.0, 0.0], [0.0, 2.0]])
+    >>> fisher = jax.tree_util.Partial(sampled_glm_fisher, jnp.exp, potentials)
+    >>> print(fisher(jnp.zeros(2)))
+    [[0.5 0. ]
+     [0.  2. ]]
     """
     density = fisher_density(transfer, potentials @ weights)[0]
     return potentials.T @ (density[:, None] * potentials) / len(potentials)
@@ -157,6 +174,11 @@ def glm_fisher_inverse(
 
     $\frac1{c_1}[\Sigma^{-1} + g_1 ee^\top + g_2 (ew^\top + we^\top) + g_4 ww^\top]$,
     $e = \Sigma^{-1} b$ (Kreutzer et al. 2022, Eqs. 37, 100-105).
+
+    >>> neuron = jnp.exp, jnp.array([0.1, -0.2]), jnp.ones(2), jnp.ones(2)
+    >>> unit = glm_fisher_inverse(*neuron).mv(glm_fisher(*neuron).mv(jnp.ones(2)))
+    >>> print(unit.round(3))
+    [1. 1.]
     """
     moments = voltage_moments(weights, mean, variance)
     c = glm_coefficients(transfer, *moments, nodes=nodes)
@@ -166,7 +188,13 @@ def glm_fisher_inverse(
 
 
 class SkewedFisher(NamedTuple):
-    r"""Parts of $\mathrm{diag}(d) + UCU^\top$, rank three."""
+    r"""Parts of $\mathrm{diag}(d) + UCU^\top$, rank three.
+
+    >>> neuron = jnp.exp, jnp.array([0.1, -0.2]), jnp.ones(2), jnp.ones(2)
+    >>> found = skewed_glm_fisher(*neuron, third=jnp.ones(2))
+    >>> print(found.inverse().mv(found.operator().mv(jnp.ones(2))).round(3))
+    [1. 1.]
+    """
 
     diagonal: Vector
     factors: Float[Array, "n 3"]
@@ -198,6 +226,11 @@ def skewed_glm_fisher(
     w^2)^\top]$ with $m = E[F'']\, b + E[F^{(3)}]\, \Sigma w$, plus $E[F']\,
     \mathrm{diag}(\kappa w)$. Still $O(n)$: diagonal plus rank three. Diagonal entries
     are held above a tenth of their Gaussian value, where the expansion fails.
+
+    >>> neuron = jnp.exp, jnp.array([0.1, -0.2]), jnp.ones(2), jnp.ones(2)
+    >>> symmetric = skewed_glm_fisher(*neuron, third=jnp.zeros(2)).operator()
+    >>> print(jnp.allclose(symmetric.as_matrix(), glm_fisher(*neuron).as_matrix()))
+    True
     """
     _check_inputs(variance)
     mu, square, _ = voltage_moments(weights, mean, variance)

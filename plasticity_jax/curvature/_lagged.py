@@ -29,6 +29,9 @@ def delayed_variance(decay: Float[Array, "*#w"], delay: int) -> Float[Array, "*#
     $\frac{1 + k \sin(\theta\tau)/\sin\theta}{k(2\cos(\theta\tau) - k)}$ with
     $2\sin(\theta/2) = k$ (`decay`); without delay $1/(k(2 - k))$. NaN where it is not
     stable, from $k = 2\sin\frac{\pi}{2(2\tau + 1)}$ on.
+
+    >>> print([f"{delayed_variance(0.5, delay):.3f}" for delay in (0, 1, 9)])
+    ['1.333', '2.400', 'nan']
     """
     steps = whole("delay", delay, 0)
     stable = (decay > 0) & (decay < 2 * math.sin(math.pi / (2 * (2 * steps + 1))))
@@ -46,6 +49,9 @@ def coloured_variance(
 
     For fluctuations whose correlation falls as $a^{|t - t'|}$ (`correlation`):
     $\frac{1}{k(2 - k)} \frac{1 + (1 - k) a}{1 - (1 - k) a}$. NaN where not stable.
+
+    >>> print([f"{coloured_variance(0.5, a):.3f}" for a in (0.0, 0.5)])
+    ['1.333', '2.222']
     """
     stable = (decay > 0) & (decay < 2)
     k = jnp.where(stable, decay, 1)
@@ -82,7 +88,10 @@ def lagged_loss(
     $\frac{k - 1}{4} \delta^2\,\mathrm{Tr}H/N$ below what repair finds. Raises
     `ValueError` for two of the three, and as `steady_state` does.
 
-        lagged_loss([0.5, 2.0], 1.0, 0.1, 0.0, every=4)
+    >>> print(f"{lagged_loss([2.0, 2.0], 1.0, 0.1, 0.0):.3f}")
+    0.010
+    >>> print(f"{lagged_loss([2.0, 2.0], 2.0, 0.1, 0.0, every=4):.3f}")
+    0.025
     """
     fluctuation = not_negative("fluctuation", fluctuation)
     ratio, idle = _repairing(not_negative("ratio", ratio))
@@ -148,6 +157,9 @@ def lagged_ratio(
     r"""The fixed ratio of least `lagged_loss`, between 0.001 and 10; NaN if none is.
 
     With `every` it is $\sqrt k$ times `best_ratio`.
+
+    >>> print(f"{lagged_ratio([2.0, 2.0], 0.0, every=4):.3f}")
+    2.000
     """
     eigenvalues = _not_a_saddle(eigenvalues)
     corruption = not_negative("corruption", corruption)

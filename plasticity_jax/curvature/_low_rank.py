@@ -24,6 +24,11 @@ def diagonal_plus_low_rank(
     `core` may be singular. Use `.mv(vector)` and `.as_matrix()`. Raises `ValueError`
     where shapes do not fit, where `core` is not symmetric, and where an entry on the
     diagonal of the whole is plainly negative.
+
+    >>> found = diagonal_plus_low_rank([1.0, 1.0], [[1.0], [2.0]], [[1.0]])
+    >>> print(found.as_matrix())
+    [[2. 2.]
+     [2. 5.]]
     """
     _check(diagonal, factors, core)
     low_rank = (
@@ -44,6 +49,10 @@ def inverse_diagonal_plus_low_rank(
     Woodbury's identity without $C^{-1}$: $(D + UCU^\top)^{-1} = D^{-1} - D^{-1} U C
     (I + U^\top D^{-1} U C)^{-1} U^\top D^{-1}$, so that a singular core is allowed.
     Raises `ValueError` also where `diagonal` holds a 0.
+
+    >>> inverse = inverse_diagonal_plus_low_rank([1.0, 1.0], [[1.0], [2.0]], [[1.0]])
+    >>> print(inverse.mv(jnp.array([4.0, 7.0])).round(3))
+    [1. 1.]
     """
     _check(diagonal, factors, core)
     if concrete(diagonal) and np.any(np.asarray(diagonal) == 0):

@@ -27,6 +27,11 @@ def preconditioned_loss(
     (V^\top P V)_{ij} = r^2\delta^2$, and the error is $\frac12 \sum_i a_i \langle
     c_i^2\rangle$. $P = 1$ is `steady_state`, $P = H^{-1}$ (natural gradient, Newton's
     step) `isotropic_loss`. Both matrices must be positive definite: NaN else.
+
+    >>> hessian = jnp.diag(jnp.array([1.0, 4.0]))
+    >>> loss = preconditioned_loss(hessian, jnp.linalg.inv(hessian), 1.0, 0.1)
+    >>> print(f"{loss:.4f} {isotropic_loss(1.0, 0.1, 2.5, 0.0):.4f}")
+    0.0125 0.0125
     """
     check_symmetric("hessian", hessian)
     check_symmetric("preconditioner", preconditioner)

@@ -78,6 +78,12 @@ def natural_gradient(
     Raises `ValueError` for a metric that does not fit the gradient, that is plainly not
     positive semidefinite, for a gradient of no entry, and for a damping or `rtol` below
     zero.
+
+    >>> gradient, metric = jnp.array([1.0, 4.0]), jnp.diag(jnp.array([1.0, 4.0]))
+    >>> print(natural_gradient(gradient, metric).round(3))
+    [1. 1.]
+    >>> print(natural_gradient(gradient, metric, damping=4.0).round(3))
+    [0.2 0.5]
     """
     _check_options(damping, method, rtol, max_steps)
     arrays, _ = split("gradient", gradient)
@@ -188,6 +194,11 @@ def natural_gradient_transform(
     `metric_fn(params, **extra_args)` is called at every update with the keyword
     arguments of `update` (a batch, a key). In a chain it is given all of them: let it
     take `**_` if other transformations have arguments of their own.
+
+    >>> transform = natural_gradient_transform(lambda w: jnp.diag(1 / w**2))
+    >>> w, gradient = jnp.array([1.0, 2.0]), jnp.ones(2)
+    >>> print(transform.update(gradient, transform.init(w), w)[0].round(3))
+    [1. 4.]
     """
     _check_options(damping, method, rtol, max_steps)
     precise: dict[str, Any] = {"rtol": rtol, "max_steps": max_steps}
@@ -221,6 +232,10 @@ def newton_direction(
     $-\lambda$ to rounding. Dense, by eigendecomposition, for small circuits; float64 is
     recommended. It warns as `natural_gradient` does where rounding decides. Raises
     `ValueError` for a negative damping.
+
+    >>> loss = lambda w: (w[0] - 1) ** 2 + 3 * (w[1] - 2) ** 2
+    >>> print(newton_direction(loss, jnp.zeros(2)).round(3))
+    [1. 2.]
     """
     arrays, function = arrays_of(loss, params)
     gradient, unravel = ravel_pytree(jax.grad(function)(arrays))

@@ -27,7 +27,12 @@ Fresh = Callable[[Array], Vector]  # the i-th of many random directions
 
 
 class Spectrum(NamedTuple):
-    """Ascending eigenvalues, with weights that sum to 1."""
+    """Ascending eigenvalues, with weights that sum to 1.
+
+    >>> found = spectrum(jnp.array([[2.0, 1.0], [1.0, 2.0]]))
+    >>> print(f"{jnp.sum(found.weights * found.eigenvalues**2):.3f}")
+    5.000
+    """
 
     eigenvalues: Float[Array, " node"]
     weights: Float[Array, " node"]
@@ -52,6 +57,10 @@ def spectrum(
       are averaged (Golub & Meurant 1994; Ubaru et al. 2017). Exact for the first
       $2\,$`steps`$-1$ moments of each probe. A gradient stores `steps` $\times$ `steps`
       vectors per probe.
+
+    >>> found = spectrum(jnp.array([[2.0, 1.0], [1.0, 2.0]]))
+    >>> print(np.asarray(found.eigenvalues).round(3), found.weights)
+    [1. 3.] [0.5 0.5]
     """
     one_of("method", method, METHODS)
     require_symmetric(operator)
@@ -94,6 +103,11 @@ def top_eigenpairs(
     new direction, orthogonal to the pairs, until that finds no larger eigenvalue: most
     often once, at most `count` times. Eigenvalues have the exact gradient of a
     converged pair, eigenvectors none.
+
+    >>> matrix = jnp.array([[2.0, 1.0], [1.0, 2.0]])
+    >>> values, vectors = top_eigenpairs(matrix, 1, key=jr.key(0))
+    >>> print(f"{values[0]:.3f}", jnp.abs(vectors).round(3))
+    3.000 [[0.707 0.707]]
     """
     require_symmetric(operator)
     flat, still = flatten(operator), flatten(frozen(operator))

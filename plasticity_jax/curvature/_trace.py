@@ -16,7 +16,12 @@ METHODS = ("exact", "hutchinson", "hutch++")
 
 
 class Estimate(NamedTuple):
-    """A number and its standard error, which is 0 if the number is exact."""
+    """A number and its standard error, which is 0 if the number is exact.
+
+    >>> found = trace(jnp.diag(jnp.arange(4.0)), method="hutchinson", key=jr.key(0))
+    >>> print(f"{found.value:.3f} {found.standard_error:.3f}")
+    6.000 0.000
+    """
 
     value: Scalar
     standard_error: Scalar
@@ -40,6 +45,9 @@ def trace(
       2021, Algorithm 1). Given the subspace the first part has no error, so the
       standard error is that of the mean over the residual probes. For symmetric
       matrices with few large eigenvalues it is far smaller than Hutchinson's.
+
+    >>> print(trace(jnp.array([[2.0, 1.0], [1.0, 2.0]])).value)
+    4.0
     """
     one_of("method", method, METHODS)
     if method == "exact":

@@ -104,6 +104,10 @@ def fisher_density(
     r"""$F = \phi'^2/\phi$ (Hz/mV$^2$) and its first `order` derivatives at `voltage`.
 
     0 where the rate vanishes.
+
+    >>> density, slope = fisher_density(jnp.exp, 1.0, order=1)
+    >>> print(f"{density:.3f} {slope:.3f}")
+    2.718 2.718
     """
 
     def density(voltage: Values) -> Values:

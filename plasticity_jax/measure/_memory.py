@@ -59,7 +59,7 @@ def cascade_signal(
     begins at $1/n(1 - x)$, and ends at a rate that falls as $x^n$. Raises `ValueError`,
     or NaN where it is traced, for a negative time or what the rule refuses.
 
-    >>> young, old = cascade_signal([0.0, 10.0], 3)
+    >>> young, old = cascade_signal([0.0, 10.0], 3)  # one level would leave exp(-10)
     >>> print(f"{young:.3f} {1 / (3 * (1 - 0.5)):.3f}", old > jnp.exp(-10.0))
     0.667 0.667 True
     """
