@@ -218,7 +218,7 @@ def several(draws):
     yield exact("two", "nobody", [jnp.sum(x), x[0]], np.ones(2))
     yield exact("known", "before", 1.0, 1.0)
     yield expectation("mean", "law", draws, 0.0)
-    yield simulated("sum", "a rough law", jnp.sum(x), 5.0, 0.02)
+    yield simulated("sum", "a rough law", jnp.sum(x), 5.0, tolerance=0.02)
     yield always("above zero", "sight", jnp.mean(x > 0))
 
 

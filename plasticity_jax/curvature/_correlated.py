@@ -59,13 +59,12 @@ def correlated_glm_fisher(
     $c_1(bb^\top + \Sigma) + c_2(\Sigma w b^\top + b w^\top\Sigma) + c_3 \Sigma w
     w^\top \Sigma$ with the coefficients at $w \cdot b$ and $w^\top \Sigma w$; dense.
     Raises `ValueError` for a covariance that is not symmetric positive semidefinite;
-    NaN for one that has no inverse.
+    NaN for one that has no inverse. With all but the weights bound it is a
+    `circuits.SpikingNeuron`'s `fisher`.
 
-        fisher = partial(correlated_glm_fisher, transfer, mean=b, covariance=cov)
-        neuron = SpikingNeuron(rates, dt, refresh=20, fisher=Partial(fisher))
-
-    >>> silent, mean, covariance = jnp.zeros(2), jnp.ones(2), jnp.eye(2)
-    >>> print(correlated_glm_fisher(jnp.exp, silent, mean, covariance).round(3))
+    >>> inputs = {"mean": jnp.ones(2), "covariance": jnp.eye(2)}
+    >>> fisher = jax.tree_util.Partial(correlated_glm_fisher, jnp.exp, **inputs)
+    >>> print(fisher(jnp.zeros(2)).round(3))
     [[2. 1.]
      [1. 2.]]
     """

@@ -19,6 +19,10 @@ class Dataset(NamedTuple):
 
     A pytree: pass `jax.tree_util.Partial(run, dataset)` as the run of a sweep, and the
     arrays are inputs shared by all lanes, not constants of the compiled program.
+
+    >>> digits = load("digits")
+    >>> print(digits.train_images.shape, digits.train_images.max())
+    (1437, 8, 8) 16
     """
 
     train_images: UInt8[np.ndarray | Array, "train row column"]
@@ -28,7 +32,12 @@ class Dataset(NamedTuple):
 
 
 class Status(NamedTuple):
-    """Whether a data set is here and whole; if not, where to put which files."""
+    """Whether a data set is here and whole; if not, where to put which files.
+
+    >>> found = where("digits")
+    >>> print(found.found, found.how_to_get)
+    True Ships in scikit-learn.
+    """
 
     name: str
     found: bool
@@ -94,6 +103,10 @@ def load(name: str, dir: str | os.PathLike[str] | None = None) -> Dataset:
     folder of Debian's package; found nowhere, they are downloaded to the cache.
     Raises `ValueError` for files that are truncated or corrupt: downloads, and files as
     long as the published ones, must match their checksums.
+
+    >>> digits = load("digits")
+    >>> print(len(digits.train_labels), len(digits.test_labels))
+    1437 360
     """
     _check_name(name)
     if name == "digits":
@@ -103,7 +116,11 @@ def load(name: str, dir: str | os.PathLike[str] | None = None) -> Dataset:
 
 
 def where(name: str, dir: str | os.PathLike[str] | None = None) -> Status:
-    """Look for a data set as `load` does, and read it, but download nothing."""
+    """Look for a data set as `load` does, and read it, but download nothing.
+
+    >>> where("digits").location
+    'scikit-learn'
+    """
     _check_name(name)
     if name == "digits":
         place = "scikit-learn"
@@ -119,7 +136,11 @@ def where(name: str, dir: str | os.PathLike[str] | None = None) -> Status:
 
 
 def status(dir: str | os.PathLike[str] | None = None) -> list[Status]:
-    """Look for every data set; see `where`."""
+    """Look for every data set; see `where`.
+
+    >>> [found.name for found in status()]
+    ['digits', 'mnist', 'fashion_mnist']
+    """
     return [where(name, dir) for name in _NAMES]
 
 

@@ -20,6 +20,12 @@ def read_idx(path: str | os.PathLike[str]) -> Shaped[np.ndarray, "..."]:
 
     Raise a `ValueError` that names the file unless it is whole: right first bytes and
     exactly as many more as its shape asks for.
+
+    >>> import tempfile
+    >>> with tempfile.NamedTemporaryFile(buffering=0) as file:
+    ...     size = file.write(bytes([0, 0, 8, 1, 0, 0, 0, 3, 7, 2, 1]))
+    ...     print(read_idx(file.name))
+    [7 2 1]
     """
     path = folder(path)
     content = _unpacked(path)

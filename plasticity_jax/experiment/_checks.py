@@ -1,6 +1,7 @@
 """Checks of closed forms beside the quantities that they predict."""
 
 import functools
+import inspect
 import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, ParamSpec
@@ -31,6 +32,10 @@ class Check(NamedTuple):
     `kind`: `exact` (an identity, to rounding), `expectation` (a mean over noise, to
     its standard error) or `simulation` (a run, to a stated tolerance). `error` is
     relative, or in standard errors where `kind` is `expectation`.
+
+    >>> check = simulated("a rate", "Eq. 2", 1.1, 1.0, tolerance=0.05)
+    >>> print(check.kind, f"{check.error:.2f}", check.holds)
+    simulation 0.10 False
     """
 
     quantity: str
@@ -59,10 +64,12 @@ def together(checks: Callable[..., Iterator[Check]]) -> Callable[..., Iterator[C
 
     They must be traceable: no number decides what is computed.
 
-        @together
-        def checks() -> Iterator[Check]:
-            x = jnp.linspace(0.0, 1.0, 9)
-            yield exact("one", "Pythagoras", jnp.cos(x) ** 2 + jnp.sin(x) ** 2, 1.0)
+    >>> @together
+    ... def checks():
+    ...     x = jnp.linspace(0.0, 1.0, 9)
+    ...     yield exact("one", "Pythagoras", jnp.cos(x) ** 2 + jnp.sin(x) ** 2, 1, 1e-6)
+    >>> [check.holds for check in checks()]
+    [True]
     """
 
     @functools.wraps(checks)
@@ -83,8 +90,11 @@ def together(checks: Callable[..., Iterator[Check]]) -> Callable[..., Iterator[C
 def _once_known(make: Callable[P, Check]) -> Callable[P, Check]:
     """`make`, put off by `together` while its numbers are traced."""
 
+    signature = inspect.signature(make)
+
     @functools.wraps(make)
-    def check(*arguments: Any) -> Any:
+    def check(*given: Any, **named: Any) -> Any:
+        arguments = signature.bind(*given, **named).args
         if any(isinstance(x, Tracer) for x in jax.tree.leaves(arguments)):
             return Later(make, arguments)
         return make(*arguments)  # pyright: ignore[reportCallIssue]
@@ -100,6 +110,9 @@ def exact(
 
     Raises `ValueError` where `got` and `want` differ in shape or are empty; a single
     number as `want` is that of every entry.
+
+    >>> exact("counts", "Eq. 1", [1, 2], [1, 4]).error
+    0.5
     """
     a, b = np.asarray(got), np.asarray(want)
     if not a.size or b.shape not in (a.shape, ()):
@@ -120,6 +133,10 @@ def expectation(quantity: str, source: str, samples: Array, want: Any) -> Check:
     Too few draws to tell never hold: a standard error of more than 5 % of `want` (of
     the spread of the draws where `want` is 0), or of nothing. Raises `ValueError`
     unless the samples are a row.
+
+    >>> samples = jnp.tile(jnp.array([0.9, 1.1]), 500)
+    >>> [expectation("a mean", "Eq. 1", samples, want).holds for want in (1.0, 1.1)]
+    [True, False]
     """
     drawn = np.asarray(samples)
     if drawn.ndim != 1:
@@ -137,7 +154,11 @@ def expectation(quantity: str, source: str, samples: Array, want: Any) -> Check:
 def simulated(
     quantity: str, source: str, got: Any, want: Any, tolerance: float
 ) -> Check:
-    """A run against a law: relative distance, infinite where the law says 0."""
+    """A run against a law: relative distance, infinite where the law says 0.
+
+    >>> [simulated("a rate", "Eq. 2", 1.1, 1.0, limit).holds for limit in (0.2, 0.05)]
+    [True, False]
+    """
     got, want = float(got), float(want)
     error = abs(got / want - 1) if want else math.inf
     return Check(quantity, source, "simulation", got, want, error, tolerance)
@@ -145,6 +166,11 @@ def simulated(
 
 @_once_known
 def always(quantity: str, source: str, share: Any) -> Check:
-    """A statement that must be true of every case: the share in which it is."""
+    """A statement that must be true of every case: the share in which it is.
+
+    >>> cases = jnp.array([[1.0, 2.0], [0.0, 2.0]])
+    >>> [always("positive", "Eq. 3", jnp.mean(row > 0)).holds for row in cases]
+    [True, False]
+    """
     share = float(share)
     return Check(quantity, source, "exact", share, 1.0, abs(1.0 - share), 0.0)

@@ -16,6 +16,10 @@ class Judged(NamedTuple):
 
     `control` is the number with the mechanism removed: it must lie outside, or the
     claim proves nothing.
+
+    >>> judged = Judged("law", "It holds", "Eq. 1", value=0.01, high=0.02, control=0.5)
+    >>> judged.holds, judged.control_fails
+    (True, True)
     """
 
     name: str
@@ -49,6 +53,12 @@ class Claim(NamedTuple):
     """A statement of a paper: a measure of data, and the interval it must lie in.
 
     Made by `claim`, which says what each field may be.
+
+    >>> import xarray
+    >>> law = Claim("law", "The error is small", "Eq. 1", lambda x: x.error, high=0.02)
+    >>> data = xarray.Dataset({"error": 0.01})
+    >>> [(judged.value, judged.holds) for judged in law.judge(data, data)]
+    [(0.01, True)]
     """
 
     name: str
@@ -153,15 +163,17 @@ def claim(
     that function of the data (and of these values) is true. With `both` the measure
     too takes the control's data after the data (for its control, twice those).
 
-        @claim("Fig. 5, rho = 0.1", low=0.25, high=0.55)
-        def repair_is_smaller_than_noise(data: xarray.Dataset) -> float:
-            'The best ratio of repair to noise, at a clean gradient.'
-            return best_ratio(data.sel(corruption=0.1))
-
         @claim("Eq. 3", high=0.02, each="load")
         def law_holds(data: xarray.Dataset, load: float) -> float:
             'Relative distance from the law, load {load:g}.'
             return abs(data.error.sel(load=load).mean() / law(load) - 1)
+
+    >>> @claim("Fig. 5", low=0.25, high=0.55)
+    ... def repair_is_smaller_than_noise(data):
+    ...     "The best ratio of repair to noise."
+    ...     return data["ratio"]
+    >>> repair_is_smaller_than_noise.says, repair_is_smaller_than_noise({"ratio": 0.4})
+    ('The best ratio of repair to noise', 0.4)
     """
 
     def made(measure: Callable[..., Any]) -> Claim:
@@ -187,10 +199,21 @@ def claim(
 
 
 def over_seeds(x: Any) -> Any:
-    """Mean over seeds; a run that diverged makes it NaN."""
+    """Mean over seeds; a run that diverged makes it NaN.
+
+    >>> import xarray
+    >>> x = xarray.DataArray([[1.0, 3.0], [1.0, np.nan]], dims=("rate", "seed"))
+    >>> print(over_seeds(x).values)
+    [ 2. nan]
+    """
     return x.mean("seed", skipna=False)
 
 
 def standard_error(x: "xarray.DataArray") -> "xarray.DataArray":
-    """Standard error of the mean over seeds; NaN of a single one."""
+    """Standard error of the mean over seeds; NaN of a single one.
+
+    >>> import xarray
+    >>> print(f"{standard_error(xarray.DataArray([1.0, 3.0], dims='seed')).item():.2f}")
+    1.00
+    """
     return x.std("seed", ddof=1).astype(float) / math.sqrt(x.sizes["seed"])

@@ -32,6 +32,12 @@ class Experiment(NamedTuple):
     grid, merged into the data. `float64` marks what has no meaning in single precision.
     Where the runs share data, `data(config)` loads them and `run(data, config, key)`
     reads them.
+
+    >>> run = lambda config, key: {"rate": config(10.0)}
+    >>> parts = circuits.Sigmoid, run, [], lambda data: panels(1, 1, 3.0, 2.0)[0]
+    >>> mine = Experiment("fig1", "Eq. 24", "a rate", *parts, changed(maximum=20.0))
+    >>> mine.control(Plan(mine.config(), {}, seeds=1)).config.maximum.item()
+    20.0
     """
 
     name: str
@@ -68,6 +74,13 @@ def labelled(
 
     Raises `ValueError` for an experiment that has no meaning in single precision while
     JAX computes in it.
+
+    >>> run = lambda config, key: {"rate": config(10.0)}
+    >>> parts = circuits.Sigmoid, run, [], lambda data: panels(1, 1, 3.0, 2.0)[0]
+    >>> mine = Experiment("fig1", "Eq. 24", "a rate", *parts, changed(maximum=20.0))
+    >>> data = labelled(mine, Plan(mine.config(), {"threshold": [10.0, 0.0]}, seeds=2))
+    >>> print(data.rate.dims, data.threshold.values, data.rate[1].values.round(1))
+    ('threshold', 'seed') [ 0. 10.] [50. 50.]
     """
     if experiment.float64 and jnp.result_type(float) != np.float64:
         raise ValueError(
@@ -123,6 +136,13 @@ def perform(
     """The data of an experiment and of its control, each with its part of a `store`.
 
     Options are those of `labelled`.
+
+    >>> run = lambda config, key: {"rate": config(10.0)}
+    >>> parts = circuits.Sigmoid, run, [], lambda data: panels(1, 1, 3.0, 2.0)[0]
+    >>> mine = Experiment("fig1", "Eq. 24", "a rate", *parts, changed(maximum=20.0))
+    >>> data, control = perform(mine, Plan(mine.config(), {}, seeds=1), progress=False)
+    >>> print(data.rate.values, control.rate.values)
+    [50.] [10.]
     """
 
     def part(name: str, plan: Plan) -> "xarray.Dataset":

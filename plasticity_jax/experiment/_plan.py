@@ -23,6 +23,10 @@ class Plan(NamedTuple):
 
     `preset` names the table that it was read from, and says so if it was changed;
     `keys` the random generator, "default" (JAX's) or "fast".
+
+    >>> plan = Plan(circuits.Sigmoid(), {"slope": np.array([0.1, 0.3])}, seeds=5)
+    >>> print(plan.seeds, plan.keys, plan.config.maximum)
+    5 default 100.0
     """
 
     config: Any
@@ -61,6 +65,13 @@ def read_tables(path: str | Path) -> dict[str, Any]:
 
     Raises `ValueError` with the file's name for what is no TOML, for values that stand
     above the tables, and for a header of another kind (`x64 = "true"`).
+
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = pathlib.Path(folder, "mine.toml")
+    ...     size = file.write_text("small = {seeds = 3, rate = 0.1}")
+    ...     print(read_tables(file))
+    {'small': {'seeds': 3, 'rate': 0.1}}
     """
     path = folder(path)
     try:
@@ -87,6 +98,13 @@ def load_plan(kind: Any, path: str | Path, preset: str | None) -> Plan:
     Without `preset` only `[common]` is read. Raises `ValueError` on unknown keys and
     presets, on values and axes that `updated` and `checked_grid` refuse, and on a file
     for double precision (`x64 = true`) while JAX computes in single.
+
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = pathlib.Path(folder, "mine.toml")
+    ...     size = file.write_text("small = {seeds = 3, grid = {threshold = [0, 10]}}")
+    ...     print(load_plan(circuits.Sigmoid, file, "small").grid)
+    {'threshold': array([ 0., 10.])}
     """
     path = folder(path)
     tables = read_tables(path)
@@ -120,7 +138,15 @@ def load_plan(kind: Any, path: str | Path, preset: str | None) -> Plan:
 
 
 def presets(path: str | Path) -> list[str]:
-    """Names of the presets of a TOML file."""
+    r"""Names of the presets of a TOML file.
+
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = pathlib.Path(folder, "mine.toml")
+    ...     size = file.write_text("[small]\nseeds = 3\n[full]\nseeds = 9")
+    ...     print(presets(file))
+    ['small', 'full']
+    """
     return _presets(read_tables(path))
 
 
@@ -138,7 +164,13 @@ def overridden(
     seeds: int | None,
     keys: str | None = None,
 ) -> Plan:
-    """The plan with the command line's `--set`, `--grid`, `--seeds` and `--keys`."""
+    """The plan with the command line's `--set`, `--grid`, `--seeds` and `--keys`.
+
+    >>> plan = Plan(circuits.Sigmoid(), {}, seeds=5, preset="small")
+    >>> plan = overridden(plan, ["slope=0.5"], ["threshold=0:10:3"], seeds=2)
+    >>> print(plan.config.slope, plan.grid["threshold"], plan.seeds, plan.preset)
+    0.5 [ 0.  5. 10.] 2 small, changed
+    """
     changes = _once("--set", map(_setting, settings))
     grid = {**plan.grid, **_once("--grid", map(_axis, axes))}
     swept = {field for axis, x in grid.items() for field in fields_of(axis, x)}
@@ -173,7 +205,10 @@ def changed(*, seeds: int | None = None, **fields: Any) -> Callable[[Plan], Plan
     it. Raises `ValueError`, when the plan is made, for a field or a value that the
     config does not take, and for a field that shares its axis with others.
 
-        control = changed(rule="noise", seeds=2)
+    >>> plan = Plan(circuits.Sigmoid(), {"slope": np.array([0.1, 0.3])}, seeds=5)
+    >>> control = changed(slope=1.0, seeds=2)(plan)
+    >>> print(control.config.slope, control.grid, control.seeds)
+    1.0 {} 2
     """
 
     def control(plan: Plan) -> Plan:

@@ -46,6 +46,13 @@ def recompute(
 
     Raises `ValueError` if the stored data cannot be read, or their keys are not those
     that the plan would use.
+
+    >>> run, plan = lambda c, k: {"rate": c(10.0)}, Plan(circuits.Sigmoid(), {}, 1)
+    >>> parts = circuits.Sigmoid, run, [], lambda data: panels(1, 1, 3.0, 2.0)[0]
+    >>> mine = Experiment("fig1", "Eq. 24", "a rate", *parts, changed(maximum=20.0))
+    >>> with np.testing.tempdir() as out:
+    ...     print(*recompute(mine, plan, run_experiment(mine, plan, out=out).folder))
+    Recomputed(name='data: rate', difference=0.0, limit=0.0) ...
     """
     folder = expanded(folder)
     for name, part in ("data", plan), ("control", experiment.control(plan)):

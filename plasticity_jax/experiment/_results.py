@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, TYPE_CHECKING
 import jax
 import numpy as np
 
+from .._arguments import folder as expanded
 from .._random import KINDS
 from .._sweep._config import to_table
 from ._claims import Judged, stands
@@ -48,7 +49,7 @@ def write_results(
     data: Any,
     control: Any,
     verdict: Verdict,
-    out: Path,
+    out: str | Path,
     x64: bool,
     address: str | None = None,
 ) -> tuple[Path, str]:
@@ -56,9 +57,17 @@ def write_results(
 
     All of it is written, or nothing: beside its place and then moved there; an older
     result gives way only then. `address` is what `recompute` finds the experiment by.
+
+    >>> run, plan = lambda c, k: {"rate": c(10.0)}, Plan(circuits.Sigmoid(), {}, 1)
+    >>> parts = circuits.Sigmoid, run, [], lambda data: panels(1, 1, 3.0, 2.0)[0]
+    >>> mine = Experiment("fig1", "Eq. 24", "a rate", *parts, changed(maximum=20.0))
+    >>> given = "fig1", mine, plan, *perform(mine, plan), Verdict("fig1", ())
+    >>> with np.testing.tempdir() as out: print(write_results(*given, out, False))
+    (...Path('...fig1'), '')
     """
     import tomli_w
 
+    out = expanded(out)
     table = {**to_table(plan.config), "seeds": plan.seeds}
     if plan.keys != KINDS[0]:
         table["keys"] = plan.keys

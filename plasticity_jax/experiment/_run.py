@@ -17,7 +17,15 @@ from ._verdict import judge, Verdict
 
 
 class Finished(NamedTuple):
-    """A verdict, where its results are, and why there is no figure, if so."""
+    """A verdict, where its results are, and why there is no figure, if so.
+
+    >>> run = lambda config, key: {"rate": config(10.0)}
+    >>> parts = circuits.Sigmoid, run, [], lambda data: panels(1, 1, 3.0, 2.0)[0]
+    >>> mine = Experiment("fig1", "Eq. 24", "a rate", *parts, changed(maximum=20.0))
+    >>> with np.testing.tempdir() as out:
+    ...     run_experiment(mine, Plan(mine.config(), {}, 1), out=out).folder.name
+    'fig1'
+    """
 
     verdict: Verdict
     folder: Path
@@ -42,8 +50,12 @@ def run_experiment(
     finds it again: a name in the catalogue, or `file.py:NAME`. Raises `ValueError` as
     `sweep` does, where nothing can be written, and where another process is at it.
 
-        plan = load_plan(MINE.config, "mine.toml", "small")
-        assert run_experiment(MINE, plan, out="runs").verdict.holds
+    >>> run = lambda config, key: {"rate": config(10.0)}
+    >>> parts = circuits.Sigmoid, run, [], lambda data: panels(1, 1, 3.0, 2.0)[0]
+    >>> mine = Experiment("fig1", "Eq. 24", "a rate", *parts, changed(maximum=20.0))
+    >>> with np.testing.tempdir() as out:
+    ...     run_experiment(mine, Plan(mine.config(), {}, 1), out=out).verdict.holds
+    True
     """
     out, name = folder(out), name or experiment.name
     check_writable(out)

@@ -15,7 +15,13 @@ from ._experiment import perform as perform
 
 
 class Verdict(NamedTuple):
-    """The claims of one experiment, judged."""
+    """The claims of one experiment, judged.
+
+    >>> law = Judged("law", "It holds", "Eq. 1", value=0.01, high=0.02, control=0.5)
+    >>> vague = law._replace(control=0.015)
+    >>> Verdict("fig1", (law,)).holds, Verdict("fig1", (law, vague)).holds
+    (True, False)
+    """
 
     experiment: str
     claims: tuple[Judged, ...]
@@ -55,6 +61,13 @@ def judge(name: str, experiment: Experiment, data: Any, control: Any) -> Verdict
     A claim that cannot be computed (on a grid without the axes or points that it is
     about) fails and says why: the data are not lost. Raises `ValueError` where two
     claims have one name.
+
+    >>> law = Claim("law", "it is half", "Eq. 24", lambda x: x.rate.mean(), 49, 51)
+    >>> run = lambda config, key: {"rate": config(10.0)}
+    >>> parts = circuits.Sigmoid, run, [law], lambda data: panels(1, 1, 3.0, 2.0)[0]
+    >>> mine = Experiment("fig1", "Eq. 24", "a rate", *parts, changed(maximum=20.0))
+    >>> judge("mine", mine, *perform(mine, Plan(mine.config(), {}, seeds=1))).holds
+    True
     """
     names = [claim.name for claim in experiment.claims]
     if len(set(names)) < len(names):
@@ -70,13 +83,23 @@ def judge(name: str, experiment: Experiment, data: Any, control: Any) -> Verdict
 
 
 def check_json(system: str, check: Check) -> dict[str, Any]:
-    """One row of `verify --json`."""
+    """One row of `verify --json`.
+
+    >>> row = check_json("mine", simulated("a rate", "Eq. 2", 1.0, 0.0, 0.05))
+    >>> print(row["system"], row["error"], row["holds"])
+    mine None False
+    """
     row = {"system": system, **check._asdict(), "holds": check.holds}
     return {name: _finite(value) for name, value in row.items()}
 
 
 def check_table(system: str, checks: Sequence[Check]) -> Any:
-    """The checks of a system as a `rich` table."""
+    """The checks of a system as a `rich` table.
+
+    >>> table = check_table("mine", [exact("counts", "Eq. 1", [1, 2], [1, 2])])
+    >>> print(table.title, table.row_count)
+    mine 1
+    """
     from rich.markup import escape
 
     names = ("quantity", "source", "kind", "value", "reference", "error", "of", "")

@@ -14,6 +14,13 @@ def report(folder: str | Path) -> Path:
     The page is one file, works from a `file:` address and asks for nothing else; text
     from the results stays text. The same results give the same bytes. Raises
     `ValueError` without results and on a damaged one, named.
+
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     pathlib.Path(folder, "mine.fig1").mkdir()
+    ...     _ = pathlib.Path(folder, "mine.fig1", "verdict.json").write_text("[]")
+    ...     print("0 of 0 claims hold" in report(folder).read_text("utf-8"))
+    True
     """
     folder = expanded(folder)
     found, left_out = results(folder)

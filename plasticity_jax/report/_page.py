@@ -22,7 +22,12 @@ COLUMNS = ("System", "Experiment", "Claim", *EVIDENCE)
 
 
 def page(results: list[Result], left_out: list[str]) -> str:
-    """The whole page; `left_out` are names of folders that are not on it."""
+    """The whole page; `left_out` are names of folders that are not on it.
+
+    >>> text = page([], ["unfinished.fig1"])
+    >>> "0 of 0 claims hold" in text, "unfinished.fig1" in text
+    (True, True)
+    """
     own = files("plasticity_jax.report")
     kinds = ("html", "css", "js")
     part = {kind: own.joinpath(f"report.{kind}").read_text("utf-8") for kind in kinds}
