@@ -34,6 +34,11 @@ class Analysis(NamedTuple):
     fits of the best one under each: its s.d. the size to the power 0, 1/2 or 1, or
     constant in the model's own coordinate. `varied` lets synapses differ in how much
     they fluctuate.
+
+    >>> table = kaufman_2012().of(range(20)).thinned(5)
+    >>> found = analyse(table, ["additive"], window=1, brief=True)
+    >>> found.best, found.law, found.fits["additive"].space.names
+    ('additive', 'own', ('mean', 'time_constant', 'diffusion', 'noise'))
     """
 
     table: Table
@@ -67,8 +72,10 @@ def analyse(
     `progress` is told of every part that is done. Likelihoods are conditional on each
     synapse's first size. Use float64.
 
-        found = analyse(read_table("sizes.csv", interval="0.5h"))
-        print(report_of(found))
+    >>> table = kaufman_2012().of(range(20)).thinned(5)
+    >>> found = analyse(table, ["additive", "lognormal"], window=1, brief=True)
+    >>> found.best, found.comparison.apart.values.tolist()
+    ('lognormal', [False, True])
     """
     if not models:
         raise ValueError(f"`models` must name one at least of {', '.join(MODELS)}.")

@@ -32,6 +32,11 @@ def expected_information(
     data sets: its relative error falls as the root of draws times units. Differentiable
     by what `simulate` and `log_likelihood` close over, such as times, where they are.
     Information of independent units adds: twice the synapses are half the variance.
+
+    >>> draw = lambda median, key: median + jr.laplace(key, (4,))
+    >>> logs = jax.scipy.stats.laplace.logpdf  # each score is -1 or 1
+    >>> expected_information(logs, 0.0, draw, jr.key(0)).tolist()
+    [[4.0]]
     """
     space = Space(params, domain)
     free = space.free(space.params)
@@ -49,10 +54,9 @@ def normal_information(
     1954), by the free coordinates of `domain`. Differentiable: the gradient by sampling
     times plans an experiment.
 
-        def moments(p):  # an Ornstein-Uhlenbeck process, observed with noise
-            apart = jnp.abs(times[:, None] - times[None])
-            decay = jnp.exp(-apart / p["time_constant"])
-            return 0 * times + p["mean"], decay + p["noise"] ** 2 * jnp.eye(len(times))
+    >>> moments = lambda mean: (mean * jnp.ones(4), 0.25 * jnp.eye(4))
+    >>> normal_information(moments, 1.0).tolist()  # 4 values of variance 1/4
+    [[16.0]]
     """
     space = Space(params, domain)
     free = space.free(space.params)
@@ -68,5 +72,10 @@ def normal_information(
 
 
 def standard_errors(information: Matrix, units: float | int = 1) -> Vector:
-    """Of free coordinates, from so many units that hold this information each."""
+    """Of free coordinates, from so many units that hold this information each.
+
+    >>> information = jnp.diag(jnp.asarray([4.0, 1.0]))
+    >>> print(standard_errors(information, units=25))
+    [0.1 0.2]
+    """
     return jnp.sqrt(jnp.diagonal(jnp.linalg.inv(information)) / units)

@@ -41,8 +41,10 @@ def expectation(value: Value, probability: PyTree) -> PyTree:
     that cannot be. Raises `ValueError` for more than 20 entries, and for probabilities
     outside [0, 1]; NaN where these are traced.
 
-        both = lambda mask: mask[0] * mask[1]
-        jax.grad(lambda p: expectation(both, p))(jnp.asarray([0.2, 0.5]))
+    >>> both = lambda mask: mask[0] * mask[1]
+    >>> p = jnp.asarray([0.2, 0.5])
+    >>> print(expectation(both, p), jax.grad(lambda p: expectation(both, p))(p))
+    0.1 [0.5 0.2]
     """
     p, unravel = _flat(value, probability)
     if p.size > MOST:
@@ -90,9 +92,10 @@ def scored_expectation(
     counts as a constant. Reverse mode, and first derivatives only. Raises `ValueError`
     as `expectation`, and for fewer than two samples with a baseline.
 
-        spikes = lambda w: jax.nn.sigmoid(w @ x)
-        mean = lambda w, key: scored_expectation(reward, spikes(w), key)
-        slopes = jax.grad(mean)(w, key)
+    >>> step, p = lambda mask: mask[0] > 0.5, jnp.asarray([0.5])
+    >>> mean = lambda p: scored_expectation(step, p, jr.key(0))
+    >>> print(f"{jax.grad(mean)(p)[0]:.1f}")  # of E[r] = p
+    1.0
     """
     p, unravel = _flat(value, probability)
     count = whole("samples", samples, 2 if baseline else 1)
@@ -136,6 +139,11 @@ def relaxed_expectation(
     Biased, in value unless `hard` and in slope, by as much as $f$ between 0 and 1
     differs from a line through its ends: compare with `expectation` on a part of the
     network that is small enough.
+
+    >>> first, p = lambda mask: mask[0], jnp.asarray([0.5])
+    >>> mean = relaxed_expectation(first, p, jr.key(0), samples=1000)
+    >>> print(f"{mean:.1f}")  # without bias, by symmetry
+    0.5
     """
     count = whole("samples", samples, 1)
     _flat(value, probability)
@@ -161,6 +169,11 @@ def relaxed_masks(
     $T \to 0$ an entry's slope is that of $f$ at 0 and at 1, averaged. A probability of
     0 or 1 gives a constant. Raises `ValueError` unless the temperature is positive, and
     as `expectation`.
+
+    >>> p = jnp.asarray([0.0, 1.0, 0.5])
+    >>> soft = relaxed_masks(p, jr.key(0))
+    >>> soft[:2].tolist(), bool(0 < soft[2] < 1)
+    ([0.0, 1.0], True)
     """
     p, unravel = _flat(None, probability)
     noise = jr.logistic(key, p.shape, p.dtype)
@@ -186,10 +199,13 @@ def over_keys(
 ) -> Estimate:
     """The mean of `function(key)` over keys and its standard error, trees alike.
 
-        slope = jax.grad(lambda p, key: scored_expectation(value, p, key, samples=8))
-        over_keys(lambda key: slope(p, key), jr.split(key, 1000))
-
     Raises `ValueError` for fewer than two keys.
+
+    >>> found = over_keys(jr.normal, jr.split(jr.key(0), 400))
+    >>> bool(abs(found.value) < 4 * found.standard_error)
+    True
+    >>> print(f"{found.standard_error:.2f}")  # 1 / sqrt(400)
+    0.05
     """
     check_takes("function", function, "key")
     count = whole("number of keys", len(keys), 2)

@@ -22,7 +22,10 @@ class Interval(eqx.Module):
     Its free coordinate is the parameter itself, the logarithm of the distance from its
     only bound, or the logit between two. Raises `ValueError` unless `low < high`.
 
-        domain = {"time_constant": POSITIVE, "release": Interval(0.0, 1.0)}
+    >>> domain = {"release": Interval(0.0, 1.0), "time_constant": POSITIVE}
+    >>> params = {"release": 0.5, "time_constant": 1.0}
+    >>> Space(params, domain).free(params).tolist()  # a logit and a logarithm
+    [0.0, 0.0]
     """
 
     low: float = eqx.field(default=-math.inf, static=True, converter=float)
@@ -45,6 +48,10 @@ class Space(eqx.Module):
     Leaves that are not inexact arrays are held fixed; `domain` is a pytree of
     `Interval`, shaped like the parameters or a prefix of them. Raises `ValueError`
     where it does not fit, or for parameters without a number.
+
+    >>> space = Space({"mean": 0.3, "sd": 2.0}, {"mean": REAL, "sd": POSITIVE})
+    >>> space.names, space.values(jnp.zeros(2)).tolist()
+    (('mean', 'sd'), [0.0, 1.0])
     """
 
     params: PyTree

@@ -27,8 +27,9 @@ def choice_fisher(
     `fields(params)` are the logits $\ell$ of all choices that were seen, given what the
     learners did before. Exact, over the raveled parameters.
 
-        fields = lambda theta: predicted_fields(rule(theta), weights, data, sigmoid)
-        choice_fisher(fields, theta)
+    >>> logits = lambda theta: theta  # of two choices, each at p = 1/2
+    >>> choice_fisher(logits, jnp.zeros(2)).tolist()
+    [[0.25, 0.0], [0.0, 0.25]]
     """
 
     def log_partition(logits: PyTree) -> Scalar:
@@ -43,6 +44,10 @@ class Estimable(NamedTuple):
     `names` of `combinations` (combination, coefficient) that the data determine, and
     their `covariance`; `hidden` are changes of the coefficients that change nothing
     that was seen.
+
+    >>> found = estimable(jnp.diag(jnp.asarray([4.0, 0.0])), ["x", "y"])
+    >>> found.names, found.hidden, found.covariance.tolist()
+    (('[x]',), ('[y]',), [[0.25]])
     """
 
     names: tuple[str, ...]
@@ -65,8 +70,9 @@ def estimable(
     of its own error, are hidden. Double precision is needed. Raises `ValueError` for a
     matrix that is not positive semidefinite, not finite, or not of so many names.
 
-        found = estimable(choice_fisher(fields, theta), [*map(term_name, terms)])
-        found.combinations @ theta, np.sqrt(np.diagonal(found.covariance))
+    >>> found = estimable(jnp.ones((2, 2)), ["x", "x^2"])  # x is 0 or 1
+    >>> found.names, found.hidden
+    (('[x] + [x^2]',), ('[x] - [x^2]',))
     """
     check_range("tolerance", tolerance, 1e-15, 0.1)
     check_finite("fisher", fisher)

@@ -14,7 +14,12 @@ from ._objective import Matrix, Objective
 
 
 class Trials(eqx.Module):
-    """What came of each start, yours first: height there, where it ended and how."""
+    """What came of each start, yours first: height there, where it ended and how.
+
+    >>> found = fit(jax.scipy.stats.norm.logpdf, 0.0, jnp.asarray([1.0, 2.0, 6.0]))
+    >>> print(found.trials.converged, found.trials.free[:, 0].round(3))
+    [ True  True  True  True] [3. 3. 3. 3.]
+    """
 
     begin: Float[Array, " start"]
     free: Float[Array, "start w"]
@@ -31,6 +36,10 @@ class Fit(eqx.Module):
     slopes; `information` is the observed one, minus the Hessian, `expected` the Fisher
     matrix if asked for. `bound` is -1 or 1 where a parameter's lower or upper bound is
     as likely as the estimate, which then has no covariance.
+
+    >>> found = fit(jax.scipy.stats.norm.logpdf, 0.0, jnp.asarray([1.0, 2.0, 6.0]))
+    >>> print(found.information.round(3), bool(found.converged), found.count)
+    [[3.]] True 1
     """
 
     objective: Objective

@@ -48,13 +48,15 @@ def fit(
     `params` themselves is found. `simulate(params, key)` draws data like `data`; then
     `draws` of them give the expected Fisher matrix at the estimate.
 
-        found = fit(lambda p, y: norm.logpdf(y, p["mean"], p["sd"]), start, data,
-                    domain={"mean": REAL, "sd": POSITIVE})
-        print(summary(found)), found.params, found.standard_errors("sandwich")
-
     Works under `jit` and `vmap`. Compiled once for a `log_likelihood`: pass a
     module-level function, since a new lambda compiles anew. Use float64. Raises
     `ValueError` if the likelihood is not finite at `start`.
+
+    >>> logs = lambda p, y: jax.scipy.stats.norm.logpdf(y, p["mean"], p["sd"])
+    >>> start, domain = {"mean": 0.0, "sd": 1.0}, {"mean": REAL, "sd": POSITIVE}
+    >>> found = fit(logs, start, jnp.asarray([1.0, 2.0, 6.0]), domain=domain)
+    >>> print(f"{found.params['mean']:.2f} {found.params['sd']:.2f}")  # sqrt(14 / 3)
+    3.00 2.16
     """
     key = jr.key(0) if key is None else key
     objective, begin = opened(

@@ -45,6 +45,10 @@ class Derivative(eqx.Module):
 
     Every leaf of `slope` is shaped like one of the value followed by one of the
     parameters, as those of `jax.jacobian`: of a number by a pytree, shaped like it.
+
+    >>> found = derivative(lambda p: p["gain"] ** 2, {"gain": 3.0})
+    >>> float(found.value), float(found.slope["gain"]), found.mode, found.why
+    (9.0, 6.0, 'forward', '1 parameter, 1 value')
     """
 
     value: PyTree
@@ -78,6 +82,10 @@ def derivative(
     Where a run draws (masks, spikes) the derivative is that at fixed draws, and a
     threshold has none. Raises `ValueError` for another `mode`, params without floats
     and values that are not floats.
+
+    >>> found = derivative(lambda x: x @ x, jnp.arange(8.0))
+    >>> found.slope.tolist(), found.mode
+    ([0.0, 2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 14.0], 'reverse')
     """
     check_takes("function", function, "params")
     arrays, of_arrays = arrays_of(function, params)
@@ -163,6 +171,9 @@ def checkpoint_interval(steps: SupportsIndex) -> int:
 
     The divisor of `steps` for which `steps / every + every` is least: near the square
     root, 400 for 100,000 steps in pieces of 250. A prime number of steps has none.
+
+    >>> checkpoint_interval(100_000), checkpoint_interval(900), checkpoint_interval(7)
+    (400, 30, 7)
     """
     count = whole("steps", steps, 1)
     divisors = [d for d in range(1, math.isqrt(count) + 1) if count % d == 0]
@@ -179,6 +190,10 @@ def central_difference(
     of 1). The same function for all, so that runs draw the same noise. Take `width`
     near the cube root of the rounding, 1e-5 in double precision. Raises `ValueError`
     for a width that is not positive.
+
+    >>> found = central_difference(lambda p: p["gain"] ** 2, {"gain": 3.0}, width=0.01)
+    >>> print(f"{found['gain']:.2f}")
+    6.00
     """
     check_takes("function", function, "params")
     if concrete(width) and not np.all(np.asarray(width) > 0):
@@ -235,8 +250,10 @@ def fixed_point(
     `ValueError` if the search does not end within `max_steps`; NaN where it is traced,
     and where `start` or `params` are.
 
-        update = lambda w, p: w - p["rate"] * jax.grad(loss)(w, p)
-        jax.grad(lambda p: loss_of_task(fixed_point(update, w, p)))(params)
+    >>> halfway = lambda w, goal: w + (goal - w) / 2
+    >>> settled = lambda goal: fixed_point(halfway, 0.0, goal)
+    >>> print(f"{settled(3.0):.3f} {jax.grad(settled)(3.0):.3f}")
+    3.000 1.000
     """
     check_takes("update", update, "state", "params")
     start, params = jax.tree.map(_as_float, start), with_array_leaves(params)

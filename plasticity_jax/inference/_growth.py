@@ -35,6 +35,11 @@ class Growth(eqx.Module):
     the parameters (NaN if there is none), `spread` $s$ the system's own scale: the root
     mean square distance of the state from its mean over the run (its length where it
     stands still).
+
+    >>> halve = lambda state, rate: rate * state
+    >>> found = growth(halve, jnp.ones(1), 0.5, jr.key(0), steps=100)
+    >>> print(f"{found.exponent:.3f}", bool(found.chaotic))  # log(1/2) a step
+    -0.693 False
     """
 
     exponent: Scalar
@@ -117,6 +122,11 @@ def growth(
 
     Raises `ValueError` unless `steps` is a multiple of `every` and holds 25 records,
     and `update` returns what it is given.
+
+    >>> logistic = lambda x, r: r * x * (1 - x)
+    >>> found = growth(logistic, 0.3, 4.0, jr.key(0), steps=1000)
+    >>> print(f"{found.exponent:.1f}", bool(found.chaotic))  # log 2
+    0.7 True
     """
     check_takes("update", update, "state", "params")
     count, thin = whole("steps", steps, 1), whole("every", every, 1)

@@ -23,7 +23,8 @@ def hours(time: str | float | int) -> float:
     Raises `ValueError` for a text without a unit of s, min, h, d or weeks, and for what
     is not finite.
 
-        hours("30 min"), hours("1d"), hours(0.5)  # 0.5, 24.0, 0.5
+    >>> hours("30 min"), hours("1d"), hours(0.5)
+    (0.5, 24.0, 0.5)
     """
     if isinstance(time, str):
         if (found := time_in(time)) is None:

@@ -25,7 +25,13 @@ MODELS: Mapping[str, Any] = {
 def size_log_likelihood(
     model: AbstractSizes | Varied, table: Table
 ) -> Float[Array, " synapse"]:
-    """`model.log_likelihood(table)`, as `fit` asks for it."""
+    """`model.log_likelihood(table)`, as `fit` asks for it.
+
+    >>> model = Additive(mean=1.0, time_constant=1.0, diffusion=2.0**0.5, noise=0.0)
+    >>> logs = size_log_likelihood(model, Table([[2.0, 1.0]], [0.0, 100.0]))
+    >>> print(logs.round(3))  # of N(1, 1) at 1
+    [-0.919]
+    """
     return model.log_likelihood(table)
 
 
@@ -49,8 +55,11 @@ def fit_sizes(
 
     Raises `ValueError` for a class of models, and as `fit` does.
 
-        found = fit_sizes(table, Factors.guess(table))
-        print(summary(found)), found.params.inverse_factors
+    >>> table = kaufman_2012().of(range(20)).thinned(5)
+    >>> start = Additive.guess(table)
+    >>> found = fit_sizes(table, start)
+    >>> bool(found.converged), bool(found.height > start.log_likelihood(table).sum())
+    (True, True)
     """
     if isinstance(start, type):
         raise ValueError(

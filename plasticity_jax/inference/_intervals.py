@@ -27,7 +27,13 @@ LOOSE = 4.0  # information at which two standard errors are 1, a factor of e
 
 
 class Intervals(NamedTuple):
-    """Lower and upper ends (w,) in the parameters' own units."""
+    """Lower and upper ends (w,) in the parameters' own units.
+
+    >>> found = fit(jax.scipy.stats.norm.logpdf, 0.0, jnp.asarray([1.0, 2.0, 6.0]))
+    >>> low, high = intervals(found, level=0.6827)  # one standard error
+    >>> print(((high - low) / 2).round(3))
+    [0.577]
+    """
 
     low: Vector
     high: Vector
@@ -47,7 +53,10 @@ def intervals(
     value of $\frac12\chi^2_0 + \frac12\chi^2_1$, Self & Liang 1987), none by Wald.
     Raises `ValueError` for a profile inside a compiled program.
 
-        low, high = intervals(found, kind="profile")
+    >>> found = fit(jax.scipy.stats.norm.logpdf, 0.0, jnp.asarray([1.0, 2.0, 6.0]))
+    >>> low, high = intervals(found)  # 3 -+ 1.96 / sqrt(3)
+    >>> print(low.round(2), high.round(2))
+    [1.87] [4.13]
     """
     check_range("level", level, 1e-6, 1 - 1e-6)
     one_of("kind", kind, KINDS)

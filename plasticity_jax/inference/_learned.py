@@ -56,7 +56,13 @@ HIGHEST = 2
 
 
 def monomials(pre: int = 2, post: int = 2, weight: int = 2, reward: int = 2) -> Terms:
-    """All terms of a `PolynomialRule` up to these powers, at most 2: 81 of them."""
+    """All terms of a `PolynomialRule` up to these powers, at most 2: 81 of them.
+
+    >>> monomials(pre=1, post=1, weight=0, reward=0)
+    ((0, 0, 0, 0), (0, 1, 0, 0), (1, 0, 0, 0), (1, 1, 0, 0))
+    >>> len(monomials())
+    81
+    """
     most = {"pre": pre, "post": post, "weight": weight, "reward": reward}
     for name, power in most.items():
         if whole(name, power, 0) > HIGHEST:
@@ -65,7 +71,11 @@ def monomials(pre: int = 2, post: int = 2, weight: int = 2, reward: int = 2) -> 
 
 
 def term_name(powers: tuple[int, ...]) -> str:
-    """How a term reads: `x y`, `y^2 w`, or `1`."""
+    """How a term reads: `x y`, `y^2 w`, or `1`.
+
+    >>> term_name((1, 1, 0, 0)), term_name((0, 2, 1, 0)), term_name((0, 0, 0, 0))
+    ('x y', 'y^2 w', '1')
+    """
     written = {1: "", 2: "^2"}
     parts = [f"{x}{written[n]}" for x, n in zip(LETTERS, powers, strict=True) if n]
     return " ".join(parts) or "1"
@@ -84,7 +94,11 @@ class PolynomialRule(AbstractRule):
     coefficients.
     Reads `pre`, `post`, `dt` and, if a term does, `reward`. Synapses (post, pre).
 
-        oja = PolynomialRule([1.0, -1.0], ((1, 1, 0, 0), (0, 2, 1, 0)), rate=0.01)
+    >>> oja = PolynomialRule([1.0, -1.0], ((1, 1, 0, 0), (0, 2, 1, 0)), rate=0.5)
+    >>> y = jnp.asarray([2.0])
+    >>> seen = signals.LayerSignals(jnp.ones(()), jnp.ones(3), y, post=y, slope=y)
+    >>> oja(jnp.ones((1, 3)), seen, jr.key(0)).tolist()  # (x y - y^2 w) / 2
+    [[-1.0, -1.0, -1.0]]
     """
 
     coefficients: Float[Array, " term"] = eqx.field(converter=_row)
@@ -133,7 +147,11 @@ class NeuralRule(AbstractRule):
     one. Raises `ValueError` where it returns more.
     Reads `pre`, `post`, `dt` and, with `reward`, that. Synapses (post, pre).
 
-        rule = NeuralRule(eqx.nn.MLP(4, "scalar", 10, 1, jnp.tanh, key=key))
+    >>> rule = NeuralRule(lambda xyw: xyw[0] * xyw[1], rate=0.5, reward=False)
+    >>> y = jnp.asarray([2.0])
+    >>> seen = signals.LayerSignals(jnp.ones(()), jnp.ones(3), y, post=y, slope=y)
+    >>> rule(jnp.ones((1, 3)), seen, jr.key(0)).tolist()  # x y / 2
+    [[1.0, 1.0, 1.0]]
     """
 
     network: Callable[[Any], Any]
@@ -175,6 +193,11 @@ class Trajectories(eqx.Module):
     `inputs` (trajectory, time, pre) and `rewards` (trajectory, time) must be known; in
     `activity` and `choices` (trajectory, time, post) NaN is what was not seen. Choices
     are 0 or 1. Raises `ValueError` for shapes that do not fit and for other values.
+
+    >>> inputs = jnp.ones((2, 5, 3))  # of two learners, five trials and three inputs
+    >>> Trajectories(inputs, choices=jnp.full((2, 5, 1), 0.5))
+    Traceback (most recent call last):
+    ValueError: `choices` must be 0, 1 or NaN; got 0.5.
     """
 
     inputs: Float[Array, "trajectory time pre"]
@@ -226,6 +249,11 @@ def predicted_fields(
     `weights` are those at the start, (post, pre) for all trajectories or (trajectory,
     post, pre); the rule reads `transfer` of the field as the activity $y$. A rule that
     draws has no such prediction.
+
+    >>> hebb = PolynomialRule([1.0], ((1, 1, 0, 0),), rate=1.0)
+    >>> data = Trajectories(jnp.ones((1, 3, 1)))
+    >>> predicted_fields(hebb, jnp.ones((1, 1)), data).ravel().tolist()  # doubles
+    [1.0, 2.0, 4.0]
     """
     check_kind("`rule`", rule, AbstractRule)
     count, steps, pre = data.inputs.shape
@@ -266,6 +294,12 @@ def activity_log_likelihood(
             rule = PolynomialRule(params["coefficients"], monomials(reward=0), 0.01)
             noise = params["deviation"]
             return activity_log_likelihood(rule, params["weights"], noise, data)
+
+    >>> hebb = PolynomialRule([1.0], ((1, 1, 0, 0),), rate=1.0)
+    >>> seen = jnp.asarray([[[1.0], [2.0], [4.0]]])  # as predicted
+    >>> data = Trajectories(jnp.ones((1, 3, 1)), activity=seen)
+    >>> print(activity_log_likelihood(hebb, jnp.ones((1, 1)), 1.0, data).round(3))
+    [-2.757]
     """
     seen = _given("activity", data.activity)
     s = positive("deviation", jnp.asarray(deviation, data.inputs.dtype))
@@ -286,6 +320,12 @@ def choice_log_likelihood(
 
     Divided by that of weights that stay, and taken from 1, it is the deviance that is
     explained.
+
+    >>> still = PolynomialRule([0.0], ((1, 1, 0, 0),))
+    >>> data = Trajectories(jnp.ones((1, 3, 1)), choices=jnp.ones((1, 3, 1)))
+    >>> logs = choice_log_likelihood(still, jnp.zeros((1, 1)), data)
+    >>> print(logs.round(3))  # three times log 1/2
+    [-2.079]
     """
     seen = _given("choices", data.choices)
     field = predicted_fields(rule, weights, data, transfer)
@@ -347,6 +387,12 @@ def behave(
     It accepts an input with probability $\sigma(Wx)$ and then earns what is `earned`
     there, else nothing. The rule reads this less the mean of the last `window` trials,
     nothing before the first. Raises `ValueError` for more than one neuron.
+
+    >>> still = PolynomialRule([0.0], ((1, 1, 0, 0),))
+    >>> sure = 100.0 * jnp.ones((1, 1))
+    >>> data = behave(still, sure, jnp.ones((1, 3, 1)), jnp.ones((1, 3)), jr.key(0))
+    >>> data.choices.ravel().tolist(), data.rewards.round(1).tolist()
+    ([1.0, 1.0, 1.0], [[1.0, 0.9, 0.8]])
     """
     if weights.shape != (1, inputs.shape[-1]):
         raise ValueError(

@@ -38,12 +38,13 @@ def least_squares(
     them; entries of `observed` that are NaN are left out. The expected Fisher matrix is
     that of Gauss and Newton, $J^\top J/\hat\sigma^2$ (Seber & Wild 1989).
 
-        decay = lambda p: p["size"] * jnp.exp(-times / p["time_constant"])
-        found = least_squares(decay, {"size": 1.0, "time_constant": 5.0}, observed,
-                              domain=POSITIVE)
-
     Raises `ValueError` unless prediction and observations are shaped alike and these
     are more than the parameters.
+
+    >>> line = lambda slope: slope * jnp.arange(3.0)
+    >>> found = least_squares(line, 1.0, jnp.asarray([0.0, 2.1, 3.9]), starts=1)
+    >>> print(f"{found.params:.2f}")  # (1 * 2.1 + 2 * 3.9) / (1 + 4)
+    1.98
     """
     observed = jnp.asarray(observed)
     index = jnp.arange(observed.size)

@@ -7,7 +7,11 @@ from ._table import changing, Table
 
 
 def oddities(table: Table) -> tuple[str, ...]:
-    """What is odd about a table of sizes, a sentence each: to be read before a fit."""
+    """What is odd about a table of sizes, a sentence each: to be read before a fit.
+
+    >>> oddities(Table([[1.0, 2.0, 1.5], [3.0, 3.0, 3.0]], [0.0, 0.5, 1.0]))
+    ("constant: '2'.",)
+    """
     sizes = np.asarray(table.sizes)
     seen = np.sum(~np.isnan(sizes), axis=1)
     told = []

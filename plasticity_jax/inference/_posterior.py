@@ -35,8 +35,10 @@ class Posterior(eqx.Module):
     agree (Gelman et al. 2013); `effective` (w,), how many independent draws these are
     worth for the mean.
 
-        found = posterior(fit(...), jr.key(0))
-        found.params["sd"].mean(), found.dataset(), found.notes()
+    >>> found = fit(jax.scipy.stats.norm.logpdf, 0.0, jnp.asarray([1.0, 2.0, 6.0]))
+    >>> drawn = posterior(found, jr.key(0), draws=200, chains=2, warmup=100)
+    >>> drawn.values.shape, bool(abs(drawn.widening[0] - 1) < 0.3)
+    ((2, 200, 1), True)
     """
 
     fit: Fit
@@ -156,8 +158,10 @@ def posterior(
     as Stan); then `draws` are kept. Needs the extra `[bayes]` (blackjax). Raises
     `ValueError` for a fit whose likelihood leaves parameters out (`least_squares`).
 
-        found = posterior(fit(log_likelihood, start, data, log_prior=prior), jr.key(0))
-        found.dataset(), found.params, found.notes()
+    >>> found = fit(jax.scipy.stats.norm.logpdf, 0.0, jnp.asarray([1.0, 2.0, 6.0]))
+    >>> drawn = posterior(found, jr.key(0), draws=200, chains=2, warmup=100)
+    >>> bool(abs(drawn.params.mean() - 3) < 0.3), int(drawn.diverged.sum())
+    (True, 0)
     """
     check_kind("`found`", found, Fit)
     if found.extra:

@@ -31,6 +31,10 @@ def looks(table: Table) -> dict[str, Float[Array, " place"]]:
     divided by the lag; `autocorrelation` of sizes less the mean of their time;
     `rank_correlation` with the first time (Spearman); `quantile` of all sizes. Lags in
     samples.
+
+    >>> told = looks(Table([[1.0, 2.0, 1.5], [2.0, 3.0, 2.5]], [0.0, 0.5, 1.0]))
+    >>> print(told["quantile"][3], told["rank_correlation"].round(2))  # the median
+    2.0 [1. 1.]
     """
     sizes = table.sizes
     lags = [lag for lag in LAGS if lag < sizes.shape[1]]
@@ -91,8 +95,12 @@ def predictive_checks(
     and the two-sided share `p` of those as far out as observed, at least 1 / draws;
     NaN where the table or a drawn one has no such pair, or a run was lost.
 
-        checks = predictive_checks(found.params, table, jr.key(0))
-        checks.where(checks.p < 0.01, drop=True)  # what the model does not reproduce
+    >>> table = kaufman_2012().of(range(20)).thinned(5)
+    >>> drifts_up = Additive(100.0, 100.0, 0.1, 0.1)
+    >>> checks = predictive_checks(drifts_up, table, jr.key(0), draws=20)
+    >>> median = checks.where(checks["at"] == "50 %", drop=True)
+    >>> (median.observed < median.low).values.tolist(), median.p.values.tolist()
+    ([True], [0.05])
     """
     import xarray
 

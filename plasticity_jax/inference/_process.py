@@ -35,6 +35,11 @@ class AbstractSizes(eqx.Module):
     1/2 or 1, say); `None`: $s$, in the model's own coordinate. What is recorded is the
     mean of `window` readings, the last one and those before it. `stationary`: the first
     value of a synapse has the stationary law; else the likelihood is conditional on it.
+
+    >>> model = Additive(mean=2.0, time_constant=1.0, diffusion=1.0, noise=0.1)
+    >>> mean, variance = model.moments(1.0, dt=100.0)
+    >>> isinstance(model, AbstractSizes), float(mean), float(variance)
+    (True, 2.0, 0.5)
     """
 
     noise: eqx.AbstractVar[Scalar]

@@ -27,7 +27,7 @@ def read_table(
     transpose: bool = False,
     part: str | None = None,
 ) -> Table:
-    """Sizes of synapses over time from a text, Parquet, Excel or NWB file.
+    r"""Sizes of synapses over time from a text, Parquet, Excel or NWB file.
 
     Rows are synapses and columns times, or each row is one size (columns synapse,
     `time_h` or `time [min]`, size). Text may be parted by tabs, semicolons, commas or
@@ -44,7 +44,11 @@ def read_table(
     Raises `ValueError`, one sentence with row and column (rows of data counted from 1),
     for what is no table of sizes; warns (`UserWarning`) of what is odd, as `oddities`.
 
-        table = read_table("sizes.csv", interval="0.5h")
+    >>> import tempfile
+    >>> with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
+    ...     print("synapse 0min 30min\nA 0.4 0.5\nB 0.7 0.6", file=file, flush=True)
+    ...     read_table(file.name).times.tolist()  # in hours
+    [0.0, 0.5]
     """
     path = folder(path)
     one_of("zeros", zeros, ("refuse", "missing"))

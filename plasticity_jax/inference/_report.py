@@ -46,9 +46,12 @@ class Section(NamedTuple):
 def report_of(found: Analysis) -> str:
     """All of an analysis in words: what to know first, then numbers.
 
-        print(report_of(analyse(read_table("sizes.csv", interval="0.5h"))))
-
     Times in hours, sizes in the table's unit.
+
+    >>> table = kaufman_2012().of(range(20)).thinned(5)
+    >>> found = analyse(table, ["additive"], window=1, brief=True)
+    >>> report_of(found).splitlines()[1]
+    '20 synapses, 10 times over 22.5 h, 100% of sizes seen.'
     """
     return "\n\n".join("\n".join(section.lines()) for section in sections(found))
 
@@ -82,7 +85,10 @@ def record(found: Analysis) -> dict[str, Any]:
     `estimates` has a row for each parameter of each model, `models` for each model,
     `checks` for each statistic. Times in hours, sizes in the table's `unit`.
 
-        json.dumps(record(analyse(table)))
+    >>> table = kaufman_2012().of(range(20)).thinned(5)
+    >>> told = record(analyse(table, ["additive"], window=1, brief=True))
+    >>> told["synapses"], told["hours"], told["verdict"]
+    (20, 22.5, 'additive was the only model.')
     """
     times, sizes = found.table.times, found.table.sizes
     checks = [] if found.checks is None else _records(found.checks.to_dataframe())

@@ -51,6 +51,13 @@ def write_analysis(
     `figure.png` and `figure.pdf`; `estimates.csv` (a row for each parameter of each
     model), `models.csv`, `checks.csv` and, where synapses were varied, `synapses.csv`.
     An older analysis there gives way only when all of it is written.
+
+    >>> import os, tempfile
+    >>> table = kaufman_2012().of(range(20)).thinned(5)
+    >>> found = analyse(table, ["additive"], window=1, brief=True)
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     print(*sorted(os.listdir(write_analysis(found, f"{place}/sizes"))))
+    analysis.json estimates.csv models.csv report.html
     """
     out = folder(out)
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -80,8 +80,10 @@ class Additive(_Plain, _Reverting):
     Sizes may be negative. `mean` and `noise` in the unit of sizes, `diffusion` in that
     unit per root of an hour.
 
-        model = Additive.guess(table, window=5)
-        model.log_likelihood(table), model.simulate(table.times, 100, jr.key(0))
+    >>> model = Additive(mean=2.0, time_constant=1.0, diffusion=1.0, noise=0.1)
+    >>> sizes = model.simulate(jnp.arange(5.0), 3, jr.key(0))
+    >>> sizes.shape, [float(x) for x in model.stationary_moments()]
+    ((3, 5), [2.0, 0.5])
     """
 
     mean: Scalar = eqx.field(converter=real)
@@ -102,6 +104,10 @@ class Lognormal(_Reverting):
     r"""$x = \log w$, $dx = \frac{\mu - x}\tau dt + \sigma dW$.
 
     `mean` of the logarithm, `diffusion` per root of an hour, `noise` of the logarithm.
+
+    >>> model = Lognormal(mean=0.0, time_constant=1.0, diffusion=1.0, noise=0.1)
+    >>> print(model.coordinate(jnp.exp(2.0)), model.size(jnp.zeros(1)))
+    2.0 [1.]
     """
 
     mean: Scalar = eqx.field(converter=real)
@@ -133,6 +139,10 @@ class Factors(_Reverting):
     A product of $z = 1/\lambda$ equal factors, $z$ real; $\lambda$ is
     `inverse_factors`. 1 is `Additive` with its mean less 1, 0 is `Lognormal`. Below
     $x = -1/\lambda$ sizes go on as $-|1 + \lambda x|^z$, so that a run shows it.
+
+    >>> model = Factors(0.0, 1.0, 1.0, inverse_factors=0.5, noise=0.1)
+    >>> print(f"{model.coordinate(jnp.asarray(9.0)):.3f}")  # 2 (sqrt(9) - 1)
+    4.000
     """
 
     mean: Scalar = eqx.field(converter=real)
@@ -173,6 +183,11 @@ class Kesten(_Plain):
     \mathrm{Var}\,\epsilon$, $\sigma_a^2\Delta = \mathrm{Var}\,\eta$. The transition is
     taken as Gaussian with the exact mean and variance. $a$ may be 0 or negative: then
     there is no long run. The tail falls as $w^{-1-2a/\sigma_m^2}$.
+
+    >>> model = Kesten(0.2, decay=0.1, multiplicative=0.1, additive=0.1, noise=0.0)
+    >>> mean, variance = model.stationary_moments()
+    >>> print(f"{mean:.2f} {variance:.3f}")  # b / a; 0.05 / (2 a - 0.01)
+    2.00 0.263
     """
 
     growth: Scalar = eqx.field(converter=real)
@@ -236,6 +251,11 @@ class SizeDependent(_Plain):
     The transition is taken as Gaussian with the exact mean and variance. $a$ may be 0
     or negative: then there is no long run. Their daily $\alpha$ is $\sqrt{24}$ times
     the hourly one.
+
+    >>> model = SizeDependent(growth=0.2, decay=0.1, slope=0.1, offset=0.1, noise=0.0)
+    >>> mean, variance = model.stationary_moments()
+    >>> print(f"{mean:.2f} {variance:.3f}")  # b / a; 0.3^2 / (2 a - 0.01)
+    2.00 0.474
     """
 
     growth: Scalar = eqx.field(converter=real)
@@ -286,10 +306,11 @@ class Diffusion(_Plain):
     each of `substeps` parts of an interval: so many that $|f'|$ times a part is below
     .05. No stationary law is known: give `first` to `simulate`.
 
-        drift = lambda w, p: p["growth"] - p["decay"] * w
-        diffusion = lambda w, p: p["scale"] * jnp.sqrt(w)
-        params = {"growth": 0.01, "decay": 0.01, "scale": 0.06}
-        model = Diffusion(drift, diffusion, params, noise=0.02)
+    >>> root = lambda w, p: p["scale"] * jnp.sqrt(w)
+    >>> model = Diffusion(lambda w, p: 1.0 - w, root, {"scale": 0.5}, noise=0.02)
+    >>> mean, variance = model.moments(4.0, dt=0.001)
+    >>> print(f"{mean:.3f} {variance:.3f}")  # 4 - 3 dt and 0.25 * 4 dt
+    3.997 0.001
     """
 
     drift: Callable[[Scalar, Any], Scalar] = eqx.field(static=True)

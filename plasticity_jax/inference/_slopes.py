@@ -30,6 +30,12 @@ def slope_checks(
 
     Beside central differences of the same function (so that runs draw the same noise),
     to `tolerance`, and beside the derivative of a `law`, to `of_law`.
+
+    >>> square = lambda rule: rule.rate**2
+    >>> about, oja = {"width": 0.01, "tolerance": 1e-3}, rules.Oja(0.5)
+    >>> checks = [*slope_checks("square", square, oja, "rate", **about)]
+    >>> [(check.quantity, check.holds) for check in checks]
+    [('square by rate, forward mode', True)]
     """
     found, secant, wanted = _slopes(function, law, config, tuple(names.split()), width)
     for name, slope in found.slope.items():
@@ -53,7 +59,12 @@ def _slopes(
 
 
 def no_slope(what: str, why: str, slope: Array) -> Check:
-    """That there is no derivative to follow: it is 0 wherever the parameter stands."""
+    """That there is no derivative to follow: it is 0 wherever the parameter stands.
+
+    >>> spikes = lambda threshold: jnp.where(threshold < 0.5, 1.0, 0.0)
+    >>> no_slope("spikes by the threshold", "a step", jax.grad(spikes)(0.3)).holds
+    True
+    """
     return exact(f"{what}: none", why, slope, 0.0)
 
 
@@ -70,6 +81,11 @@ def growth_check(
     """What a derivative over so many steps means, which chaos must not change.
 
     The row says the verdict; it holds where that is the expected one.
+
+    >>> halve = lambda state, rate: rate * state
+    >>> start, key = jnp.ones(1), jr.key(0)
+    >>> growth_check("run", halve, start, 0.5, key, steps=100, chaotic=False).holds
+    True
     """
     options = {"steps": steps, "every": steps // 50}
     found = _growth(update, start, params, key, **options)

@@ -25,6 +25,10 @@ class Smoothing(NamedTuple):
 
     Correlations at lags 1, 2, ... with the standard errors that they have if there are
     none; `window`: over how many samples a running mean was taken, 1 if it seems none.
+
+    >>> found = smoothed(kaufman_2012())
+    >>> int(found.window), bool(found.correlations[0] > 3 * found.errors[0])
+    (5, True)
     """
 
     window: Int[Array, ""]
@@ -40,6 +44,11 @@ def smoothed(table: Table, lags: SupportsIndex | None = None) -> Smoothing:
     (also above $3/\sqrt N$ of $N$ pairs); it is the one that $\rho_k$ fits best, by
     least squares. Pairs with a gap are left out. Correlations are of sample after
     sample, whatever the intervals. Works on traced sizes.
+
+    >>> found = smoothed(kaufman_2012(), lags=8)
+    >>> correlated = found.correlations > 3 * found.errors
+    >>> print(correlated[:3], int(found.window))
+    [ True  True  True] 5
     """
     samples = table.sizes.shape[1]
     default = min(max(samples // 2, 1), 24)
@@ -52,7 +61,11 @@ def smoothed(table: Table, lags: SupportsIndex | None = None) -> Smoothing:
 
 
 def window_of(table: Table) -> int:
-    """Over how many samples sizes seem to be running means, by `smoothed`; 1 if raw."""
+    """Over how many samples sizes seem to be running means, by `smoothed`; 1 if raw.
+
+    >>> window_of(kaufman_2012()), window_of(kaufman_2012().thinned(5))
+    (5, 1)
+    """
     return int(smoothed(table).window)
 
 

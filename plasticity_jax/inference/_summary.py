@@ -34,6 +34,11 @@ class Directions(NamedTuple):
     (or four standard errors, if that is more: its interval says so). `loose` says which
     are badly determined: to no better than a factor of e at two standard errors, or
     $10^4$ times worse than the best.
+
+    >>> found = fit(jax.scipy.stats.norm.logpdf, 0.0, jnp.asarray([1.0, 2.0, 6.0]))
+    >>> told = directions(found)
+    >>> print(told.error.round(3), told.loose)  # of the mean 3, relative: 0.577 / 3
+    [0.192] [False]
     """
 
     error: Vector
@@ -47,8 +52,9 @@ def directions(found: Fit) -> Directions:
     Of those parameters that are not at a bound; an error is infinite along a flat
     direction.
 
-        error, vectors, loose = directions(found)
-        vectors[0]  # what the data say least of
+    >>> found = fit(jax.scipy.stats.norm.logpdf, 0.0, jnp.asarray([1.0, 2.0, 6.0]))
+    >>> directions(found).vectors.tolist()  # the only parameter
+    [[1.0]]
     """
     inside = np.asarray(found.inside)
     block = np.asarray(found.information)[np.ix_(inside, inside)]
@@ -68,7 +74,12 @@ def directions(found: Fit) -> Directions:
 
 
 def notes(found: Fit) -> list[str]:
-    """What a reader must know of a fit before its numbers, a sentence each."""
+    """What a reader must know of a fit before its numbers, a sentence each.
+
+    >>> found = fit(jax.scipy.stats.norm.logpdf, 0.0, jnp.asarray([1.0, 2.0, 6.0]))
+    >>> print(notes(found)[-1])
+    3 units: the sandwich is not to be relied on.
+    """
     names, bound = found.space.names, np.asarray(found.bound)
     said = []
     if not found.converged:
@@ -125,7 +136,13 @@ def _worded(found: Fit, error: float, vector: np.ndarray) -> str:
 
 
 def summary(found: Fit, level: float = 0.95) -> str:
-    """A table of estimates with intervals, and the notes."""
+    r"""A table of estimates with intervals, and the notes.
+
+    >>> found = fit(jax.scipy.stats.norm.logpdf, 0.0, jnp.asarray([1.0, 2.0, 6.0]))
+    >>> print("\n".join(summary(found).splitlines()[:2]))
+    parameter  estimate  95% interval    sandwich
+    parameter  3         1.868 to 4.132  0.5555 to 5.445
+    """
     return "\n".join([*in_columns(estimate_rows(found, level)), *statements(found)])
 
 
@@ -168,6 +185,11 @@ def dataset(found: Fit, level: float = 0.95) -> "xarray.Dataset":
 
     `standard_error` and `information` are in free coordinates; `low_observed` and so on
     in the parameters' units.
+
+    >>> found = fit(jax.scipy.stats.norm.logpdf, 0.0, jnp.asarray([1.0, 2.0, 6.0]))
+    >>> told = dataset(found).isel(parameter=0)
+    >>> print(f"{told.estimate:.3f} {told.standard_error_observed:.3f}")
+    3.000 0.577
     """
     import xarray
 
@@ -210,7 +232,11 @@ def compare(fits: Mapping[str, Fit]) -> "xarray.Dataset":
     another, as `Factors` does `Additive` and `Lognormal`, wins by AIC in 16 % of the
     data that this one made. Raises `ValueError` where units or their data differ.
 
-        compare({"additive": fit_sizes(table, one), "kesten": fit_sizes(table, other)})
+    >>> y, laws = jnp.asarray([1.0, 2.0, 6.0]), ("norm", "logistic")
+    >>> density = {law: getattr(jax.scipy.stats, law).logpdf for law in laws}
+    >>> found = compare({law: fit(density[law], 0.0, y) for law in laws})
+    >>> found.model.values.tolist(), found.aic.values.round(1).tolist()
+    (['logistic', 'norm'], [0.0, 5.7])
     """
     import xarray
 

@@ -20,7 +20,9 @@ class Table(eqx.Module):
     `ValueError` unless sizes are positive, there are two times or more, and a synapse
     changes; traced values pass, so that a table may be made of simulated sizes.
 
-        table = Table([[1.0, 1.1, 0.9], [0.4, jnp.nan, 0.5]], [0.0, 0.5, 1.0])
+    >>> table = Table([[1.0, 1.1, 0.9], [0.4, jnp.nan, 0.5]], [0.0, 0.5, 1.0])
+    >>> table.names, table.thinned(2).times.tolist(), table.of([1]).names
+    (('1', '2'), [0.0, 1.0], ('2',))
     """
 
     sizes: Float[Array, "synapse time"]
@@ -116,6 +118,10 @@ def kaufman_2012() -> Table:
     The sizes are not raw: their changes are correlated as those of a running mean over
     5 samples are (`window_of`). A fit that takes them as raw finds no measurement noise
     and error bars that are too small.
+
+    >>> table = kaufman_2012()
+    >>> table.sizes.shape, float(table.times[-1])
+    ((1087, 49), 24.0)
     """
     sizes = data.kaufman_2012()
     return Table(sizes, np.arange(sizes.shape[1]) / 2)

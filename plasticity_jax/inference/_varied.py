@@ -24,8 +24,11 @@ class Varied(eqx.Module):
     are those of the median synapse. The likelihood of a synapse is the mean over its
     factor, by Gauss-Hermite quadrature at `nodes` points; drift and noise are shared.
 
-        found = fit_sizes(table, Varied(Factors.guess(table), 0.5))
-        found.params.factors(table)  # of each synapse, drawn towards 1
+    >>> table = Table([[1.0, 1.1, 0.9], [0.4, 0.6, 0.5]], [0.0, 0.5, 1.0])
+    >>> model = Additive(1.0, 10.0, 0.2, 0.1)
+    >>> mean, deviation = Varied(model, 0.0).factors(table)  # all are alike
+    >>> mean.tolist(), deviation.tolist()
+    ([0.0, 0.0], [0.0, 0.0])
     """
 
     model: AbstractSizes
