@@ -36,9 +36,9 @@ class Analysis(NamedTuple):
     they fluctuate.
 
     >>> table = kaufman_2012().of(range(20)).thinned(5)
-    >>> found = analyse(table, ["additive"], window=1, brief=True)
-    >>> found.best, found.law, found.fits["additive"].space.names
-    ('additive', 'own', ('mean', 'time_constant', 'diffusion', 'noise'))
+    >>> found = analyse(table, ["additive", "lognormal"], window=1, brief=True)
+    >>> found.law, found.fits[found.best].space.names
+    ('own', ('mean', 'time_constant', 'diffusion', 'noise'))
     """
 
     table: Table

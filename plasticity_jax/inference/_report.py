@@ -86,9 +86,9 @@ def record(found: Analysis) -> dict[str, Any]:
     `checks` for each statistic. Times in hours, sizes in the table's `unit`.
 
     >>> table = kaufman_2012().of(range(20)).thinned(5)
-    >>> told = record(analyse(table, ["additive"], window=1, brief=True))
+    >>> told = record(analyse(table, ["additive", "lognormal"], window=1, brief=True))
     >>> told["synapses"], told["hours"], told["verdict"]
-    (20, 22.5, 'additive was the only model.')
+    (20, 22.5, 'lognormal is best, and told apart from all others.')
     """
     times, sizes = found.table.times, found.table.sizes
     checks = [] if found.checks is None else _records(found.checks.to_dataframe())

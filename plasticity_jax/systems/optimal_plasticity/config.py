@@ -61,7 +61,12 @@ CHOICES = {
 
 
 class Landscape(AbstractConfig):
-    """A two-dimensional bowl on which to look at single steps (Figs. 2, 3 and 4)."""
+    """A two-dimensional bowl on which to look at single steps (Figs. 2, 3 and 4).
+
+    >>> here = Landscape(stiffness=5.0, softness=0.5)
+    >>> float(here.stiffness / here.softness), here.trials
+    (10.0, 4000)
+    """
 
     stiffness: Scalar = eqx.field(default=5.0, converter=real)  # of the steep direction
     softness: Scalar = eqx.field(default=0.5, converter=real)  # of the shallow one
@@ -80,7 +85,12 @@ class Landscape(AbstractConfig):
 
 
 class Directions(AbstractConfig):
-    """What Table 2's networks have in common; each cell has its own rule and size."""
+    """What Table 2's networks have in common; each cell has its own rule and size.
+
+    >>> Directions(inputs="natural")
+    Traceback (most recent call last):
+    ValueError: `inputs` is unknown: 'natural'. Choose from: mixed, iid.
+    """
 
     inputs: str = eqx.field(default="mixed", static=True)
     samples: int = eqx.field(default=200, static=True)
@@ -100,6 +110,12 @@ class Config(AbstractConfig):
     only the inputs' second moment $C$, more make hidden layers of logistic units.
     Inputs are drawn (`inputs`, `samples`, `data_seed`) or given as `input_samples`
     (feature, sample) or, for a linear network, as `second_moment` (feature, feature).
+
+    >>> config = Config(sizes=(4, 25), fluctuation_size=0.01)
+    >>> config.linear, config.weights
+    (True, 100)
+    >>> print(f"{config.fluctuation:.2f}")  # 0.01 sqrt(100)
+    0.10
     """
 
     ratio: Scalar = eqx.field(default=1.0, converter=real)  # |compensation|/|noise|
@@ -224,7 +240,13 @@ def _check_data(config: Config) -> None:
 
 
 def draw_inputs(config: Config) -> Float[Array, "feature sample"]:
-    """The fixed input set, the same for all runs of a sweep."""
+    """The fixed input set, the same for all runs of a sweep.
+
+    >>> config = Config(sizes=(3, 2), samples=50)
+    >>> inputs = draw_inputs(config)
+    >>> inputs.shape, bool((inputs == draw_inputs(config)).all())
+    ((3, 50), True)
+    """
     if config.input_samples is not None:
         return config.input_samples
     key, features = jr.key(config.data_seed), config.sizes[0]
@@ -234,7 +256,12 @@ def draw_inputs(config: Config) -> Float[Array, "feature sample"]:
 
 
 def input_moment(config: Config) -> Float[Array, "feature feature"]:
-    r"""Second moment of the inputs, $C = XX^\top/n$."""
+    r"""Second moment of the inputs, $C = XX^\top/n$.
+
+    >>> samples = jnp.asarray([[1.0, -1.0], [1.0, 1.0]])
+    >>> input_moment(Config(sizes=(2, 1), input_samples=samples)).tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
+    """
     if config.second_moment is not None:
         return config.second_moment
     inputs = draw_inputs(config)
@@ -242,7 +269,12 @@ def input_moment(config: Config) -> Float[Array, "feature feature"]:
 
 
 def build(config: Config, key: Key[Array, ""]) -> tuple[System, State]:
-    """The system and its start: a student just beside its teacher."""
+    """The system and its start: a student just beside its teacher.
+
+    >>> system, state = build(Config(sizes=(3, 2), samples=50), jr.key(0))
+    >>> sorted(system.rules), [layer.shape for layer in state.synapses]
+    (['compensation', 'fluctuation'], [(2, 3)])
+    """
     for_teacher, for_start = jr.split(key)
     teacher = glorot_uniform(config.sizes, for_teacher)
     task, loss = _task_and_loss(config, teacher)
@@ -267,6 +299,10 @@ def objective(
     """The task error as a function of the weights alone, and the teacher's weights.
 
     For the same key it is the loss of the system that `build` makes.
+
+    >>> loss, teacher = objective(Config(sizes=(3, 2), samples=50), jr.key(0))
+    >>> float(loss(teacher)), bool(loss(jax.tree.map(jnp.zeros_like, teacher)) > 0)
+    (0.0, True)
     """
     for_teacher, for_samples = jr.split(key)
     teacher = glorot_uniform(config.sizes, for_teacher)
@@ -331,6 +367,11 @@ def soft_projector(config: Config) -> Float[Array, "w w"]:
 
     The Hessian is $I \\otimes C$ up to a factor, so whole eigenvectors of $C$ are kept,
     the same for every output.
+
+    >>> moment = jnp.diag(jnp.asarray([1.0, 2.0, 3.0, 4.0]))
+    >>> config = Config(sizes=(4, 1), second_moment=moment, fluctuating_share=0.5)
+    >>> jnp.diagonal(soft_projector(config)).tolist()
+    [1.0, 1.0, 0.0, 0.0]
     """
     count = round(config.fluctuating_share * config.sizes[0])
     _, vectors = jnp.linalg.eigh(input_moment(config))

@@ -23,7 +23,11 @@ Targets = Float[Array, "output sample"]
 def linear_hessian(
     second_moment: Float[Array, "feature feature"], outputs: int
 ) -> Matrix:
-    r"""Hessian of a linear network's error, $\frac{2}{n_{out}} I \otimes C$."""
+    r"""Hessian of a linear network's error, $\frac{2}{n_{out}} I \otimes C$.
+
+    >>> linear_hessian([[3.0]], outputs=2).tolist()
+    [[3.0, 0.0], [0.0, 3.0]]
+    """
     check_symmetric("second_moment", second_moment)
     outputs = whole("outputs", outputs, 1)
     eye = jnp.eye(outputs, dtype=second_moment.dtype)
@@ -38,6 +42,11 @@ def two_layer_gradient(
 
     $\nabla_{W_2} = c\,e h^\top$, $\nabla_{W_1} = c\,[(W_2^\top e) \odot h(1-h)]
     X^\top$, $c = 2/(n\,n_{out})$, $e = y - y^*$, $h = \sigma(W_1 X)$.
+
+    >>> weights = jnp.zeros((1, 1)), jnp.full((1, 1), 2.0)  # output 2 / 2
+    >>> first, second = two_layer_gradient(weights, [[1.0]], [[0.0]])
+    >>> first.tolist(), second.tolist()
+    ([[1.0]], [[1.0]])
     """
     first, second = weights
     _, second, hidden, error = _two_layers(first, second, inputs, targets)
@@ -53,6 +62,10 @@ def two_layer_hessian(weights: Layers, inputs: Inputs, targets: Targets) -> Matr
     $c\sum_u J_u^\top J_u + c\sum_u\sum_k e_k \nabla^2 y_k$, where the second
     derivatives that do not vanish are $W_{2,kj}\sigma''_j u_i u_{i'}$ and
     $\sigma'_j u_i$.
+
+    >>> weights = jnp.zeros((1, 1)), jnp.full((1, 1), 2.0)  # output 2 / 2
+    >>> two_layer_hessian(weights, [[1.0]], [[0.0]]).tolist()
+    [[0.5, 1.0], [1.0, 0.5]]
     """
     first, second = weights
     first, second, hidden, error = _two_layers(first, second, inputs, targets)

@@ -17,6 +17,10 @@ class Quadratic(AbstractConfig):
     """Inputs whose second moment has the eigenvalues of a geometric row, mean 1.
 
     Fluctuations have length 1: errors are in units of their square.
+
+    >>> here = Quadratic(condition=9.0, sizes=(2, 1))
+    >>> print(*(f"{x:.1f}" for x in here.moments))  # 1 to 9, mean 1
+    0.2 1.8
     """
 
     condition: Scalar = eqx.field(default=25.0, converter=real)  # largest/smallest

@@ -47,6 +47,11 @@ def second_order_change(
 
     $\epsilon^\top g + c^\top g + \frac12 c^\top H c + \frac12 \epsilon^\top H \epsilon
     + c^\top H \epsilon$, written as Eq. 7 with $Q_w$.
+
+    >>> bowl = lambda w: w @ w / 2
+    >>> w, c, noise = jnp.asarray([[1.0, 0.0], [-1.0, 0.0], [0.0, 2.0]])
+    >>> print(f"{second_order_change(bowl, w, c, noise):.3f}")  # from 1/2 to 2
+    1.500
     """
     loss, weights, (compensation, fluctuation) = _in_arrays(
         loss, weights, compensation=compensation, fluctuation=fluctuation
@@ -67,6 +72,11 @@ def expected_change(
 
     $c^\top g + \frac12 \|c\|^2 Q_w[c] + \frac12 \delta^2\, \mathrm{Tr} H / N$; without
     compensation it is Box 2.
+
+    >>> bowl = lambda w: w @ w / 2
+    >>> w = jnp.asarray([1.0, 0.0])
+    >>> print(f"{expected_change(bowl, w, -w, 2.0):.3f}")  # from 1/2 to 2^2 / 2
+    1.500
     """
     loss, weights, [compensation] = _in_arrays(loss, weights, compensation=compensation)
     fluctuation_norm = not_negative("fluctuation_norm", fluctuation_norm)
@@ -81,6 +91,11 @@ def optimal_length(loss: Loss, weights: PyTree, direction: PyTree) -> Scalar:
 
     $-\hat{c}^\top g / Q_w[c]$, exact on a quadratic; NaN where $Q_w[c] \le 0$,
     since there is no minimum.
+
+    >>> bowl = lambda w: w @ w / 2
+    >>> w = jnp.asarray([3.0, 4.0])
+    >>> print(f"{optimal_length(bowl, w, -w):.3f}")  # to the bottom
+    5.000
     """
     loss, weights, [direction] = _in_arrays(loss, weights, direction=direction)
     curvature = quadratic_form(loss, weights, direction)
@@ -97,6 +112,9 @@ def optimal_ratio(
 
     Eq. 9b. Holds where the loss is stationary and every length is the optimal one; it
     is a one-step (greedy) optimum, not the best fixed ratio of a whole run.
+
+    >>> float(optimal_ratio(4.0, 1.0)), float(optimal_ratio(1.0, 1.0))
+    (2.0, 1.0)
     """
     above = not_negative("fluctuation_curvature", fluctuation_curvature)
     below = positive("compensation_curvature", compensation_curvature)
@@ -111,6 +129,9 @@ def learning_excess(
 
     $\frac{\|c\|^{*2} Q[c]}{\delta^2 Q[\epsilon]} - 1 = \frac{2\,E[-\Delta
     F^*]}{\delta^2 Q[\epsilon]}$, with `expected_drop` $= E[-\Delta F^*]$.
+
+    >>> learning_excess(0.0, 1.0, 4.0).tolist(), learning_excess(1.0, 1.0, 4.0).tolist()
+    (0.0, 0.5)
     """
     length = positive("fluctuation_norm", fluctuation_norm)
     curvature = positive("fluctuation_curvature", fluctuation_curvature)
@@ -124,7 +145,12 @@ def slope_per_length(
     fluctuation_curvature: Scalar,
     fluctuation_norm: Scalar,
 ) -> Scalar:
-    r"""$d(E[\Delta F]/\|c\|)/d\|c\|$ (A1): zero exactly where Eq. 9a holds."""
+    r"""$d(E[\Delta F]/\|c\|)/d\|c\|$ (A1): zero exactly where Eq. 9a holds.
+
+    >>> length = optimal_ratio(4.0, 1.0)  # of a fluctuation of length 1
+    >>> float(slope_per_length(1.0, length, 4.0, 1.0))
+    0.0
+    """
     length = positive("compensation_norm", compensation_norm)
     ratio = not_negative("fluctuation_norm", fluctuation_norm) / length
     return compensation_curvature / 2 - ratio**2 * fluctuation_curvature / 2
@@ -137,6 +163,11 @@ def mean_curvature(matrix: Matrix, moment: Matrix | None = None) -> Scalar:
     Directions with the second moment $S = E[\hat\xi\hat\xi^\top]$ see $\mathrm{Tr}
     HS$ on average; $\mathrm{Tr} H / N$ needs equal second moments $1/N$ along all
     eigenvectors, where the appendix prints equal means.
+
+    >>> matrix = jnp.diag(jnp.asarray([1.0, 3.0]))
+    >>> along = jnp.diag(jnp.asarray([0.0, 1.0]))
+    >>> float(mean_curvature(matrix)), float(mean_curvature(matrix, along))
+    (2.0, 3.0)
     """
     if moment is None:
         return jnp.trace(matrix) / len(matrix)
@@ -145,7 +176,12 @@ def mean_curvature(matrix: Matrix, moment: Matrix | None = None) -> Scalar:
 
 @floating
 def curvature_variance(matrix: Matrix) -> Scalar:
-    r"""$\mathrm{Var}\,Q_w[\hat\xi] = 2(\|H\|_F^2 - (\mathrm{Tr} H)^2/N)/(N(N+2))$."""
+    r"""$\mathrm{Var}\,Q_w[\hat\xi] = 2(\|H\|_F^2 - (\mathrm{Tr} H)^2/N)/(N(N+2))$.
+
+    >>> matrix = jnp.diag(jnp.asarray([1.0, 3.0]))  # 2 - cos(2 angle)
+    >>> float(curvature_variance(matrix))
+    0.5
+    """
     check_symmetric("matrix", matrix)
     n = len(matrix)
     spread = jnp.sum(matrix**2) - jnp.trace(matrix) ** 2 / n
@@ -157,13 +193,22 @@ def gradient_curvature(eigenvalues: Vector, overlaps: Vector) -> Scalar:
     r"""$Q_w[g] = \sum d_i^2 \lambda_i / \sum d_i^2$, $d_i = v_i^\top g$ (A2).
 
     On a quadratic $d_i = \lambda_i c_i$, $c_i = v_i^\top (w - w^*)$, which is Eq. 14.
+
+    >>> float(gradient_curvature([1.0, 3.0], [1.0, 1.0]))
+    2.0
+    >>> float(gradient_curvature([1.0, 3.0], [0.0, 1.0]))
+    3.0
     """
     return jnp.sum(overlaps**2 * eigenvalues) / jnp.sum(overlaps**2)
 
 
 @floating
 def newton_curvature(eigenvalues: Vector, overlaps: Vector) -> Scalar:
-    r"""$Q_w[H^{-1} g] = \sum d_i^2 \lambda_i^{-1} / \sum d_i^2 \lambda_i^{-2}$ (A6)."""
+    r"""$Q_w[H^{-1} g] = \sum d_i^2 \lambda_i^{-1} / \sum d_i^2 \lambda_i^{-2}$ (A6).
+
+    >>> float(newton_curvature([1.0, 2.0], [1.0, 2.0]))  # straight at the minimum
+    1.5
+    """
     weights = (overlaps / eigenvalues) ** 2
     return jnp.sum(weights * eigenvalues) / jnp.sum(weights)
 
@@ -175,6 +220,10 @@ def path_steepness(path: Matrix, matrix: Matrix) -> Scalar:
     The curvature along $g = M(w - w^*)$ over the average, numerator and denominator
     each averaged over isotropic $w - w^*$. Its mean is 1 where $M$ (`path_hessian`) is
     oriented at random to $H$; on a quadratic, where $M = H$, it is at least 1.
+
+    >>> matrix = jnp.diag(jnp.asarray([1.0, 3.0]))
+    >>> print(f"{path_steepness(matrix, matrix):.2f}")  # (1 + 27) / (1 + 9) / 2
+    1.40
     """
     check_symmetric("path", path)
     square = path @ path
@@ -188,6 +237,11 @@ def gradient_is_steep(eigenvalues: Vector, displacement: Vector) -> Array:
 
     `displacement` holds $c_i = v_i^\top (w - w^*)$, not all 0. Not so where a traced
     one is NaN.
+
+    >>> bool(gradient_is_steep([1.0, 3.0], [1.0, 1.0]))
+    True
+    >>> bool(gradient_is_steep([1.0, 3.0], [1.0, 0.0]))  # away along the soft direction
+    False
     """
     _check_displacement(eigenvalues, displacement)
     steepness = gradient_curvature(eigenvalues, eigenvalues * displacement)
@@ -199,6 +253,11 @@ def gradient_power_ascends(eigenvalues: Vector, displacement: Vector) -> Array:
     r"""A4, sufficient for A3: $c_i^2\lambda_i^2$ never falls as $\lambda_i$ ascends.
 
     `eigenvalues` ascend. Not so where a traced argument is NaN.
+
+    >>> bool(gradient_power_ascends([1.0, 3.0], [1.0, 1.0]))
+    True
+    >>> bool(gradient_power_ascends([1.0, 3.0], [1.0, 0.1]))
+    False
     """
     _check_displacement(eigenvalues, displacement)
     if concrete(eigenvalues) and np.any(np.diff(np.asarray(eigenvalues)) < 0):
@@ -210,7 +269,13 @@ def gradient_power_ascends(eigenvalues: Vector, displacement: Vector) -> Array:
 def mixture_curvature(
     loss: Loss, weights: PyTree, clean: PyTree, noise: PyTree
 ) -> Scalar:
-    r"""$Q_w$ of a clean direction plus noise, from its parts (A8, exact form)."""
+    r"""$Q_w$ of a clean direction plus noise, from its parts (A8, exact form).
+
+    >>> bowl = lambda w: (w[0] ** 2 + 3 * w[1] ** 2) / 2
+    >>> clean, noise = jnp.eye(2)
+    >>> print(f"{mixture_curvature(bowl, jnp.ones(2), clean, noise):.3f}")
+    2.000
+    """
     loss, weights, (clean, noise) = _in_arrays(loss, weights, clean=clean, noise=noise)
     squares = tree_vdot(clean, clean), tree_vdot(noise, noise)
     own, other = (quadratic_form(loss, weights, d) for d in (clean, noise))
@@ -227,6 +292,11 @@ def mixture_curvature_without_overlap(
 
     $Q[\tilde c](1+\rho^2)^{-1} + Q[\nu](1+\rho^{-2})^{-1}$. The ratio of the expected
     numerator to the expected denominator, not the mean of the ratio.
+
+    >>> float(mixture_curvature_without_overlap(3.0, 1.0, corruption=0.0))
+    3.0
+    >>> float(mixture_curvature_without_overlap(3.0, 1.0, corruption=1.0))
+    2.0
     """
     share = 1 / (1 + not_negative("corruption", corruption) ** 2)
     return clean_curvature * share + noise_curvature * (1 - share)
@@ -238,6 +308,11 @@ def path_hessian(
     r"""$M = \int_0^1 H[s w^* + (1-s) w]\,ds$ by Gauss-Legendre; $g[w] = M(w - w^*)$.
 
     Exact where `minimum` is a critical point of the loss (appendix, path Hessian).
+
+    >>> quartic = lambda w: jnp.sum(w**4) / 4
+    >>> w = jnp.asarray([2.0])
+    >>> print(f"{path_hessian(quartic, w, 0 * w)[0, 0]:.3f}")  # gradient 8, 2 away
+    4.000
     """
     loss, weights, [minimum] = _in_arrays(loss, weights, minimum=minimum)
     points, areas = np.polynomial.legendre.leggauss(nodes)
@@ -253,7 +328,11 @@ def path_hessian(
 
 @floating
 def length_variance(corruption: Scalar, weights: int) -> Scalar:
-    r"""Variance of the noisy gradient's $\|c\|^2/m^2$: $(2\rho/(1+\rho^2))^2/N$."""
+    r"""Variance of the noisy gradient's $\|c\|^2/m^2$: $(2\rho/(1+\rho^2))^2/N$.
+
+    >>> float(length_variance(1.0, 4)), float(length_variance(0.0, 4))
+    (0.25, 0.0)
+    """
     corruption = not_negative("corruption", corruption)
     return (2 * corruption / (1 + corruption**2)) ** 2 / whole("weights", weights, 1)
 
@@ -264,6 +343,9 @@ def probe_alignment(weights: int, probes: int = 1) -> float:
     $\frac{\Gamma((K+1)/2)\,\Gamma((K+N-1)/2)}{\Gamma(K/2)\,\Gamma((K+N)/2)}$, about
     $\sqrt{K/(N+K-1)}$; $\kappa_N$ for one probe. Exact on a quadratic for one probe and
     for Gaussian ones; spherical ones come closer (1.5 % at $N = K = 40$).
+
+    >>> print(f"{probe_alignment(1):.4f} {probe_alignment(2):.4f}")  # 1 and 2 / pi
+    1.0000 0.6366
     """
     size, count = whole("weights", weights, 1), whole("probes", probes, 1)
     above = math.lgamma((count + 1) / 2) + math.lgamma((count + size - 1) / 2)
@@ -282,6 +364,11 @@ def probe_loss(
 
     `curvature.isotropic_loss` over the square of `probe_alignment`: on an even
     Hessian, and on any quadratic for few probes, whose alignment is far below 1.
+
+    >>> clean = curvature.isotropic_loss(1.0, 0.1, 1.0, 0.0)
+    >>> probed = probe_loss(1.0, 0.1, 1.0, weights=2)
+    >>> print(f"{clean / probed:.4f}")  # (2 / pi)^2
+    0.4053
     """
     clean = isotropic_loss(ratio, fluctuation, mean_curvature, jnp.zeros_like(ratio))
     return clean / probe_alignment(weights, probes) ** 2
@@ -300,6 +387,11 @@ def one_sided_loss(
     The sign of $F[w + h\hat\zeta] - F[w]$ is that of $g\cdot\hat\zeta$ less often, and
     $\kappa_N$ falls by $e^{-N h^2/8R^2}$ at the distance $R$ from the minimum, which
     solves $R = \frac{(r^2 + 1)\delta}{2 r \kappa_N} e^{N h^2/8R^2}$.
+
+    >>> small, large = (one_sided_loss(1.0, 0.1, 1.0, h, weights=2) for h in (0.0, 0.1))
+    >>> two_sided = probe_loss(1.0, 0.1, 1.0, weights=2)
+    >>> print(f"{small / two_sided:.3f}", bool(large > two_sided))
+    1.000 True
     """
     clean = probe_loss(ratio, fluctuation, mean_curvature, weights)
     distance = jnp.sqrt(2 * clean / positive("mean_curvature", mean_curvature))
@@ -320,7 +412,9 @@ def accept_only_state(
     solves $r^2(\varphi(x) - x\Phi(-x)) = x$. The error is least at an attempted ratio
     of 1.924, and the realised one there is exactly 1.
 
-        accept_only_state(2.0, 0.1, 1.0, 40)  # realised: 1.02
+    >>> loss, realised = accept_only_state(1.924, 0.1, 1.0, 40)
+    >>> print(f"{realised:.3f}")
+    1.000
     """
     ratio = positive("ratio", ratio)
     kept = lambda x: jax.scipy.stats.norm.cdf(-x)
@@ -340,6 +434,11 @@ def best_release(curvature: Vector, weights: Vector, mean: Scalar) -> Vector:
     They make $\sum_i h_i w_i^2(1 - p_i)/p_i$ least, the error that release noise of
     variance $w^2(1 - p)/p$ adds for curvatures $h_i$: $p_i$ is in proportion to
     $|w_i|\sqrt{h_i}$, and at most 1. There what exceeds 1 is shared by the others.
+
+    >>> print(*(f"{p:.1f}" for p in best_release([1.0, 1.0], [1.0, -3.0], 0.4)))
+    0.2 0.6
+    >>> print(*(f"{p:.1f}" for p in best_release([1.0, 1.0], [1.0, -3.0], 0.8)))
+    0.6 1.0
     """
     check_finite("weights", weights)
     mean = probability("mean", mean)
@@ -358,7 +457,11 @@ def best_release(curvature: Vector, weights: Vector, mean: Scalar) -> Vector:
 
 @floating
 def fluctuation_share(ratio: Scalar) -> Scalar:
-    """Share of fluctuations in all synaptic change, by magnitude: 1 / (1 + ratio)."""
+    """Share of fluctuations in all synaptic change, by magnitude: 1 / (1 + ratio).
+
+    >>> float(fluctuation_share(1.0)), float(fluctuation_share(3.0))
+    (0.5, 0.25)
+    """
     return 1 / (1 + not_negative("ratio", ratio))
 
 
@@ -367,6 +470,11 @@ def step_slope(loss: Loss, weights: PyTree, compensation: PyTree) -> Scalar:
 
     A negative curvature along the compensation would mean that the loss falls ever
     faster, which no steady state allows. Exact on a quadratic.
+
+    >>> bowl = lambda w: w @ w / 2
+    >>> w = jnp.asarray([3.0, 4.0])
+    >>> print(f"{step_slope(bowl, w, -w / 2):.3f}")  # half of the way: -25 / 4
+    -6.250
     """
     loss, weights, [compensation] = _in_arrays(loss, weights, compensation=compensation)
     square = tree_norm(compensation) ** 2
