@@ -78,6 +78,10 @@ class Config(AbstractConfig):
     start, with room for learning: by default as many as it takes, refused where none
     do. They cannot follow what a sweep makes of `weight_scale` or the rates: where they
     are too few a run is NaN, and `nodes` may say more.
+
+    >>> config = Config(size=4, students=("euclidean", "natural"))
+    >>> config.rates.tolist(), float(config.transfer(config.threshold))  # half of 100
+    ([10.0, 10.0, 50.0, 50.0], 50.0)
     """
 
     euclidean_rate: Scalar = eqx.field(default=4.5e-7 / 0.3, converter=real)
@@ -158,7 +162,11 @@ class Config(AbstractConfig):
 
 
 def half_and_half(size: int, low_rate: Scalar, high_rate: Scalar) -> Vector:
-    """Rates of `size` inputs, of which the first half is the slow one."""
+    """Rates of `size` inputs, of which the first half is the slow one.
+
+    >>> half_and_half(5, jnp.asarray(10.0), jnp.asarray(50.0)).tolist()
+    [10.0, 10.0, 50.0, 50.0, 50.0]
+    """
     return jnp.where(jnp.arange(size) < size // 2, low_rate, high_rate)
 
 
@@ -176,7 +184,13 @@ def _whole(name: str, seconds: float | int, step: float) -> int:
 
 
 def task_of(config: Config) -> SpikeTrains:
-    """The input spikes."""
+    """The input spikes.
+
+    >>> task = task_of(Config(size=4))
+    >>> stimulus = task(jnp.asarray(0), jr.key(0))
+    >>> task.rates.tolist(), stimulus.inputs.shape
+    ([10.0, 10.0, 50.0, 50.0], (1, 4))
+    """
     return SpikeTrains(
         config.rates, config.step, substeps=config.substeps, half_words=True
     )
@@ -188,6 +202,9 @@ def nodes_of(config: Config) -> int:
     Enough also for twice the standard deviation of the potential that weights uniform
     in plus or minus `weight_scale` over `size` give; where that is traced, 25 for more
     than 50 inputs and else 81.
+
+    >>> nodes_of(Config(size=100)), nodes_of(Config(size=4)), nodes_of(Config(nodes=49))
+    (25, 161, 49)
     """
     if config.nodes is not None:
         return whole("nodes", config.nodes, 9)
@@ -201,7 +218,13 @@ def nodes_of(config: Config) -> int:
 
 
 def rule_of(config: Config, student: str) -> AbstractRule:
-    """The plasticity rule of a student; without `metric` all are Euclidean."""
+    """The plasticity rule of a student; without `metric` all are Euclidean.
+
+    >>> type(rule_of(Config(size=4), "natural")).__name__
+    'NaturalGradient'
+    >>> type(rule_of(Config(size=4, metric=False), "natural")).__name__
+    'EuclideanGradient'
+    """
     factor = config.rate_factor
     natural = config.natural_rate * factor
     approximate = config.approximate_rate * factor
@@ -224,14 +247,24 @@ def rule_of(config: Config, student: str) -> AbstractRule:
 
 
 def draw_weights(config: Config, key: Key[Array, ""]) -> Vector:
-    """Uniform in plus or minus `weight_scale` over `size`."""
+    """Uniform in plus or minus `weight_scale` over `size`.
+
+    >>> weights = draw_weights(Config(size=4, weight_scale=2.0), jr.key(0))
+    >>> weights.shape, bool((abs(weights) < 2.0 / 4).all())
+    ((4,), True)
+    """
     return uniform_weights(config.weight_scale, (config.size,), key)
 
 
 def uniform_weights(
     scale: Scalar, shape: tuple[int, ...], key: Key[Array, ""]
 ) -> Float[Array, "*units n"]:
-    """Uniform in plus or minus `scale` over the number n of inputs."""
+    """Uniform in plus or minus `scale` over the number n of inputs.
+
+    >>> weights = uniform_weights(jnp.asarray(2.0), (3, 4), jr.key(0))
+    >>> weights.shape, bool((abs(weights) < 2.0 / 4).all())
+    ((3, 4), True)
+    """
     return scale / shape[-1] * jr.uniform(key, shape, minval=-1.0, maxval=1.0)
 
 
@@ -240,6 +273,12 @@ def build(config: Config, key: Key[Array, ""]) -> tuple[System, State]:
 
     All students start at the same weights, with synaptic potentials at zero, or as
     `burn_in` leaves them.
+
+    >>> system, state = build(Config(size=4), jr.key(0))
+    >>> sorted(state.synapses), sorted(system.rules)
+    (['approximate', 'euclidean', 'natural'], ['learning'])
+    >>> bool((state.synapses["natural"] == state.synapses["euclidean"]).all())
+    True
     """
     for_teacher, for_start = jr.split(key)
     teacher, start = draw_weights(config, for_teacher), draw_weights(config, for_start)

@@ -49,6 +49,11 @@ def repaired_divergence(
     simulation settles at 0.72 of it, with natural repair at 1.1. It takes the length of
     the gradient for constant; whether that is the reason was not tested. `mean` and
     `variance` are those of the synaptic potentials.
+
+    >>> known = circuits.Sigmoid(), [0.1, 0.2], [5.0, 5.0], [10.0, 10.0], 5e-4
+    >>> small, large = (repaired_divergence(*known, 1.0, x) for x in (0.01, 0.02))
+    >>> print(f"{large / small:.2f}")  # the square of the fluctuation
+    4.00
     """
     known = transfer, weights, mean, variance
     hessian = dt * glm_fisher(*known, nodes=nodes).as_matrix()
@@ -73,6 +78,11 @@ def release_importance(
     A synapse that releases with probability $p$, then $1/p$ times as much, adds the
     variance $w^2 r (1/p - 1)/c_\epsilon$ to the potential, and importance times $1/p -
     1$ to the divergence per second, for small additions.
+
+    >>> kernel = circuits.SynapticKernel()
+    >>> cost = release_importance(circuits.Sigmoid(), [0.1, -0.2], [10.0, 10.0], kernel)
+    >>> print(f"{cost[1] / cost[0]:.2f}")  # the square of the weight
+    4.00
     """
     m = input_moments(rates, kernel)
     mean, variance, _ = voltage_moments(weights, m.mean, m.variance)
@@ -86,6 +96,10 @@ def best_release(importance: Vector, rates: Vector, cost: Scalar | float) -> Vec
 
     It minimises $\sum_i [I_i (1/p_i - 1) + c\, r_i p_i]$. With `release_importance` the
     rates drop out: $p_i$ is proportional to $|w_i|$. 0 at silent inputs.
+
+    >>> best = best_release([1.0, 4.0, 400.0], [10.0, 10.0, 10.0], cost=10.0)
+    >>> print(*(f"{p:.1f}" for p in best))
+    0.1 0.2 1.0
     """
     check_not_negative("importance", importance)
     check_not_negative("cost", cost)

@@ -56,6 +56,12 @@ class SpikingLayer(eqx.Module):
     points of quadrature (`curvature.glm_coefficients`), by default 81 or as many as the
     weights need; where these are traced, 81 are too few for wide potentials, whose
     directions are NaN.
+
+    >>> moments = circuits.input_moments([10.0, 50.0], circuits.SynapticKernel())
+    >>> layer, weights = SpikingLayer(moments), [[0.5, 0.25], [0.0, 1.0]]
+    >>> rates = layer.rates(weights, [[10.0, 20.0]])
+    >>> print(*(f"{rate:.1f}" for rate in rates[0]))  # at 10 and 20 mV
+    50.0 95.3
     """
 
     moments: InputMoments
@@ -114,6 +120,12 @@ def layer_loss(
     negative log-likelihood of Poisson spikes per second, up to a constant; with rates
     of a teacher it is the KL divergence. `jax.grad` of it with respect to `weights` is
     backpropagation through the GLM.
+
+    >>> moments = circuits.input_moments([10.0], circuits.SynapticKernel())
+    >>> layer, teacher, x = SpikingLayer(moments), jnp.ones((1, 1)), [[10.0]]
+    >>> loss = lambda weights: layer_loss(layer, weights, x, layer.rates(teacher, x))
+    >>> print(f"{abs(loss(teacher)):.3f}", bool(loss(0.9 * teacher) > 0))
+    0.000 True
     """
     rates = layer.rates(weights, inputs)
     if targets.shape != rates.shape:
@@ -134,6 +146,11 @@ def layer_fisher(
 
     Dense, by automatic differentiation: the Gauss-Newton matrix in the logarithms of
     the rates, the natural parameters of Poisson spikes. Rows follow `weights.ravel()`.
+
+    >>> moments = circuits.input_moments([10.0], circuits.SynapticKernel())
+    >>> layer, x = SpikingLayer(moments), jnp.asarray([[10.0]])
+    >>> print(f"{layer_fisher(layer, jnp.ones((1, 1)), x)[0, 0]:.1f}")  # 7.5^2 / 50 x^2
+    112.5
     """
     log_rates = lambda weights: jnp.log(layer.rates(weights, inputs))
     bend = lambda logs: jnp.mean(jnp.sum(jnp.exp(logs), axis=1))
@@ -147,7 +164,13 @@ def layer_fisher(
 def coupling(
     layer: SpikingLayer, weights: Weights, inputs: Inputs
 ) -> Float[Array, "sample m m"]:
-    r"""$B = J^\top \mathrm{diag}(F(o))\, J$ in Hz/mV$^2$ for every input."""
+    r"""$B = J^\top \mathrm{diag}(F(o))\, J$ in Hz/mV$^2$ for every input.
+
+    >>> moments = circuits.input_moments([10.0], circuits.SynapticKernel())
+    >>> layer, x = SpikingLayer(moments), jnp.asarray([[10.0]])
+    >>> print(f"{coupling(layer, jnp.ones((1, 1)), x)[0, 0, 0]:.3f}")  # 7.5^2 / 50
+    1.125
+    """
 
     def one(x: Vector) -> Float[Array, "m m"]:
         hidden = weights @ x
@@ -177,7 +200,14 @@ def exact_direction(
     inputs: Inputs,
     damping: Scalar | float = 0.0,
 ) -> Weights:
-    """The natural gradient by the dense `layer_fisher`, for reference; $O(n^3m^3)$."""
+    """The natural gradient by the dense `layer_fisher`, for reference; $O(n^3m^3)$.
+
+    >>> moments = circuits.input_moments([10.0], circuits.SynapticKernel())
+    >>> layer, x = SpikingLayer(moments), jnp.asarray([[10.0]])
+    >>> weights, gradient = jnp.ones((1, 1)), jnp.asarray([[225.0]])
+    >>> print(f"{exact_direction(layer, weights, gradient, x)[0, 0]:.3f}")  # over 112.5
+    2.000
+    """
     layer.check(weights, gradient)
     fisher = layer_fisher(layer, weights, inputs, damping)
     return curvature.natural_gradient(gradient, fisher, method="cholesky")
@@ -201,6 +231,12 @@ def whole_direction(
     inverted by Woodbury's identity in $O(nm^2 + m^6)$. Only $S$ and $C$, which do not
     grow with $n$, are averaged over `inputs`. For one neuron it is Eqs. 34 and 37. The
     rows of `weights` must be independent.
+
+    >>> moments = circuits.input_moments([10.0], circuits.SynapticKernel())
+    >>> layer, x = SpikingLayer(moments), jnp.asarray([[10.0]])
+    >>> weights, gradient = jnp.ones((1, 1)), jnp.asarray([[225.0]])
+    >>> print(f"{whole_direction(layer, weights, gradient, x)[0, 0]:.3f}")  # over 112.5
+    2.000
     """
     layer.check(weights, gradient)
     b, variance = layer.moments.mean, layer.moments.variance
@@ -246,6 +282,13 @@ def unitwise_direction(
     `own` takes the Fisher matrix of the unit's own spikes instead, $E[F(u_j)\,
     xx^\top]$, as though they were observed: just as invariant, but blind to what the
     outputs make of them. Without a readout both are exact for Gaussian inputs.
+
+    >>> moments = circuits.input_moments([10.0], circuits.SynapticKernel())
+    >>> layer, x = SpikingLayer(moments), gaussian_inputs(moments, 5000, jr.key(0))
+    >>> weights = gradient = jnp.full((1, 1), 0.1)
+    >>> found = jax.jit(unitwise_direction)(layer, weights, gradient, x)
+    >>> print(f"{found[0, 0] / exact_direction(layer, weights, gradient, x)[0, 0]:.1f}")
+    1.0
     """
     layer.check(weights, gradient)
     b, variance = layer.moments.mean, layer.moments.variance
@@ -281,7 +324,11 @@ def _nodes(layer: SpikingLayer, density: Transfer, weights: Weights) -> int:
 
 
 class QuarterSquare(eqx.Module):
-    r"""$\phi^2/4$ of a transfer function, whose Fisher density is $\phi'^2$."""
+    r"""$\phi^2/4$ of a transfer function, whose Fisher density is $\phi'^2$.
+
+    >>> float(QuarterSquare(circuits.Sigmoid())(10.0))  # of 50 Hz
+    625.0
+    """
 
     transfer: Transfer
 
@@ -304,6 +351,11 @@ class Affine(eqx.Module):
     r"""Spikes worth `gain`, beside a view of the potential itself worth `floor`.
 
     Fires as `transfer` does; its Fisher density is `gain` $F$ + `floor`.
+
+    >>> transfer = Affine(circuits.Sigmoid(), jnp.asarray(2.0), floor=jnp.asarray(1.0))
+    >>> density = curvature.fisher_density(transfer, 10.0)[0]
+    >>> print(float(transfer(10.0)), f"{density:.2f}")  # 2 * 1.125 + 1
+    50.0 3.25
     """
 
     transfer: Transfer
@@ -333,6 +385,12 @@ def kfac_direction(
 
     $E[B]$, over `inputs`, is the second moment of the gradient in $u$ for spikes drawn
     from the outputs' own law; $E[xx^\top] = \Sigma + bb^\top$ is inverted exactly.
+
+    >>> moments = circuits.input_moments([10.0], circuits.SynapticKernel())
+    >>> layer, x = SpikingLayer(moments), jnp.asarray([[10.0]])
+    >>> gradient = 1.125 * (moments.variance + moments.mean**2)[None]
+    >>> print(f"{kfac_direction(layer, jnp.ones((1, 1)), gradient, x)[0, 0]:.3f}")
+    1.000
     """
     layer.check(weights, gradient)
     b, variance = layer.moments.mean, layer.moments.variance
@@ -347,7 +405,14 @@ def kfac_direction(
 
 
 def gaussian_inputs(moments: InputMoments, count: int, key: Key[Array, ""]) -> Inputs:
-    """Independent synaptic potentials in mV with these means and variances."""
+    """Independent synaptic potentials in mV with these means and variances.
+
+    >>> moments = circuits.input_moments([10.0, 50.0], circuits.SynapticKernel())
+    >>> inputs = gaussian_inputs(moments, 5000, jr.key(0))
+    >>> error = jnp.sqrt(moments.variance / 5000)
+    >>> inputs.shape, bool((abs(inputs.mean(axis=0) - moments.mean) < 4 * error).all())
+    ((5000, 2), True)
+    """
     shape = (count, *moments.mean.shape)
     noise = normal(key, shape, moments.mean.dtype)
     return moments.mean[None] + jnp.sqrt(moments.variance)[None] * noise
@@ -357,7 +422,13 @@ def gaussian_inputs(moments: InputMoments, count: int, key: Key[Array, ""]) -> I
 def poisson_inputs(
     rates: Vector, kernel: SynapticKernel, count: int, key: Key[Array, ""]
 ) -> Inputs:
-    """Stationary synaptic potentials in mV of Poisson spikes at `rates` (Hz)."""
+    """Stationary synaptic potentials in mV of Poisson spikes at `rates` (Hz).
+
+    >>> inputs = poisson_inputs([0.0, 50.0], circuits.SynapticKernel(), 500, jr.key(0))
+    >>> error = (50 * 38.5 / 500) ** 0.5  # of the mean, 50 mV
+    >>> float(inputs[:, 0].max()), bool(abs(inputs[:, 1].mean() - 50) < 4 * error)
+    (0.0, True)
+    """
     check_bins(rates, BIN, "rates")
 
     def with_bin(potentials: Inputs, number: Array) -> tuple[Inputs, None]:

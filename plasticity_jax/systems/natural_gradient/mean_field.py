@@ -37,6 +37,10 @@ class Landscape(NamedTuple):
     `mean` $b$ and `variance` $\Sigma$ of the synaptic potentials, `curvature`
     $\bar c_1 = E_{w^*}[c_1]$, `spread` $E[(w_i - w^*_i)^2]$ before learning;
     `curvature_error` is the standard error of $\bar c_1$ over the teachers drawn.
+
+    >>> here = landscape(Config(size=4))
+    >>> here.mean.tolist(), bool(here.curvature_error < 0.1 * here.curvature)
+    ([10.0, 10.0, 50.0, 50.0], True)
     """
 
     mean: Float[Array, " n"]
@@ -47,7 +51,12 @@ class Landscape(NamedTuple):
 
 
 def landscape(config: Config) -> Landscape:
-    """The task of `config`, with the mean over teachers by a fixed sample of them."""
+    """The task of `config`, with the mean over teachers by a fixed sample of them.
+
+    >>> here = landscape(Config(size=4))
+    >>> print(f"{here.spread:.4f}")  # 2 (1 / 4)^2 / 3
+    0.0417
+    """
     moments = input_moments(config.rates, config.kernel)
     nodes = max(NODES, nodes_of(config))
 
@@ -63,7 +72,13 @@ def landscape(config: Config) -> Landscape:
 
 
 def fisher_trace(here: Landscape) -> Scalar:
-    r"""$\mathrm{tr}\, G$ in Hz."""
+    r"""$\mathrm{tr}\, G$ in Hz.
+
+    >>> one = jnp.ones(2)
+    >>> here = Landscape(one, one, jnp.asarray(2.0), jnp.asarray(0.1), jnp.asarray(0.0))
+    >>> float(fisher_trace(here))  # 2 (1 + 1 + 1 + 1)
+    8.0
+    """
     return here.curvature * jnp.sum(here.variance + here.mean**2)
 
 
@@ -74,6 +89,12 @@ def euclidean_divergence(
     r"""$A = N = G$: each direction of curvature $\lambda$ decays at $\eta\lambda$.
 
     The floor is $\eta\, dt\, \mathrm{tr} G / 4$.
+
+    >>> one = jnp.ones(2)  # tr G is 8
+    >>> here = Landscape(one, one, jnp.asarray(2.0), jnp.asarray(0.1), jnp.asarray(0.0))
+    >>> start, end = euclidean_divergence(here, 0.01, [0.0, 1e6])
+    >>> print(f"{start:.1e} {end:.1e}")  # 5e-4 / 2 * 0.1 * 8; 0.01 * 5e-4 * 8 / 4
+    2.0e-04 1.0e-05
     """
     matrix = jnp.diag(here.variance) + jnp.outer(here.mean, here.mean)
     stiffness = here.curvature * eigvalsh(matrix)
@@ -92,6 +113,11 @@ def metric_divergence(
     the floor is $\eta\,dt\, \mathrm{tr}(P^{-1}G)/4$. $P = 1$ is Euclidean, $P = G$
     natural learning; a diagonal $P$ that ignores correlations of the inputs lies
     between. `spread` is $E[(w_i - w^*_i)^2]$ before learning.
+
+    >>> fisher = jnp.asarray([[4.0, 2.0], [2.0, 4.0]])
+    >>> start, end = metric_divergence(fisher, fisher, 0.1, 0.01, [0.0, 1e6])
+    >>> print(f"{start:.1e} {end:.1e}")  # as the natural gradient
+    2.0e-04 2.5e-06
     """
     scales, axes = eigh(metric)
     root = jnp.sqrt(scales)[None]
@@ -106,7 +132,14 @@ def metric_divergence(
 def natural_divergence(
     here: Landscape, rate: Scalar, times: Float[Array, " t"]
 ) -> Float[Array, " t"]:
-    r"""$A = I$, $N = G^{-1}$: all directions decay at $\eta$, to $\eta\, n\, dt/4$."""
+    r"""$A = I$, $N = G^{-1}$: all directions decay at $\eta$, to $\eta\, n\, dt/4$.
+
+    >>> one = jnp.ones(2)  # tr G is 8
+    >>> here = Landscape(one, one, jnp.asarray(2.0), jnp.asarray(0.1), jnp.asarray(0.0))
+    >>> start, end = natural_divergence(here, 0.01, [0.0, 1e6])
+    >>> print(f"{start:.1e} {end:.1e}")  # 5e-4 / 2 * 0.1 * 8; 0.01 * 2 * 5e-4 / 4
+    2.0e-04 2.5e-06
+    """
     decay = jnp.exp(-2 * rate * times)
     count = here.mean.size
     start = here.spread * fisher_trace(here)
@@ -123,6 +156,12 @@ def approximate_divergence(
     $c_u/\epsilon_0$. In units of $\Sigma^{1/2}$ all matrices are diagonal in the common
     mode $\Sigma^{-1/2} b$, which decays at $\kappa = 1 + gq$, and the rest (at 1).
     Unstable for $c_u > 1 + 1/q$.
+
+    >>> one = jnp.ones(2)  # q is 2
+    >>> here = Landscape(one, one, jnp.asarray(2.0), jnp.asarray(0.1), jnp.asarray(0.0))
+    >>> start, end = approximate_divergence(here, 0.01, 1.0, [0.0, 1e6])
+    >>> print(f"{start:.1e} {end:.1e}")  # 0.01 * (2 + q) * 5e-4 / 4
+    2.0e-04 5.0e-06
     """
     b, variance, gap = here.mean, here.variance, 1 - uniform
     q = jnp.sum(b**2 / variance)
@@ -150,6 +189,10 @@ def divergence_curve(
 
     $\bar c_1$ is a mean over 500 teachers, to 1.2 to 1.9 % for the inputs of Table 1:
     `divergence_error` says how far that moves the curve.
+
+    >>> curve = divergence_curve(Config(size=4), "natural", [0.0, 1e6])
+    >>> print(f"{curve[1]:.1e}")  # rate n dt / 4: 0.002 * 4 * 5e-4 / 4
+    1.0e-06
     """
     return _curve(landscape(config), config, student, times)
 
@@ -158,7 +201,12 @@ def divergence_curve(
 def divergence_error(
     config: Config, student: str, times: Float[Array, " t"]
 ) -> Float[Array, " t"]:
-    """Standard error of `divergence_curve`: the theory knows 500 teachers only."""
+    """Standard error of `divergence_curve`: the theory knows 500 teachers only.
+
+    >>> start, end = divergence_error(Config(size=4), "natural", [0.0, 1e6])
+    >>> bool(start > 0), float(end)  # it settles at the same, whatever the teacher
+    (True, 0.0)
+    """
     here = landscape(config)
     curve = lambda x: _curve(here._replace(curvature=x), config, student, times)
     unit = jnp.ones_like(here.curvature)
@@ -188,6 +236,11 @@ def time_to_threshold(
     Infinite if it does not within 10^6 s, 0 if it is below from the start. By
     bisection, then one Newton step, through which every hyper-parameter has its
     derivative. NaN where a parameter is.
+
+    >>> config = Config(size=4)
+    >>> threshold = divergence_curve(config, "natural", [100.0])[0]
+    >>> print(f"{time_to_threshold(config, 'natural', threshold):.1f}")
+    100.0
     """
     threshold = jnp.asarray(threshold, config.natural_rate.dtype)
     task = landscape(config), config

@@ -25,6 +25,12 @@ def stationary_potentials(
     0.5 ms, as a run leaves them: mean and variance are 0.99931 and $1 - r\,dt$ of their
     limits for short bins. Raises `ValueError` for rates above one spike in a bin;
     traced ones pass and give NaN.
+
+    >>> kernel = circuits.SynapticKernel()
+    >>> x = stationary_potentials([0.0, 50.0], kernel, 200, jr.key(0))
+    >>> error = (50 * 38.5 / 200) ** 0.5  # of the mean, 50 mV
+    >>> float(x[:, 0].max()), bool(abs(x[:, 1].mean() - 50) < 4 * error)
+    (0.0, True)
     """
     whole("samples", samples, 1)
     check_bins(rates, BIN, "rates")

@@ -42,6 +42,11 @@ def published_coefficients(
     last rows were never filled: from $\sigma_v^2 = 402$ on $\gamma_s = 0$ ($c_1$ is
     infinite) and learning stands still. Where it `wraps`, as in the script of Fig. 12B,
     a mean below -15 is read from the far end of the table.
+
+    >>> moments = jnp.asarray(0.0), jnp.asarray(402.0), jnp.asarray(1.0)
+    >>> c = published_coefficients(circuits.Sigmoid(), *moments, nodes=201)
+    >>> float(c.g1), float(c.c1)  # from the rows that were never filled
+    (0.0, inf)
     """
     column = jnp.trunc(jnp.minimum((mean + 15) * 4, MEANS - 2))
     row = jnp.trunc(jnp.minimum(2 * (variance - 1), VARIANCES - 1))
@@ -71,6 +76,13 @@ def segments(
 
     A segment has `steps` steps, of which the last is skipped, and starts with all
     potentials at zero. With `hold` $c_w V$ has the last potential of the one before.
+
+    >>> from plasticity_jax.systems.natural_gradient import build, Config
+    >>> config = Config(size=4, rate_factor=0.0, published=True)  # learns nothing
+    >>> system, state = build(config, jr.key(0))
+    >>> path = segments(system, state, jr.key(0), 3, each=1, steps=20, hold=False)
+    >>> bool((path["natural"] == state.synapses["natural"][None]).all())
+    True
     """
     neuron = system.circuit.neuron  # pyright: ignore[reportAttributeAccessIssue]
     held_of = lambda system: system.rules["learning"].rules["approximate"].held_voltage

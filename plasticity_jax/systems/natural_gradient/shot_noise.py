@@ -49,6 +49,10 @@ def voltage_density(
     expectations, to rounding for functions that vary little from point to point, also
     where the density is singular, as it is at 0 for less than one spike per membrane
     time constant; its values there ripple.
+
+    >>> v, density = voltage_density([0.1], [50.0], circuits.SynapticKernel())
+    >>> print(f"{(density * v).sum() * (v[1] - v[0]):.2f}")  # the mean: 0.1 * 50
+    5.00
     """
     if not weights.size:
         raise ValueError("`weights` must hold a weight at least; got none.")
@@ -108,6 +112,11 @@ def shot_noise_fisher(
     potentials up to 60 mV (weights up to 1). Rows of silent inputs are zero. Raises
     `ValueError` where `nodes` or `points` are too few: the last terms of the series
     count, or the potentials lie too far apart for $F$; NaN where values are traced.
+
+    >>> transfer, kernel = circuits.Sigmoid(), circuits.SynapticKernel()
+    >>> exact = shot_noise_fisher(transfer, [0.1, 0.2], [0.0, 50.0], kernel, nodes=32)
+    >>> bool(exact[1, 1] > 0), exact[0].tolist()  # the first input is silent
+    (True, [0.0, 0.0])
     """
     whole("nodes", nodes, 4)
     voltages, density = voltage_density(weights, rates, kernel, points=points)
@@ -163,6 +172,13 @@ def draw_potentials(
     The last `spikes` spikes of each input, at exponential distances, exact if the
     oldest has decayed: take $0.2\, r + 6\sqrt{0.2\, r} + 6$ or more. Silent inputs
     give 0.
+
+    >>> kernel = circuits.SynapticKernel()
+    >>> draw = lambda key: draw_potentials([0.0, 50.0], kernel, 40, key)
+    >>> x = jax.vmap(draw)(jr.split(jr.key(0), 500))
+    >>> error = (50 * 38.5 / 500) ** 0.5  # of the mean, 50 mV
+    >>> float(x[:, 0].max()), bool(abs(x[:, 1].mean() - 50) < 4 * error)
+    (0.0, True)
     """
     whole("spikes", spikes, 1)
     check_not_negative("rates", rates)
@@ -180,6 +196,10 @@ def fisher_error(exact: Matrix, closed: Matrix) -> Scalar:
     The largest relative error of the closed form along any direction of weight space;
     infinite where it is not positive definite, so no metric. NaN where a matrix holds
     one.
+
+    >>> closed = jnp.asarray([[4.0, 2.0], [2.0, 4.0]])
+    >>> print(f"{fisher_error(1.1 * closed, closed):.3f}")
+    0.100
     """
     error = jnp.max(jnp.abs(relative_spectrum(exact, closed) - 1))
     lost = jnp.isnan(jnp.sum(exact) + jnp.sum(closed))
@@ -192,6 +212,11 @@ def relative_spectrum(exact: Matrix, closed: Matrix) -> Vector:
 
     Also the rates, in units of the learning rate, at which the natural gradient with
     metric `closed` forgets the directions of weight space.
+
+    >>> exact = jnp.diag(jnp.asarray([2.0, 1.0]))
+    >>> closed = jnp.diag(jnp.asarray([1.0, 2.0]))
+    >>> print(*(f"{x:.2f}" for x in relative_spectrum(exact, closed)))
+    0.50 2.00
     """
     _check_pair(exact, closed)
     lower = jnp.linalg.cholesky(closed)
@@ -205,6 +230,10 @@ def update_angle(exact: Matrix, closed: Matrix, direction: Vector) -> Scalar:
     r"""Angle in degrees between $G_{closed}^{-1} G_{exact} \Delta$ and $\Delta$.
 
     How far the closed form turns the mean update away from the straight way.
+
+    >>> exact, closed = jnp.diag(jnp.asarray([1.0, 0.0])), jnp.eye(2)
+    >>> print(f"{update_angle(exact, closed, [1.0, 1.0]):.1f}")
+    45.0
     """
     _check_pair(exact, closed)
     moved = jnp.linalg.solve(closed, exact @ direction)

@@ -38,6 +38,10 @@ class SingleSynapse(AbstractConfig):
 
     `nodes` of quadrature serve `weight` with room for learning: by default as many as
     that takes, refused where none do. Where they are too few a run is NaN.
+
+    >>> config = SingleSynapse(weight=0.25, inverse_attenuation=2.0)
+    >>> config.start.tolist(), config.attenuation(config.start).tolist()
+    ([0.5], [0.25])
     """
 
     learning_rate: Scalar = eqx.field(default=0.017, converter=real)
@@ -88,6 +92,9 @@ def nodes_of(config: SingleSynapse) -> int:
     """Nodes of quadrature: those of `config`, or enough for twice the weight.
 
     25 where weight, rate or kernel are traced.
+
+    >>> nodes_of(SingleSynapse()), nodes_of(SingleSynapse(nodes=49))
+    (25, 49)
     """
     if config.nodes is not None:
         return whole("nodes", config.nodes, 9)
@@ -99,7 +106,12 @@ def nodes_of(config: SingleSynapse) -> int:
 
 
 def neuron_of(config: SingleSynapse, refresh: int) -> SpikingNeuron:
-    """A neuron with one input."""
+    """A neuron with one input.
+
+    >>> neuron = neuron_of(SingleSynapse(rate=5.0, unit_mean=True), refresh=0)
+    >>> neuron.rates.tolist(), neuron.moments.mean.tolist()  # Hz, mV
+    ([5.0], [1.0])
+    """
     return SpikingNeuron(
         config.rate[None],
         config.step,
@@ -111,7 +123,13 @@ def neuron_of(config: SingleSynapse, refresh: int) -> SpikingNeuron:
 
 
 def rule_of(config: SingleSynapse, student: str) -> AbstractRule:
-    """Plasticity of the dendritic weight: natural (Eq. 17) or Euclidean (Eq. 44)."""
+    """Plasticity of the dendritic weight: natural (Eq. 17) or Euclidean (Eq. 44).
+
+    >>> type(rule_of(SingleSynapse(), "natural").rule).__name__
+    'NaturalGradient'
+    >>> type(rule_of(SingleSynapse(metric=False), "natural").rule).__name__
+    'EuclideanGradient'
+    """
     if student == "natural" and config.metric:
         return Reparametrised(NaturalGradient(config.learning_rate), config.attenuation)
     euclidean = EuclideanGradient(config.euclidean_rate)
@@ -127,6 +145,11 @@ def legacy_spikes(config: SingleSynapse, seed: int, teacher_first: bool) -> Reco
     One train after the other, that of the teacher first or that of the input. NumPy's
     legacy generator spends one uniform number on each bin and spikes if it is above 1 -
     p. Double precision only.
+
+    >>> config = SingleSynapse(target_rate=0.0, steps=100)
+    >>> spikes = legacy_spikes(config, seed=0, teacher_first=True).stimuli
+    >>> spikes.inputs.shape, float(spikes.target.sum())
+    ((100, 1, 1), 0.0)
     """
     generator = np.random.RandomState(seed)
     first, second = jnp.asarray(generator.random_sample((2, config.steps)))
@@ -141,6 +164,10 @@ class StaleNeuron(AbstractCircuit):
 
     Potential and coefficients are those of the synapses `initial` for ever; rules read
     the present weights. The potentials' variance is `energy` (mV^2/Hz) times the rate.
+
+    >>> neuron = neuron_of(SingleSynapse(rate=5.0), refresh=0)
+    >>> StaleNeuron(neuron, jnp.ones(1), energy=40.0).variance.tolist()  # 5 * 40
+    [200.0]
     """
 
     neuron: SpikingNeuron

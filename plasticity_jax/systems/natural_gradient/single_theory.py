@@ -30,6 +30,10 @@ def variance_law(
     independent teacher of rate $r^*$, for a synaptic potential of mean 1 mV and this
     `variance` (mV$^2$). It goes with the inverse of the second moment, not of the
     variance. First order in the weight, stationary input.
+
+    >>> change = variance_law(circuits.Sigmoid(), [1.0, 3.0], 0.017, 5.0, 20.0)
+    >>> print(f"{change[0] / change[1]:.2f}", bool(change[0] > 0))  # (1 + 3) / (1 + 1)
+    2.00 True
     """
     rest = jnp.zeros_like(variance)
     error = (target_rate - transfer(rest)) * score(transfer, rest)
@@ -60,6 +64,12 @@ def heterosynaptic_ratio(
     $(-\hat\gamma_u + \hat\gamma_w w) / (c_\epsilon/\sum r - \hat\gamma_u +
     \hat\gamma_w \hat w)$ is the same whatever the spikes of inputs and teacher. Exact
     for one step. `total_rate` is that of the stimulated inputs together.
+
+    >>> c = curvature.glm_coefficients(circuits.Sigmoid(), 5.0, 4.0, 10.0)
+    >>> kernel = circuits.SynapticKernel()
+    >>> edge = heterosynaptic_boundary(c, kernel, 0.1)
+    >>> print(f"{abs(heterosynaptic_ratio(c, kernel, 0.1, edge, 100.0)):.3f}")
+    0.000
     """
     uniform, proportional = _group_factors(c, kernel, stimulated)
     silent = -uniform + proportional * unstimulated
@@ -74,6 +84,13 @@ def heterosynaptic_boundary(
     r"""$\hat\gamma_u/\hat\gamma_w$: the silent weight whose change is zero (Fig. 7).
 
     Above it silent synapses change with the sign of the stimulated ones.
+
+    >>> c = curvature.glm_coefficients(circuits.Sigmoid(), 5.0, 4.0, 10.0)
+    >>> kernel = circuits.SynapticKernel()
+    >>> edge = heterosynaptic_boundary(c, kernel, 0.1)
+    >>> above = heterosynaptic_ratio(c, kernel, 0.1, edge + 0.1, 100.0)
+    >>> bool(above > 0)
+    True
     """
     uniform, proportional = _group_factors(c, kernel, stimulated)
     return uniform / proportional

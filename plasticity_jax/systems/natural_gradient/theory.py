@@ -44,6 +44,11 @@ def divergence(
     probabilities its rounding is that of the number format; finite and with finite
     gradients also where a probability reaches 0 or 1. Raises `ValueError` for one above
     1; traced, it is NaN.
+
+    >>> teacher, student = [10.0], [10.0 - np.log(3.0) / 0.3]  # 50 Hz and 25 Hz
+    >>> told = divergence(circuits.Sigmoid(), student, teacher, [[1.0]], dt=0.01)
+    >>> print(f"{told:.3f}")  # of p = 1/2 and 1/4: log(4 / 3) / 2
+    0.144
     """
     spike = _probability(transfer(potentials @ weights) * dt)
     told = _probability(transfer(potentials @ teacher) * dt)
@@ -76,7 +81,12 @@ def rate_error(
     teacher: Vector,
     potentials: Float[Array, "sample n"],
 ) -> Scalar:
-    r"""$\langle(\phi - \phi^*)^2\rangle^{1/2}$ in Hz over a sample of potentials."""
+    r"""$\langle(\phi - \phi^*)^2\rangle^{1/2}$ in Hz over a sample of potentials.
+
+    >>> teacher, student = [10.0], [10.0 - np.log(3.0) / 0.3]  # 50 Hz and 25 Hz
+    >>> print(f"{rate_error(circuits.Sigmoid(), student, teacher, [[1.0]]):.2f}")
+    25.00
+    """
     error = transfer(potentials @ weights) - transfer(potentials @ teacher)
     return jnp.sqrt(jnp.mean(error**2))
 
@@ -85,7 +95,12 @@ def rate_error(
 
 
 class DensityMoments(NamedTuple):
-    """$c_1, c_2, c_3$ in Hz/mV$^2$, /mV$^3$, /mV$^4$."""
+    """$c_1, c_2, c_3$ in Hz/mV$^2$, /mV$^3$, /mV$^4$.
+
+    >>> c = moment_coefficients(circuits.RectifiedQuadratic(), 20.0, 1.0)  # its F is 1
+    >>> print(f"{c.c1:.3f} {abs(c.c2):.3f} {abs(c.c3):.3f}")
+    1.000 0.000 0.000
+    """
 
     c1: Scalar
     c2: Scalar
@@ -102,6 +117,11 @@ def moment_coefficients(
     2 c_2 \mu\sigma^2)/\sigma^4$. 0/0 at $\sigma = 0$ and inaccurate near it: for
     comparison with `curvature.glm_coefficients` in double precision. NaN where `nodes`
     are too few.
+
+    >>> c = moment_coefficients(circuits.Sigmoid(), 5.0, 4.0)
+    >>> same = curvature.glm_coefficients(circuits.Sigmoid(), 5.0, 4.0, 10.0)
+    >>> print(f"{c.c1 / same.c1:.3f} {c.c2 / same.c2:.3f}")
+    1.000 1.000
     """
     voltage, weights = _gaussian(transfer, mean, variance, nodes)
     density = weights * fisher_density(transfer, voltage)[0]
@@ -125,6 +145,9 @@ def bernoulli_correction(
     The paper drops $1 - \phi\,dt$ (Eqs. 56, 66-67), which is exact for Poisson counts
     and for $dt \to 0$; Eq. 66 has the factor upside down. NaN where a probability
     reaches 1, or `nodes` are too few.
+
+    >>> print(f"{bernoulli_correction(circuits.Sigmoid(), 10.0, 0.0, dt=0.01):.3f}")
+    2.000
     """
     voltage, weights = _gaussian(transfer, mean, variance, nodes)
     density = weights * fisher_density(transfer, voltage)[0]
@@ -153,13 +176,22 @@ def least_scale(transfer: Sigmoid) -> tuple[Scalar, Scalar]:
 
     $V = \theta - \log 2/\beta$, where $\phi = \phi_{max}/3$, and $27/(4 \phi_{max}
     \beta^2)$, for a potential that does not vary (derived).
+
+    >>> voltage, scale = least_scale(circuits.Sigmoid())
+    >>> print(f"{scale:.3f} {circuits.Sigmoid()(voltage):.2f}")  # a third of 100 Hz
+    0.750 33.33
     """
     voltage = transfer.threshold - math.log(2.0) / transfer.slope
     return voltage, 27 / (4 * transfer.maximum * transfer.slope**2)
 
 
 class InverseCoefficients(NamedTuple):
-    """$g_1$ (1), $g_2$ and $g_3$ (1/mV), $g_4$ (1/mV$^2$); $g_2 = g_3$ in theory."""
+    """$g_1$ (1), $g_2$ and $g_3$ (1/mV), $g_4$ (1/mV$^2$); $g_2 = g_3$ in theory.
+
+    >>> g = sherman_morrison_coefficients(1.0, 0.0, 0.0, mean=2.0, variance=4.0, q=3.0)
+    >>> float(g.g1), abs(float(g.g4))  # of a constant F: -1 / (q + 1)
+    (-0.25, 0.0)
+    """
 
     g1: Scalar
     g2: Scalar
@@ -174,6 +206,11 @@ def sherman_morrison_coefficients(
     r"""Coefficients of $G^{-1}$ by two Sherman-Morrison steps (Eqs. 88-91, 102-105).
 
     The paper's form; `curvature.glm_coefficients` has the same numbers simplified.
+
+    >>> c = curvature.glm_coefficients(circuits.Sigmoid(), 5.0, 4.0, 10.0)
+    >>> g = sherman_morrison_coefficients(c.c1, c.c2, c.c3, 5.0, 4.0, 10.0)
+    >>> print(f"{g.g1 / c.g1:.3f} {g.g2 / g.g3:.3f} {g.g4 / c.g4:.3f}")
+    1.000 1.000 1.000
     """
     p = c1 * mean + c2 * variance
     big_q = c2 * q + c3 * mean
@@ -193,7 +230,12 @@ def sherman_morrison_coefficients(
 
 
 def uniform_limit(c: Coefficients) -> Scalar:
-    r"""$g_1 \to -1/q$ for many inputs (derived; Eqs. 110-111 follow from it)."""
+    r"""$g_1 \to -1/q$ for many inputs (derived; Eqs. 110-111 follow from it).
+
+    >>> c = curvature.glm_coefficients(circuits.Sigmoid(), 5.0, 4.0, 10000.0)
+    >>> print(f"{uniform_limit(c):.1e} {c.g1 / uniform_limit(c):.2f}")
+    -1.0e-04 1.00
+    """
     return -1 / c.q
 
 
@@ -202,6 +244,10 @@ def mixed_limit(c: Coefficients) -> Scalar:
 
     $a = c_2/c_1$, $\delta = c_3/c_1 - a^2$; derived, not in the paper. The limit of
     $g_4$ is `rules.proportional_limit`.
+
+    >>> c = curvature.glm_coefficients(circuits.Sigmoid(), 5.0, 4.0, 10000.0)
+    >>> print(f"{c.g2 / mixed_limit(c):.2f}")
+    1.00
     """
     a = c.c2 / c.c1
     delta = c.c3 / c.c1 - a**2
@@ -218,6 +264,13 @@ def quadratic_change(learning_rate: Scalar | float, signals: SpikingSignals) -> 
     $\eta[Y - \phi\,dt]\frac1{\phi'}(c_\epsilon x/r - \gamma_u)$ with $\gamma_u =
     c_\epsilon^2\epsilon_0^2 X/(q + 1)$ (Eqs. 115-124): no voltage moments, and exact
     for any law of the inputs. $\phi' = \sqrt\phi$.
+
+    >>> n, c = jnp.ones(1), curvature.glm_coefficients(circuits.Sigmoid(), 0, 1, 1)
+    >>> spike = [jnp.asarray(x) for x in (4.0, 4.0, 1.0, 1.0)]  # mV, Hz, 1/mV, target
+    >>> known = signals.InputMoments(n, n, n, n), c
+    >>> seen = signals.SpikingSignals(jnp.asarray(0.125), n, *spike, n, *known)
+    >>> quadratic_change(1.0, seen).tolist()  # (1 - 4 / 8) / 2 * 1 / (1 + 1)
+    [0.125]
     """
     moments, x = signals.moments, signals.potentials
     scale = moments.mean / moments.variance  # c_eps eps_0
