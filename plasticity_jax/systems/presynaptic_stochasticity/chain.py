@@ -34,7 +34,12 @@ Number = Scalar | float | int
 
 @floating
 def matching_down(up: Number) -> Scalar:
-    r"""$p_{up}/(1 - p_{up})$: a step down undoes a step up, and the ladder closes."""
+    r"""$p_{up}/(1 - p_{up})$: a step down undoes a step up, and the ladder closes.
+
+    >>> down = matching_down(0.5)
+    >>> float(down), float((1 - 0.5) * (1 + down))  # 1 - p is as before
+    (1.0, 1.0)
+    """
     up = jnp.asarray(up)
     up = admit("up", up, (up < 0) | (up >= 1), "lie in [0, 1)")
     return up / (1 - up)
@@ -42,14 +47,24 @@ def matching_down(up: Number) -> Scalar:
 
 @floating
 def zero_drift(up: Number, down: Number) -> Scalar:
-    r"""$p_{down}/(p_{up} + p_{down})$: how often steps go up where $p$ has no drift."""
+    r"""$p_{down}/(p_{up} + p_{down})$: how often steps go up where $p$ has no drift.
+
+    >>> print(f"{zero_drift(0.1, 0.1):.2f} {zero_drift(0.1, 0.3):.2f}")
+    0.50 0.75
+    """
     up = unit_interval("up", jnp.asarray(up))
     down = not_negative("down", jnp.asarray(down))
     return down / positive("up + down", up + down)
 
 
 def ladder(low: float, freeze: float, up: float, scaled: bool = True) -> Levels:
-    """Release probabilities of all levels, `low` first; only the last is frozen."""
+    """Release probabilities of all levels, `low` first; only the last is frozen.
+
+    >>> ladder(low=0.5, freeze=0.9, up=0.5).tolist()
+    [0.5, 0.75, 0.875, 0.9375]
+    >>> ladder(low=0.25, freeze=0.75, up=0.25, scaled=False).tolist()
+    [0.25, 0.5, 0.75]
+    """
     steps = np.arange(fewest_steps(low, freeze, up, scaled) + 1)
     levels = 1 - (1 - low) * (1 - up) ** steps if scaled else low + up * steps
     return real(np.minimum(levels, 1.0))
@@ -67,6 +82,11 @@ def climb_probability(
 
     A synapse that did not release steps down, and $g = x/p$ where it did; without
     normalisation $g = x$, and $a(p) = p\Pr[|x| > g_{lim}]$.
+
+    >>> climb_probability([0.25, 0.5], threshold=0.0, mean=0.0, deviation=1.0).tolist()
+    [0.25, 0.5]
+    >>> print(f"{climb_probability(1.0, threshold=1.0, mean=0.0, deviation=1.0):.3f}")
+    0.317
     """
     probability = unit_interval("probability", probability)
     limit = threshold * (probability if normalised else jnp.ones_like(probability))
@@ -86,6 +106,10 @@ def levels_climbed(
     r"""$a_n$ of every level below the frozen one, at $\sigma/g_{lim} =$ `ratio`.
 
     The `mean` is in units of $g_{lim}$.
+
+    >>> climbs = levels_climbed(low=0.5, freeze=0.9, up=0.5, ratio=1e6)
+    >>> print(*(f"{x:.3f}" for x in climbs))  # whenever it releases
+    0.500 0.750 0.875
     """
     levels = ladder(low, freeze, up, scaled)[:-1]
     return climb_probability(levels, 1.0, mean, ratio, normalised)
@@ -96,6 +120,9 @@ def transitions(climbs: Levels) -> Float[Array, "level_and_one level_and_one"]:
     """Chances of going from each level (row) to each; the last one keeps what it has.
 
     `climbs` are the chances of a step up from all levels but the frozen one.
+
+    >>> transitions([0.5, 0.25]).tolist()
+    [[0.5, 0.5, 0.0], [0.75, 0.0, 0.25], [0.0, 0.0, 1.0]]
     """
     climbs, count = unit_interval("climbs", climbs), len(climbs) + 1
     rows = jnp.arange(count - 1)
@@ -106,13 +133,21 @@ def transitions(climbs: Levels) -> Float[Array, "level_and_one level_and_one"]:
 
 @floating
 def law_after(climbs: Levels, steps: int) -> Float[Array, " level_and_one"]:
-    """Chance of being on each level after a number of steps from the lowest one."""
+    """Chance of being on each level after a number of steps from the lowest one.
+
+    >>> law_after([0.5, 0.5], steps=2).tolist()
+    [0.5, 0.25, 0.25]
+    """
     return jnp.linalg.matrix_power(transitions(climbs), whole("steps", steps, 0))[0]
 
 
 @floating
 def frozen_shares(climbs: Levels, doublings: int) -> Float[Array, " doubling"]:
-    r"""Chance of being frozen after $1, 2, 4, \dots, 2^k$ steps, `doublings` k."""
+    r"""Chance of being frozen after $1, 2, 4, \dots, 2^k$ steps, `doublings` k.
+
+    >>> frozen_shares([0.5], doublings=2).tolist()  # after 1, 2 and 4 steps
+    [0.5, 0.75, 0.9375]
+    """
 
     def twice(matrix: Array, _: None) -> tuple[Array, Scalar]:
         return matrix @ matrix, matrix[0, -1]
@@ -127,6 +162,9 @@ def freezing_time(climbs: Levels) -> Scalar:
 
     $\sum_nh_n$, $h_0 = 1/a_0$, $h_n = (1 + (1 - a_n)h_{n-1})/a_n$: the time to rise by
     one level.
+
+    >>> float(freezing_time([0.5])), float(freezing_time([0.5, 0.5]))  # 2, then 4 more
+    (2.0, 6.0)
     """
 
     def rise(before: Scalar, climb: Scalar) -> tuple[Scalar, Scalar]:
@@ -146,7 +184,12 @@ def phase_diagram(
     freeze: float = 0.9353,
     up: float = 0.052,
 ) -> Float[Array, "value doubling"]:
-    r"""Frozen share at each $F/g_{lim}^2 = \sigma^2/g_{lim}^2$ after $2^k$ steps."""
+    r"""Frozen share at each $F/g_{lim}^2 = \sigma^2/g_{lim}^2$ after $2^k$ steps.
+
+    >>> shares = phase_diagram([0.0, 1e6], 5, low=0.5, freeze=0.9, up=0.5)
+    >>> print(*(f"{x:.2f}" for x in shares[:, -1]))  # after 32 steps
+    0.00 1.00
+    """
     information = not_negative("information", information)
     climbs = lambda value: levels_climbed(low, freeze, up, jnp.sqrt(value))
     return jax.vmap(lambda value: frozen_shares(climbs(value), doublings))(information)
@@ -156,7 +199,12 @@ def phase_diagram(
 
 
 class GaussianSlopes(AbstractTask):
-    r"""Independent $\mathcal N(\mu, \sigma^2)$ for each of `count` synapses a step."""
+    r"""Independent $\mathcal N(\mu, \sigma^2)$ for each of `count` synapses a step.
+
+    >>> task = GaussianSlopes(mean=0.5, deviation=0.0, count=3)
+    >>> task(jnp.asarray(0), jr.key(0)).tolist()
+    [0.5, 0.5, 0.5]
+    """
 
     mean: Scalar = eqx.field(converter=real)
     deviation: Scalar = eqx.field(converter=real)
@@ -171,7 +219,12 @@ class GaussianSlopes(AbstractTask):
 
 
 def linear_loss(weights: Any, slopes: Float[Array, " synapse"]) -> Scalar:
-    """Sum of weights times their `slopes`, which are then its gradient."""
+    """Sum of weights times their `slopes`, which are then its gradient.
+
+    >>> slopes = jnp.asarray([0.5, -1.0, 2.0])
+    >>> jax.grad(linear_loss)(jnp.ones(3), slopes).tolist()
+    [0.5, -1.0, 2.0]
+    """
     return weights @ slopes
 
 
@@ -189,6 +242,11 @@ def independent(
 
     As `levels_climbed`: the threshold is 1, `mean` and `ratio` (standard deviation) in
     its units. Release and its plasticity are those of the networks.
+
+    >>> system, state = independent(3, low=0.5, freeze=0.9, up=0.5, ratio=1e6)
+    >>> state, _ = simulate(system, state, jr.key(0), steps=100)
+    >>> print(*(f"{p:.4f}" for p in state.synapses.probability))  # frozen
+    0.9375 0.9375 0.9375
     """
     down = matching_down(up) if scaled else up
     rule = ReleasePlasticity(1.0, up, down, freeze, scaled=scaled)

@@ -62,7 +62,12 @@ STATISTICS = {  # white, mean, standard deviation
 
 
 def check_order(low: Scalar, high: Scalar) -> None:
-    """Raise `ValueError` for concrete bounds of release in the wrong order."""
+    """Raise `ValueError` for concrete bounds of release in the wrong order.
+
+    >>> check_order(jnp.asarray(0.5), jnp.asarray(0.25))
+    Traceback (most recent call last):
+    ValueError: `low` must not exceed `high`; got 0.5 and 0.25.
+    """
     if concrete(low, high) and np.any(np.asarray(low) > np.asarray(high)):
         raise ValueError(f"`low` must not exceed `high`; got {low} and {high}.")
 
@@ -77,6 +82,11 @@ class Config(AbstractConfig):
     `incremental`, the same groups with an output for each of the `classes`; `permuted`
     pixels, `tasks` of them; `continuous`, the same without boundaries; all tasks at
     once, `joint` of a split, `mixed` of permuted pixels; `single`, the plain data set.
+
+    >>> Config(protocol="split").labels, Config(protocol="incremental").labels
+    (2, 10)
+    >>> Config(method="fixed").releases, Config(method="ewc").releases
+    (True, False)
     """
 
     rate: Scalar = eqx.field(default=0.01, converter=real)  # eta_0
@@ -162,6 +172,11 @@ class Source(NamedTuple):
 
     Images are flat, (image, pixel) of uint8. `pairs` hold indices. Pass it through
     `jax.tree_util.Partial`: then all runs of a sweep share its arrays.
+
+    >>> source = images_of(Config())
+    >>> zeros_and_ones = source.train_labels[source.pairs[0]]
+    >>> sorted(set(zeros_and_ones.tolist()))
+    [0, 1]
     """
 
     train_images: UInt8[Array, "train pixel"]
@@ -178,6 +193,11 @@ def source_of(
 
     Raises `ValueError` if a class of a group is missing, and for labels beyond the
     classes.
+
+    >>> from plasticity_jax import data
+    >>> source = source_of(data.load("digits"), groups=((0, 1, 2), (3, 4)))
+    >>> [int(source.train_labels[pair].max()) for pair in source.pairs]
+    [2, 4]
     """
     for name in ("train_labels", "test_labels"):
         check_indices(name, getattr(data, name), classes, "classes")
@@ -198,7 +218,12 @@ def _loaded(name: str, groups: tuple[tuple[int, ...], ...], classes: int) -> Sou
 
 
 def images_of(config: Config) -> Source:
-    """The images that the configuration names."""
+    """The images that the configuration names.
+
+    >>> source = images_of(Config(data="digits"))
+    >>> source.train_images.shape[1], len(source.pairs)
+    (64, 5)
+    """
     return _loaded(config.data, config.groups, config.classes)
 
 
@@ -206,6 +231,10 @@ def statistics(config: Config, data: Source) -> tuple[Scalar, Scalar, Scalar]:
     """White, mean and standard deviation of the pixels, as published for each set.
 
     Those of `digits`, with values up to 16, are measured.
+
+    >>> white, mean, deviation = statistics(Config(), images_of(Config()))
+    >>> print(float(white), f"{mean:.1f} {deviation:.1f}")
+    16.0 0.3 0.4
     """
     if config.data in STATISTICS:
         white, mean, deviation = STATISTICS[config.data]
@@ -215,7 +244,13 @@ def statistics(config: Config, data: Source) -> tuple[Scalar, Scalar, Scalar]:
 
 
 def release_of(config: Config) -> Release:
-    """How weights are drawn."""
+    """How weights are drawn.
+
+    >>> release_of(Config(method="presynaptic")).fixed is None
+    True
+    >>> float(release_of(Config(method="fixed", fixed_release=0.25)).fixed)
+    0.25
+    """
     fixed = None if config.method == "presynaptic" else config.fixed_release
     if not config.normalised:
         return Release(fixed, "none")
@@ -224,7 +259,12 @@ def release_of(config: Config) -> Release:
 
 
 def network_of(config: Config, pixels: int, key: Key[Array, ""]) -> tuple[Any, Any]:
-    """What is trained of a fresh network, and the rest of it."""
+    """What is trained of a fresh network, and the rest of it.
+
+    >>> weights, rest = network_of(Config(hidden=(3,)), 4, jr.key(0))
+    >>> [layer.shape for layer in jax.tree.leaves(weights)]
+    [(3, 4), (2, 3)]
+    """
     if config.network == "convolutional":
         network = Convolutional(pixels, config.labels, key)
     else:
@@ -243,6 +283,11 @@ def build(
     Raises `ValueError` for images of another size than `pixels`, and for labels that
     are not integers or have no output (`Config.labels` of them); where these are
     traced, the loss is NaN.
+
+    >>> task = tasks.Constant((jnp.ones((3, 4)), jnp.asarray([0, 1, 1])))
+    >>> system, state, rest = build(Config(hidden=(3,)), task, 4, jr.key(0))
+    >>> sorted(system.rules), state.synapses.probability.weights[1].tolist()
+    (['release', 'strength'], [[0.25, 0.25, 0.25], [0.25, 0.25, 0.25]])
     """
     _check_task(config, task, pixels, key)
     for_network, for_release = jr.split(key)
@@ -297,6 +342,10 @@ def start(config: Config, weights: Any, key: Key[Array, ""]) -> Stochastic:
     """Fresh synapses: all at the least probability, or random ones.
 
     Without normalisation strengths are those when released, so that the mean stays.
+
+    >>> fresh = start(Config(low=0.25, normalised=False), jnp.ones((1, 2)), jr.key(0))
+    >>> fresh.probability.tolist(), fresh.strength.tolist()  # when released
+    ([[0.25, 0.25]], [[4.0, 4.0]])
     """
     low = config.fixed_release if config.method != "presynaptic" else config.low
     used = probability = uniform_probability(weights, low)
@@ -312,7 +361,11 @@ def start(config: Config, weights: Any, key: Key[Array, ""]) -> Stochastic:
 
 
 def rules_of(config: Config) -> dict[str, AbstractRule]:
-    """Strength and, unless it is fixed, release."""
+    """Strength and, unless it is fixed, release.
+
+    >>> sorted(rules_of(Config())), sorted(rules_of(Config(method="fixed")))
+    (['release', 'strength'], ['strength'])
+    """
     ceiling = config.high if config.modulated else None
     hard = config.freeze if config.hard_freeze else None
     rules: dict[str, AbstractRule] = {

@@ -25,6 +25,11 @@ class Perceptron(eqx.Module):
     r"""Layers of rectified units, the last one linear: $784 \to 200 \to 200 \to C$.
 
     Weights and biases are uniform in $\pm1/\sqrt{n_{in}}$; biases are `None` without.
+
+    >>> network = Perceptron((4, 3, 2), jr.key(0))
+    >>> x = jnp.arange(4.0)
+    >>> network(x).shape, bool((network(2 * x) == 2 * network(x)).all())  # no biases
+    ((2,), True)
     """
 
     weights: tuple[Float[Array, "post pre"], ...]
@@ -67,7 +72,13 @@ class Perceptron(eqx.Module):
 
 
 class Convolutional(eqx.Module):
-    """Two strided convolutions and a linear readout, for square grey images."""
+    """Two strided convolutions and a linear readout, for square grey images.
+
+    >>> network = Convolutional(16, 3, jr.key(0))
+    >>> x = jnp.arange(16.0)
+    >>> network(x).shape, bool((network(2 * x) == 2 * network(x)).all())  # no biases
+    ((3,), True)
+    """
 
     first: eqx.nn.Conv2d
     second: eqx.nn.Conv2d
@@ -97,7 +108,12 @@ class Convolutional(eqx.Module):
 
 
 def check_labels(labels: Any, count: int) -> None:
-    """Raise `ValueError` unless labels are integers, concrete ones in [0, `count`)."""
+    """Raise `ValueError` unless labels are integers, concrete ones in [0, `count`).
+
+    >>> check_labels(jnp.asarray([0, 2]), count=2)
+    Traceback (most recent call last):
+    ValueError: `labels` must lie in [0, 1], of 2 outputs of the network; got 2.
+    """
     if not jnp.issubdtype(labels.dtype, jnp.integer):
         raise ValueError(f"`labels` must be integers; got {labels.dtype}.")
     check_indices("labels", labels, count, "outputs of the network")
@@ -106,7 +122,11 @@ def check_labels(labels: Any, count: int) -> None:
 def known(
     labels: Int[Array, "*shape"], count: int, dtype: Any
 ) -> Float[Array, "*shape"]:
-    """1 for labels in [0, `count`), else NaN: as a factor it spoils slopes too."""
+    """1 for labels in [0, `count`), else NaN: as a factor it spoils slopes too.
+
+    >>> known(jnp.asarray([0, 1, 2]), count=2, dtype=float).tolist()
+    [1.0, 1.0, nan]
+    """
     there = (labels >= 0) & (labels < count)
     return jnp.where(there, 1.0, jnp.nan).astype(dtype)
 
@@ -117,6 +137,10 @@ def hits(
     """1 where the likeliest label is the right one, else 0.
 
     NaN for outputs that are NaN and for labels without an output.
+
+    >>> chances = jnp.asarray([[0.9, 0.1], [0.9, 0.1], [0.9, 0.1]])
+    >>> hits(chances, jnp.asarray([0, 1, 2])).tolist()
+    [1.0, 0.0, nan]
     """
     chosen = jnp.argmax(chances, axis=1).astype(labels.dtype)
     right = (chosen == labels).astype(chances.dtype)
@@ -132,6 +156,12 @@ class CrossEntropy(eqx.Module):
     for labels that are not integers, or another number of them than of images, and for
     concrete ones without an output of the network; loss and gradient are NaN for such
     labels where they are traced.
+
+    >>> weights, rest = synapses.split_weights(Perceptron((4, 2), jr.key(0)))
+    >>> silent = jax.tree.map(jnp.zeros_like, weights)
+    >>> batch = jnp.ones((3, 4)), jnp.asarray([0, 1, 1])
+    >>> print(f"{CrossEntropy(rest)(silent, batch):.3f}")  # log 2
+    0.693
     """
 
     rest: Any
@@ -173,6 +203,11 @@ def predict(
 
     `draw(key)` gives the weights of one network; images are tested in batches, in
     order.
+
+    >>> weights, rest = synapses.split_weights(Perceptron((4, 2), jr.key(0)))
+    >>> silent = jax.tree.map(jnp.zeros_like, weights)
+    >>> predict(rest, lambda key: silent, jnp.ones((3, 4)), jr.key(0), batch=3).tolist()
+    [[0.5, 0.5], [0.5, 0.5], [0.5, 0.5]]
     """
     count = len(images)
     padded = -(-count // batch) * batch

@@ -18,6 +18,11 @@ class Stability(NamedTuple):
 
     `p_value` is two-sided, of Student's t with n - 2 degrees of freedom; `change` is
     the absolute relative change of the expected strength of every synapse.
+
+    >>> rows = [[0.2, 1.0, 1.1], [0.4, 1.0, 1.2], [0.6, 1.0, 0.9]]
+    >>> found = stability(np.asarray(rows))
+    >>> print(found.change.round(2), f"{found.p_value:.2f}")  # no correlation
+    [0.1 0.2 0.1] 1.00
     """
 
     correlation: float
@@ -34,6 +39,10 @@ def stability(table: Float[np.ndarray, "..."]) -> Stability:
     and the column, for numbers that are not finite, probabilities outside [0, 1] or
     strengths before that are zero; and for fewer than three synapses, or a column that
     does not vary.
+
+    >>> rows = [[0.2, 1.0, 1.3], [0.4, 1.0, 0.8], [0.6, 1.0, 1.1]]
+    >>> print(f"{stability(np.asarray(rows)).correlation:.2f}")  # of 0.3, 0.2 and 0.1
+    -1.00
     """
     from scipy.special import stdtr
 

@@ -48,6 +48,12 @@ class SignNeuron(AbstractCircuit):
     $+1$. The signals' `gradient` is $-\sum_\mu(y^\mu - \hat y^\mu)x^\mu r^\mu$, a sum
     over the batch without $1/p$: even integers, exact in any order; thresholds on it
     are multiplied by the batch. The activity counts steps, and step k lasts `pace`[k].
+
+    >>> reliable = synapses.Stochastic(jnp.asarray([1.0, -1.0]), jnp.ones(2))
+    >>> shown = jnp.asarray([[1.0, 1.0], [1.0, -1.0]]), jnp.asarray([1, -1])
+    >>> _, seen = SignNeuron()(jnp.asarray(0), reliable, shown, jr.key(0))
+    >>> float(seen.loss), seen.gradient.tolist()  # the second pattern is wrong
+    (0.5, [2.0, -2.0])
     """
 
     release: Release = Release()
@@ -100,7 +106,11 @@ class SignNeuron(AbstractCircuit):
 
 
 def sign_plus(field: Float[Array, " pattern"]) -> Float[Array, " pattern"]:
-    r"""$\mathrm{sgn}_+$: 1 at 0; NaN stays."""
+    r"""$\mathrm{sgn}_+$: 1 at 0; NaN stays.
+
+    >>> sign_plus(jnp.asarray([-2.0, 0.0, 3.0])).tolist()
+    [-1.0, 1.0, 1.0]
+    """
     return jnp.where(field == 0, jnp.ones_like(field), jnp.sign(field))
 
 
@@ -110,6 +120,9 @@ class Config(AbstractConfig):
     `method`: `presynaptic` plasticity; `fixed` release at `fixed_release`;
     `deterministic`. `freeze` above `high` turns the latch off. `loads` are the
     numbers of patterns per task that are compared with each other.
+
+    >>> Config(patterns=100, passes=25, batch=5).steps
+    500
     """
 
     threshold: Scalar = eqx.field(default=0.1, converter=real)  # g_lim
@@ -153,7 +166,13 @@ class Config(AbstractConfig):
 
 
 class Patterns(NamedTuple):
-    """Random `bits` (task, pattern, n), `labels` and the `order` of their batches."""
+    """Random `bits` (task, pattern, n), `labels` and the `order` of their batches.
+
+    >>> patterns = patterns_of(Config(size=20, tasks=2, patterns=5), jr.key(0))
+    >>> images, labels = patterns.task(0)(jnp.asarray(0), jr.key(0))
+    >>> images.shape, bool((abs(images) == 1).all() & (abs(labels) == 1).all())
+    ((5, 20), True)
+    """
 
     bits: UInt8[Array, "task pattern n"]
     labels: Int[Array, "task pattern"]
@@ -167,7 +186,13 @@ class Patterns(NamedTuple):
 
 
 def patterns_of(config: Config, key: Key[Array, ""]) -> Patterns:
-    """Patterns and labels, both signs equally likely; in order unless `shuffled`."""
+    """Patterns and labels, both signs equally likely; in order unless `shuffled`.
+
+    >>> config = Config(size=20, tasks=2, patterns=5, passes=3)
+    >>> patterns = patterns_of(config, jr.key(0))
+    >>> patterns.bits.shape, patterns.order[0].tolist()  # a batch in each pass
+    ((2, 5, 20), [[0, 1, 2, 3, 4], [0, 1, 2, 3, 4], [0, 1, 2, 3, 4]])
+    """
     for_bits, for_labels, for_order = jr.split(key, 3)
     shape = (config.tasks, config.patterns)
     bits = jr.bernoulli(for_bits, 0.5, (*shape, config.size)).astype(jnp.uint8)
@@ -190,6 +215,11 @@ def build(
     With `pace`, learning is scaled by it, step by step. Raises `ValueError` for
     patterns of another shape than the configuration's, bits other than 0 and 1, labels
     other than -1 and 1, and a negative pace.
+
+    >>> config = Config(size=20, tasks=1, patterns=5)
+    >>> system, state = build(config, patterns_of(config, jr.key(0)))
+    >>> sorted(system.rules), float(abs(state.synapses.strength).max())
+    (['release', 'strength'], 0.0)
     """
     shape = (config.tasks, config.patterns, config.size)
     if patterns.bits.shape != shape or patterns.labels.shape != shape[:2]:
@@ -228,6 +258,13 @@ def recalled(
 
     A vote is $-1$, 0 or 1; a tie counts as an error. A deterministic neuron has one
     vote, and zero counts as $+1$. NaN for a task with an input that is NaN.
+
+    >>> config = Config(method="deterministic", size=20, tasks=1, patterns=5)
+    >>> patterns = patterns_of(config, jr.key(0))
+    >>> system, state = build(config, patterns)  # which says 1 to all of them
+    >>> share = recalled(config, system, state.synapses, patterns, jr.key(0))
+    >>> np.allclose(share, np.mean(patterns.labels == 1))
+    True
     """
     circuit: Any = system.circuit
     strength: Any = synapses.strength
@@ -250,6 +287,11 @@ class Taught(NamedTuple):
 
     `accuracy` (after, task); `frozen` (after,), share of synapses at or above `freeze`;
     `plasticity` (step,), the mean of $1 - p$ with which each step was learned.
+
+    >>> config = Config(method="deterministic", size=20, tasks=1, patterns=5)
+    >>> taught = teach(config, patterns_of(config, jr.key(0)), jr.key(0))
+    >>> taught.frozen.tolist(), taught.plasticity.shape
+    ([1.0], (25,))
     """
 
     accuracy: Float[Array, "after task"]
@@ -269,7 +311,12 @@ def teach(
     key: Key[Array, ""],
     pace: Float[Array, " step"] | None = None,
 ) -> Taught:
-    """Learn every task in turn, recall all of them after each."""
+    """Learn every task in turn, recall all of them after each.
+
+    >>> config = Config(method="deterministic", size=20, tasks=1, patterns=5)
+    >>> teach(config, patterns_of(config, jr.key(0)), jr.key(0)).accuracy.tolist()
+    [[1.0]]
+    """
     for_run, for_test = jr.split(key)
     system, state = build(config, patterns, pace)
     first = _plasticity(state, None, None)

@@ -45,6 +45,10 @@ def over_masks(function: Callable[[Vector], Array], probability: Vector) -> Valu
 
     What is not finite counts nothing at a draw that cannot be. Raises `ValueError` for
     more than 16 synapses.
+
+    >>> some, both = (over_masks(f, [0.2, 0.5]) for f in (jnp.sum, jnp.prod))
+    >>> print(f"{some:.2f} {both:.2f}")  # 0.2 + 0.5 and 0.2 * 0.5
+    0.70 0.10
     """
     count = len(probability)
     if count > MOST:
@@ -61,7 +65,11 @@ def over_masks(function: Callable[[Vector], Array], probability: Vector) -> Valu
 
 @floating
 def release_variance(strength: Values, probability: Values) -> Values:
-    r"""$\mathrm{Var}[w] = \bar w^2(1 - p)/p$."""
+    r"""$\mathrm{Var}[w] = \bar w^2(1 - p)/p$.
+
+    >>> release_variance([2.0, 2.0], [0.5, 1.0]).tolist()
+    [4.0, 0.0]
+    """
     probability = _releasing("probability", probability)
     return strength**2 * (1 - probability) / probability
 
@@ -74,6 +82,10 @@ def expected_square_loss(
 
     The loss of the mean network and $\frac12\sum_i\mathrm{Var}[w_i]a_i^2$: unreliable
     release regularises.
+
+    >>> loss = lambda p: float(expected_square_loss([1.0], [p], [1.0], 1.0))
+    >>> loss(1.0), loss(0.5)  # half of the variance
+    (0.0, 0.5)
     """
     noise = jnp.sum(release_variance(strength, probability) * activity**2)
     return (target - strength @ activity) ** 2 / 2 + noise / 2
@@ -83,7 +95,12 @@ def expected_square_loss(
 def square_loss_slopes(
     strength: Vector, probability: Vector, activity: Vector, target: Number
 ) -> tuple[Vector, Vector]:
-    r"""Slopes of that loss along $\bar w$ and along $p$, the latter never positive."""
+    r"""Slopes of that loss along $\bar w$ and along $p$, the latter never positive.
+
+    >>> along_strength, along_probability = square_loss_slopes([1.0], [0.5], [1.0], 1.0)
+    >>> along_strength.tolist(), along_probability.tolist()
+    ([1.0], [-2.0])
+    """
     probability = _releasing("probability", probability)
     odds = (1 - probability) / probability
     error = target - strength @ activity
@@ -108,6 +125,9 @@ def explicit_step(
     $m' = \frac p{p'}(1 - \eta_0\lambda)m - \frac\eta{p'p}\partial\ell/\partial m$ for
     probabilities $p$ `before` and $p'$ `after`; `rate` is the modulated one, `decay`
     is $\eta_0\lambda$.
+
+    >>> explicit_step([2.0], before=[0.5], after=[0.25], slope=[0.0], rate=0.1).tolist()
+    [4.0]
     """
     before, after = _releasing("before", before), _releasing("after", after)
     kept = before / after * (1 - decay) * explicit
@@ -125,6 +145,9 @@ def layer_fisher(
 
     `errors` are back-propagated from the loss of each sample alone, `activities` the
     inputs of the layer. Empirical with observed labels.
+
+    >>> layer_fisher([[1.0, 2.0]], [[3.0]]).tolist()
+    [[9.0], [36.0]]
     """
     return (errors**2).T @ activities**2 / len(errors)
 
@@ -135,6 +158,9 @@ def batch_square(mean: Values, fisher: Values, batch: Number) -> Values:
 
     `mean` $\mu$ and mean square `fisher` are those of one sample's gradient: the square
     of a batch's gradient is not the Fisher information (T4).
+
+    >>> batch_square([0.0, 1.0], [4.0, 5.0], batch=4).tolist()
+    [1.0, 2.0]
     """
     batch = admit("batch", batch, batch < 1, "be at least 1")
     return mean**2 + (fisher - mean**2) / batch
@@ -148,6 +174,9 @@ def up_probability(threshold: Numbers, mean: Numbers, deviation: Numbers) -> Arr
     r"""$\Pr[|g| > g_{lim}]$ for a Gaussian gradient (Eqs. 11 and 12).
 
     `mean` and standard `deviation` are those of $g$; $F = \sigma^2 + \mu^2$.
+
+    >>> print(f"{up_probability(1.0, 0.0, 1.0):.3f}")  # beyond one standard deviation
+    0.317
     """
     threshold = not_negative("threshold", threshold)
     deviation = not_negative("deviation", deviation)
@@ -161,6 +190,10 @@ def up_slope(threshold: Numbers, mean: Numbers, deviation: Numbers) -> Array:
     r"""$\partial p^+/\partial\sigma$: positive where $|\mu| < g_{lim}$.
 
     Else negative below `turning_deviation` and positive above (T5).
+
+    >>> slope = jax.grad(lambda deviation: up_probability(1.0, 0.0, deviation))(1.0)
+    >>> print(f"{slope:.3f} {up_slope(1.0, 0.0, 1.0):.3f}")
+    0.484 0.484
     """
     threshold = not_negative("threshold", threshold)
     deviation = positive("deviation", deviation)
@@ -176,6 +209,10 @@ def turning_deviation(threshold: Number, mean: Number) -> Scalar:
 
     The standard deviation at which steps up are rarest, 0 where $|\mu| \le g_{lim}$
     (T5): below it more Fisher information means fewer of them.
+
+    >>> rarest = turning_deviation(1.0, 2.0)
+    >>> print(f"{rarest:.3f} {abs(up_slope(1.0, 2.0, rarest)):.3f}")  # sqrt(4 / log 3)
+    1.908 0.000
     """
     threshold = positive("threshold", threshold)
     size = jnp.abs(mean)
@@ -187,7 +224,11 @@ def turning_deviation(threshold: Number, mean: Number) -> Scalar:
 
 @floating
 def up_probability_laplace(threshold: Number, scale: Numbers) -> Array:
-    r"""$e^{-g_{lim}/b}$ for a Laplace gradient of mean 0, $F = 2b^2$ (T5)."""
+    r"""$e^{-g_{lim}/b}$ for a Laplace gradient of mean 0, $F = 2b^2$ (T5).
+
+    >>> print(f"{up_probability_laplace(1.0, 1.0):.3f}")  # 1 / e
+    0.368
+    """
     threshold = not_negative("threshold", threshold)
     return jnp.exp(-threshold / positive("scale", scale))
 
@@ -198,6 +239,9 @@ def up_probability_sparse(threshold: Number, size: Numbers, chance: Number) -> A
 
     $F = A^2\epsilon$ grows with the `size` A, the probability does not: steps up do not
     measure Fisher information for every law.
+
+    >>> print(up_probability_sparse(1.0, [0.5, 2.0, 20.0], 0.25))
+    [0.   0.25 0.25]
     """
     chance = unit_interval("chance", chance)
     threshold = not_negative("threshold", threshold)
@@ -215,6 +259,9 @@ def fewest_steps(low: float, freeze: float, up: float, scaled: bool = True) -> i
     $\lceil\ln\frac{1 - p_{freeze}}{1 - p_{min}}/\ln(1 - p_{up})\rceil$, or
     $\lceil(p_{freeze} - p_{min})/p_{up}\rceil$ unless steps are `scaled` by $1 - p$.
     Raises `ValueError` unless $0 < p_{up} < 1$ and $0 \le p_{min} \le p_{freeze} < 1$.
+
+    >>> fewest_steps(0.5, 0.9, 0.5), fewest_steps(0.25, 0.75, 0.25, scaled=False)
+    (3, 2)
     """
     if not 0 < up < 1:
         raise ValueError(f"`up` must lie between 0 and 1; got {up}.")
@@ -230,7 +277,12 @@ def fewest_steps(low: float, freeze: float, up: float, scaled: bool = True) -> i
 
 @floating
 def plasticity_range(low: Number, freeze: Number, up: Number) -> tuple[Scalar, Scalar]:
-    r"""$[(1 - p_{freeze})(1 - p_{up}), 1 - p_{min}]$: where $1 - p$ stays (T8)."""
+    r"""$[(1 - p_{freeze})(1 - p_{up}), 1 - p_{min}]$: where $1 - p$ stays (T8).
+
+    >>> low, high = plasticity_range(0.5, 0.75, 0.5)
+    >>> float(low), float(high)
+    (0.125, 0.5)
+    """
     low = unit_interval("low", low)
     freeze = unit_interval("freeze", freeze)
     up = unit_interval("up", up)
@@ -240,7 +292,11 @@ def plasticity_range(low: Number, freeze: Number, up: Number) -> tuple[Scalar, S
 
 @floating
 def plasticity_after(low: Number, up: Number, steps: Number) -> Scalar:
-    r"""$(1 - p_{min})(1 - p_{up})^t$: what t steps up leave without freezing (T8)."""
+    r"""$(1 - p_{min})(1 - p_{up})^t$: what t steps up leave without freezing (T8).
+
+    >>> float(plasticity_after(0.5, 0.5, 0)), float(plasticity_after(0.5, 0.5, 3))
+    (0.5, 0.0625)
+    """
     low, up = unit_interval("low", low), unit_interval("up", up)
     return (1 - low) * (1 - up) ** not_negative("steps", steps)
 
@@ -254,6 +310,9 @@ def bayesian_deviation(deviation: Values, correlation: Values) -> Values:
 
     The positive root of $\sigma'^2 + \sigma^2E_2\sigma' - \sigma^2 = 0$, as its
     textbook formula; it cancels where $\sigma E_2$ is large.
+
+    >>> bayesian_deviation([1.0, 1.0], [0.0, 1.5]).tolist()
+    [1.0, 0.5]
     """
     deviation = not_negative("deviation", deviation)
     half = deviation * correlation / 2
@@ -266,6 +325,9 @@ def bayesian_precision(deviation: Values, curvature: Number) -> Values:
 
     After a step on $\frac h2(\theta - c)^2$ with exact expectations, $E_2 = h\sigma$:
     what it gains on Bayes' rule is $x$ of the `curvature` h to first order.
+
+    >>> print(bayesian_precision([1.0], 1.5), bayesian_deviation([1.0], [1.5]))
+    [4.] [0.5]
     """
     deviation = positive("deviation", deviation)
     x = curvature * deviation**2 / 2
@@ -281,6 +343,10 @@ def gaussian_posterior(
     $1/\sigma'^2 = 1/\sigma^2 + h$ and $\mu' - \mu = -\frac{\sigma^2h}{1 + \sigma^2h}
     (\mu - c)$ for the `curvature` h: with Fisher information for h, Laplace's
     approximation, whose variance a learning rate should follow (T10).
+
+    >>> mean, deviation = gaussian_posterior([0.0], [1.0], curvature=3.0, centre=4.0)
+    >>> mean.tolist(), deviation.tolist()  # the precision is 1 + 3
+    ([3.0], [0.5])
     """
     deviation = not_negative("deviation", deviation)
     wrong = 1 + deviation**2 * curvature <= 0
@@ -294,19 +360,31 @@ def gaussian_posterior(
 
 @floating
 def energy(strength: Values) -> Scalar:
-    r"""$E = \sum|\bar w| = \sum p|m|$: mean transmitted strength of all synapses."""
+    r"""$E = \sum|\bar w| = \sum p|m|$: mean transmitted strength of all synapses.
+
+    >>> float(energy([1.0, -2.0]))
+    3.0
+    """
     return jnp.sum(jnp.abs(strength))
 
 
 @floating
 def energy_variance(strength: Values, probability: Values) -> Scalar:
-    r"""$\sum\bar w^2(1 - p)/p$: variance of the transmitted strength over draws."""
+    r"""$\sum\bar w^2(1 - p)/p$: variance of the transmitted strength over draws.
+
+    >>> float(energy_variance([1.0, -2.0], [0.5, 1.0]))
+    1.0
+    """
     return jnp.sum(release_variance(strength, probability))
 
 
 @floating
 def energy_after(start: Number, rate: Number, decay: Number, steps: Number) -> Scalar:
-    r"""$(1 - \eta\lambda)^tE$: what decay alone leaves after t steps."""
+    r"""$(1 - \eta\lambda)^tE$: what decay alone leaves after t steps.
+
+    >>> float(energy_after(8.0, rate=0.5, decay=1.0, steps=3))
+    1.0
+    """
     lost = unit_interval("rate * decay", rate * decay)
     start = not_negative("start", start)
     return start * (1 - lost) ** not_negative("steps", steps)
