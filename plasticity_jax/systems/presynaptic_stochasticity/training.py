@@ -26,6 +26,12 @@ class Stream(NamedTuple):
 
     `tasks` are the batches of each; `tests` names the test images of each as a weight
     (task, image); `pixels` (task, pixel) their permutations, `None` without.
+
+    >>> x, y = jnp.eye(2, dtype=jnp.uint8), jnp.arange(2)
+    >>> data = Source(x, y, x, y, pairs=(jnp.asarray([0]), jnp.asarray([1])))
+    >>> stream = stream_of(Config(groups=((0,), (1,)), batch=1), data, jr.key(0))
+    >>> len(stream.tasks), stream.tests.tolist()  # an image tests each
+    (2, [[1.0, 0.0], [0.0, 1.0]])
     """
 
     tasks: list[ImageBatches]
@@ -35,7 +41,15 @@ class Stream(NamedTuple):
 
 
 def stream_of(config: Config, data: Source, key: Key[Array, ""]) -> Stream:
-    """The stream of tasks that the configuration names."""
+    """The stream of tasks that the configuration names.
+
+    >>> x, y = jnp.eye(2, dtype=jnp.uint8), jnp.asarray([2, 7])
+    >>> data = Source(x, y, x, y, pairs=(jnp.arange(2),))
+    >>> config = Config(groups=((2, 7),), batch=2, epochs=3)
+    >>> task = stream_of(config, data, jr.key(0)).tasks[0]
+    >>> len(task.order), task.labels.tolist()  # batches; outputs of both classes
+    (3, [0, 1])
+    """
     for_pixels, for_order, for_mixture = jr.split(key, 3)
     white, mean, deviation = statistics(config, data)
     images, labels, tests = data.train_images, data.train_labels, data.test_labels
@@ -99,7 +113,14 @@ def _places(config: Config) -> tuple[Array, Array]:
 
 
 def weights_of(config: Config, synapses: Any, key: Key[Array, ""]) -> Weights:
-    """The weights of one network: drawn if synapses release, else the means."""
+    """The weights of one network: drawn if synapses release, else the means.
+
+    >>> config = Config(method="fixed", fixed_release=0.5)
+    >>> known = synapses.Stochastic(jnp.ones(8), jnp.full(8, 0.5))
+    >>> weights = weights_of(config, known, jr.key(0))
+    >>> set(weights.tolist()) <= {0.0, 2.0}  # 1 / 0.5 where it releases
+    True
+    """
     if config.releases:
         gates = release_of(config).gates(synapses.probability, key)
         return jax.tree.map(jnp.multiply, synapses.strength, gates)
@@ -117,6 +138,13 @@ def accuracies(
     """Test accuracy on every task of the stream.
 
     NaN for a network whose outputs are, and for tests whose label has no output.
+
+    >>> x, y = jnp.eye(2, dtype=jnp.uint8), jnp.arange(2)
+    >>> data, same = Source(x, y, x, y, pairs=(jnp.arange(2),)), eqx.nn.Identity()
+    >>> config = Config(groups=((0, 1),), batch=2, method="deterministic")
+    >>> stream = stream_of(config, data, jr.key(0))
+    >>> accuracies(config, stream, data, same, same, jr.key(0)).tolist()  # brightest
+    [1.0]
     """
     white, mean, deviation = statistics(config, data)
     images = standardised(data.test_images, mean, deviation, white)
@@ -137,7 +165,15 @@ def accuracies(
 
 
 class Course(NamedTuple):
-    """Every epoch of every task: mean `loss` (nats), release and frozen share after."""
+    """Every epoch of every task: mean `loss` (nats), release and frozen share after.
+
+    >>> x, y = jnp.eye(2, dtype=jnp.uint8), jnp.arange(2)
+    >>> data = Source(x, y, x, y, pairs=(jnp.arange(2),))
+    >>> config = Config(groups=((0, 1),), batch=2, rate=0.1, method="deterministic")
+    >>> course = learn(config, data, jr.key(0)).course
+    >>> course.loss.shape, bool(course.loss[0, -1] < 0.1)  # a task, 40 epochs
+    ((1, 40), True)
+    """
 
     loss: Float[Array, "after epoch"]
     probability: Float[Array, "after epoch"]
@@ -150,6 +186,13 @@ class Learned(NamedTuple):
     `accuracy` (after, task); `probability` and `frozen` (after,), mean release
     probability and the share at or above `freeze`; the system, state and rest of the
     network at the end; its `course` by epochs.
+
+    >>> x, y = jnp.eye(2, dtype=jnp.uint8), jnp.arange(2)
+    >>> data = Source(x, y, x, y, pairs=(jnp.arange(2),))
+    >>> config = Config(groups=((0, 1),), batch=2, rate=0.1, method="deterministic")
+    >>> learned = learn(config, data, jr.key(0))
+    >>> learned.probability.tolist(), learned.frozen.tolist()  # it always releases
+    ([1.0], [0.0])
     """
 
     accuracy: Float[Array, "after task"]
@@ -162,7 +205,15 @@ class Learned(NamedTuple):
 
 
 def attend(system: System, state: State, key: Key[Array, ""]) -> State:
-    """The state after all batches of the system's task, the first one at step 0."""
+    """The state after all batches of the system's task, the first one at step 0.
+
+    >>> order, shades = jnp.asarray([[0, 1]] * 3), jnp.asarray([0.5, 0.5, 1.0])
+    >>> x, y = jnp.eye(2, dtype=jnp.uint8), jnp.arange(2)
+    >>> task = tasks.ImageBatches(x, y, order, *shades)
+    >>> system, state, rest = build(Config(hidden=(3,)), task, 2, jr.key(0))
+    >>> int(attend(system, state, jr.key(0)).step)
+    3
+    """
     task: Any = system.task
     steps, state = len(task.order), State(state.activity, state.synapses)
     return simulate(system, state, key, steps=steps, every=steps)[0]
@@ -175,6 +226,12 @@ def learn(config: Config, data: Source, key: Key[Array, ""]) -> Learned:
     what comes after is NaN. A task is compiled once, whatever their number; where all
     of them have equally many batches an epoch, accuracies depend differentiably on the
     configuration up to thresholds and draws.
+
+    >>> x, y = jnp.eye(2, dtype=jnp.uint8), jnp.arange(2)
+    >>> data = Source(x, y, x, y, pairs=(jnp.arange(2),))
+    >>> config = Config(groups=((0, 1),), batch=2, rate=0.1, method="deterministic")
+    >>> learn(config, data, jr.key(0)).accuracy.tolist()
+    [[1.0]]
     """
     for_stream, for_build, for_run, for_test, for_fisher = jr.split(key, 5)
     stream = stream_of(config, data, for_stream)
@@ -278,6 +335,13 @@ def remember(
     first `length` batches are shown: `exact`, expected over the model's own labels, or
     `empirical`, at the true ones. Per task, penalties add; `online`, there is one
     anchor and the older diagonal fades by `memory`.
+
+    >>> config, y = Config(hidden=(), method="ewc", penalty=1.0), jnp.arange(2)
+    >>> task = tasks.ImageBatches(jnp.eye(2, dtype=jnp.uint8), y, y[None], *jnp.ones(3))
+    >>> system, state, rest = build(config, task, 2, jr.key(0))
+    >>> taught = remember(config, system, state.synapses, rest, task, jr.key(0))
+    >>> 0 < taught.rules["memory"].precision.weights[0].max().item() <= 0.25  # p (1 - p)
+    True
     """
     images, labels = task_sample(task, config.fisher_samples, key, length)
     given: dict[str, Any] = {"targets": labels}
@@ -306,6 +370,12 @@ def task_sample(
     """Training images of a task, drawn from its batches with replacement.
 
     From the first `length` of them; from all, unless it is given.
+
+    >>> order, shades = jnp.asarray([[0, 1]]), jnp.asarray([0.5, 0.5, 1.0])
+    >>> task = tasks.ImageBatches(jnp.eye(2, dtype=jnp.uint8), order[0], order, *shades)
+    >>> images, labels = task_sample(task, 5, jr.key(0))
+    >>> images.shape, bool((images.argmax(axis=1) == labels).all())
+    ((5, 2), True)
     """
     batch = task.order.shape[1]
     count = max(1, -(-samples // batch))
@@ -319,6 +389,11 @@ def release_levels(config: Config, synapses: Any) -> tuple[Scalar, Scalar]:
     """Mean release probability and the frozen share of synapses; 1 and 0 without.
 
     Both are NaN where a probability is.
+
+    >>> known = synapses.Stochastic(jnp.ones(4), jnp.asarray([0.5, 0.5, 1.0, 1.0]))
+    >>> mean, frozen = release_levels(Config(freeze=0.9), known)
+    >>> float(mean), float(frozen)
+    (0.75, 0.5)
     """
     if not config.releases:
         return jnp.ones(()), jnp.zeros(())
