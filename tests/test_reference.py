@@ -1,6 +1,8 @@
 """Every public name has an example; what it shows is so, at a user's settings."""
 
+import contextlib
 import doctest
+import importlib
 import inspect
 import runpy
 from pathlib import Path
@@ -22,24 +24,25 @@ def documented(module):
     return [x for x in names.public(module) if callable(x.value)]
 
 
-@pytest.fixture
-def plain():
-    """As JAX is when one imports it: single precision, the usual promotion."""
-    single, promotion = jax.enable_x64(False), jax.numpy_dtype_promotion("standard")
-    with single, promotion, jax.numpy_rank_promotion("allow"):
+@contextlib.contextmanager
+def as_imported(double):
+    """JAX's own settings, in double precision or not."""
+    promotion, rank = jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion
+    with jax.enable_x64(double), promotion, rank("allow"):
         yield
 
 
-@pytest.mark.usefixtures("plain")
 @pytest.mark.parametrize("module", [m for m in names.modules() if documented(m)])
 def test_examples(module):
     start = {}
+    about = importlib.import_module(module).__doc__ or ""
     exec(f"{names.PRELUDE}\nfrom {module} import *", start)
     runner, told = doctest.DocTestRunner(optionflags=FLAGS), []
     for x in documented(module):
         text = inspect.getdoc(x.value) or ""
         test = doctest.DocTestParser().get_doctest(text, dict(start), x.path, None, 0)
-        runner.run(test, out=told.append)
+        with as_imported("float64" in about + text):  # it asks for that
+            runner.run(test, out=told.append)
         lines = sum(e.source.count("\n") + e.want.count("\n") for e in test.examples)
         if not 2 <= lines <= MOST:
             told.append(f"{x.path}: {lines} lines of examples, not 2 to {MOST}.")

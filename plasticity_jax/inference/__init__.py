@@ -1,4 +1,8 @@
-"""Parameters of plasticity from data, with error bars; gradients of runs."""
+"""Parameters of plasticity from data, with error bars; gradients of runs.
+
+Use float64 (`jax.config.update("jax_enable_x64", True)`): sums over many observations
+lose digits that second derivatives need.
+"""
 
 from ._analysis import analyse as analyse
 from ._analysis import Analysis as Analysis
