@@ -35,7 +35,6 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jax.extend.core import jaxprs_in_params
 from turns import in_turns, median, print_machine, Spent
 
 from plasticity_jax import simulate
@@ -153,7 +152,7 @@ def work(jaxpr: Any) -> Counter[str]:
             shape, axes = equation.invars[0].aval.shape, params["dimension_numbers"]
             total["flops"] += 2 * results * math.prod(shape[i] for i in axes[0][0])
         elif name != "cond":
-            for inner in jaxprs_in_params(params):
+            for inner in (x for x in jax.tree.leaves(params) if hasattr(x, "eqns")):
                 for kind, count in work(inner).items():
                     total[kind] += count * params.get("length", 1)
     return total

@@ -239,13 +239,3 @@ def test_every_system_is_independent_of_batches_and_of_runs_that_diverge(name):
     thrown = of([calm, bad], 4)
     assert thrown.diverged.values.tolist() == [[False] * 2, [True] * 2]
     assert same_bits(whole.isel({field: 0}), thrown.isel({field: 0}))
-
-
-@pytest.mark.parametrize("double", [False, True])
-def test_the_installed_jax_computes_every_lane(double):
-    """JAX 0.10.2 gave rows of a vmapped product others' results (jax#39103)."""
-    with jax.enable_x64(double):
-        rows = jnp.arange(40_000.0)[:, None] * jnp.asarray([[1.0, 0.0, 0.0]])
-        turn = jnp.eye(3)
-        lengths = jax.vmap(lambda row: jnp.sum((turn @ row) ** 2))
-        assert jnp.allclose(jax.jit(lengths)(rows), rows[:, 0] ** 2)

@@ -25,3 +25,9 @@ if jax.__version__ == "0.10.2":
         "results of others, jax#39103): install another version.",
         stacklevel=2,
     )
+if jax.__version__ in ("0.10.0", "0.10.1", "0.11.0"):
+    warnings.warn(
+        f"JAX {jax.__version__} may wait for ever on a CPU (batches of matrices "
+        "factorised or solved at once): install another version.",
+        stacklevel=2,
+    )
