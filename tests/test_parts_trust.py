@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
+import optax
 import pytest
 
 from plasticity_jax import advance, circuits, rules, State, synapses, System, tasks
@@ -644,6 +645,18 @@ RULES = {
         (
             lambda: rules.gradient_transformation(Descent(), KEY).update(V, None),
             "give `params` to `update`",
+        )
+    ],
+    "released": [
+        (
+            lambda: rules.released(optax.sgd(1.0), Wiener()).update(V, None),
+            "give `params` to `update`",
+        )
+    ],
+    "released_weights": [
+        (
+            lambda: rules.released_weights(V, optax.sgd(1.0).init(V), KEY),
+            "of one `released` optimiser; got 0",
         )
     ],
     "EuclideanGradient": [(lambda: rules.EuclideanGradient(-1.0), "`learning_rate`")],

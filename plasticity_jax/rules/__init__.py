@@ -40,6 +40,8 @@ from ._memory import Chained as Chained
 from ._noise import ColouredNoise as ColouredNoise
 from ._noise import ReleaseNoise as ReleaseNoise
 from ._optax import gradient_transformation as gradient_transformation
+from ._optax import released as released
+from ._optax import released_weights as released_weights
 from ._rate import AdditiveRateControl as AdditiveRateControl
 from ._rate import AntisymmetricHebb as AntisymmetricHebb
 from ._rate import AverageScaling as AverageScaling

@@ -1,8 +1,9 @@
 """Rules as Optax transformations."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -10,8 +11,24 @@ import optax
 from jaxtyping import Array, Int, Key, PyTree
 
 from .._arguments import real
-from .._interfaces import AbstractRule
-from ..signals import LossSignals
+from .._interfaces import (
+    AbstractCircuit,
+    AbstractRule,
+    AbstractTask,
+    advance,
+    Scalar,
+    State,
+    System,
+)
+from ..numerics import masked
+from ..signals import LossSignals, ReleaseSignals
+from ..synapses._release import log_failure_of, ReleaseBounds, Stochastic
+
+
+_GIVE = (
+    "a rule changes synapses: give `params` to `update`, as in "
+    "update(gradient, state, params)."
+)
 
 
 class TransformationState(NamedTuple):
@@ -52,10 +69,7 @@ def gradient_transformation(
         **extra: Any,
     ) -> tuple[PyTree, TransformationState]:
         if params is None:
-            raise ValueError(
-                "a rule changes synapses: give `params` to `update`, as in "
-                "update(gradient, state, params)."
-            )
+            raise ValueError(_GIVE)
         downhill = jax.tree.map(jnp.negative, updates)
         seen = (jnp.asarray(value), updates, value_fn or _missing, downhill)
         signals = LossSignals(real(1.0), *seen, step=state.step)
@@ -63,6 +77,132 @@ def gradient_transformation(
         return change, TransformationState(state.key, state.step + 1)
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+class ReleaseState(NamedTuple):
+    r"""What release probabilities are, and what the optimiser remembers.
+
+    `log_failure` is $\ln(1 - p)$, a tree like the parameters; `step` and `traces` are
+    those of the rule that moves it.
+    """
+
+    log_failure: PyTree
+    inner: Any
+    step: Int[Array, ""]
+    traces: Mapping[str, Mapping[str, PyTree]]
+
+
+def released(
+    optimiser: optax.GradientTransformation,
+    rule: AbstractRule,
+    bounds: ReleaseBounds | None = None,
+    modulated: bool = True,
+    key: Key[Array, ""] | None = None,
+) -> optax.GradientTransformationExtraArgs:
+    r"""`optimiser` for weights that release, with probabilities that `rule` moves.
+
+    The gradient is that of a network of `released_weights`. The optimiser's update is
+    times $p_{max} - p$, unless `modulated` is off; then `rule`, one of those that read
+    `ReleaseSignals`, moves $p$ by the same gradient and `bounds` hold it (Schug et al.
+    2021). All begin at their lower bound, 0.25 unless given. Of plain gradient descent
+    it is `StrengthDescent`. What is added to the updates outside, such as a decay, is
+    not modulated. Rules that draw do so from `key`. Raises `ValueError` for an `update`
+    without `params`.
+
+    >>> import optax
+    >>> optimiser = released(optax.sgd(0.1), rules.ReleasePlasticity(0.1, 0.1, 0.1))
+    >>> w, g = jnp.ones(3), jnp.asarray([2.0, 0.0, -2.0])
+    >>> change, state = optimiser.update(g, optimiser.init(w), w)
+    >>> -jnp.expm1(state.log_failure)
+    Array([0.325, 0.25 , 0.325], ...)
+    """
+    bounds = ReleaseBounds() if bounds is None else bounds
+    key = jr.key(0) if key is None else key
+    optimiser = optax.with_extra_args_support(optimiser)
+
+    def system(updates: PyTree, value: Any) -> System:
+        shown = _Shown(jnp.asarray(value), updates)
+        return System(shown, _Given(), {"release": rule}, (bounds,))
+
+    def init(params: PyTree) -> ReleaseState:
+        at = lambda w: jnp.full(w.shape, log_failure_of(bounds.low), w.dtype)
+        synapses = Stochastic(params, log_failure=jax.tree.map(at, params))
+        still = system(jax.tree.map(jnp.zeros_like, params), jnp.nan)
+        start = still.start(synapses, key)
+        inner = optimiser.init(params)
+        return ReleaseState(synapses.log_failure, inner, start.step, start.traces)
+
+    def update(
+        updates: PyTree,
+        state: Any,
+        params: PyTree = None,
+        *,
+        value: Any = jnp.nan,
+        **extra: Any,
+    ) -> tuple[PyTree, ReleaseState]:
+        if params is None:
+            raise ValueError(_GIVE)
+        change, inner = optimiser.update(
+            updates, state.inner, params, value=value, **extra
+        )
+        if modulated:
+            share = lambda x: jnp.exp(x) - (1 - bounds.high).astype(x.dtype)
+            kept = jax.tree.map(share, state.log_failure)
+            change = jax.tree.map(masked, kept, change)
+        synapses = Stochastic(params, log_failure=state.log_failure)
+        before = State(None, synapses, state.step, state.traces)
+        after, _, _ = advance(system(updates, value), before, key)
+        moved = after.synapses.log_failure
+        return change, ReleaseState(moved, inner, after.step, after.traces)
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def released_weights(params: PyTree, state: Any, key: Key[Array, ""]) -> PyTree:
+    r"""$r\bar w/p$, one draw for all parameters, by the probabilities of `released`.
+
+    `state` is that of an optimiser which holds those of one `released`, such as a
+    chain. The slope along `params` is $(r/p)\partial\ell/\partial w$, what `released`
+    takes; there is none along probabilities. Raises `ValueError` unless one is there.
+
+    >>> import optax
+    >>> optimiser = released(optax.sgd(0.1), rules.ReleasePlasticity(0.1, 0.1, 0.1))
+    >>> w = jnp.ones(8)
+    >>> jnp.unique(released_weights(w, optimiser.init(w), jr.key(0)))
+    Array([0., 4.], dtype=float...)
+    """
+    own = lambda x: isinstance(x, ReleaseState)
+    found = [x for x in jax.tree.leaves(state, is_leaf=own) if own(x)]
+    if len(found) != 1:
+        raise ValueError(
+            "`state` must hold the release probabilities of one `released` optimiser; "
+            f"got {len(found)}."
+        )
+    log_failure = jax.lax.stop_gradient(found[0].log_failure)
+    return Stochastic(params, log_failure=log_failure).weights(key)
+
+
+class _Shown(AbstractTask):
+    """The loss and gradient that were given."""
+
+    value: Array
+    gradient: PyTree
+
+    def __call__(self, step: Int[Array, ""], key: Key[Array, ""]) -> Any:
+        return self.value, self.gradient
+
+
+class _Given(AbstractCircuit):
+    """Offers what it is shown; which synapses released it does not know."""
+
+    dt: Scalar = eqx.field(default=1.0, converter=real)
+
+    def __call__(
+        self, activity: None, synapses: Stochastic, stimulus: Any, key: Key[Array, ""]
+    ) -> tuple[None, ReleaseSignals]:
+        value, gradient = stimulus
+        unknown = jax.tree.map(lambda g: jnp.full_like(g, jnp.nan), gradient)
+        return activity, ReleaseSignals(self.dt, value, gradient, unknown)
 
 
 def _missing(params: PyTree) -> Array:
