@@ -521,6 +521,15 @@ RULES = {
     "ReleasePlasticity": [
         (lambda: rules.ReleasePlasticity(1.0, 1.5, 0.1), "`up` must lie in")
     ],
+    "FisherRelease": [
+        (lambda: rules.FisherRelease(0.0), "`scale` must lie in"),
+        (lambda: rules.FisherRelease(1.0, -V), "`fisher` must not be negative"),
+        (
+            called(rules.FisherRelease(1.0, W), Stochastic(V, V / 2), ELAPSED),
+            "`fisher` must be shaped like",
+        ),
+    ],
+    "log_share": "a code",
     "ElasticPenalty": [
         (lambda: rules.ElasticPenalty(0.1, 1.0, V, W), "`moment` must be shaped like"),
         (
@@ -1370,6 +1379,11 @@ NANS = {
     "a release": lambda: (
         rules.ReleasePlasticity(1.0, 0.1, 0.1)(
             Stochastic(V, V / 2), ReleaseSignals(ONE, ONE, NAN * V, V), KEY
+        ).log_failure
+    ),
+    "release by information that is lost": lambda: (
+        (
+            rules.FisherRelease(1.0, NAN * V)(Stochastic(V, V / 2), ELAPSED, KEY)
         ).log_failure
     ),
     "a deviation": lambda: rules.BayesianDescent()(

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plasticity_jax import simulate
-from plasticity_jax.systems.presynaptic_stochasticity import chain, theory
+from plasticity_jax.systems.presynaptic_stochasticity import chain, resting, theory
 from plasticity_jax.systems.presynaptic_stochasticity.checks._chain import chain_checks
 from plasticity_jax.systems.presynaptic_stochasticity.checks._information import (
     information_checks,
@@ -223,3 +223,26 @@ def test_simulated_synapses_stay_on_the_ladder():
     gaps = jnp.abs(final.synapses.probability[:, None] - levels[None])
     assert jnp.max(jnp.min(gaps, axis=1)) < 1e-12
     assert jnp.array_equal(final.synapses.strength, state.synapses.strength)
+
+
+def test_where_release_rests_has_its_slopes():
+    information, neutral = jnp.asarray([0.07, 0.12]), jnp.asarray(0.05)
+    for root in (0, 1):
+        at = lambda x, a, root=root: jnp.sum(resting.release_roots(x, a)[root])
+        found = jax.grad(at, (0, 1))(information, neutral)
+        by = 1e-6
+        ends = (at(information, neutral + by), at(information, neutral - by))
+        assert jnp.allclose(found[1], (ends[0] - ends[1]) / (2 * by), rtol=1e-6)
+        for i, step in enumerate(by * jnp.eye(2)):
+            ends = (at(information + step, neutral), at(information - step, neutral))
+            assert jnp.allclose(found[0][i], (ends[0] - ends[1]) / (2 * by), rtol=1e-6)
+
+
+def test_release_below_its_barrier_or_without_a_root_stays_low():
+    rest = resting.resting_release(jnp.asarray([0.0, 1e-3, 0.12]), 0.05, 0.25)
+    assert jnp.array_equal(rest[:2], jnp.asarray([0.25, 0.25]))
+    assert rest[2] > 0.5
+    barrier, _ = resting.release_roots(jnp.asarray([0.12]), 0.05)
+    below = float(barrier[0]) * 0.99
+    stuck = resting.resting_release(jnp.asarray([0.12]), 0.05, below)
+    assert jnp.allclose(stuck, below)

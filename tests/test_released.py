@@ -110,6 +110,18 @@ def test_the_rule_knows_its_step():
     assert moved == [False, False, True] * 2
 
 
+def test_information_is_remembered_from_step_to_step():
+    rule = rules.FisherRelease(4.0, time=1e-3)  # of the last step
+    optimiser = released(optax.sgd(RATE), rule)
+    slopes = jr.normal(jr.key(3), (4, 3))
+    gradient = {"in": 4 * slopes, "out": jnp.zeros((2, 4))}  # released at p = 1/4
+    _, state = optimiser.update(gradient, optimiser.init(W), W)
+    share = slopes**2 * 4 / (4 + slopes**2 * 4)
+    want = jnp.maximum(share, 0.25)
+    assert jnp.allclose(-jnp.expm1(state.log_failure["in"]), want, rtol=1e-12)
+    assert jnp.allclose(-jnp.expm1(state.log_failure["out"]), 0.25)
+
+
 def test_a_lost_gradient_is_not_hidden():
     optimiser = released(optax.sgd(RATE), PLASTIC)
     lost = jax.tree.map(lambda w: jnp.full_like(w, jnp.nan), W)

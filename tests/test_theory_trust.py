@@ -19,7 +19,7 @@ from plasticity_jax.circuits import feedforward
 from plasticity_jax.systems.optimal_plasticity import Config as Student
 from plasticity_jax.systems.optimal_plasticity import networks
 from plasticity_jax.systems.optimal_plasticity import theory as optimal
-from plasticity_jax.systems.presynaptic_stochasticity import chain, sign_neuron
+from plasticity_jax.systems.presynaptic_stochasticity import chain, resting, sign_neuron
 from plasticity_jax.systems.presynaptic_stochasticity import Config as Releasing
 from plasticity_jax.systems.presynaptic_stochasticity import theory as release
 from plasticity_jax.systems.stable_memory import capacity, cycles
@@ -243,6 +243,9 @@ OUTSIDE = [
     (lambda x: release.bayesian_precision(x, 1), 0.0, "`deviation` must be positive"),
     (lambda h: release.gaussian_posterior(1, 1, h, 0), -1.0, "`curvature` must exceed"),
     (lambda x: release.energy_after(1, x, 2, 3), 0.6, "`rate * decay` must lie in"),
+    (lambda x: resting.release_roots(x, 0.1), -1.0, "`information` must not be"),
+    (lambda x: resting.resting_release(1.0, x, 0.2), 1.5, "`neutral` must lie in"),
+    (lambda x: resting.resting_release(1.0, 0.1, x), -0.2, "`low` must lie in"),
     (chain.matching_down, 1.0, "`up` must lie in [0, 1); got 1.0"),
     (lambda x: chain.zero_drift(x, x), 0.0, "`up + down` must be positive"),
     (lambda x: chain.freezing_time(x[None]), 1.5, "`climbs` must lie in [0, 1]"),

@@ -55,6 +55,8 @@ from ._rate import UnweightedRateControl as UnweightedRateControl
 from ._rate import Wiener as Wiener
 from ._release import BayesianDescent as BayesianDescent
 from ._release import ElasticPenalty as ElasticPenalty
+from ._release import FisherRelease as FisherRelease
+from ._release import log_share as log_share
 from ._release import ReleasePlasticity as ReleasePlasticity
 from ._release import StrengthDescent as StrengthDescent
 from ._release import SynapticIntelligence as SynapticIntelligence

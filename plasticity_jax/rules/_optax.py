@@ -193,7 +193,7 @@ class _Shown(AbstractTask):
 
 
 class _Given(AbstractCircuit):
-    """Offers what it is shown; which synapses released it does not know."""
+    """Offers what it is shown; gates are closed to what has no gradient."""
 
     dt: Scalar = eqx.field(default=1.0, converter=real)
 
@@ -201,8 +201,9 @@ class _Given(AbstractCircuit):
         self, activity: None, synapses: Stochastic, stimulus: Any, key: Key[Array, ""]
     ) -> tuple[None, ReleaseSignals]:
         value, gradient = stimulus
-        unknown = jax.tree.map(lambda g: jnp.full_like(g, jnp.nan), gradient)
-        return activity, ReleaseSignals(self.dt, value, gradient, unknown)
+        opened = lambda g, p: jnp.where(g == 0, 0, 1 / p)
+        gates = jax.tree.map(opened, gradient, synapses.probability)
+        return activity, ReleaseSignals(self.dt, value, gradient, gates)
 
 
 def _missing(params: PyTree) -> Array:

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Key
 from .._arguments import (
     check_stable,
     fitted,
+    not_negative,
     optional,
     real,
     require,
@@ -22,10 +23,10 @@ from .._arguments import (
     with_array_leaves,
 )
 from .._interfaces import AbstractRule, AbstractTrace, Scalar
-from ..numerics import masked
+from ..numerics import masked, ratio
 from ..signals import ReleaseSignals
 from ..synapses._release import LEAST, Stochastic
-from ..traces import PathIntegral
+from ..traces import LowPass, PathIntegral
 
 
 Values = Float[Array, "..."]
@@ -146,6 +147,74 @@ def _added(log_failure: Values, step: Values) -> Values:
     r"""$\ln(1 - p - \Delta) - \ln(1 - p)$, for a step to 1 at most."""
     left = jnp.maximum(jnp.exp(log_failure) - step, LEAST)
     return jnp.log(left) - log_failure
+
+
+def log_share(information: Values) -> Values:
+    r"""$\ln(1 - p)$ of $1 - p = 1/(1 + F/F_0)$: what is left of a prior's variance.
+
+    >>> 1 - jnp.exp(log_share(jnp.asarray([0.0, 1.0, 9.0])))
+    Array([0. , 0.5, 0.9], dtype=float...)
+    """
+    return -jnp.log1p(information)
+
+
+def _square_when_open(signals: Any) -> Any:
+    r"""$g^2/(r/p)$, whose mean is that of the square slope of a released synapse."""
+    square = lambda g, gate: ratio(g**2, gate)
+    return jax.tree.map(square, signals.gradient, signals.gates)
+
+
+class FisherRelease(AbstractRule):
+    r"""Probabilities set by Fisher information, $\ln(1 - p) = f(F/F_0)$, at once.
+
+    `scale` is $F_0$ and `code` f: by default $1 - p = 1/(1 + F/F_0)$, the variance of
+    Laplace's posterior under a prior of precision $F_0$. `fisher` is $F \ge 0$, a tree
+    like the strengths, such as `curvature.Fisher(...).diagonal()`, which returns one
+    row to be given back its shape. Without it $F$ is the running mean over `time` of
+    the squared slope $\partial\ell/\partial w$ of those that release, from 0: of a
+    batch's mean gradient it is not the information of one sample (Schug et al. 2021,
+    Eqs. 9-12, have $p$ follow it through the threshold of `ReleasePlasticity`). Made
+    slower by `Scaled`, in $\ln(1 - p)$.
+
+    Reads `gradient` and `gates` (by its trace, without `fisher`). Synapses:
+    `Stochastic`.
+
+    >>> rule = FisherRelease(2.0, jnp.asarray([2.0, 6.0]))
+    >>> before = synapses.Stochastic(jnp.ones(2), jnp.zeros(2))
+    >>> 1 - jnp.exp(rule(before, None, jr.key(0)).log_failure)
+    Array([0.5 , 0.75], dtype=float...)
+    """
+
+    scale: Scalar = eqx.field(converter=real)
+    fisher: Any = eqx.field(default=None, converter=with_array_leaves)
+    code: Callable[[Values], Values] = log_share
+    time: Scalar = eqx.field(default=1000.0, converter=real)
+
+    def __check_init__(self) -> None:
+        require(self, scale=(1e-30, np.inf), time=(1e-12, np.inf))
+        for leaf in jax.tree.leaves(self.fisher):
+            not_negative("fisher", leaf)
+
+    def traces(self) -> dict[str, AbstractTrace]:
+        if self.fisher is not None:
+            return {}
+        return {"fisher": LowPass(self.time, _square_when_open, early=True)}
+
+    def __call__(
+        self, synapses: Stochastic, signals: Any, key: Key[Array, ""]
+    ) -> Stochastic:
+        before, fisher = synapses.log_failure, self.fisher
+        if fisher is None:
+            fisher = signals.traces["fisher"]
+        fisher = fitted("`fisher`", fisher, before)
+
+        def change(log_failure: Values, information: Values) -> Values:
+            relative = not_negative("fisher", information) / self.scale
+            return self.code(relative).astype(log_failure.dtype) - log_failure
+
+        still = jax.tree.map(jnp.zeros_like, synapses.strength)
+        changes = jax.tree.map(change, before, fisher)
+        return Stochastic(still, log_failure=changes)
 
 
 class ElasticPenalty(AbstractRule):

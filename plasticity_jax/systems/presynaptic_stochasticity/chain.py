@@ -237,18 +237,21 @@ def independent(
     mean: Number = 0.0,
     scaled: bool = True,
     normalised: bool = True,
+    down: Number | None = None,
 ) -> tuple[System, State]:
     """Synapses of fixed strength, each with its own Gaussian slopes, on the ladder.
 
     As `levels_climbed`: the threshold is 1, `mean` and `ratio` (standard deviation) in
-    its units. Release and its plasticity are those of the networks.
+    its units. Release and its plasticity are those of the networks. Steps `down` of
+    another size leave the ladder.
 
     >>> system, state = independent(3, low=0.5, freeze=0.9, up=0.5, ratio=1e6)
     >>> state, _ = simulate(system, state, jr.key(0), steps=100)
     >>> print(*(f"{p:.4f}" for p in state.synapses.probability))  # frozen
     0.9375 0.9375 0.9375
     """
-    down = matching_down(up) if scaled else up
+    if down is None:
+        down = matching_down(up) if scaled else up
     rule = ReleasePlasticity(1.0, up, down, freeze, scaled=scaled)
     release = Release(divisor="used" if normalised else "none")
     system = System(

@@ -7,6 +7,7 @@ from ._chain import chain_checks
 from ._gradients import gradient_checks as gradient_checks
 from ._information import information_checks
 from ._release import release_checks
+from ._resting import resting_checks
 
 
 def checks() -> Iterator[Check]:
@@ -14,3 +15,4 @@ def checks() -> Iterator[Check]:
     yield from release_checks()
     yield from information_checks()
     yield from chain_checks()
+    yield from resting_checks()
