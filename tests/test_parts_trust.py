@@ -521,6 +521,10 @@ RULES = {
     "ReleasePlasticity": [
         (lambda: rules.ReleasePlasticity(1.0, 1.5, 0.1), "`up` must lie in")
     ],
+    "Unreliable": [
+        (lambda: rules.Unreliable(Wiener(), -1.0), "`power` must lie in"),
+        (called(rules.Unreliable(Wiener()), V, ELAPSED), "must be `Stochastic`"),
+    ],
     "FisherRelease": [
         (lambda: rules.FisherRelease(0.0), "`scale` must lie in"),
         (lambda: rules.FisherRelease(1.0, -V), "`fisher` must not be negative"),

@@ -231,6 +231,11 @@ MORE = {
         RELEASED,
     ),
     "release": (lambda: rules.ReleasePlasticity(0.1, 0.1, 0.1), RELEASING, RELEASED),
+    "unreliable": (
+        lambda: rules.Unreliable(rules.Reparametrised(rules.Wiener()), 0.5),
+        RELEASING,
+        RELEASED,
+    ),
     "by information": (lambda: rules.FisherRelease(2.0), RELEASING, RELEASED),
     "elastic": (
         lambda: rules.ElasticPenalty(0.1, 0.1, POSTERIOR["deviation"], W),

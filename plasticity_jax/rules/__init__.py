@@ -60,6 +60,7 @@ from ._release import log_share as log_share
 from ._release import ReleasePlasticity as ReleasePlasticity
 from ._release import StrengthDescent as StrengthDescent
 from ._release import SynapticIntelligence as SynapticIntelligence
+from ._release import Unreliable as Unreliable
 from ._spiking import ApproximateNaturalGradient as ApproximateNaturalGradient
 from ._spiking import DenseNaturalGradient as DenseNaturalGradient
 from ._spiking import EuclideanGradient as EuclideanGradient

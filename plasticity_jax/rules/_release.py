@@ -19,6 +19,7 @@ from .._arguments import (
     optional,
     real,
     require,
+    shape_of,
     stable,
     with_array_leaves,
 )
@@ -27,6 +28,7 @@ from ..numerics import masked, ratio
 from ..signals import ReleaseSignals
 from ..synapses._release import LEAST, Stochastic
 from ..traces import LowPass, PathIntegral
+from ._wrappers import _AbstractChecked
 
 
 Values = Float[Array, "..."]
@@ -215,6 +217,44 @@ class FisherRelease(AbstractRule):
         still = jax.tree.map(jnp.zeros_like, synapses.strength)
         changes = jax.tree.map(change, before, fisher)
         return Stochastic(still, log_failure=changes)
+
+
+class Unreliable(_AbstractChecked):
+    r"""`rule` where release is unreliable: its change of strengths times $(1 - p)^k$.
+
+    `power` is k: 1 for a drift, such as learning or compensation, 1/2 for noise, whose
+    variance is then in proportion to $1 - p$. What it does to probabilities is left as
+    it is. A rule for weights is carried to strengths by `Reparametrised`. Raises
+    `ValueError` for synapses that do not release.
+
+    Reads what its rule reads. Synapses: `Stochastic`.
+
+    >>> drift = Unreliable(rules.Reparametrised(rules.Dissipation(1.0)))
+    >>> releasing = synapses.Stochastic(jnp.ones(2), jnp.asarray([0.25, 0.75]))
+    >>> drift(releasing, signals.Elapsed(jnp.asarray(1.0)), jr.key(0)).strength
+    Array([-0.75, -0.25], dtype=float...)
+    """
+
+    power: Scalar = eqx.field(default=1.0, converter=real)
+
+    def __check_init__(self) -> None:
+        require(self, power=(0.0, jnp.inf))
+
+    def __call__(
+        self, synapses: Stochastic, signals: Any, key: Key[Array, ""]
+    ) -> Stochastic:
+        if not isinstance(synapses, Stochastic):
+            raise ValueError(
+                "`synapses` of `Unreliable` must be `Stochastic`; got "
+                f"{shape_of(synapses)}."
+            )
+        change = self.changed(synapses, signals, key, synapses)
+
+        def less(x: Array, change: Array) -> Array:
+            return masked(jnp.exp(self.power.astype(x.dtype) * x), change)
+
+        strength = jax.tree.map(less, synapses.log_failure, change.strength)
+        return Stochastic(strength, log_failure=change.log_failure)
 
 
 class ElasticPenalty(AbstractRule):

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from ....experiment import Check
 from ._chain import chain_checks
+from ._drift import drift_checks
 from ._gradients import gradient_checks as gradient_checks
 from ._information import information_checks
 from ._release import release_checks
@@ -16,3 +17,4 @@ def checks() -> Iterator[Check]:
     yield from information_checks()
     yield from chain_checks()
     yield from resting_checks()
+    yield from drift_checks()
