@@ -7,6 +7,7 @@ from ._chain import chain_checks
 from ._drift import drift_checks
 from ._gradients import gradient_checks as gradient_checks
 from ._information import information_checks
+from ._mean_field import mean_field_checks
 from ._release import release_checks
 from ._resting import resting_checks
 
@@ -18,3 +19,4 @@ def checks() -> Iterator[Check]:
     yield from chain_checks()
     yield from resting_checks()
     yield from drift_checks()
+    yield from mean_field_checks()
