@@ -49,6 +49,7 @@ def nameless(data):
 
 
 @pytest.mark.parametrize("named", list(map(smoke, NAMED)))
+@pytest.mark.filterwarnings("ignore:strengths have not settled")  # within seconds
 def test_an_experiment_runs_from_data_to_picture(named, tmp_path):
     experiment = named.experiment
     plan = load_plan(experiment.config, named.path, "smoke")

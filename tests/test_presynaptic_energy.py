@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
+import xarray
 from scipy.stats import ks_2samp, spearmanr
 
 from plasticity_jax.measure._sparsity import (
@@ -25,6 +26,10 @@ from plasticity_jax.systems.presynaptic_stochasticity.experiments import importa
 from plasticity_jax.systems.presynaptic_stochasticity.experiments.energy import (
     compared,
     EnergyConfig,
+    images_settled,
+)
+from plasticity_jax.systems.presynaptic_stochasticity.experiments.energy_search import (
+    cheapest,
 )
 from plasticity_jax.systems.presynaptic_stochasticity.experiments.sparsity import (
     unusual,
@@ -295,3 +300,35 @@ def test_unusual_neurons_are_counted_against_chance():
     dims = ("seed", "neuron")
     data = xarray.Dataset({"x": (dims, counts), "shuffled_x": (dims, chance)})
     assert unusual(data, "x") == (0.15, 0.1)
+
+
+# --- whether strengths have settled, and the search for least energy ------------------
+
+
+@pytest.mark.parametrize(
+    ("rates", "decay", "warns"),
+    [((0.01, 0.08), 0.05, True), ((0.05, 0.05), 0.001, False), ((0.1, 0.08), 1, False)],
+)
+def test_strengths_that_have_not_settled_are_told(rates, decay, warns):
+    rate, other = rates
+    options = {"rate": rate, "decay": decay, "epochs": 1, **SETTINGS}
+    config = EnergyConfig(deterministic_rate=other, **options)
+    if warns:  # 1437 images, 20 in a batch: 71 steps
+        with pytest.warns(
+            UserWarning, match=r"decay \* steps is 0.036, and at least 4"
+        ):
+            images_settled(config)
+    else:
+        images_settled(config)  # warnings are errors
+
+
+def test_the_cheapest_candidate_reaches_the_target():
+    dims = ("candidate", "model")
+    data = xarray.Dataset(
+        {
+            "energy": (dims, [[9.0, 4.0], [5.0, 3.0], [1.0, 2.0]]),
+            "accuracy": (dims, [[0.9, 0.1], [0.8, 0.2], [0.7, 0.3]]),
+            "target": ((), 0.75),
+        }
+    )
+    assert cheapest(data).values.tolist() == [5.0, float("inf")]

@@ -4,6 +4,7 @@ from .ablations import ABLATIONS
 from .budget import BUDGET
 from .curvature import CURVATURE
 from .energy import FIG1, FIG1_STEPS, FIXED_RELEASE
+from .energy_search import ENERGY_SEARCH
 from .importance import FIG2, RANDOM_START
 from .lifelong import SPLIT
 from .metaplasticity import METAPLASTICITY
@@ -17,6 +18,7 @@ EXPERIMENTS = (
     FIG1,
     FIG1_STEPS,
     FIXED_RELEASE,
+    ENERGY_SEARCH,
     FIG2,
     RANDOM_START,
     FIG3,

@@ -42,17 +42,25 @@ def swept(source: Source, config: Config, key: Key[Array, ""]) -> dict[str, Arra
 
     `mean` accuracy, `forgetting` and whether the network stayed finite, `stable`
     (learner, candidate); `own_mean` and `own_forgetting` of the consolidated network.
+    A sweep of penalties goes to where they are unstable: there both are 0, not a run
+    that diverged.
     """
 
     def judge(config: Config) -> tuple[Array, Array, Array]:
         learned = learn(config, source, key)
         whole = jnp.where(finite(learned.state.synapses), 1.0, 0.0)
-        return mean_accuracy(learned.accuracy), forgetting(learned.accuracy), whole
+        mean, forgot = mean_accuracy(learned.accuracy), forgetting(learned.accuracy)
+        return mean, forgot, whole
+
+    def flagged(found: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        mean, forgot, whole = found
+        shown = lambda x: jnp.where(whole > 0, x, 0.0)
+        return shown(mean), shown(forgot), whole
 
     def at(name: str) -> tuple[Array, Array, Array]:
         field, _ = SWEPT[name]
         base = with_method(config, name)
-        put = lambda value: judge(dataclasses.replace(base, **{field: value}))
+        put = lambda value: flagged(judge(dataclasses.replace(base, **{field: value})))
         return jax.lax.map(put, values_of(config, name))
 
     mean, forgot, whole = zip(*(at(name) for name in SWEPT), strict=True)
