@@ -44,7 +44,7 @@ Items of the specification: Eqs. 1-12; R1-R5; T1-T10; Figs. 1-4, 5a-c; Appendix
 | beyond: release set by Fisher information; where the plastic rule rests (T5, T6) | `rules.FisherRelease`, `resting.RestingCode`, `resting.resting_release`, `resting.release_roots` | verify, `test_presynaptic_theory` |
 | beyond: least energy at an accuracy, random search; a warning where decay has not settled | experiment `energy_search`, `experiments.energy.images_settled` | `test_experiments`, `test_presynaptic_energy` |
 | beyond: mean field of release, strengths and energy | `mean_field.course`, `mean_field.after_step`, `mean_field.observed` | verify |
-| beyond: drift and noise of strengths in proportion to $1 - p$ | `rules.Unreliable`, `theory.retained`, `theory.drift_variance` | verify |
+| beyond: drift and noise of strengths in proportion to $1 - p$ | `rules.Unreliable`, `drift.retained`, `drift.drift_variance` | verify |
 | beyond: any network, by an Optax optimiser that carries $p$ | `rules.released`, `rules.released_weights` | `test_released`; `examples/releasing_transformer.py` |
 | beyond: metaplasticity searched and transferred | experiment `metaplasticity` | `test_experiments` |
 | beyond: release under an energy budget | experiment `budget` | `test_experiments` |

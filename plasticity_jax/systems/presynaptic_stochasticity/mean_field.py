@@ -110,7 +110,7 @@ def fresh(config: Config) -> Population:
 def error_variance(config: Config, population: Population) -> Scalar:
     r"""$S + \nu^2$: mean square error of the neuron.
 
-    >>> error_variance(Config(noise=0.0, spread=0.0), fresh(Config(spread=0.0)))
+    >>> error_variance(Config(noise=0.0), fresh(Config(spread=0.0))).round(3)
     Array(8.5, dtype=float...)
     """
     share, first, second = population

@@ -12,7 +12,7 @@ from ....experiment import Check, exact, expectation
 from ....rules import Dissipation, Reparametrised, Scaled, Unreliable, Wiener
 from ....synapses import Stochastic
 from ....tasks import Constant
-from .. import theory
+from .. import drift as laws
 
 
 KEY, COUNT, STEPS, RATE, NOISE = jr.key(0), 8000, 20, 0.1, 0.2
@@ -26,7 +26,7 @@ def drift_checks() -> Iterator[Check]:
     for _ in range(STEPS):  # step by step
         kept = 1 - RATE * (1 - np.asarray(levels))
         variance = kept**2 * variance + NOISE**2 * (1 - np.asarray(levels))
-    law = theory.drift_variance(levels, NOISE, RATE, STEPS)
+    law = laws.drift_variance(levels, NOISE, RATE, STEPS)
     yield exact("variance of drift, step by step", "Beyond 4", law, variance, 1e-12)
     noise = Unreliable(Reparametrised(Scaled(Wiener(), NOISE)), 0.5)
     drift = Unreliable(Reparametrised(Dissipation(RATE)))
@@ -35,7 +35,7 @@ def drift_checks() -> Iterator[Check]:
     release = jnp.broadcast_to(levels[:, None], (len(LEVELS), COUNT))
     state = system.start(Stochastic(jnp.ones_like(release), release), KEY)
     final, _ = simulate(system, state, KEY, steps=STEPS, every=STEPS)
-    mean = theory.retained(levels, RATE, STEPS)
+    mean = laws.retained(levels, RATE, STEPS)
     for level, found, kept, spread in zip(
         LEVELS, final.synapses.strength, mean, law, strict=True
     ):
