@@ -19,7 +19,12 @@ from plasticity_jax.circuits import feedforward
 from plasticity_jax.systems.optimal_plasticity import Config as Student
 from plasticity_jax.systems.optimal_plasticity import networks
 from plasticity_jax.systems.optimal_plasticity import theory as optimal
-from plasticity_jax.systems.presynaptic_stochasticity import chain, resting, sign_neuron
+from plasticity_jax.systems.presynaptic_stochasticity import (
+    chain,
+    drift,
+    resting,
+    sign_neuron,
+)
 from plasticity_jax.systems.presynaptic_stochasticity import Config as Releasing
 from plasticity_jax.systems.presynaptic_stochasticity import theory as release
 from plasticity_jax.systems.stable_memory import capacity, cycles
