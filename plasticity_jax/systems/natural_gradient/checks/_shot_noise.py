@@ -112,8 +112,10 @@ def _many_inputs() -> Iterator[Check]:
     yield always(f"{says}, 50 to 200", "T7", np.mean(smaller[:3]))
     mean = np.mean(error[3:])
     yield simulated("error, n = 100, mean over draws", "T6", mean, 0.11, 0.2)
-    mean = np.mean(angle[3:])
-    yield simulated("its angle (degrees), n = 100", "T6", mean, 3.9, 0.35)
+    draws, told = angle[3:], 3.9  # of one draw: 4 standard errors of both
+    apart = 4 * float(np.std(draws, ddof=1)) * (1 + 1 / len(draws)) ** 0.5 / told
+    says_it = "its angle (degrees), n = 100"
+    yield simulated(says_it, "T6", np.mean(draws), told, apart)
     yield always(f"{says}, all draws", "T7", np.mean(smaller[3:]))
 
 
