@@ -28,11 +28,25 @@ from .learning import COLOURS, jackknife, recorded, student_paths, times_of
 
 
 Vector = Float[Array, " n"]
+Measure = Callable[[DataArray], float]
 RATES = (10.0, 50.0)  # Hz
 START, TEACHER = (-0.15, 0.25), (0.075, 0.075)  # (-0.3, 0.5) and (0.15, 0.15) over n
 STUDENTS, SYNAPSES = ("euclidean", "natural"), ("10 Hz", "50 Hz")
 GRID = tuple(0.5 * (-0.4 + 0.025 * k) for k in range(41))  # of the divergence
 POISSON = "#8a5bb0"
+METRICS = (*STUDENTS, "poisson")
+STATISTICS = {"mean": np.mean, "largest": np.max}
+EVALUATED = {  # degrees, by an independent evaluation
+    ("euclidean", "mean"): 32.9,
+    ("euclidean", "largest"): 62.8,
+    ("natural", "mean"): 5.8,
+    ("natural", "largest"): 14.6,
+    ("poisson", "mean"): 7.3,
+    ("poisson", "largest"): 20.7,
+}
+PLACES = {"start": (-0.3, 0.5), "high": (0.15, 0.3), "low": (0.3, 0.15)}  # x n
+FOLDS = 10  # parts of the sample, of which errors are estimated
+POTENTIALS, TRIALS = 100_000, 12  # of the independent evaluation
 LOW, HIGH = (-0.28, -0.1, 0.08, 0.26, 0.44), (-0.22, 0.02, 0.26, 0.5)  # vectors, x n
 
 
@@ -79,8 +93,10 @@ def change_at(
     if neuron.teacher is None:
         raise ValueError("`neuron` needs `teacher` weights.")
     told = neuron.transfer(jnp.sum(neuron.teacher * potential)) * neuron.dt
-    coefficients = neuron.coefficients(neuron.at_soma(synapses))
-    signals = neuron.signals(synapses, potential, told, coefficients)
+    weights = neuron.at_soma(synapses)
+    fisher = None if neuron.fisher is None else neuron.fisher(weights)
+    seen = potential, told, neuron.coefficients(weights), fisher
+    signals = neuron.signals(synapses, *seen)
     return rule(synapses, signals, jr.key(0)) / neuron.dt  # the rule draws no noise
 
 
@@ -93,6 +109,15 @@ def drift(
     """Mean change per second over a sample of potentials."""
     change = lambda x: change_at(neuron, rule, synapses, x)
     return jnp.mean(jax.vmap(change)(potentials), axis=0)
+
+
+def in_parts(
+    measure: Callable[[Any], Any], potentials: Float[Array, "sample n"]
+) -> Array:
+    """A measure of each of `FOLDS` equal parts of a sample."""
+    size = len(potentials) // FOLDS
+    parts = potentials[: FOLDS * size].reshape(FOLDS, size, -1)
+    return jax.lax.map(measure, parts)
 
 
 def divergence_map(potentials: Float[Array, "sample 2"]) -> Float[Array, "high low"]:
@@ -132,11 +157,13 @@ def predict(plan: Plan, keys: Any) -> Dataset:
     (student, point, synapse) is that change at the `point`s of the paper's grid of
     weights, `angle` (degrees) its angle with the way to the target, and `poisson_field`
     and `poisson_angle` are those of the natural gradient with the exact Fisher matrix
-    of Poisson inputs; `divergence` per bin of 0.5 ms at all pairs of `GRID`.
+    of Poisson inputs; `divergence` per bin of 0.5 ms at all pairs of `GRID`. Fields and
+    divergences (at `PLACES`) of parts of the sample are `fold_field` and
+    `fold_divergence`; `share` is its size over that of the independent evaluation.
     """
     config: TwoAfferents = plan.config
     key = jr.fold_in(keys[0], 1)
-    rates, kernel = jnp.asarray(RATES), SynapticKernel()
+    rates, kernel, teacher = jnp.asarray(RATES), SynapticKernel(), jnp.asarray(TEACHER)
     sample = stationary_potentials(rates, kernel, config.samples, key)
     neuron = neuron_of(BIN)
     places = jnp.asarray([(low / 2, high / 2) for low in LOW for high in HIGH])
@@ -144,28 +171,47 @@ def predict(plan: Plan, keys: Any) -> Dataset:
     changes = list(map(change_by, rules_of(config).values()))
     fisher = Partial(shot_noise_fisher, Sigmoid(), rates=rates, kernel=kernel)
     knows_all = neuron_of(BIN, fisher=fisher)
-    exact = lambda w: drift(knows_all, DenseNaturalGradient(1.0), w, sample)
+    knowing = knows_all, DenseNaturalGradient(1.0)
+    exact = lambda w: drift(*knowing, w, sample)
     field = np.stack([jax.lax.map(f, places) for f in (*changes, exact)])
-    way = np.asarray(TEACHER) - np.asarray(places)
-    lengths = np.linalg.norm(field, axis=2) * np.linalg.norm(way, axis=1)
-    turn = np.degrees(np.arccos(np.sum(field * way, axis=2) / lengths))
+    turned = turns(field, np.asarray(places))
+    rules = *((neuron, rule) for rule in rules_of(config).values()), knowing
+    parts_by = lambda neuron, rule: (
+        lambda w: in_parts(lambda x: drift(neuron, rule, w, x), sample)
+    )
+    parts = [jax.lax.map(parts_by(*one), places) for one in rules]
+    three = [jnp.asarray(place) / len(RATES) for place in PLACES.values()]
+    at = lambda x: [divergence(Sigmoid(), w, teacher, x, BIN) for w in three]
+    losses = in_parts(lambda x: jnp.stack(at(x)), sample)
     paths = [mean_path(change, config) for change in changes]
     values = {
         "predicted_weight": (("student", "time", "synapse"), np.asarray(paths)),
         "field": (("student", "point", "synapse"), field[:-1]),
-        "angle": (("student", "point"), turn[:-1]),
+        "angle": (("student", "point"), turned[:-1]),
         "poisson_field": (("point", "synapse"), field[-1]),
-        "poisson_angle": ("point", turn[-1]),
+        "poisson_angle": ("point", turned[-1]),
+        "fold_field": (("metric", "point", "fold", "synapse"), np.asarray(parts)),
+        "fold_divergence": (("fold", "where"), np.asarray(losses)),
+        "share": config.samples / POTENTIALS,
         "divergence": (("high", "low"), np.asarray(divergence_map(sample))),
     }
     coords = {
         "student": list(STUDENTS),
         "time": times_of(config),
         "synapse": list(SYNAPSES),
+        "metric": list(METRICS),
+        "where": list(PLACES),
         "place": (("point", "synapse"), np.asarray(places)),
         **dict.fromkeys(("high", "low"), np.asarray(GRID)),
     }
     return Dataset(values, coords)
+
+
+def turns(field: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Angles (degrees) of `field` (..., point, synapse) with the way to the target."""
+    way = np.asarray(TEACHER) - places
+    lengths = np.linalg.norm(field, axis=-1) * np.linalg.norm(way, axis=1)
+    return np.degrees(np.arccos(np.sum(field * way, axis=-1) / lengths))
 
 
 def mean_path(
@@ -203,36 +249,96 @@ def bend(data: Dataset, student: str) -> tuple[float, float]:
     return mean(weights), jackknife(mean, weights, least=3)
 
 
+def sampled(parts: DataArray, measure: Measure) -> tuple[float, float]:
+    """A measure of the parts of the sample, and its error by leaving out one."""
+    parts = parts.rename(fold="seed")
+    return measure(parts), jackknife(measure, parts)
+
+
+def turn(data: Dataset, metric: str, of: str) -> tuple[float, float]:
+    """One of `STATISTICS` of the angles to the target, and its error."""
+
+    def measure(parts: DataArray) -> float:
+        field = over_seeds(parts).transpose("point", "synapse").values
+        return float(STATISTICS[of](turns(field, data.place.values)))
+
+    return sampled(data.fold_field.sel(metric=metric), measure)
+
+
+MARGIN = "independent evaluation, 4 standard errors of both"
+
+
+def margin(value: float, side: int, data: Dataset, found: Any) -> float:
+    """A limit: what an independent sample gave, 4 standard errors of both away."""
+    return value + side * 4 * found[1] * math.sqrt(1 + float(data.share))
+
+
+def about(value: float, data: Dataset, *at: str) -> tuple[float, float]:
+    """Both limits of an angle that was told to 0.1 degrees."""
+    found = turn(data, *at)
+    low, high = (margin(value + 0.05 * side, side, data, found) for side in (-1, 1))
+    return low, high
+
+
 def covered(weights: DataArray, seconds: float) -> np.ndarray:
     """Fractions of the way that both mean weights have covered."""
     here = over_seeds(weights).sel(time=seconds, method="nearest")
     return (here.values - np.asarray(START)) / np.subtract(TEACHER, START)
 
 
-def lead(data: Dataset, student: str) -> float:
-    """Fraction of the way at 400 s, high-rate over low-rate weight."""
-    low, high = covered(data.weight.sel(student=student), 400.0)
-    return float(high / low)
+def lead(data: Dataset, student: str) -> tuple[float, float]:
+    """Fraction of the way at 400 s, high-rate over low-rate weight, and its error."""
+
+    def measure(weights: DataArray) -> float:
+        low, high = covered(weights, 400.0)
+        return float(high / low)
+
+    weights = data.weight.sel(student=student)
+    return measure(weights), jackknife(measure, weights, least=3)
+
+
+def beside(measure: Any, student: str, told: float, side: int) -> Any:
+    """A limit: what `TRIALS` others gave, 4 standard errors of both away."""
+
+    def limit(data: Dataset, control: Dataset) -> float:
+        error = 4 * measure(data, student)[1]
+        return told + side * error * math.sqrt(1 + data.sizes["seed"] / TRIALS)
+
+    return limit
 
 
 # --- paths: direction only, at these rates the Euclidean student is the faster one ----
 
 
-@claim("Fig. 3D; independent simulation: 0.41 / 0.13", low=2.0, control=None)
-def high_rate_first(data: Dataset) -> float:
+@claim(
+    "Fig. 3D, the direction; independent simulation: 0.41 / 0.13", low=1.0, control=None
+)
+def high_rate_first(data: Dataset) -> tuple[float, float]:
     """Euclidean learning starts with the high-rate weight (high / low fraction of the
     way at 400 s).
     """
     return lead(data, "euclidean")
 
 
-@claim("Fig. 3E; independent simulation: 0.31 / 0.40", low=0.5, high=1.5)
-def both_alike(data: Dataset) -> float:
+SIMULATED = "independent simulation, 4 standard errors of both"
+
+
+@claim(
+    f"Fig. 3E; {SIMULATED}: 0.31 / 0.40",
+    low=beside(lead, "natural", 0.305 / 0.405, -1),
+    high=beside(lead, "natural", 0.315 / 0.395, 1),
+)
+def both_alike(data: Dataset) -> tuple[float, float]:
     """Natural learning adapts both alike (the same ratio)."""
     return lead(data, "natural")
 
 
-@claim("Fig. 3D; independent simulation: 0.123", low=0.10, high=0.15, control=None)
+@claim(
+    f"Fig. 3D; {SIMULATED}: 0.123",
+    low=beside(bend, "euclidean", 0.1225, -1),
+    high=beside(bend, "euclidean", 0.1235, 1),
+    control=None,
+)
 def euclidean_detour(data: Dataset) -> tuple[float, float]:
     """Euclidean learning makes a detour (largest distance of the mean path from the
     straight line, weights x n; length 0.570).
@@ -240,7 +346,11 @@ def euclidean_detour(data: Dataset) -> tuple[float, float]:
     return bend(data, "euclidean")
 
 
-@claim("Fig. 3E; independent simulation: 0.032", low=0.015, high=0.05)
+@claim(
+    f"Fig. 3E; {SIMULATED}: 0.032",
+    low=beside(bend, "natural", 0.0315, -1),
+    high=beside(bend, "natural", 0.0325, 1),
+)
 def natural_detour(data: Dataset) -> tuple[float, float]:
     """Natural learning hardly does (the same distance)."""
     return bend(data, "natural")
@@ -262,68 +372,66 @@ def follows_the_mean_change(data: Dataset) -> float:
 # --- directions of the gradients, and the contours that they cross --------------------
 
 
-@claim("Fig. 3E; independent evaluation: 5.8", low=5.0, high=6.6)
-def natural_angle(data: Dataset) -> float:
-    """Natural gradients point to the target (mean angle over the grid, degrees)."""
-    return float(data.angle.sel(student="natural").mean(skipna=False))
+@claim(
+    f"Fig. 3D-E, T6; {MARGIN}",
+    low=lambda data, control, *at: about(EVALUATED[at], data, *at)[0],
+    high=lambda data, control, *at: about(EVALUATED[at], data, *at)[1],
+    control=lambda data, control, metric, of: (
+        turn(control, metric, of) if metric == "natural" else None
+    ),
+    each={"metric": METRICS, "of": tuple(STATISTICS)},
+)
+def angle_to_target(data: Dataset, metric: str, of: str) -> tuple[float, float]:
+    """Gradients against the way to the target, {metric} metric ({of} angle over the
+    grid, degrees).
+    """
+    return turn(data, metric, of)
 
 
-@claim("Fig. 3D; independent evaluation: 32.9", low=31.5, high=34.5, control=None)
-def euclidean_angle(data: Dataset) -> float:
-    """Euclidean gradients do not (mean angle over the grid, degrees)."""
-    return float(data.angle.sel(student="euclidean").mean(skipna=False))
+def kl(parts: DataArray, name: str) -> float:
+    """Divergence at one of `PLACES`, mean over parts of the sample."""
+    return float(over_seeds(parts).sel(where=name))
 
 
-# 20,000 potentials leave standard errors of 0.2, 1.5, 0.2 and 0.5 degrees; 4 of them
-@claim("Fig. 3D; independent evaluation: 62.8", low=62.0, high=63.6, control=None)
-def largest_euclidean_angle(data: Dataset) -> float:
-    """Euclidean gradients turn away most (largest angle over the grid, degrees)."""
-    return float(data.angle.sel(student="euclidean").max(skipna=False))
+def elongation(parts: DataArray) -> float:
+    """Divergence of equal errors, high-rate over low-rate weight."""
+    return kl(parts, "high") / kl(parts, "low")
 
 
-@claim("Fig. 3E; independent evaluation: 14.6", low=8.6, high=20.6)
-def largest_natural_angle(data: Dataset) -> float:
-    """Natural gradients less (the same)."""
-    return float(data.angle.sel(student="natural").max(skipna=False))
+def at_start(parts: DataArray) -> float:
+    """Divergence at the start of the paths."""
+    return kl(parts, "start")
 
 
-@claim("T6; independent evaluation: 7.3", low=6.5, high=8.1, control=None)
-def poisson_angle(data: Dataset) -> float:
-    """With the exact metric of Poisson inputs (mean angle over the grid, degrees)."""
-    return float(data.poisson_angle.mean(skipna=False))
-
-
-@claim("T6; independent evaluation: 20.7", low=18.7, high=22.7, control=None)
-def largest_poisson_angle(data: Dataset) -> float:
-    """With the exact metric of Poisson inputs (largest angle, degrees)."""
-    return float(data.poisson_angle.max(skipna=False))
-
-
-def kl(data: Dataset, low: float, high: float) -> float:
-    """Divergence at two weights, times n."""
-    at = {"low": low / 2, "high": high / 2}
-    return float(data["divergence"].sel(at, method="nearest"))
+def contour(measure: Measure, told: float, side: int) -> Any:
+    """A limit of a measure of the divergence at `PLACES`."""
+    return lambda data, control: margin(
+        told, side, data, sampled(data.fold_divergence, measure)
+    )
 
 
 @claim(
-    "Fig. 3D-E; independent evaluation: 3.3e-3 / 5.1e-4",
-    low=5.8,
-    high=7.2,
+    f"Fig. 3D-E; {MARGIN}: 3.3e-3 / 5.1e-4",
+    low=contour(elongation, 3.25e-3 / 5.15e-4, -1),
+    high=contour(elongation, 3.35e-3 / 5.05e-4, 1),
     control=None,
 )
-def elongated(data: Dataset) -> float:
+def elongated(data: Dataset) -> tuple[float, float]:
     """Contours are elongated along the low-rate weight (divergence of equal errors,
     high / low).
     """
-    return kl(data, 0.15, 0.3) / kl(data, 0.3, 0.15)
+    return sampled(data.fold_divergence, elongation)
 
 
 @claim(
-    "Fig. 3D-E; independent evaluation: 9.3e-3", low=8.8e-3, high=9.8e-3, control=None
+    f"Fig. 3D-E; {MARGIN}: 9.3e-3",
+    low=contour(at_start, 9.25e-3, -1),
+    high=contour(at_start, 9.35e-3, 1),
+    control=None,
 )
-def divergence_at_the_start(data: Dataset) -> float:
+def divergence_at_the_start(data: Dataset) -> tuple[float, float]:
     """Divergence per bin of 0.5 ms at the start."""
-    return kl(data, -0.3, 0.5)
+    return sampled(data.fold_divergence, at_start)
 
 
 def contours(panel: Axes, divergence: DataArray) -> None:
@@ -383,12 +491,7 @@ FIG3DE = Experiment(
         euclidean_detour,
         natural_detour,
         follows_the_mean_change,
-        natural_angle,
-        euclidean_angle,
-        largest_euclidean_angle,
-        largest_natural_angle,
-        poisson_angle,
-        largest_poisson_angle,
+        angle_to_target,
         elongated,
         divergence_at_the_start,
     ),
