@@ -52,6 +52,7 @@ Items of the specification: Eqs. 1-5, 7, 8; 3.1, 4.1-4.6, 5.1-5.8; Figs. 1b, 2c-
 | beyond: low rank plus noise | `noisy.outlier_overlap`, `noisy.linear_response` | verify, `test_stable_memory_theory` |
 | beyond: stimuli designed by gradient | experiment `designed` | `test_experiments` |
 | beyond: memories in sequence over a life | experiment `sequence` | `test_experiments` |
+| beyond: memories of excitatory and inhibitory neurons | `patterns.lawful_share`, experiment `dale` | verify, `test_experiments` |
 | beyond: best repair of recall | experiment `compensation` | `test_experiments` |
 """  # noqa: E501
 

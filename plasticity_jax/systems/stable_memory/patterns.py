@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from ... import Scalar
-from ..._arguments import floating, one_of
+from ..._arguments import check_signs, floating, one_of
 from ...numerics import normal
 
 
@@ -90,6 +90,26 @@ def imaginary_memory(u: Vector, v: Vector, strength: Scalar | float) -> Matrix:
     """
     forward = jnp.outer(u, v)
     return strength * (forward - forward.T)
+
+
+@floating
+def lawful_share(u: Vector, v: Vector, signs: Vector) -> Scalar:
+    r"""Share of $a(uv^\top - vu^\top)$ that neurons of one sign each can hold (beyond).
+
+    Weights of the wrong sign are 0 (`synapses.Dale`); what is left of the coefficient
+    $A$. Of $\|uv^\top - vu^\top\|^2$ pairs of one kind hold half; an excitatory
+    (`signs` 1) and an inhibitory neuron (-1) hold all, or nothing of what turns the
+    wrong way. Anti-symmetric and lawful weights join neurons of two kinds only.
+
+    >>> u, v = jnp.eye(2)  # a loop of an excitatory and an inhibitory neuron
+    >>> [float(lawful_share(*x, jnp.asarray([1.0, -1.0]))) for x in ((v, u), (u, v))]
+    [1.0, 0.0]
+    """
+    check_signs("signs", signs)
+    turn = jnp.outer(u, v) - jnp.outer(v, u)
+    kept = jnp.where(turn * signs[None] > 0, 1.0, 0.0)
+    held = jnp.where(signs[:, None] == signs[None], 0.5, kept)
+    return jnp.sum(held * turn**2) / jnp.sum(turn**2)
 
 
 @floating

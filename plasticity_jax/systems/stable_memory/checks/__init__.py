@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from ....experiment import Check
 from ._cycles import cycle_checks
+from ._dale import dale_checks
 from ._drive import drive_checks
 from ._gradients import gradient_checks as gradient_checks
 from ._learning import learning_checks
@@ -20,3 +21,4 @@ def checks() -> Iterator[Check]:
     yield from cycle_checks()
     yield from drive_checks()
     yield from noise_checks()
+    yield from dale_checks()

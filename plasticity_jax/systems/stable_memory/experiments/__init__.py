@@ -3,6 +3,7 @@
 from .capacity import SUPP4
 from .compensation import COMPENSATION
 from .cycles import SUPP3
+from .dale import DALE
 from .designed import DESIGNED
 from .erosion import FIG2
 from .filters import EULER, FILTERED
@@ -48,5 +49,6 @@ EXPERIMENTS = (
     LIFETIME_LAW,
     DESIGNED,
     SEQUENCE,
+    DALE,
     COMPENSATION,
 )
