@@ -15,16 +15,18 @@ from xarray import Dataset
 from .... import AbstractConfig, Scalar
 from ...._arguments import real, require, whole
 from ....circuits import SpikingNeuron
-from ....curvature import glm_fisher
+from ....curvature import Coefficients, glm_fisher, voltage_moments
 from ....experiment import changed, claim, Experiment, panels, standard_error
 from ....rules import ApproximateNaturalGradient, EuclideanGradient, NaturalGradient
 from ..config import half_and_half, uniform_weights, Vector
 from ..potentials import stationary_potentials
+from ..published import published_coefficients
 from .learning import COLOURS
 
 
 NODES = 241  # of quadrature
 METRICS, RULES = ("euclidean", "fisher"), ("euclidean", "approximate")
+TABLES, LEAST = ("clipped", "wrapped"), -15.25  # mV, of the published table
 EVALUATED = {  # rule, metric: degrees, by an independent evaluation
     ("euclidean", "euclidean"): 43.9,
     ("approximate", "euclidean"): 11.5,
@@ -64,7 +66,12 @@ def angle(metric: lx.AbstractLinearOperator, a: Vector, b: Vector) -> Scalar:
 
 
 def angles_to_natural(config: Angles, key: Key[Array, ""]) -> dict[str, Array]:
-    """Mean over potentials at one random weight: `turn` (metric, rule) in degrees."""
+    """Mean over potentials at one random weight: `turn` (metric, rule) in degrees.
+
+    `size` (table) is the length of natural steps by the published table, clipped or, as
+    in the script of Fig. 12B, wrapped at its lower end, over theirs (rms); `voltage`
+    (mV) the mean of the membrane.
+    """
     for_weights, for_potentials = jr.split(key)
     rates = half_and_half(config.size, config.low_rate, config.high_rate)
     neuron = SpikingNeuron(rates, 5e-4, nodes=NODES)
@@ -80,6 +87,11 @@ def angles_to_natural(config: Angles, key: Key[Array, ""]) -> dict[str, Array]:
     fisher = glm_fisher(*seen, nodes=NODES)
     metrics = (lx.DiagonalLinearOperator(jnp.ones_like(rates)), fisher)
 
+    def natural_at(potential: Vector, coefficients: Coefficients) -> Vector:
+        spike = jnp.ones_like(potential[0])
+        signals = neuron.signals(weights, potential, spike, coefficients)
+        return NaturalGradient(1.0)(weights, signals, key)
+
     def turns(potential: Vector) -> Array:
         spike = jnp.ones_like(potential[0])  # any error: its size cancels
         signals = neuron.signals(weights, potential, spike, coefficients)
@@ -88,7 +100,21 @@ def angles_to_natural(config: Angles, key: Key[Array, ""]) -> dict[str, Array]:
         from_natural = lambda m: jnp.stack([angle(m, step, natural) for step in steps])
         return jnp.stack(list(map(from_natural, metrics)))
 
-    return {"turn": jnp.mean(jax.vmap(turns)(potentials), axis=0)}
+    voltage = voltage_moments(weights, moments.mean, moments.variance)
+    look_up = lambda wraps: published_coefficients(
+        neuron.transfer, *voltage, nodes=NODES, wraps=wraps
+    )
+
+    def length(coefficients: Coefficients) -> Scalar:
+        square = lambda x: jnp.sum(natural_at(x, coefficients) ** 2)
+        return jnp.sqrt(jnp.mean(jax.vmap(square)(potentials)))
+
+    sizes = jnp.stack([length(look_up(name == "wrapped")) for name in TABLES])
+    return {
+        "turn": jnp.mean(jax.vmap(turns)(potentials), axis=0),
+        "size": sizes / length(coefficients),
+        "voltage": voltage[0],
+    }
 
 
 # --- the approximation turns less than the Euclidean gradient, at every weight --------
@@ -120,6 +146,28 @@ def mean_angle(data: Dataset, rule: str, metric: str) -> tuple[float, float]:
     return float(turn.mean(skipna=False)), float(error)
 
 
+def wrapping(data: Dataset, wraps: bool) -> float:
+    """Length of steps by the wrapped table over the clipped one's, the largest.
+
+    Of weights whose mean voltage the table does not reach, or of the others.
+    """
+    ratio = data.size.sel(table="wrapped") / data.size.sel(table="clipped")
+    return float(ratio.where((data.voltage < LEAST) == wraps).max())
+
+
+@claim(
+    "pitfall 1: the far end of the table has the larger c_1; the direction",
+    high=1 - 1e-6,
+    control=lambda data, control: wrapping(data, False),
+    when=lambda data: bool((data.voltage < LEAST).any()),
+)
+def wrapped_steps_are_shorter(data: Dataset) -> float:
+    """Below its table the script of Fig. 12B shortens natural steps (largest length
+    over that by a table with a lower end); control: above.
+    """
+    return wrapping(data, True)
+
+
 def draw_angles(data: Dataset) -> Figure:
     """Figures 12A-B: angles to the natural step, all weights and rates."""
     figure, axes = panels(1, data.sizes["metric"], 3.6, 2.9)
@@ -144,8 +192,8 @@ FIG12_ANGLES = Experiment(
     shows="angles of Euclidean and approximate natural steps to natural ones",
     config=Angles,
     run=angles_to_natural,
-    claims=(approximate_is_closer, mean_angle),
+    claims=(approximate_is_closer, mean_angle, wrapped_steps_are_shorter),
     figure=draw_angles,
     control=changed(heterosynaptic=False),
-    axes={"turn": {"metric": METRICS, "rule": RULES}},
+    axes={"turn": {"metric": METRICS, "rule": RULES}, "size": {"table": TABLES}},
 )
