@@ -54,6 +54,7 @@ Items of the specification: Eqs. 1-129; R1-R10; T1-T12; Figs. 1, 3B-F, 4, 5, 7, 
 | beyond: time to threshold, differentiated | `mean_field.time_to_threshold`, experiment `fig9d` | verify |
 | beyond: time to threshold, through the simulation | `experiments.learning.simulated_time` | `test_natural_gradient_fluctuations` |
 | beyond: correlated inputs | `curvature.correlated_glm_fisher`, `curvature.correlated_glm_fisher_inverse`, `mean_field.metric_divergence` | verify |
+| beyond: what it costs to take them for independent | experiment `correlated` | `test_experiments` |
 | beyond: moments that the neuron estimates | `rules.SelfEstimated`, experiment `online` | `test_natural_gradient_metric` |
 | beyond: Fisher matrix as curvature of drift | `fluctuations.repaired_divergence` | `test_natural_gradient_fluctuations`, verify |
 | beyond: Fisher matrix as importance for release | `fluctuations.release_importance`, `fluctuations.best_release` | `test_natural_gradient_fluctuations`, verify |

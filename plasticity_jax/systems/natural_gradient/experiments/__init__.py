@@ -2,6 +2,7 @@
 
 from .angles import FIG12_ANGLES
 from .coefficients import FIG11
+from .correlated import CORRELATED
 from .curves import FIG3F, PUBLISHED, TABLE1
 from .geometry import FIG1
 from .layer import LAYER, LAYER_ANGLES
@@ -33,6 +34,7 @@ EXPERIMENTS = (
     ABLATIONS,
     UNIFORM,
     ONLINE,
+    CORRELATED,
     SHOT_NOISE,
     SKEWED,
     LAYER_ANGLES,
