@@ -18,7 +18,12 @@ from plasticity_jax.circuits import (
     SynapticKernel,
 )
 from plasticity_jax.curvature import glm_coefficients, voltage_moments
-from plasticity_jax.rules import EuclideanGradient, NaturalGradient, proportional_limit
+from plasticity_jax.rules import (
+    DenseNaturalGradient,
+    EuclideanGradient,
+    NaturalGradient,
+    proportional_limit,
+)
 from plasticity_jax.systems.natural_gradient import theory
 from plasticity_jax.systems.natural_gradient.experiments import (
     angles,
@@ -193,6 +198,16 @@ def test_the_mean_euclidean_change_descends_the_divergence():
     assert jnp.allclose(drift(weights), downhill, rtol=1e-4, atol=0)
     still = drift(teacher)
     assert jnp.all(jnp.abs(still) < 1e-12)
+
+
+def test_the_change_at_a_potential_reads_the_neurons_own_matrix():
+    matrix = lambda weights: jnp.diag(1 + weights**2)
+    neuron = two_afferents.neuron_of(5e-4, fisher=jax.tree_util.Partial(matrix))
+    weights, x = jnp.array([-0.1, 0.2]), POTENTIALS[0, :2]
+    at = lambda rule: two_afferents.change_at(neuron, rule, weights, x)
+    got = at(DenseNaturalGradient(1.0))
+    want = at(EuclideanGradient(1.0)) / (1 + weights**2)
+    assert jnp.allclose(got, want, rtol=1e-12, atol=0)
 
 
 def test_the_map_of_the_divergence_has_the_high_rate_first():

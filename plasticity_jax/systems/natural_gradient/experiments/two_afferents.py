@@ -24,29 +24,27 @@ from ....tasks import SpikeTrains
 from ..potentials import BIN, stationary_potentials
 from ..shot_noise import shot_noise_fisher
 from ..theory import divergence
+from .directions import (
+    angle_to_target,
+    divergence_at_the_start,
+    elongated,
+    in_parts,
+    METRICS,
+    PLACES,
+    POTENTIALS,
+    TEACHER,
+    turns,
+)
 from .learning import COLOURS, jackknife, recorded, student_paths, times_of
 
 
 Vector = Float[Array, " n"]
-Measure = Callable[[DataArray], float]
 RATES = (10.0, 50.0)  # Hz
-START, TEACHER = (-0.15, 0.25), (0.075, 0.075)  # (-0.3, 0.5) and (0.15, 0.15) over n
+START = (-0.15, 0.25)  # (-0.3, 0.5) over n
 STUDENTS, SYNAPSES = ("euclidean", "natural"), ("10 Hz", "50 Hz")
 GRID = tuple(0.5 * (-0.4 + 0.025 * k) for k in range(41))  # of the divergence
 POISSON = "#8a5bb0"
-METRICS = (*STUDENTS, "poisson")
-STATISTICS = {"mean": np.mean, "largest": np.max}
-EVALUATED = {  # degrees, by an independent evaluation
-    ("euclidean", "mean"): 32.9,
-    ("euclidean", "largest"): 62.8,
-    ("natural", "mean"): 5.8,
-    ("natural", "largest"): 14.6,
-    ("poisson", "mean"): 7.3,
-    ("poisson", "largest"): 20.7,
-}
-PLACES = {"start": (-0.3, 0.5), "high": (0.15, 0.3), "low": (0.3, 0.15)}  # x n
-FOLDS = 10  # parts of the sample, of which errors are estimated
-POTENTIALS, TRIALS = 100_000, 12  # of the independent evaluation
+TRIALS = 12  # of the independent simulation
 LOW, HIGH = (-0.28, -0.1, 0.08, 0.26, 0.44), (-0.22, 0.02, 0.26, 0.5)  # vectors, x n
 
 
@@ -109,15 +107,6 @@ def drift(
     """Mean change per second over a sample of potentials."""
     change = lambda x: change_at(neuron, rule, synapses, x)
     return jnp.mean(jax.vmap(change)(potentials), axis=0)
-
-
-def in_parts(
-    measure: Callable[[Any], Any], potentials: Float[Array, "sample n"]
-) -> Array:
-    """A measure of each of `FOLDS` equal parts of a sample."""
-    size = len(potentials) // FOLDS
-    parts = potentials[: FOLDS * size].reshape(FOLDS, size, -1)
-    return jax.lax.map(measure, parts)
 
 
 def divergence_map(potentials: Float[Array, "sample 2"]) -> Float[Array, "high low"]:
@@ -207,13 +196,6 @@ def predict(plan: Plan, keys: Any) -> Dataset:
     return Dataset(values, coords)
 
 
-def turns(field: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Angles (degrees) of `field` (..., point, synapse) with the way to the target."""
-    way = np.asarray(TEACHER) - places
-    lengths = np.linalg.norm(field, axis=-1) * np.linalg.norm(way, axis=1)
-    return np.degrees(np.arccos(np.sum(field * way, axis=-1) / lengths))
-
-
 def mean_path(
     change: Callable[[Any], Any], config: TwoAfferents
 ) -> Float[Array, "time 2"]:
@@ -247,37 +229,6 @@ def bend(data: Dataset, student: str) -> tuple[float, float]:
     weights = data.weight.sel(student=student)
     mean = lambda weights: detour(over_seeds(weights))
     return mean(weights), jackknife(mean, weights, least=3)
-
-
-def sampled(parts: DataArray, measure: Measure) -> tuple[float, float]:
-    """A measure of the parts of the sample, and its error by leaving out one."""
-    parts = parts.rename(fold="seed")
-    return measure(parts), jackknife(measure, parts)
-
-
-def turn(data: Dataset, metric: str, of: str) -> tuple[float, float]:
-    """One of `STATISTICS` of the angles to the target, and its error."""
-
-    def measure(parts: DataArray) -> float:
-        field = over_seeds(parts).transpose("point", "synapse").values
-        return float(STATISTICS[of](turns(field, data.place.values)))
-
-    return sampled(data.fold_field.sel(metric=metric), measure)
-
-
-MARGIN = "independent evaluation, 4 standard errors of both"
-
-
-def margin(value: float, side: int, data: Dataset, found: Any) -> float:
-    """A limit: what an independent sample gave, 4 standard errors of both away."""
-    return value + side * 4 * found[1] * math.sqrt(1 + float(data.share))
-
-
-def about(value: float, data: Dataset, *at: str) -> tuple[float, float]:
-    """Both limits of an angle that was told to 0.1 degrees."""
-    found = turn(data, *at)
-    low, high = (margin(value + 0.05 * side, side, data, found) for side in (-1, 1))
-    return low, high
 
 
 def covered(weights: DataArray, seconds: float) -> np.ndarray:
@@ -367,71 +318,6 @@ def follows_the_mean_change(data: Dataset) -> float:
     apart = over_seeds(data.weight) - data.predicted_weight
     astray = (apart**2).sum("synapse", skipna=False) ** 0.5
     return len(RATES) * float(astray.max(skipna=False))
-
-
-# --- directions of the gradients, and the contours that they cross --------------------
-
-
-@claim(
-    f"Fig. 3D-E, T6; {MARGIN}",
-    low=lambda data, control, *at: about(EVALUATED[at], data, *at)[0],
-    high=lambda data, control, *at: about(EVALUATED[at], data, *at)[1],
-    control=lambda data, control, metric, of: (
-        turn(control, metric, of) if metric == "natural" else None
-    ),
-    each={"metric": METRICS, "of": tuple(STATISTICS)},
-)
-def angle_to_target(data: Dataset, metric: str, of: str) -> tuple[float, float]:
-    """Gradients against the way to the target, {metric} metric ({of} angle over the
-    grid, degrees).
-    """
-    return turn(data, metric, of)
-
-
-def kl(parts: DataArray, name: str) -> float:
-    """Divergence at one of `PLACES`, mean over parts of the sample."""
-    return float(over_seeds(parts).sel(where=name))
-
-
-def elongation(parts: DataArray) -> float:
-    """Divergence of equal errors, high-rate over low-rate weight."""
-    return kl(parts, "high") / kl(parts, "low")
-
-
-def at_start(parts: DataArray) -> float:
-    """Divergence at the start of the paths."""
-    return kl(parts, "start")
-
-
-def contour(measure: Measure, told: float, side: int) -> Any:
-    """A limit of a measure of the divergence at `PLACES`."""
-    return lambda data, control: margin(
-        told, side, data, sampled(data.fold_divergence, measure)
-    )
-
-
-@claim(
-    f"Fig. 3D-E; {MARGIN}: 3.3e-3 / 5.1e-4",
-    low=contour(elongation, 3.25e-3 / 5.15e-4, -1),
-    high=contour(elongation, 3.35e-3 / 5.05e-4, 1),
-    control=None,
-)
-def elongated(data: Dataset) -> tuple[float, float]:
-    """Contours are elongated along the low-rate weight (divergence of equal errors,
-    high / low).
-    """
-    return sampled(data.fold_divergence, elongation)
-
-
-@claim(
-    f"Fig. 3D-E; {MARGIN}: 9.3e-3",
-    low=contour(at_start, 9.25e-3, -1),
-    high=contour(at_start, 9.35e-3, 1),
-    control=None,
-)
-def divergence_at_the_start(data: Dataset) -> tuple[float, float]:
-    """Divergence per bin of 0.5 ms at the start."""
-    return sampled(data.fold_divergence, at_start)
 
 
 def contours(panel: Axes, divergence: DataArray) -> None:
