@@ -243,6 +243,14 @@ def test_populations_differ_in_who_counts():
     assert np.allclose(everyone, sums.std() / sums.mean(), rtol=1e-12)
 
 
+def test_the_norm_of_many_synapses_does_not_overflow():
+    """A sum of 2000 to the tenth is 1e33: its square is too large in float32."""
+    weights = np.random.default_rng(10).random((2000, 5)).astype(np.float32) + 0.5
+    norms = (weights.astype(float) ** 0.1).sum(axis=0) ** 10
+    got = variations(jnp.asarray(weights), jnp.asarray([0.1], jnp.float32))
+    assert np.allclose(got[:, 0], norms.std() / norms.mean(), rtol=1e-2)
+
+
 def test_a_bootstrap_varies_as_a_mean_of_draws():
     rng = np.random.default_rng(9)
     weights = np.repeat(rng.random(200)[:, None], 300, axis=1)

@@ -24,7 +24,7 @@ from ..._arguments import (
     positive,
     whole,
 )
-from ...numerics import power
+from ...numerics import extent, power
 from .domains import unless_lost
 
 
@@ -232,7 +232,8 @@ def _powers(weights: Weights, q: Exponents) -> Float[Array, "exponent synapse sa
 
 def _variation(powers: Float[Array, "exponent sample"], q: Exponents) -> Exponents:
     """Standard deviation over mean of the norms made of these sums of powers."""
-    norms = power(powers, (1 / q)[:, None])
+    root = (1 / q)[:, None]
+    norms = power(powers / extent(powers, root), root)
     return jnp.std(norms, axis=1) / jnp.mean(norms, axis=1)
 
 
