@@ -37,6 +37,11 @@ NUMBERS = {
     ),
     "memory_ratios": lambda x: measure.memory_ratios(SIGNS, SIGNS, ROW(x)),
     "density": lambda x: (measure.density(TWO(x)), measure.density(TWO(x), None)),
+    "metabolic_cost": lambda x: (
+        measure.metabolic_cost(TWO(x)),
+        measure.metabolic_cost(jnp.ones(2), x, 0.0),
+        measure.metabolic_cost(jnp.ones(2), 0.0, x),
+    ),
     "lifetime_sparseness": lambda x: measure.lifetime_sparseness(TWO(x)),
     "rotation": lambda x: measure.rotation(x * EYE, *EYE),
     "expansion": lambda x: measure.expansion(x * EYE, *EYE),

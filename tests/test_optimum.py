@@ -298,6 +298,14 @@ def test_degenerate_neurons():
     assert list(measure.degenerate(targets, stored)) == [True, True, True, False]
 
 
+def test_a_cost_counts_living_synapses_and_adds_their_weights():
+    weights = jnp.asarray([[2.0, -1.0, 1e-5, 0.0], [0.0, 0.0, 0.0, 0.0]])
+    got = measure.metabolic_cost(weights, standing=0.5, transmission=3.0)
+    assert np.allclose(got, [2 * 0.5 + 3 * 3.00001, 0], rtol=1e-9)
+    with pytest.raises(ValueError, match="`standing` must"):
+        measure.metabolic_cost(weights, standing=-1.0)
+
+
 def test_density_of_two_criteria():
     weights = jnp.asarray([[1.0, 1e-2, 1e-6, 0.0]])
     assert measure.density(weights) == 0.5

@@ -11,6 +11,7 @@ from ._margins import density as density
 from ._margins import lifetime_sparseness as lifetime_sparseness
 from ._margins import margins as margins
 from ._margins import memory_ratios as memory_ratios
+from ._margins import metabolic_cost as metabolic_cost
 from ._margins import noise_ratio as noise_ratio
 from ._margins import norm as norm
 from ._margins import recalled as recalled

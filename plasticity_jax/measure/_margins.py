@@ -158,6 +158,31 @@ def density(weights: Weights, relative: float | None = ALIVE) -> Rows:
 
 
 @floating
+def metabolic_cost(
+    weights: Weights,
+    standing: Scalar | float = 0.0,
+    transmission: Scalar | float = 1.0,
+    relative: float = ALIVE,
+) -> Rows:
+    r"""$\sum_j(a\,[w_j \ne 0] + b\,|w_j|)$: the energy that a neuron's synapses take.
+
+    Every synapse needs `standing` $a$ to be maintained, and `transmission` $b$ for each
+    unit of its weight, whose currents must be pumped back. Over the margin it is the
+    energy for a given robustness to noise that does not grow with the weights: the
+    inverse of $\mathrm{SNR}_1$ for $a = 0$. A weight is a synapse as in `density`.
+    Raises `ValueError` for a negative cost.
+
+    >>> weights = jnp.asarray([[0.5, 0.0, 1.5]])
+    >>> float(measure.metabolic_cost(weights, standing=0.1)[0])  # two synapses
+    2.2
+    """
+    standing = not_negative("standing", standing)  # pyright: ignore[reportArgumentType]
+    transmission = not_negative("transmission", transmission)  # pyright: ignore[reportArgumentType]
+    number = weights.shape[-1] * density(weights, relative)
+    return standing * number + transmission * jnp.sum(jnp.abs(weights), axis=-1)
+
+
+@floating
 def degenerate(targets: Fields, stored: Stored | None = None) -> Bool[Array, " row"]:
     """Neurons that are active in all patterns, or in none: their margin is unbounded.
 

@@ -51,6 +51,7 @@ Items of the specification: Eq. 3; P0-P8; T1-T11; E1-E19; Figs. 2-6.
 | beyond: prioritised replay; a learned schedule, by gradients in rates, sharpness and patterns | `circuits.PrioritisedReplay`, `theory.margin_slope`, experiment `learned` | `test_replay`, `test_two_factor_learned`, `test_experiments` |
 | beyond: further days, regrowth | `regrown`, `wake` | `test_two_factor_own` |
 | beyond: release probability as a factor | experiment `release` | `test_experiments` |
+| beyond: energy of synapses at a given margin, and what it buys | `measure.metabolic_cost`, experiment `energy` | `test_optimum`, `test_experiments` |
 """  # noqa: E501
 
 from .config import Config as Config

@@ -3,6 +3,7 @@
 from .after_sleep import FIG3_AFTER
 from .continuous import CONTINUOUS
 from .development import FIG4_DEVELOPMENT
+from .energy import ENERGY
 from .fluctuating import FIG5_INCREMENTS, FIG6_NORMS
 from .imaging import FIG5_IMAGING
 from .learned import LEARNED
@@ -35,5 +36,5 @@ EXPERIMENTS = (
     ),
     *(FIG4_SCALING, FIG4_DEVELOPMENT, FIG5_INCREMENTS, FIG5_IMAGING, FIG6_NORMS),
     *(VARIANTS_OF_SLEEP, POLICIES, SOFT, CONTINUOUS),
-    *(VOLATILE_ORDER, VOLATILITY, RELEASE, SIGNS, LEARNED),
+    *(VOLATILE_ORDER, VOLATILITY, RELEASE, ENERGY, SIGNS, LEARNED),
 )
