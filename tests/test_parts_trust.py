@@ -600,6 +600,10 @@ RULES = {
     "ColouredNoise": [(lambda: rules.ColouredNoise(KEY, 0.0), "`time` must lie in")],
     "ReleaseNoise": [(lambda: rules.ReleaseNoise(0.0), "`probability` must lie in")],
     "Multiplicative": FREE,
+    "PowerMetric": [
+        (lambda: rules.PowerMetric(Wiener(), -0.1), "`exponent` must lie in"),
+        (lambda: rules.PowerMetric(Wiener(), 2.1), "`exponent` must lie in"),
+    ],
     "AcceptOnly": [(lambda: rules.AcceptOnly(-1.0), "`magnitude` must lie in")],
     "Scaled": [(lambda: rules.Scaled(Wiener(), NAN), "`scale` must lie in")],
     "Normalised": [(lambda: rules.Normalised(Wiener(), -1.0), "`norm` must lie in")],

@@ -113,6 +113,7 @@ ON_A_LOSS = {
     "coloured": lambda: rules.ColouredNoise(KEY, 3.0),
     "release noise": lambda: rules.ReleaseNoise(0.4),
     "multiplicative": lambda: rules.Multiplicative(rules.Wiener()),
+    "power metric": lambda: rules.PowerMetric(rules.Descent(), 0.7),
     "optimal magnitude": lambda: rules.OptimalMagnitude(rules.Descent(), 5.0),
     "synaptic intelligence": lambda: rules.SynapticIntelligence(0.1, lambda s: False),
     "scaled": lambda: rules.Scaled(rules.Wiener(), 0.5),

@@ -120,6 +120,22 @@ def test_two_factors_move_by_natural_gradient():
     np.testing.assert_allclose(theory.preconditioner(weights, 1), jnp.ones(3))
 
 
+def test_the_flow_in_a_metric_is_that_of_small_steps():
+    """Euler's steps with |w|^s; a weight that reaches 0 stays there."""
+    start, drive = np.asarray([0.0, 0.2, 1.0, 1.0]), np.asarray([1.0, -1.0, -0.5, 2.0])
+    for s in (0.4, 1.0):
+        w, steps = start.copy(), 40_000
+        for _ in range(steps):
+            w = np.maximum(w + drive * w**s * (0.7 / steps), 0)
+        got = theory.weights_after(start, drive, 0.7, s)
+        np.testing.assert_allclose(got, w, rtol=1e-3, atol=1e-6)
+    assert got[1] > 0  # multiplied, it never gets there
+    assert theory.weights_after(start, drive, 0.7, 0.4)[1] == 0
+    np.testing.assert_allclose(
+        theory.weights_after(start, drive, 0.7, 0.0), np.maximum(start + 0.7 * drive, 0)
+    )
+
+
 @pytest.mark.parametrize("of", ["joint", "each", "weights"])
 @pytest.mark.parametrize("order", [1, 2, 3])
 def test_a_new_target_scales_all_weights_of_any_homeostasis(of, order):

@@ -61,6 +61,8 @@ LAWS = {  # every public law, at integers, floats and lists
     "imbalance_decay": (1, [2, 3], 1),
     "factors_after": ([[1, 2], [3, 4]], [[1, 0], [0, 1]], 1),
     "preconditioner": (WEIGHTS, 3),
+    "order_of_metric": (1,),
+    "weights_after": (WEIGHTS, [1, -1, 2, 0], 1, 0.25),
     "change_exponent": (3,),
     "residuals": (SHOWN, SIDES, WEIGHTS, 1, SHARES),
     "mean_drive": (SHOWN, SIDES, SHARES),
@@ -86,6 +88,7 @@ MISFITS = [
     ("stationary_gap_single", 5),
     ("flipped_field", 1),
     ("volatile_field_variance", 1),
+    ("weights_after", 1),
 ]
 OUTSIDE = [  # law, which argument, a value outside the domain, what is said
     ("soft_margin", 2, 0, "`sharpness` must be positive; got 0"),
@@ -95,6 +98,9 @@ OUTSIDE = [  # law, which argument, a value outside the domain, what is said
     ("factor_penalty", 1, 0.5, "`order` must be at least 1; got 0.5"),
     ("factor_penalty", 0, [0.0, -0.1, 1.0, 1.0], "`weights` must not be negative"),
     ("penalised_slope", 0, 0, "`weight` must be positive"),
+    ("order_of_metric", 0, 2, r"`exponent` must lie in \[0, 2\); got 2"),
+    ("weights_after", 3, 1.5, r"`exponent` must lie in \[0, 1\]; got 1.5"),
+    ("weights_after", 2, -1, "`time` must not be negative"),
     ("change_exponent", 0, 0, "`order` must be at least 1"),
     ("stationary_gap", 2, 0, "`target` must be positive"),
     ("rate_for_share", 0, 2, r"`share` must lie in \[0, 1\]; got 2"),

@@ -27,6 +27,7 @@ from ._error import Reinforce as Reinforce
 from ._estimated import SelfEstimated as SelfEstimated
 from ._factors import FactorAscent as FactorAscent
 from ._factors import NoveltyHebb as NoveltyHebb
+from ._factors import PowerMetric as PowerMetric
 from ._factors import Pruning as Pruning
 from ._factors import VolatileFactor as VolatileFactor
 from ._feedback import Backpropagation as Backpropagation

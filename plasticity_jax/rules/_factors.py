@@ -6,14 +6,15 @@ Iatropoulos, Gerstner & Brea 2025, PNAS, doi 10.1073/pnas.2422602122.
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from .._arguments import check_stable, real, require, stable
+from .._arguments import check_stable, fitted, real, require, stable
 from .._interfaces import AbstractRule, AbstractSignals, Scalar
-from ..numerics import normal
+from ..numerics import normal, power
 from ..signals import NoveltySignals, ReplaySignals
 from ..synapses._factors import AbstractFactors, Factored, Product
 
@@ -49,6 +50,44 @@ class FactorAscent(AbstractRule):
         drive = self.rate * jnp.where(signals.alive, signals.drive, 0.0)
         factors = self.parametrisation.ascent(synapses.factors, drive)
         return Factored(factors, -self.threshold_rate * signals.bias)
+
+
+class PowerMetric(AbstractRule):
+    r"""`rule` in the metric $\sum dw^2/|w|^s$: its change times $|w|^s$.
+
+    Between gradient ascent, $s = 0$, and exponentiated gradient, $s = 1$. The gradient
+    of $z$ equal factors, $w = u^z$, moves weights as $s = 2 - 2/z$ does, $z$ times as
+    fast, and bounds of $\sum w^{2-s}$ go with it. A weight of 0 stays there for $s >
+    0$. Raises `ValueError` unless `exponent` $s$ lies in [0, 2].
+
+    Iatropoulos, Gerstner & Brea 2025.
+    Reads what its rule reads. Synapses: those of its rule.
+
+    >>> w, key, rule = jnp.array([0.0, 1.0, 4.0]), jr.key(0), rules.Wiener()
+    >>> _, seen = circuits.Resting(1.0)(None, w, None, key)
+    >>> step = PowerMetric(rule, 0.5)(w, seen, key)
+    >>> print(np.array(step / rule(w, seen, key)).round(3))
+    [0. 1. 2.]
+    """
+
+    rule: AbstractRule
+    exponent: Scalar = eqx.field(converter=real)
+
+    def __check_init__(self) -> None:
+        require(self, exponent=(0.0, 2.0))
+
+    def check(self, circuit: Any) -> None:
+        self.rule.check(circuit)
+
+    def __call__(self, synapses: Any, signals: Any, key: Key[Array, ""]) -> Any:
+        change = self.rule(synapses, signals, key)
+        who = f"the change of {type(self.rule).__name__}"
+        return jax.tree.map(self._moved, synapses, fitted(who, change, synapses))
+
+    def _moved(self, weight: Array, change: Array) -> Array:
+        speed = power(jnp.abs(weight), self.exponent)
+        plain = (self.exponent == 0) & ~jnp.isnan(weight)
+        return jnp.where(plain, 1.0, speed).astype(change.dtype) * change
 
 
 class NoveltyHebb(AbstractRule):

@@ -46,6 +46,7 @@ Items of the specification: Eq. 3; P0-P8; T1-T11; E1-E19; Figs. 2-6.
 | every control and variant | experiment `variants` | `test_experiments` |
 | beyond: replay policies | experiments `policies`, `soft` | `test_experiments` |
 | beyond: a real number of factors, differentiated; fitted to imaging data | experiments `continuous`, `volatile_order` | `test_experiments` |
+| beyond: metrics between those of one and of two factors | `rules.PowerMetric`, `theory.order_of_metric`, `theory.weights_after` | verify, `test_rules` |
 | beyond: lasting fluctuations, best replay | experiment `volatility` | `test_experiments` |
 | beyond: inhibitory inputs | `synapses.SignedProduct`, `measure.largest_l1_margin`, experiment `signs` | `test_two_factor_signs`, `test_experiments` |
 | beyond: prioritised replay; a learned schedule, by gradients in rates, sharpness and patterns | `circuits.PrioritisedReplay`, `theory.margin_slope`, experiment `learned` | `test_replay`, `test_two_factor_learned`, `test_experiments` |

@@ -191,6 +191,46 @@ def preconditioner(weights: Values, order: Number) -> Values:
 
 
 @floating
+def order_of_metric(exponent: Number) -> Scalar:
+    r"""$z = 2/(2 - s)$: as many equal factors climb in the metric $\sum_jdw_j^2/w_j^s$.
+
+    From one factor, $s = 0$, to two, $s = 1$, and beyond, $s < 2$; they maximise the
+    margin over the norm $2/z = 2 - s$ (T2, T4).
+
+    >>> print(f"{order_of_metric(0.5):.3f}")
+    1.333
+    """
+    wrong = (exponent < 0) | (exponent >= 2)
+    return 2 / (2 - admit("exponent", exponent, wrong, "lie in [0, 2)"))
+
+
+@floating
+def weights_after(
+    weights: Values, drive: Values, time: Number, exponent: Number
+) -> Values:
+    r"""$[w_0^{1-s} + (1 - s)gt]_+^{1/(1-s)}$, the flow $\dot w = w^sg$ at constant $g$.
+
+    In the metric $\sum_jdw_j^2/w_j^s$ (T4): weights add up for $s = 0$ and multiply for
+    $s = 1$, $w_0e^{gt}$. Those that reach 0, as for $s < 1$ they may, stay there, and
+    so do those that begin there for $s > 0$.
+
+    >>> print(f"{weights_after(1.0, 0.7, 2.0, 0.0):.2f}")  # 1 + 0.7 x 2
+    2.40
+    >>> print(f"{weights_after(1.0, 0.7, 2.0, 0.5):.2f}")  # (1 + 0.7)^2
+    2.89
+    """
+    weights, time = not_negative("weights", weights), not_negative("time", time)
+    wrong = (exponent < 0) | (exponent > 1)
+    exponent = admit("exponent", exponent, wrong, "lie in [0, 1]")
+    rest, gain = 1 - exponent, drive * time
+    multiplied = weights * jnp.exp(gain)
+    safe = jnp.where(rest == 0, 1.0, rest)
+    added = power(power(weights, safe) + safe * gain, 1 / safe)
+    added = jnp.where((weights == 0) & (rest < 1), 0.0, added)
+    return jnp.where(rest == 0, multiplied, added)
+
+
+@floating
 def change_exponent(order: Number) -> Scalar:
     r"""$1 - 1/z$: changes by a volatile factor grow as this power of w (T9).
 

@@ -13,11 +13,11 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from .... import simulate, State, System
+from .... import AbstractRule, simulate, State, System
 from ....circuits import Memories, memories_of, Replay, SoftReplay, WeakestReplay
 from ....experiment import Check, exact, expectation, together
 from ....measure import margins
-from ....rules import FactorAscent
+from ....rules import FactorAscent, PowerMetric
 from ....synapses import (
     AbstractFactors,
     Factored,
@@ -42,6 +42,7 @@ def rule_checks() -> Iterator[Check]:
     yield from _penalty_checks()
     yield from _invariant_checks()
     yield from _geometry_checks()
+    yield from _metric_checks()
     yield from _scaling_checks()
     yield from _activity_checks()
 
@@ -240,6 +241,44 @@ def _moved(synapses: Factored) -> tuple[Float[Array, "row n"], Float[Array, "row
 
     zero, one = jnp.zeros(()), jnp.ones(())
     return jax.jvp(weights, (zero,), (one,))[1], signals.drive
+
+
+@together
+def _metric_checks() -> Iterator[Check]:
+    """Metrics between those of one and of two factors, and their flow."""
+    drive = jr.normal(KEY, (ROWS, SIZE))
+    weights = jr.uniform(KEY, (ROWS, SIZE), minval=0.1, maxval=2.0)
+    for exponent in (0.0, 0.4, 1.0):
+        order = theory.order_of_metric(exponent)
+        got = order * _in_metric(weights, drive, exponent)
+        want = _by_power(weights, drive, order)
+        title = f"weights in the metric of w^{exponent:g} and by equal factors"
+        yield exact(title, "T4, autodiff", got, want, 1e-12)
+        # at a time before which no weight reaches 0
+        flow = lambda t, s=exponent: theory.weights_after(weights, drive, t, s)
+        now, speed = jax.jvp(flow, (jnp.asarray(0.01),), (jnp.ones(()),))
+        title = f"flow in the metric of w^{exponent:g}, from its speed"
+        yield exact(title, "T4, autodiff", speed, _in_metric(now, drive, exponent))
+
+
+class _Driven(AbstractRule):
+    """Weights move by a given drive."""
+
+    drive: Float[Array, "row n"]
+
+    def __call__(self, synapses: Array, signals: None, key: Key[Array, ""]) -> Array:
+        return self.drive
+
+
+def _in_metric(weights: Array, drive: Array, exponent: float) -> Array:
+    return PowerMetric(_Driven(drive), exponent)(weights, None, KEY)
+
+
+def _by_power(weights: Array, drive: Array, order: Array) -> Array:
+    """How fast weights $u^z$ move as $u$ climbs."""
+    how, factor = Power(order), weights[None] ** (1 / order)
+    climb = how.ascent(factor, drive)
+    return jax.jvp(how.weights, (factor,), (climb,))[1]
 
 
 # --- T10 ----------------------------------------------------------------------------
