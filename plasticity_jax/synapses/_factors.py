@@ -454,5 +454,6 @@ def no_self_connections(rows: Any, n: int) -> Float[Array, "row n"]:
      [1. 0. 1.]]
     """
     n = whole("n", n)
-    own = rows_of(rows, n)[:, None] == np.arange(n)[None]
+    chosen = rows_of(rows, n)
+    own = chosen[:, None] == np.arange(n, dtype=chosen.dtype)[None]
     return jnp.where(own, 0.0, 1.0)

@@ -51,10 +51,12 @@ Items of the specification: Eq. 3; P0-P8; T1-T11; E1-E19; Figs. 2-6.
 | beyond: inhibitory inputs | `synapses.SignedProduct`, `measure.largest_l1_margin`, experiment `signs` | `test_two_factor_signs`, `test_experiments` |
 | beyond: prioritised replay; a learned schedule, by gradients in rates, sharpness and patterns | `circuits.PrioritisedReplay`, `theory.margin_slope`, experiment `learned` | `test_replay`, `test_two_factor_learned`, `test_experiments` |
 | beyond: further days, regrowth | `regrown`, `wake` | `test_two_factor_own` |
+| beyond: many neurons, in blocks of rows over workers and devices | `consolidate_rows` | `test_two_factor_blocks` |
 | beyond: release probability as a factor | experiment `release` | `test_experiments` |
 | beyond: energy of synapses at a given margin, and what it buys | `measure.metabolic_cost`, experiment `energy` | `test_optimum`, `test_experiments` |
 """  # noqa: E501
 
+from .blocks import consolidate_rows as consolidate_rows
 from .config import Config as Config
 from .networks import build as build
 from .networks import fall_asleep as fall_asleep
