@@ -172,8 +172,8 @@ def metabolic_cost(
     inverse of $\mathrm{SNR}_1$ for $a = 0$. A weight is a synapse as in `density`.
     Raises `ValueError` for a negative cost.
 
-    >>> weights = jnp.asarray([[0.5, 0.0, 1.5]])
-    >>> float(measure.metabolic_cost(weights, standing=0.1)[0])  # two synapses
+    >>> weights = jnp.array([0.5, 0.0, 1.5])
+    >>> print(f"{metabolic_cost(weights, standing=0.1):.1f}")  # 2 synapses of 2 in all
     2.2
     """
     standing = not_negative("standing", standing)  # pyright: ignore[reportArgumentType]
