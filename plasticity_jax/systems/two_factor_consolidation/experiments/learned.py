@@ -129,7 +129,8 @@ def learned(config: Learned, key: Key[Array, ""]) -> dict[str, Array]:
     def update(carry: tuple[Array, Any], _: None) -> tuple[tuple[Array, Any], Scalar]:
         logs, memory = carry
         loss, gradient = slope(logs)
-        step, memory = adam.update(gradient, memory)
+        with jax.numpy_dtype_promotion("standard"):  # Optax counts in integers
+            step, memory = adam.update(gradient, memory)
         moved = jax.tree.map(jnp.add, logs, step)
         return (moved, memory), jnp.exp(-loss)
 
