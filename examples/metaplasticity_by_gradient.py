@@ -29,6 +29,7 @@ from plasticity_jax import (
     State,
     System,
 )
+from plasticity_jax.experiment import soon
 from plasticity_jax.inference import relaxed_masks
 from plasticity_jax.synapses import Stochastic
 from plasticity_jax.systems.presynaptic_stochasticity import build, Config, images_of
@@ -162,13 +163,13 @@ def outcome(place, config, source, key, temperature=1.0, through=0.0):
     return jnp.mean(right), hits
 
 
-@eqx.filter_jit
+@soon
 def ran(place, config, source, keys):
     """Mean chances and accuracies of several runs, one after the other."""
     return jax.lax.map(lambda key: outcome(place, config, source, key), keys)
 
 
-@eqx.filter_jit
+@soon
 def slope(free, config, source, key, temperature, through):
     """The slope of the mean chance of one run along free coordinates."""
     run = lambda place: outcome(place, config, source, key, temperature, through)

@@ -18,6 +18,7 @@ import optax
 from plasticity_jax import AbstractCircuit, simulate, System
 from plasticity_jax.circuits import RateNetwork
 from plasticity_jax.curvature import best_ratio, hessian
+from plasticity_jax.experiment import soon
 from plasticity_jax.numerics import tree_norm
 from plasticity_jax.rules import (
     Descent,
@@ -111,7 +112,7 @@ def loss_of(state, signals, changes):
     return signals.loss
 
 
-@jax.jit
+@soon
 def settled(release):
     """Synapses after a long run at equal lengths."""
     key = jr.key(1)
@@ -120,7 +121,7 @@ def settled(release):
     return simulate(system, start, key, steps=4000, every=4000)[0].synapses
 
 
-@jax.jit
+@soon
 @jax.value_and_grad
 def log_error(log_ratio, synapses, keys):
     """Log of the mean error of a run, and its derivative by the ratio's log."""
@@ -148,7 +149,7 @@ def found(synapses, epochs=20):
     return jnp.exp(log_ratio)
 
 
-@jax.jit
+@soon
 def curvature(synapses):
     """Spectrum of the expected error, and noise of its gradient over the gradient."""
     circuit, factors = build(1.0, 1.0)[0].circuit, synapses.strength.factors
