@@ -8,7 +8,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Key
 from matplotlib.figure import Figure
-from xarray import Dataset
+from xarray import broadcast, Dataset
 
 from ....experiment import changed, claim, Experiment, panels, SHADES, THEORY
 from ....measure import rotation, track_eigenvalues
@@ -75,12 +75,15 @@ def carries_the_memory(data: Dataset) -> float:
     return float(ratio.mean(skipna=False))
 
 
-@claim("Fig. 3a", low=1.5)
+@claim("Fig. 3a", low=1.0)
 def rises_beyond_the_bulk(data: Dataset) -> float:
-    """It rises beyond the bulk (end over the largest imaginary part at first)."""
-    imaginary = abs(data.sel(part="imaginary"))
-    rest = imaginary.eigenvalue.isel(time=0).max("mode")
-    return float((imaginary.memory.isel(time=-1) / rest).mean(skipna=False))
+    """Its imaginary part at the end over the largest one beside it; the whole bulk
+    widens with time by noise.
+    """
+    last = abs(data.sel(part="imaginary").isel(time=-1))
+    values, own = broadcast(last.eigenvalue, last.memory)
+    rest = values.where(~np.isclose(values, own, rtol=1e-4)).max("mode")
+    return float((last.memory / rest).mean(skipna=False))
 
 
 def draw_trajectories(data: Dataset) -> Figure:
