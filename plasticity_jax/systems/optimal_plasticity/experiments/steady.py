@@ -1,11 +1,9 @@
 """Steady-state error against the ratio: Figure 5, its supplement, restricted noise."""
 
 import dataclasses
-import functools
 import math
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
@@ -17,7 +15,7 @@ from matplotlib.figure import Figure
 from .... import simulate, State, sweep
 from ....curvature import best_ratio, greedy_ratio, hessian, isotropic_loss
 from ....curvature import steady_state as settled_state
-from ....experiment import changed, panels, Plan, standard_error
+from ....experiment import changed, panels, Plan, soon, standard_error
 from ....measure import drift, STATIONARY
 from ....numerics import eigvalsh
 from ....signals import LossSignals
@@ -184,7 +182,7 @@ def _broadcast(
     return xarray.apply_ufunc(at, spectra, *axes, input_core_dims=core)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
+@soon
 def _vectorized(law: Any, driven: int, spectra: Array, *numbers: Array) -> Array:
     """With shares of the fluctuation's square: equal ones in the `driven` directions.
 
