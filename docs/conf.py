@@ -1,5 +1,6 @@
 """The site: `python -m sphinx -nW docs docs/_site`."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import plasticity_jax
 
 
 sys.path.insert(0, str(Path(__file__).parent))
+os.environ["NO_COLOR"] = "1"  # what commands print in notebooks: its green is too faint
 
 project = "plasticity_jax"
 version = release = plasticity_jax.__version__
@@ -32,6 +34,18 @@ python_use_unqualified_type_names = True
 highlight_language = "python"
 html_math_renderer = "mathml"
 html_theme = "furo"
+html_theme_options = {
+    "light_css_variables": {  # xarray's tables miss the dark of a system
+        "xr-font-color0": "var(--color-foreground-primary)",
+        "xr-font-color2": "var(--color-foreground-secondary)",
+        "xr-font-color3": "var(--color-foreground-secondary)",
+        "xr-border-color": "var(--color-background-border)",
+        "xr-disabled-color": "var(--color-foreground-muted)",
+        "xr-background-color": "var(--color-background-primary)",
+        "xr-background-color-row-even": "var(--color-background-secondary)",
+        "xr-background-color-row-odd": "var(--color-background-hover)",
+    }
+}
 html_title = "plasticity_jax"
 html_show_sphinx = False
 html_show_copyright = False

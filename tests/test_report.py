@@ -380,8 +380,9 @@ class Browser:
         message, _, self.rest = self.rest.partition(b"\0")
         return json.loads(message)
 
-    def open(self, path):
-        self("Page.navigate", url=path.as_uri())
+    def open(self, path, query=""):
+        self.events.clear()
+        self("Page.navigate", url=path.as_uri() + query)
         while not any(e["method"] == "Page.loadEventFired" for e in self.events):
             self.events.append(self.next())
 
