@@ -34,18 +34,10 @@ python_use_unqualified_type_names = True
 highlight_language = "python"
 html_math_renderer = "mathml"
 html_theme = "furo"
-html_theme_options = {
-    "light_css_variables": {  # xarray's tables miss the dark of a system
-        "xr-font-color0": "var(--color-foreground-primary)",
-        "xr-font-color2": "var(--color-foreground-secondary)",
-        "xr-font-color3": "var(--color-foreground-secondary)",
-        "xr-border-color": "var(--color-background-border)",
-        "xr-disabled-color": "var(--color-foreground-muted)",
-        "xr-background-color": "var(--color-background-primary)",
-        "xr-background-color-row-even": "var(--color-background-secondary)",
-        "xr-background-color-row-odd": "var(--color-background-hover)",
-    }
-}
+html_static_path = ["site.css", "site.js"]
+html_css_files = ["site.css"]
+html_js_files = ["site.js"]
+html_use_index = False
 html_title = "plasticity_jax"
 html_show_sphinx = False
 html_show_copyright = False

@@ -8,17 +8,11 @@ from sphinx.application import Sphinx
 from . import _gallery, _links, _math, _reference, _theory
 
 
-# A search shows parts of the pages found: opened from files, none may be fetched.
-FROM_FILES = """if (location.protocol === "file:")
-    DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;"""
-
-
 def setup(app: Sphinx) -> dict[str, Any]:
     """Called by Sphinx."""
     app.connect("builder-inited", _write)
     app.connect("source-read", _links.linked)
     _math.setup(app)
-    app.add_js_file(None, body=FROM_FILES)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 

@@ -18,8 +18,8 @@ Matrix = Float[Array, "post pre"]
 
 
 class VoltageSTDP(AbstractRule):
-    r"""$\dot w = -A_- X [\bar u_- - \theta_-]_+
-    + A_+ \bar x [u - \theta_+]_+ [\bar u_+ - \theta_-]_+$.
+    r"""$\dot w = -A_- X [\bar u_- - \theta_-]_+ +
+    A_+ \bar x [u - \theta_+]_+ [\bar u_+ - \theta_-]_+$.
 
     Clopath, Büsing, Vasilaki & Gerstner 2010 (doi 10.1038/nn.2479): $X$ are presynaptic
     spikes, $\bar x$ their mean rate over `time_pre`, $\bar u_\pm$ means of the voltage

@@ -45,8 +45,8 @@ def second_order_change(
 ) -> Scalar:
     r"""Loss change over one step to second order (Eq. 2); exact on a quadratic.
 
-    $\epsilon^\top g + c^\top g + \frac12 c^\top H c + \frac12 \epsilon^\top H \epsilon
-    + c^\top H \epsilon$, written as Eq. 7 with $Q_w$.
+    $\epsilon^\top g + c^\top g + \frac12 c^\top H c + \frac12 \epsilon^\top H
+    \epsilon + c^\top H \epsilon$, written as Eq. 7 with $Q_w$.
 
     >>> bowl = lambda w: w @ w / 2
     >>> w, c, noise = jnp.asarray([[1.0, 0.0], [-1.0, 0.0], [0.0, 2.0]])

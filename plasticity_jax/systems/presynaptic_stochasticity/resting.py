@@ -1,12 +1,12 @@
 r"""Where release comes to rest: fixed points of the plastic rule in small steps.
 
-Of a synapse as in `chain`, of mean slope 0: its drift $(1 - p)[(p_{up} + p_{down})a(p)
-- p_{down}]$ vanishes where $a(p) = p\,\mathrm{erfc}(pg_{lim}/\sigma\sqrt2)$ is
-`chain.zero_drift`, the `neutral` share of steps up $a_0$. With $F = \sigma^2$, $x =
-F/g_{lim}^2$ and $u = p/\sqrt{2x}$ that is $u\,\mathrm{erfc}(u) = a_0/\sqrt{2x}$: two
-solutions, or none. From the lower one, a barrier, $p$ is driven away, at the upper one
-it rests. Both below 1 need $a_0 < 0.45$: steps of one size up and down, as published,
-have no graded rest; synapses end at the bottom or freeze.
+Of a synapse as in `chain`, of mean slope 0: its drift $(1 - p)[(p_{up} +
+p_{down})a(p) - p_{down}]$ vanishes where $a(p) = p\,\mathrm{erfc}(pg_{lim}/
+\sigma\sqrt2)$ is `chain.zero_drift`, the `neutral` share of steps up $a_0$. With $F =
+\sigma^2$, $x = F/g_{lim}^2$ and $u = p/\sqrt{2x}$ that is $u\,\mathrm{erfc}(u) =
+a_0/\sqrt{2x}$: two solutions, or none. From the lower one, a barrier, $p$ is driven
+away, at the upper one it rests. Both below 1 need $a_0 < 0.45$: steps of one size up
+and down, as published, have no graded rest; synapses end at the bottom or freeze.
 """
 
 import math
