@@ -223,9 +223,9 @@ def whole_direction(
 ) -> Weights:
     r"""The natural gradient of the layer in closed form for Gaussian inputs.
 
-    With $W\Sigma W^\top = LL^\top$ and $z = L^{-1}W(x - b)$, the input is $x = Q(1, z) +
-    x_\perp$, $Q = [b, \Sigma W^\top L^{-\top}]$, where $x_\perp$ is independent of
-    $u$ and hence of $B$, so that
+    With $W\Sigma W^\top = LL^\top$ and $z = L^{-1}W(x - b)$, the input is
+    $x = Q(1, z) + x_\perp$, $Q = [b, \Sigma W^\top L^{-\top}]$, where $x_\perp$ is
+    independent of $u$ and hence of $B$, so that
     $$G = S \otimes \Sigma + (I \otimes Q)\, C\, (I \otimes Q)^\top,\quad S = E[B],\quad
     C = E[B \otimes (1, z)(1, z)^\top] - S \otimes \mathrm{diag}(0, 1, \dots, 1),$$
     inverted by Woodbury's identity in $O(nm^2 + m^6)$. Only $S$ and $C$, which do not
