@@ -153,7 +153,12 @@ class _ShownSignals(AbstractSignals):
             return shown["target"] - output
         if name in shown:
             return shown[name]
-        raise AttributeError(f"no `{name}`", name=name, obj=self)
+        kept = ", ".join(sorted((held | shown).keys() - {"shown", "step", "traces"}))
+        raise AttributeError(
+            f"{type(self).__name__} holds no `{name}`; it holds {kept}.",
+            name=name,
+            obj=self,
+        )
 
     def absent(self, name: str) -> str:
         if name not in self.may_hold:

@@ -136,6 +136,31 @@ def test_a_signal_that_is_not_there_names_rule_signal_and_circuits():
         stepped(mistake)
 
 
+class Unstarted(AbstractCircuit):
+    """Counts from nothing, or reads the synapses as something else."""
+
+    counts: bool
+
+    def __call__(self, activity, synapses, stimulus, key):
+        return activity + 1 if self.counts else synapses @ synapses, None
+
+
+@pytest.mark.parametrize(
+    ("counts", "says"),
+    [(True, r"NoneType.* \(its activity is None: let its `start`"), (False, "@")],
+)
+def test_a_circuit_that_fails_is_named(counts, says):
+    system = System(Constant(None), Unstarted(counts), {})
+    with pytest.raises(ValueError, match=f"the circuit Unstarted: .*{says}"):
+        simulate(system, system.start(WEIGHTS, KEY), KEY, steps=1)
+
+
+def test_a_start_wants_a_key(monkeypatch):
+    monkeypatch.setattr("jaxtyping.config.jaxtyping_disable", True)
+    with pytest.raises(ValueError, match=r"`key` must be made by jax\.random\.key"):
+        System(Constant(None), LOSS, {}).start(WEIGHTS, 0)
+
+
 class Half(AbstractCircuit):
     """A circuit that returns something."""
 
@@ -322,8 +347,8 @@ def test_a_config_that_is_no_module_is_refused(config):
 
 RETURNED = {
     "nothing": (lambda c, k: {}, "got an empty one"),
-    "no dict": (lambda c, k: [c.gain], "got list"),
-    "None": (lambda c, k: None, "got NoneType"),
+    "no dict": (lambda c, k: [c.gain], r"got \(float"),
+    "None": (lambda c, k: None, "got None"),
     "None by name": (lambda c, k: {"x": None}, "'x' is None"),
     "a nested dict": (lambda c, k: {"x": {"a": c.gain}}, r"'x' is \{a: "),
     "a tuple": (lambda c, k: {"x": (c.gain, c.gain)}, r"'x' is \("),

@@ -266,3 +266,10 @@ def test_fishers_lower_for_cuda():
 def test_fisher_says_what_is_wrong(options, message):
     with pytest.raises(ValueError, match=message):
         curvature.Fisher(log_prob, MODEL, INPUTS, **options)
+
+
+def test_fisher_wants_a_log_probability_of_an_outcome():
+    with pytest.raises(
+        ValueError, match=r"`log_prob` must be a function of \(params, x"
+    ):
+        curvature.Fisher(lambda params, x: x, MODEL, INPUTS, outcomes=OUTCOMES)

@@ -4,6 +4,7 @@ import io
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -580,6 +581,9 @@ def test_an_older_result_is_still_read(result, monkeypatch, recwarn):
     assert "float64" in report(folder.parent).read_text(encoding="utf-8")
     (store / "zarr.json").unlink()
     with pytest.raises(ValueError, match=r"data\.zarr cannot be read"):
+        compared(folder, plan, monkeypatch)
+    shutil.rmtree(store)
+    with pytest.raises(ValueError, match=r"not there.* run .*config\.toml"):
         compared(folder, plan, monkeypatch)
 
 

@@ -144,7 +144,14 @@ def test_a_network_moves_as_with_the_weights_themselves(name):
     assert eqx.tree_equal(*ends, rtol=1e-12)
 
 
-@pytest.mark.parametrize("rule", [Oja(0.1), Hebb(0.1)])
+class Sized(AbstractRule):
+    """Reads what an array has, and synapses of another type have not."""
+
+    def __call__(self, synapses, signals, key):
+        return jnp.zeros(synapses.shape, synapses.dtype)
+
+
+@pytest.mark.parametrize("rule", [Oja(0.1), Hebb(0.1), Sized()])
 def test_a_rule_for_weights_without_the_wrapper_is_told_of_it(rule, monkeypatch):
     monkeypatch.setattr("jaxtyping.config.jaxtyping_disable", True)
     system = System(Constant(X), Layer(), {"it": rule})

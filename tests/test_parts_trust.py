@@ -837,6 +837,7 @@ CIRCUITS = {
         (lambda: circuits.LeakyNetwork(inputs=W, recurrent=W), "not both"),
         (lambda: leaky(W, {"external": 1.0}), "must hold `pre`"),
         (lambda: leaky(W, {"pre": V, "extern": 1.0}), "may hold an `external`"),
+        (lambda: leaky(W, tasks.Spikes(V[None], None)), "spikes of one step.* Spikes"),
         (lambda: leaky(W, {"pre": V, "external": V[:1]}), "`external` must be one"),
         (lambda: leaky(W, V[:2]), "the input's spikes must be shaped"),
         (lambda: leaky(W, V, inputs=W[:1]), "must be those of 3 neurons"),

@@ -27,7 +27,7 @@ from plasticity_jax import fast_key
 from plasticity_jax._arguments import real
 from plasticity_jax._interfaces import Scalar
 from plasticity_jax._sweep import _lanes, _store, _workers
-from plasticity_jax._sweep._store import Store
+from plasticity_jax._sweep._store import difference, Store
 from plasticity_jax._sweep._sweep import sweep
 
 
@@ -157,6 +157,15 @@ def test_the_store_of_another_sweep_is_refused(name, change, tmp_path):
     with pytest.raises(ValueError, match=f"belongs to another sweep: {name} was"):
         stored(tmp_path, **change)
     assert [path.read_bytes() for path in batches(tmp_path)] == before
+
+
+def test_of_long_texts_the_difference_shows():
+    one, two = (f"{'same ' * 20}{end}" for end in ("3 of them", "4 of them"))
+    found = difference(one, two)
+    assert "same 3 of them'" in found
+    assert "same 4 of them'" in found
+    assert difference(one, one + two).count("same 3 of them") == 2
+    assert len(difference(one, 9 * two)) < 150
 
 
 def test_the_difference_of_a_config_is_named_by_its_line(tmp_path):

@@ -11,6 +11,7 @@ import jax.random as jr
 from jaxtyping import Array, Int, Key, PyTree
 
 from .._arguments import check_kind, check_takes, shape_of
+from .._random import check_key
 from ._order import after, once
 from ._parts import (
     AbstractCircuit,
@@ -76,8 +77,10 @@ class System(eqx.Module):
         """The state before the first step, with these synapses.
 
         The circuit says what activity is at the start, knowing the first stimulus.
-        Raises `ValueError` for synapses that a projection forbids from the start.
+        Raises `ValueError` for synapses that a projection forbids from the start, and
+        for a key that is none.
         """
+        check_key("key", key)
         for projection in self.projections:
             projection.check(synapses)
         task_key, circuit_key = jr.split(key)
@@ -229,6 +232,12 @@ def _acted(
         found = circuit(state.activity, state.synapses, stimulus, key)
     except AttributeError as error:
         tell(who, error)
+    except TypeError as error:
+        if type(error) is not TypeError:  # of JAX, which says more
+            raise
+        none = state.activity is None and "NoneType" in str(error)
+        hint = " (its activity is None: let its `start` return one)" if none else ""
+        raise ValueError(f"{who}: {error}{hint}") from error
     if not isinstance(found, tuple) or len(found) != 2:
         raise ValueError(f"{must} (activity, signals); got {shape_of(found)}.")
     activity, signals = found

@@ -23,6 +23,9 @@ def read(who: str, function: Any, *given: Any) -> Any:
         hint = _carried(given[0]) if rule else ""
         raise ValueError(f"{who}: {error}{hint}") from error
     except AttributeError as error:
+        hint = _carried(given[0]) if error.obj is given[0] else ""
+        if who.startswith("rule") and hint:
+            raise ValueError(f"{who}: {error}{hint}") from error
         tell(who, error)
 
 

@@ -79,8 +79,11 @@ def map_lanes(
 def _observables(found: Any) -> dict[str, Array]:
     """What a run returns, as arrays; `ValueError` naming what is none."""
     if not isinstance(found, Mapping) or not found:
-        got = "an empty one" if isinstance(found, Mapping) else type(found).__name__
-        raise ValueError(f"`run` must return a dict of arrays by name; got {got}.")
+        got = "an empty one" if isinstance(found, Mapping) else shape_of(found)
+        raise ValueError(
+            "`run` must return a dict of arrays by name, such as {'loss': ...}; got "
+            f"{got}."
+        )
     for name, x in found.items():
         if not isinstance(name, str):
             raise ValueError(f"`run` must return names that are text; got {name!r}.")

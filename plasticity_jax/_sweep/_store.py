@@ -129,7 +129,8 @@ def _compare(path: Path, found: dict[str, Any], identity: Mapping[str, str]) -> 
         if kept != value:
             raise ValueError(
                 f"store: {path.parent} belongs to another sweep: {name} "
-                f"{difference(kept, value)}. Choose another folder, or delete it."
+                f"{difference(kept, value)}. Ask for the same, choose another folder, "
+                "or delete it."
             )
 
 
@@ -138,10 +139,15 @@ def difference(kept: str | None, value: str) -> str:
     before, after = (str(kept)).splitlines() or [""], value.splitlines() or [""]
     pairs = [(a, b) for a, b in zip(before, after, strict=False) if a != b]
     old, new = pairs[0] if pairs else (f"{len(before)} lines", f"{len(after)} lines")
-    return f"was {_short(old)!r} and is {_short(new)!r}"
+    unlike = (i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b)
+    same = next(unlike, min(len(old), len(new)))
+    return f"was {_short(old, same)!r} and is {_short(new, same)!r}"
 
 
-def _short(text: str) -> str:
+def _short(text: str, same: int) -> str:
+    """At most 60 letters, from some before the first that differs."""
+    if len(text) > 60 and same > 40:
+        text = "..." + text[same - 40 :]
     return text if len(text) <= 60 else text[:57] + "..."
 
 

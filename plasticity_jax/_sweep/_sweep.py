@@ -16,7 +16,14 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Key
 
-from .._arguments import check_takes, folder, nearest, whole, with_array_leaves
+from .._arguments import (
+    check_takes,
+    folder,
+    nearest,
+    shape_of,
+    whole,
+    with_array_leaves,
+)
 from .._version import __version__
 from ._config import Axis, checked_grid, to_toml
 from ._identity import values_of
@@ -172,7 +179,7 @@ def _checked(config: Any) -> eqx.Module:
     if not isinstance(config, eqx.Module):
         raise ValueError(
             "`config` must be an equinox.Module, with a field for each hyper-parameter "
-            f"(class Config(eqx.Module): ...); got {type(config).__name__}."
+            f"(class Config(eqx.Module): ...); got {shape_of(config)}."
         )
     double = jnp.result_type(float) == jnp.float64
     other = ("float32", "complex64") if double else ("float64", "complex128")

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from .._arguments import concrete, counted, optional, real, require
+from .._arguments import concrete, counted, optional, real, require, shape_of
 from .._interfaces import AbstractCircuit, Scalar, Synapses
 from ..signals import SpikeSignals
 from ..synapses._reading import weights
@@ -60,6 +60,11 @@ def driven(stimulus: Any, like: Vector) -> tuple[Array, Array, dict[str, Array]]
     `like` has an entry for each neuron. Raises `ValueError` for other parts, or a
     current that does not fit.
     """
+    if isinstance(stimulus, tuple):
+        raise ValueError(
+            "the stimulus must be the input's spikes of one step, (pre,), or a "
+            f"dictionary; got {type(stimulus).__name__}{shape_of(tuple(stimulus))}."
+        )
     shown = dict(stimulus) if isinstance(stimulus, Mapping) else {"pre": stimulus}
     if "pre" not in shown or shown.keys() - {"pre", "external", "reward", "target"}:
         raise ValueError(
@@ -85,7 +90,8 @@ class LeakyNetwork(AbstractCircuit):
     that reaches `threshold` spikes, is put to `reset` and held there for `refractory`;
     then spikes that arrive are added. The stimulus is the input's spikes (pre,), or a
     dictionary of these as `pre`, of an `external` current (one, or for each neuron) and
-    of a `reward` or `target` that rules read.
+    of a `reward` or `target` that rules read. A current far above threshold, such as
+    1e3, makes a spike at its step: so a pair of spikes is set at any lag.
 
     Synapses are the input's weights (post, pre), with fixed `recurrent` weights
     (neuron, neuron) if there are some; or, where fixed `inputs` weights are given, the

@@ -33,7 +33,8 @@ def run(
     Parameters
     ----------
     experiment
-        Its name (see `list`), or a TOML file with a line `experiment = "..."`.
+        Its name (see `list`), yours as `FILE.py:NAME`, or a TOML file with a line
+        `experiment = "..."`.
     preset
         A table of the parameter file: `small` if it has one, else `[common]` alone.
     set

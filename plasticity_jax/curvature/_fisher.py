@@ -26,7 +26,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Key, PyTree
 
-from .._arguments import check_lengths, concrete, one_of, PLAIN, whole
+from .._arguments import check_lengths, check_takes, concrete, one_of, PLAIN, whole
 from .._interfaces import Scalar
 from ..numerics import tree_vdot
 from ._flat import arrays_of, Matrix, structure_of, Vector
@@ -45,8 +45,10 @@ class Fisher(eqx.Module):
     """The Fisher information of a model at `params`, over the raveled parameters.
 
     `log_prob(params, x, y)` takes one input and one outcome; every leaf of `inputs`
-    has the samples along its leading axis. See the module for the three kinds. Samples
-    are drawn once, here.
+    has the samples along its leading axis. The kinds: `exact` sums over all of
+    `outcomes`, such as `jnp.arange(10)`; `empirical` takes the observed `targets`;
+    `sampled` draws from the model, `samples` times for each input, among `outcomes` or
+    by `sample(params, x, key)`, once, here.
 
     >>> log_prob, w = lambda w, x, y: jax.nn.log_sigmoid(y * w * x), jnp.array(0.0)
     >>> inputs, outcomes = jnp.array([1.0, 3.0]), jnp.array([-1.0, 1.0])
@@ -76,6 +78,7 @@ class Fisher(eqx.Module):
         samples: SupportsIndex = 1,
     ) -> None:
         one_of("kind", kind, KINDS)
+        check_takes("log_prob", log_prob, "params", "x", "y")
         count = check_lengths("inputs", inputs)
         given = (inputs, outcomes, targets)
         inputs, outcomes, targets = jax.tree.map(jnp.asarray, given)

@@ -71,6 +71,11 @@ def _stored(folder: Path, part: str) -> "xarray.Dataset":
     place, group = folder / f"{part}.zarr", None
     if part == "control" and not place.exists():  # as version 0.1.0 wrote it
         place, group = folder / "data.zarr", part
+    if not place.exists():
+        raise ValueError(
+            f"recompute: {place} cannot be read: it is not there. To make the data "
+            f"anew: plasticity-jax run {folder / 'config.toml'}"
+        )
     try:
         stored = xarray.open_dataset(
             place, engine="zarr", group=group, consolidated=False

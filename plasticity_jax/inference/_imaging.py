@@ -5,6 +5,7 @@ from typing import Any, SupportsIndex
 
 from jaxtyping import Array, Float, Key
 
+from .._arguments import check_kind
 from ._estimates import Fit
 from ._fit import fit
 from ._process import AbstractSizes
@@ -53,7 +54,8 @@ def fit_sizes(
     at its bound, which counts as a miss. With all 1087 synapses the additive's (400
     tables) and Kesten's (200) held it in 93 to 96 %, noise included.
 
-    Raises `ValueError` for a class of models, and as `fit` does.
+    Raises `ValueError` for sizes that are no `Table`, for a class of models, and as
+    `fit` does.
 
     >>> table = kaufman_2012().of(range(20)).thinned(5)
     >>> start = Additive.guess(table)
@@ -61,6 +63,7 @@ def fit_sizes(
     >>> bool(found.converged), bool(found.height > start.log_likelihood(table).sum())
     (True, True)
     """
+    check_kind("`table`", table, Table)
     if isinstance(start, type):
         raise ValueError(
             "`start` must be a model to begin from, such as "

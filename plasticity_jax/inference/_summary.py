@@ -92,7 +92,7 @@ def notes(found: Fit) -> list[str]:
     if best < len(heights):
         said.append(f"{best} of {len(heights)} starts reached the best maximum.")
     if found.free.dtype == jnp.float32:
-        said.append("single precision: errors may be off; enable 64 bits.")
+        said.append("single precision: errors may be off; set jax_enable_x64.")
     for name, side in zip(names, bound, strict=True):
         if side:
             which = "lower" if side < 0 else "upper"

@@ -27,7 +27,7 @@ class Table(eqx.Module):
 
     sizes: Float[Array, "synapse time"]
     times: Float[Array, " time"]
-    names: tuple[str, ...] = eqx.field(static=True)
+    names: tuple[str, ...] = eqx.field(static=True, repr=False)
     unit: str = eqx.field(static=True)
 
     def __init__(
