@@ -4,6 +4,7 @@ import dataclasses
 import math
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
@@ -176,7 +177,8 @@ def _broadcast(
         shape = np.broadcast_shapes(tuple(outer), *(np.shape(x) for x in numbers))
         full = [np.broadcast_to(x, shape) for x in numbers]
         arrays = (np.broadcast_to(spectrum, (*shape, modes)), *full)
-        return np.asarray(_vectorized(law, driven, *(x.astype(dtype) for x in arrays)))
+        given = (jnp.asarray(x, dtype) for x in arrays)
+        return np.asarray(_vectorized(law, driven, *given))
 
     core = [["mode"], *([] for _ in axes)]
     return xarray.apply_ufunc(at, spectra, *axes, input_core_dims=core)
