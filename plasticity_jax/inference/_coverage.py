@@ -38,7 +38,7 @@ def coverage(
     as a miss and is left out of bias and spread; `converged` says how many did, `used`
     how many were left.
 
-    >>> draw = lambda mean, key: mean + jr.normal(key, (3,))
+    >>> draw = lambda mean, key: mean + numerics.normal(key, (3,))
     >>> fitted = lambda y: fit(jax.scipy.stats.norm.logpdf, 0.0, y)
     >>> found = coverage(draw, fitted, 1.0, jr.split(jr.key(0), 20))
     >>> found.attrs["converged"], bool(abs(found.coverage[0] - 0.95) < 0.2)

@@ -201,7 +201,7 @@ def over_keys(
 
     Raises `ValueError` for fewer than two keys.
 
-    >>> found = over_keys(jr.normal, jr.split(jr.key(0), 400))
+    >>> found = over_keys(numerics.normal, jr.split(jr.key(0), 400))
     >>> bool(abs(found.value) < 4 * found.standard_error)
     True
     >>> print(f"{found.standard_error:.2f}")  # 1 / sqrt(400)
