@@ -7,7 +7,7 @@ end. Runs are those of the published rule; the gradient goes back through a whol
 stream, where drawn masks and thresholds pass on the slopes of soft ones. Whether a
 synapse was released also decides whether it goes up: with that path the slopes explode,
 without it they are biased. Both are set beside differences of whole runs. In as much
-time a random search gets further: five numbers are few, and a run is cheap.
+time a random search gets about as far: five numbers are few, and a run is cheap.
 """
 
 import dataclasses
@@ -163,10 +163,10 @@ def outcome(place, config, source, key, temperature=1.0, through=0.0):
     return jnp.mean(right), hits
 
 
-@soon
+@eqx.filter_jit
 def ran(place, config, source, keys):
-    """Mean chances and accuracies of several runs, one after the other."""
-    return jax.lax.map(lambda key: outcome(place, config, source, key), keys)
+    """Mean chances and accuracies of several runs at once."""
+    return jax.vmap(lambda key: outcome(place, config, source, key))(keys)
 
 
 @soon
@@ -221,7 +221,7 @@ def told(values):
     return "".join(f"{mean:11.3g} +- {error:<7.1g}" for mean, error in pairs)
 
 
-STEPS, CANDIDATES, TESTS = 15, 24, 8
+STEPS, CANDIDATES, TESTS, SLOPES = 15, 24, 8, 4
 
 if __name__ == "__main__":
     source, config = images_of(Config()), Config(epochs=16, hidden=(32,), votes=4)
@@ -245,7 +245,7 @@ if __name__ == "__main__":
         numbers = setting(jax.nn.sigmoid(free)).items()
         print(", ".join(f"{name} {value:.2g}" for name, value in numbers))
     print("slopes at the best of the search, along", ", ".join(BOX))
-    best, keys = ends["search"], jr.split(for_slopes, TESTS)
+    best, keys = ends["search"], jr.split(for_slopes, SLOPES)
     print(f"{'differences':17}", told(differences(best, config, source, keys)))
     relaxed = {"T = 0.5": (0.5, 0.0), "T = 1": (1.0, 0.0), "T = 1, whole": (1.0, 1.0)}
     for name, options in relaxed.items():
