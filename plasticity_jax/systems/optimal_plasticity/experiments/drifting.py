@@ -149,6 +149,7 @@ def draw_stages_and_drift(data: Dataset) -> Figure:
     for i, color in zip(range(data.sizes["synapse"]), SHADES, strict=False):
         weights.plot(steps, data.weight.isel(seed=0, synapse=i), color=color, lw=1)
     weights.set(xlabel="step at ratio 1", ylabel="weights")
+    figure.set_layout_engine("constrained", rect=(0.0, 0.0, 1.0, 0.95))
     inset = weights.inset_axes((0.0, 1.05, 1.0, 0.3), sharex=weights)
     inset.plot(steps, data.error.isel(seed=0), color=BEST, lw=1)
     inset.set(ylabel="error", ylim=(0, None))
