@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,32 @@ HEADER = ("claim", "source", "value", "must lie in", "control", "")
 
 def pages() -> dict[str, str]:
     """`gallery/<experiment>.md`, and `gallery/index.md` with all of them."""
-    told = {entry.name: entry for entry in systems.listed()}
-    kept = [name for name in told if (RESULTS / name / "about.json").is_file()]
-    made = {f"{name}.md": _page(told[name]) for name in kept}
-    return {"index.md": _index([told[name] for name in kept]), **made}
+    entries = [x for system in systems.names() for x in _entries(system)]
+    made = {f"{entry.name}.md": _page(entry) for entry in entries}
+    return {"index.md": _index(entries), **made}
+
+
+def found(system: str) -> list[str]:
+    """A table of all that was claimed of a system, with what was found."""
+    rows = [row for entry in _entries(system) for row in _found(entry)]
+    head = "| experiment | preset | claim | value | must lie in | |"
+    return [head, "| --- | --- | --- | --- | --- | --- |", *rows]
+
+
+def _entries(system: str) -> list[systems.Listed]:
+    """The system's experiments of which a result was kept."""
+    mine = (x for x in systems.listed() if x.name.startswith(f"{system}."))
+    return [x for x in mine if (RESULTS / x.name / "about.json").is_file()]
+
+
+def _found(entry: systems.Listed) -> Iterator[str]:
+    about, rows = _kept(entry.name)
+    short = entry.name.partition(".")[2]
+    for row in rows:
+        says, _, value, within, _, mark = _claim(row)
+        link = f"[{short}](../gallery/{entry.name}.md)"
+        told = link, about["preset"], says, value, within, mark
+        yield f"| {' | '.join(told)} |"
 
 
 def _index(entries: list[systems.Listed]) -> str:

@@ -1,4 +1,4 @@
-"""Of every system: what is computed where, and every check with what it found."""
+"""Of every system: what is computed where, what was found, and every check."""
 
 import importlib
 import json
@@ -9,7 +9,7 @@ from typing import Any
 
 from plasticity_jax import systems
 
-from ._gallery import cell, number
+from ._gallery import cell, found, number
 from ._links import with_links
 
 
@@ -26,7 +26,9 @@ def _page(system: str) -> str:
     text = importlib.import_module(module).__doc__ or ""
     rows = re.findall(r"^\| .*$", text, re.M)
     table = with_links("\n".join(rows), module)
-    lines = ["## Equation, object, test", "", table, "", "## Checks", ""]
+    lines = ["## Equation, object, test", "", table, ""]
+    lines += ["## Claims, at the largest preset that was run", "", *found(system), ""]
+    lines += ["## Checks", ""]
     command = f"`plasticity-jax verify {system}`"
     place = Path(FOUND or "") / f"{system}.json"
     if not (FOUND and place.is_file()):
