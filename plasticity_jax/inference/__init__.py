@@ -6,6 +6,7 @@ lose digits that second derivatives need.
 
 from ._analysis import analyse as analyse
 from ._analysis import Analysis as Analysis
+from ._behaviour import behave as behave
 from ._coverage import coverage as coverage
 from ._design import expected_information as expected_information
 from ._design import normal_information as normal_information
@@ -26,6 +27,10 @@ from ._estimable import estimable as estimable
 from ._estimates import Fit as Fit
 from ._estimates import Trials as Trials
 from ._fit import fit as fit
+from ._free_rules import monomials as monomials
+from ._free_rules import NeuralRule as NeuralRule
+from ._free_rules import PolynomialRule as PolynomialRule
+from ._free_rules import term_name as term_name
 from ._gradients import central_difference as central_difference
 from ._gradients import checkpoint_interval as checkpoint_interval
 from ._gradients import Derivative as Derivative
@@ -39,15 +44,6 @@ from ._imaging import MODELS as MODELS
 from ._imaging import size_log_likelihood as size_log_likelihood
 from ._intervals import Intervals as Intervals
 from ._intervals import intervals as intervals
-from ._learned import activity_log_likelihood as activity_log_likelihood
-from ._learned import behave as behave
-from ._learned import choice_log_likelihood as choice_log_likelihood
-from ._learned import monomials as monomials
-from ._learned import NeuralRule as NeuralRule
-from ._learned import PolynomialRule as PolynomialRule
-from ._learned import predicted_fields as predicted_fields
-from ._learned import term_name as term_name
-from ._learned import Trajectories as Trajectories
 from ._least_squares import least_squares as least_squares
 from ._objective import Objective as Objective
 from ._oddities import oddities as oddities
@@ -80,4 +76,8 @@ from ._summary import notes as notes
 from ._summary import summary as summary
 from ._table import kaufman_2012 as kaufman_2012
 from ._table import Table as Table
+from ._trajectories import activity_log_likelihood as activity_log_likelihood
+from ._trajectories import choice_log_likelihood as choice_log_likelihood
+from ._trajectories import predicted_fields as predicted_fields
+from ._trajectories import Trajectories as Trajectories
 from ._varied import Varied as Varied
