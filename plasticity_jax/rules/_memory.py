@@ -23,7 +23,8 @@ from .._interfaces import AbstractTrace, Scalar
 from .._random import single
 from ..synapses._memory import Cascade, Chain
 from ..synapses._reading import weights
-from ._wrappers import _AbstractChecked, _OfWeights
+from ._masked import _AbstractChecked
+from ._reparametrised import _OfWeights
 
 
 Values = Float[Array, "..."]

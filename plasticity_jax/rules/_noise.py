@@ -12,7 +12,7 @@ from .._arguments import check_range, fitted, real, require, with_array_leaves
 from .._interfaces import AbstractRule, AbstractTrace, Scalar, Synapses
 from ..numerics import normal_like, tree_scale
 from ..traces import SOME_TIME
-from ._wrappers import step_of
+from ._scheduled import step_of
 
 
 class _Coloured(AbstractTrace):

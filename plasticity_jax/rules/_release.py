@@ -28,7 +28,7 @@ from ..numerics import masked, ratio
 from ..signals import ReleaseSignals
 from ..synapses._release import LEAST, Stochastic
 from ..traces import LowPass, PathIntegral
-from ._wrappers import _AbstractChecked
+from ._masked import _AbstractChecked
 
 
 Values = Float[Array, "..."]
