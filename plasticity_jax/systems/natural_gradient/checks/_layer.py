@@ -18,7 +18,8 @@ from ....circuits import input_moments, RectifiedQuadratic, SynapticKernel
 from ....curvature import hessian
 from ....experiment import Check, exact, expectation, together
 from .. import layer as layers
-from ..layer import Inputs, layer_fisher, layer_loss, SpikingLayer, Vector, Weights
+from ..layer import layer_fisher, layer_loss, SpikingLayer
+from ..layer._network import Inputs, Vector, Weights
 
 
 SIZE, UNITS, OUTPUTS = 7, 3, 2

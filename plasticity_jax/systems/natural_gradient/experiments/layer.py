@@ -35,6 +35,7 @@ from ....signals import InputMoments
 from .. import layer as layers
 from ..config import half_and_half, uniform_weights
 from ..layer import layer_fisher, layer_loss, SpikingLayer
+from ..layer._inputs import BIN
 
 
 Matrix = Float[Array, "m n"]
@@ -80,7 +81,7 @@ class Layers(AbstractConfig):
         require(self, damping=(0.0, math.inf), rate_factor=(0.0, math.inf))
         for name in ("size", "units", "outputs", "samples", "batch", "steps"):
             whole(name, getattr(self, name), 1)
-        check_bins(self.rates, layers.BIN, "low_rate, high_rate")
+        check_bins(self.rates, BIN, "low_rate, high_rate")
         if self.units > self.size:
             raise ValueError(
                 f"`units` ({self.units}) must not exceed `size` ({self.size}): the "
