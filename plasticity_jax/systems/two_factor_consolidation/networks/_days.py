@@ -1,113 +1,29 @@
-"""Networks built from a config: what they store, how they sleep, and their day awake.
+"""What networks store, how they sleep, and their day awake."""
 
-Iatropoulos, Gerstner & Brea 2025, PNAS, doi 10.1073/pnas.2422602122.
-"""
-
-from collections.abc import Callable
 from typing import Any
 
-import equinox as eqx
 import jax.numpy as jnp
 import jax.random as jr
-from jaxtyping import Array, Bool, Float, Int, Integer, Key
+from jaxtyping import Array, Float, Integer, Key
 
-from ... import AbstractProjection, Scalar, simulate, State, System
-from ..._arguments import not_negative, real
-from ...circuits import (
-    AbstractPolicy,
-    Memories,
-    memories_of,
-    Novelty,
-    PrioritisedReplay,
-    RandomReplay,
-    Replay,
-    SoftReplay,
-    TaughtReplay,
-    WeakestReplay,
+from .... import Scalar, State, System
+from ...._arguments import not_negative
+from ....circuits import Memories, memories_of, Novelty, Replay
+from ....numerics import ratio
+from ....rules import FactorAscent, NoveltyHebb, Pruning, Scheduled
+from ....synapses import Factored, Floored, no_self_connections, Product
+from ....tasks import Constant, draw_patterns, epoch_orders, Epochs
+from ..config import Config
+from ._parts import (
+    _random_threshold,
+    _rows,
+    parametrisation_of,
+    policy_of,
+    projections_of,
+    scaling_of,
+    Schedule,
+    schedule_of,
 )
-from ...measure import degenerate, margins
-from ...numerics import ratio
-from ...rules import FactorAscent, NoveltyHebb, Pruning, Scheduled
-from ...synapses import (
-    AbstractFactors,
-    Ceiling,
-    Connected,
-    Factored,
-    Floored,
-    Free,
-    HomeostaticScaling,
-    MidpointThreshold,
-    no_self_connections,
-    Ordered,
-    Power,
-    Product,
-    RandomPatternThreshold,
-    SignedPower,
-    SignedProduct,
-)
-from ...tasks import Constant, draw_patterns, epoch_orders, Epochs
-from .config import Config
-
-
-Schedule = Callable[[Int[Array, ""]], Any]
-
-
-def parametrisation_of(config: Config) -> AbstractFactors:
-    """How weights follow from factors.
-
-    >>> how = parametrisation_of(Config(order=3))
-    >>> how.weights(2.0 * jnp.ones((3, 1, 2))).tolist()
-    [[8.0, 8.0]]
-    """
-    if config.parametrisation == "free":
-        return Free()
-    if config.parametrisation == "product":
-        return SignedProduct(config.signs) if config.inhibitory else Product()
-    kind = {"power": Power, "signed_power": SignedPower}[config.parametrisation]
-    return kind(config.exponent)
-
-
-def policy_of(config: Config) -> AbstractPolicy:
-    """Which patterns are replayed.
-
-    >>> policy = policy_of(Config(policy="soft", sharpness=20.0))
-    >>> print(type(policy).__name__, policy.sharpness)
-    SoftReplay 20.0
-    """
-    soft = SoftReplay(config.sharpness)
-    return {
-        "weakest": WeakestReplay(),
-        "noisy": WeakestReplay(config.replay_noise),
-        "prioritised": PrioritisedReplay(config.sharpness),
-        "random": RandomReplay(),
-        "soft": soft,
-        "taught": TaughtReplay(WeakestReplay(), soft),
-        "taught_together": TaughtReplay(WeakestReplay(), soft, together=True),
-    }[config.policy]
-
-
-class Stages(eqx.Module):
-    """Rates fall to 1/4 after a sixth of the `cycles`, to 1/10 after half of them.
-
-    >>> share = jax.vmap(Stages(60))(jnp.asarray([0, 20, 40]))
-    >>> print(np.asarray(share).round(2))
-    [1.   0.25 0.1 ]
-    """
-
-    cycles: Scalar = eqx.field(converter=real)
-
-    def __call__(self, cycle: Int[Array, ""]) -> Scalar:
-        done = real(cycle) / self.cycles
-        return jnp.where(done < 1 / 6, 1.0, jnp.where(done < 1 / 2, 0.25, 0.1))
-
-
-def onset(cycle: Int[Array, ""]) -> Scalar:
-    """The rate of Figure 3 relative to its last value.
-
-    >>> print(np.asarray(jax.vmap(onset)(jnp.asarray([0, 1000]))).round(3))
-    [0.025 1.   ]
-    """
-    return (0.01 + 0.39 * (1 - jnp.exp(-real(cycle) / 40))) / 0.4
 
 
 def memories(config: Config, key: Key[Array, ""], rows: Any = None) -> Memories:
@@ -124,11 +40,6 @@ def memories(config: Config, key: Key[Array, ""], rows: Any = None) -> Memories:
     patterns = draw_patterns(n, count, level, key, exact=config.exact)
     stored = jnp.arange(count) < jnp.round(config.load * n).astype(int)
     return memories_of(patterns, _rows(config, rows), stored)
-
-
-def _rows(config: Config, rows: Any) -> Any:
-    """The neurons that are simulated: those chosen, else the first of the config."""
-    return config.rows or config.size if rows is None else rows
 
 
 def start(config: Config, key: Key[Array, ""]) -> Factored:
@@ -156,49 +67,6 @@ def _factors(config: Config, sizes: Float[Array, "factor row n"]) -> Array:
     if config.parametrisation == "signed_power":
         return factors.at[1].multiply(0.1)
     return factors
-
-
-def _random_threshold(config: Config) -> RandomPatternThreshold:
-    return RandomPatternThreshold(config.coding_level, parametrisation_of(config))
-
-
-def scaling_of(config: Config) -> HomeostaticScaling:
-    """Homeostasis; of all factors together where it is switched off (`none`).
-
-    >>> scaling = scaling_of(Config(size=50, scaling="each"))
-    >>> print(scaling.of, f"{scaling.target:.1f}")
-    each 1.0
-    """
-    of = "joint" if config.scaling == "none" else config.scaling
-    return HomeostaticScaling(config.target, parametrisation_of(config), of)
-
-
-def projections_of(
-    config: Config, stored: Memories, rows: Any = None
-) -> tuple[AbstractProjection, ...]:
-    """Bounds, homeostasis, and inhibition where it is not learned.
-
-    >>> config = Config(size=12, rows=2, patterns=4, threshold="midpoint")
-    >>> enforced = projections_of(config, memories(config, jr.key(0)))
-    >>> [type(x).__name__ for x in enforced]
-    ['Floored', 'HomeostaticScaling', 'MidpointThreshold']
-    """
-    own = no_self_connections(_rows(config, rows), config.size)
-    enforced: list[AbstractProjection] = [Floored(own)]
-    if config.parametrisation == "free":
-        enforced = [Connected(Factored(own[None], jnp.ones(len(own))))]
-    if config.parametrisation == "signed_power":
-        enforced.append(Ordered())
-    if config.scaling != "none":
-        enforced.append(scaling_of(config))
-    if config.ceiling is not None:
-        enforced.append(Ceiling(config.ceiling))
-    if config.threshold == "midpoint":
-        how = parametrisation_of(config)
-        enforced.append(MidpointThreshold(stored.patterns, stored.stored, how))
-    elif config.threshold == "random_pattern":
-        enforced.append(_random_threshold(config))
-    return tuple(enforced)
 
 
 def sleep(
@@ -238,16 +106,6 @@ def sleep(
     enforced = projections_of(config, stored, rows)
     system = System(Constant(stored), circuit, rules, enforced)
     return system, system.start(synapses, jr.key(0))
-
-
-def schedule_of(config: Config) -> Schedule | None:
-    """What multiplies both rates in every cycle; nothing where they are constant.
-
-    >>> print(f"{schedule_of(Config(cycles=60))(jnp.asarray(40)):.2f}")
-    0.10
-    """
-    schedules = {"stages": Stages(real(config.cycles)), "onset": onset}
-    return schedules.get(config.schedule)
 
 
 def build(
@@ -371,73 +229,6 @@ def regrown(
     total = jnp.sum(jnp.where(alive, u, 0.0), axis=2, keepdims=True)
     new = jnp.broadcast_to(share * ratio(total, count), u.shape)
     return Factored(jnp.where(alive, u, new), synapses.threshold)
-
-
-# --- a sleeping system --------------------------------------------------------------
-
-
-def after(system: System, state: State, key: Key[Array, ""], steps: int) -> State:
-    """The state after so many steps, of which nothing is recorded.
-
-    >>> system, state = build(Config(size=12, rows=0, patterns=4), jr.key(0))
-    >>> int(after(system, state, jr.key(1), 1000).step)
-    1000
-    """
-    return simulate(system, state, key, steps=steps, every=steps)[0]
-
-
-def stored_in(system: System) -> Memories:
-    """What it replays.
-
-    >>> system, _ = build(Config(size=12, rows=0, patterns=4, load=0.25), jr.key(0))
-    >>> stored_in(system).stored.tolist()
-    [True, True, True, False]
-    """
-    task: Any = system.task
-    return task.stimulus
-
-
-def valid_rows(stored: Memories) -> Bool[Array, " row"]:
-    """The neurons that are not degenerate.
-
-    >>> stored = circuits.memories_of(jnp.asarray([[1.0, 1.0], [1.0, 0.0]]))
-    >>> valid_rows(stored).tolist()  # the first is always active
-    [False, True]
-    """
-    return ~degenerate(stored.targets, stored.stored)
-
-
-def fields_and_weights(
-    system: System, state: State
-) -> tuple[Float[Array, "row pattern"], Float[Array, "row n"]]:
-    """Fields of all patterns, and weights, at this state.
-
-    >>> system, state = build(Config(size=12, rows=0, patterns=4), jr.key(0))
-    >>> fields, weights = fields_and_weights(system, state)
-    >>> want = weights @ stored_in(system).patterns - state.synapses.threshold[:, None]
-    >>> bool(jnp.allclose(fields, want, atol=1e-6))
-    True
-    """
-    circuit: Any = system.circuit
-    fields = circuit.fields(state.synapses, system.task(state.step, jr.key(0)))
-    return fields, circuit.parametrisation.weights(state.synapses.factors)
-
-
-def margins_and_weights(
-    system: System, state: State
-) -> tuple[Float[Array, " row"], Float[Array, "row n"]]:
-    """Margins of the stored patterns, and weights, at this state.
-
-    >>> config = Config(size=12, rows=0, patterns=4, coding_level=0.25)
-    >>> stored = circuits.memories_of(jnp.kron(jnp.eye(4), jnp.ones((3, 1))))
-    >>> system, state = sleep(config, stored, start(config, jr.key(0)))
-    >>> margin, _ = margins_and_weights(system, after(system, state, jr.key(1), 1000))
-    >>> bool(jnp.all(margin > 0))  # no neuron errs
-    True
-    """
-    fields, weights = fields_and_weights(system, state)
-    stored = stored_in(system)
-    return margins(fields, stored.targets, stored.stored), weights
 
 
 def _check_fit(
