@@ -18,6 +18,7 @@ from plasticity_jax.systems.stable_memory import (
     fixed_points,
     mean_field,
 )
+from plasticity_jax.systems.stable_memory.cycles._rates import _check_smooth
 from plasticity_jax.systems.stable_memory.experiments.capacity import (
     Capacity,
     cued,
@@ -288,7 +289,7 @@ def test_a_closed_form_of_smooth_rates_refuses_jumps(name):
         with pytest.raises(ValueError, match=f"{says}.*{closed}"):
             law(transfer, EXPANSION, ROTATION)
     steep = lambda x: jnp.tanh(1000 * x)
-    cycles._check_smooth(steep, "none")
+    _check_smooth(steep, "none")
 
 
 def test_a_cycle_is_compiled_once():

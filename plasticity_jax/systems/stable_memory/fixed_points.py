@@ -16,7 +16,8 @@ import numpy as np
 
 from ... import Scalar
 from ..._arguments import admit, floating, positive
-from .cycles import balanced_rates, held_rotations, Pair, reduced_slope, Transfer
+from .cycles import balanced_rates, held_rotations, reduced_slope
+from .cycles._rates import Pair, Transfer
 from .roots import root
 
 

@@ -11,7 +11,8 @@ from jaxtyping import Array, Float, Key
 
 from ..._arguments import floating, whole
 from ...numerics import normal
-from .cycles import gaussian_rates, Transfer
+from .cycles import gaussian_rates
+from .cycles._rates import Transfer
 
 
 Overlaps = Float[Array, " k"]
