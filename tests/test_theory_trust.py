@@ -77,7 +77,7 @@ def _public(module):
         name: function
         for name, function in vars(module).items()
         if inspect.isfunction(function)
-        and function.__module__ == module.__name__
+        and function.__module__.startswith(module.__name__)
         and name[0] != "_"
     }
 
