@@ -154,11 +154,8 @@ class _ShownSignals(AbstractSignals):
         if name in shown:
             return shown[name]
         kept = ", ".join(sorted((held | shown).keys() - {"shown", "step", "traces"}))
-        raise AttributeError(
-            f"{type(self).__name__} holds no `{name}`; it holds {kept}.",
-            name=name,
-            obj=self,
-        )
+        says = f"{type(self).__name__} holds no `{name}`; it holds {kept}."
+        raise AttributeError(says, name=name, obj=self)
 
     def absent(self, name: str) -> str:
         if name not in self.may_hold:
