@@ -78,30 +78,22 @@ def stream_of(config: Config, data: Source, key: Key[Array, ""]) -> Stream:
     places = jax.vmap(permute)(jr.split(for_pixels, config.tasks))
     weight = jnp.ones((config.tasks, len(tests)), mean.dtype)
     if config.protocol == "permuted":
-        tasks = [
-            batches(labels, orders(everything, i), pixels=places[i])
-            for i in range(config.tasks)
-        ]
-        return Stream(tasks, tests, weight, places)
+        task = lambda i: batches(labels, orders(everything, i), pixels=places[i])
+        return Stream([*map(task, range(config.tasks))], tests, weight, places)
     samples = config.epochs * count // config.batch * config.batch
+    for_task, for_image = jr.split(for_mixture)
     if config.protocol == "mixed":
         shape = (config.tasks * samples // config.batch, config.batch)
-        for_task, for_image = jr.split(for_mixture)
         drawn = jr.randint(for_image, shape, 0, count)
         which = jr.randint(for_task, shape, 0, config.tasks)
         one = batches(labels, drawn, pixels=places, task=which)
         return Stream([one], tests, weight, places)
     shares = jnp.asarray(task_shares(config.tasks, samples), mean.dtype)
-    for_task, for_image = jr.split(for_mixture)
-    mixture = jr.categorical(for_task, jnp.log(shares), axis=1)
     shape = (config.tasks, samples // config.batch, config.batch)
     drawn = jr.randint(for_image, shape, 0, count)
-    mixture = mixture.reshape(shape)
-    tasks = [
-        batches(labels, drawn[i], pixels=places, task=mixture[i])
-        for i in range(config.tasks)
-    ]
-    return Stream(tasks, tests, weight, places)
+    which = jr.categorical(for_task, jnp.log(shares), axis=1).reshape(shape)
+    task = lambda i: batches(labels, drawn[i], pixels=places, task=which[i])
+    return Stream([*map(task, range(config.tasks))], tests, weight, places)
 
 
 def _places(config: Config) -> tuple[Array, Array]:
