@@ -13,7 +13,8 @@ from .._interfaces import AbstractCircuit, AbstractRule, Scalar, State, System
 from .._simulate import simulate
 from ..circuits import Layer
 from ..signals import LayerSignals
-from ._trajectories import _Shown, Trajectories
+from ..tasks import Recorded
+from ._trajectories import Trajectories
 
 
 Matrix = Float[Array, "post pre"]
@@ -75,9 +76,9 @@ def behave(
     before = jnp.zeros(circuit.window, weights.dtype)
 
     def one(pre: Array, earned: Array, key: Key[Array, ""]) -> tuple[Array, Array]:
-        system = System(_Shown({"pre": pre, "earned": earned}), circuit, {"rule": rule})
-        state, steps = State(before, weights), len(pre)
-        return simulate(system, state, key, steps=steps, record=_chosen)[1]
+        task = Recorded({"pre": pre, "earned": earned})
+        system, state = System(task, circuit, {"rule": rule}), State(before, weights)
+        return simulate(system, state, key, steps=len(pre), record=_chosen)[1]
 
     keys = jr.split(key, len(inputs))
     choices, rewards = jax.vmap(one)(inputs, earned, keys)

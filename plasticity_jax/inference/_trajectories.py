@@ -16,13 +16,14 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float
 
 from .._arguments import check_finite, check_kind, concrete, positive
-from .._interfaces import AbstractRule, AbstractTask, Scalar, State, System
+from .._interfaces import AbstractRule, Scalar, State, System
 from .._simulate import simulate
 from ..circuits import Layer
 from ..circuits._layer import linear
+from ..tasks import Recorded
 
 
 Matrix = Float[Array, "post pre"]
@@ -69,16 +70,6 @@ class Trajectories(eqx.Module):
                 raise ValueError(f"`choices` must be 0, 1 or NaN; got {wrong.flat[0]}.")
 
 
-class _Shown(AbstractTask):
-    """A recorded course of stimuli, along the leading axis."""
-
-    course: Any
-
-    def __call__(self, step: Int[Array, ""], key: Key[Array, ""]) -> Any:
-        del key
-        return jax.tree.map(lambda x: x[step], self.course)
-
-
 def _field(state: State, signals: Any, changes: Any) -> Array:
     del state, changes
     return signals.field
@@ -110,7 +101,7 @@ def predicted_fields(
         course["reward"] = data.rewards
 
     def one(course: Any, weights: Matrix) -> Array:
-        system = System(_Shown(course), Layer(transfer), {"rule": rule})
+        system = System(Recorded(course), Layer(transfer), {"rule": rule})
         start = State(None, weights)
         return simulate(system, start, jr.key(0), steps=steps, record=_field)[1]
 
@@ -145,11 +136,10 @@ def activity_log_likelihood(
     >>> print(f"{logs[0]:.3f}")  # three times log 1 / sqrt(2 pi)
     -2.757
     """
-    seen = _given("activity", data.activity)
     s = positive("deviation", jnp.asarray(deviation, data.inputs.dtype))
     field = predicted_fields(rule, weights, data, transfer)
-    there = ~jnp.isnan(_alike("activity", seen, field))
-    off = jnp.where(there, seen, 0.0) - jax.vmap(jax.vmap(transfer))(field)
+    seen, there = _seen("activity", data.activity, field)
+    off = seen - jax.vmap(jax.vmap(transfer))(field)
     each = -((off / s) ** 2) / 2 - jnp.log(s) - math.log(2 * math.pi) / 2
     return jnp.sum(jnp.where(there, each, 0.0), axis=(1, 2))
 
@@ -171,21 +161,17 @@ def choice_log_likelihood(
     >>> print(f"{logs[0]:.3f}")  # three times log 1/2
     -2.079
     """
-    seen = _given("choices", data.choices)
     field = predicted_fields(rule, weights, data, transfer)
-    there = ~jnp.isnan(_alike("choices", seen, field))
-    chosen = jnp.where(there, seen, 0.0)
+    chosen, there = _seen("choices", data.choices, field)
     each = chosen * field - jax.nn.softplus(field)
     return jnp.sum(jnp.where(there, each, 0.0), axis=(1, 2))
 
 
-def _given(name: str, seen: Array | None) -> Array:
+def _seen(name: str, seen: Array | None, field: Array) -> tuple[Array, Array]:
+    """What was seen, 0 where it was not; and where it was."""
     if seen is None:
         raise ValueError(f"`data` must hold `{name}`; got None.")
-    return seen
-
-
-def _alike(name: str, seen: Array, field: Array) -> Array:
     if seen.shape != field.shape:
         raise ValueError(f"`{name}` must be shaped {field.shape}; got {seen.shape}.")
-    return seen
+    there = ~jnp.isnan(seen)
+    return jnp.where(there, seen, 0.0), there
