@@ -122,6 +122,21 @@ def test_information_is_remembered_from_step_to_step():
     assert jnp.allclose(-jnp.expm1(state.log_failure["out"]), 0.25)
 
 
+@pytest.mark.parametrize("wrapped", [lambda r: r, lambda r: rules.Intermittent(r, 2)])
+def test_a_rule_that_draws_needs_a_key(wrapped):
+    noise = wrapped(rules.Wiener())
+    without = released(optax.sgd(RATE), noise)
+    with pytest.raises(ValueError, match="draws, so it needs a `key`"):
+        without.update(W, without.init(W), W)
+    by = released(optax.sgd(RATE), noise, key=KEY)
+    assert by.update(W, by.init(W), W)[1].step == 1
+
+
+def test_a_rule_that_does_not_draw_makes_the_same_of_any_key():
+    one, other = (released(optax.sgd(RATE), PLASTIC, key=k) for k in (None, jr.key(9)))
+    assert same(one.update(W, one.init(W), W), other.update(W, other.init(W), W))
+
+
 def test_a_lost_gradient_is_not_hidden():
     optimiser = released(optax.sgd(RATE), PLASTIC)
     lost = jax.tree.map(lambda w: jnp.full_like(w, jnp.nan), W)

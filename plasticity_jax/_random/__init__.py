@@ -13,4 +13,5 @@ from ._keys import fast_key as fast_key
 from ._keys import is_fast as is_fast
 from ._keys import key_of as key_of
 from ._keys import KINDS as KINDS
+from ._keys import undrawn as undrawn
 from ._keys import unrolled as unrolled

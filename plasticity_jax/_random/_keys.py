@@ -13,7 +13,7 @@ from jaxtyping import Array, Key
 from .._arguments import one_of, shape_of
 
 
-TAG, FAST_TAG = "fryu", "fast"  # how JAX names these kinds
+TAG, FAST_TAG, NO_TAG = "fryu", "fast", "none"  # how JAX names these kinds
 KINDS = ("default", "fast")
 ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 
@@ -35,6 +35,11 @@ def fast_key(seed: int | Array) -> Key[Array, ""]:
     return jr.key(seed, impl=FAST)
 
 
+def undrawn() -> Key[Array, ""]:
+    """What stands for a key that was not given: `ValueError` where it is drawn from."""
+    return jr.key(0, impl=UNDRAWN)
+
+
 def key_of(kind: str, seed: int) -> Key[Array, ""]:
     """A key of a kind by its name; `ValueError` for another name."""
     one_of("keys", kind, KINDS)
@@ -54,7 +59,7 @@ def unrolled(key: Key[Array, "..."]) -> Key[Array, "..."]:
     """
     check_key("key", key)
     partitionable = jax.config.jax_threefry_partitionable  # pyright: ignore[reportAttributeAccessIssue]
-    if is_fast(key) or not partitionable:
+    if str(jr.key_impl(key)) in (FAST_TAG, NO_TAG) or not partitionable:
         return key
     return jr.wrap_key_data(jr.key_data(key), impl=THREEFRY)
 
@@ -67,7 +72,7 @@ def check_key(name: str, keys: Any) -> None:
         raise ValueError(
             f"`{name}` must be made by jax.random.key; got {shape_of(keys)}."
         ) from error
-    if kind not in ("threefry2x32", TAG, FAST_TAG):
+    if kind not in ("threefry2x32", TAG, FAST_TAG, NO_TAG):
         raise ValueError(
             f"`{name}` is of the kind '{kind}', whose draws depend on the batch that a "
             "run is in; make threefry keys: jax.random.key(0, impl='threefry2x32')."
@@ -168,6 +173,10 @@ def _bits_fast(key: Array, width: int, shape: tuple[int, ...]) -> Array:
     return _as_wide(two_words(key, shape), width)
 
 
+def _no_bits(key: Array, width: int, shape: tuple[int, ...]) -> Array:
+    raise ValueError("draws, so it needs a `key`, such as jax.random.key(0).")
+
+
 THREEFRY = define_prng_impl(
     key_shape=(2,),
     seed=_seed,
@@ -189,3 +198,14 @@ FAST = define_prng_impl(
     tag=FAST_TAG,
 )
 """The fast generator."""
+
+UNDRAWN = define_prng_impl(
+    key_shape=(2,),
+    seed=_seed,
+    split=_split,
+    random_bits=_no_bits,
+    fold_in=_fold_in,
+    name="plasticity_jax_undrawn",
+    tag=NO_TAG,
+)
+"""Of no stream."""

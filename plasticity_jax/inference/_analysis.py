@@ -69,8 +69,9 @@ def analyse(
     their correlations unless given (`window_of`). `law` is that of the noise, its s.d.
     by the size to a power, "0", "1/2" or "1"; or constant in each model's "own"
     coordinate. `brief` leaves it at the comparison.
-    `progress` is told of every part that is done. Likelihoods are conditional on each
-    synapse's first size. Use float64.
+    Starts of the searches and the data of `checks` are drawn by `key`, without it by
+    `jax.random.key(0)`. `progress` is told of every part that is done. Likelihoods are
+    conditional on each synapse's first size. Use float64.
 
     >>> table = kaufman_2012().of(range(20)).thinned(5)
     >>> found = analyse(table, ["additive", "lognormal"], window=1, brief=True)

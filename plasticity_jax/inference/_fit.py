@@ -42,11 +42,12 @@ def fit(
     `log_likelihood(params, data)` returns one entry for each independent unit (a
     synapse, an animal); their sum is maximised by BFGS (optimistix) in coordinates that
     `domain` makes free. `start` is any pytree of floating-point numbers; the other
-    `starts` are drawn around it by `key`: a bounded parameter's free coordinate (a
-    positive one's logarithm) by up to log 10 to either side, a real one up to its own
-    size, or 1 if it is 0. With `log_prior(params)` the mode of the posterior density of
-    `params` themselves is found. `simulate(params, key)` draws data like `data`; then
-    `draws` of them give the expected Fisher matrix at the estimate.
+    `starts` are drawn around it by `key` (always the same ones without it, those of
+    `jax.random.key(0)`): a bounded parameter's free coordinate (a positive one's
+    logarithm) by up to log 10 to either side, a real one up to its own size, or 1 if it
+    is 0. With `log_prior(params)` the mode of the posterior density of `params`
+    themselves is found. `simulate(params, key)` draws data like `data`; then `draws` of
+    them give the expected Fisher matrix at the estimate.
 
     Works under `jit` and `vmap`. Compiled once for a `log_likelihood`: pass a
     module-level function, since a new lambda compiles anew. Use float64. Raises

@@ -33,10 +33,11 @@ def least_squares(
 ) -> Fit:
     r"""The parameters whose `predict(params)` is nearest to `observed`, as a `Fit`.
 
-    By Levenberg-Marquardt (optimistix) from several starts, as in `fit`. Residuals are
-    taken as independent and normal, of one standard deviation that is estimated with
-    them; entries of `observed` that are NaN are left out. The expected Fisher matrix is
-    that of Gauss and Newton, $J^\top J/\hat\sigma^2$ (Seber & Wild 1989).
+    By Levenberg-Marquardt (optimistix) from several starts, by `key` as in `fit`.
+    Residuals are taken as independent and normal, of one standard deviation that is
+    estimated with them; entries of `observed` that are NaN are left out. The expected
+    Fisher matrix is that of Gauss and Newton, $J^\top J/\hat\sigma^2$ (Seber & Wild
+    1989).
 
     Raises `ValueError` unless prediction and observations are shaped alike and these
     are more than the parameters.

@@ -20,6 +20,7 @@ from .._interfaces import (
     State,
     System,
 )
+from .._random import undrawn
 from ..numerics import masked
 from ..signals import LossSignals, ReleaseSignals
 from ..synapses._release import log_failure_of, ReleaseBounds, Stochastic
@@ -107,7 +108,7 @@ def released(
     2021). All begin at their lower bound, 0.25 unless given. Of plain gradient descent
     it is `StrengthDescent`. What is added to the updates outside, such as a decay, is
     not modulated. Rules that draw do so from `key`. Raises `ValueError` for an `update`
-    without `params`.
+    without `params`, and at the first of a rule that draws without `key`.
 
     >>> import optax
     >>> optimiser = released(optax.sgd(0.1), rules.ReleasePlasticity(0.1, 0.1, 0.1))
@@ -117,7 +118,7 @@ def released(
     0.325 0.250 0.325
     """
     bounds = ReleaseBounds() if bounds is None else bounds
-    key = jr.key(0) if key is None else key
+    key = undrawn() if key is None else key
     optimiser = optax.with_extra_args_support(optimiser)
 
     def system(updates: PyTree, value: Any) -> System:
