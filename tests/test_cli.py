@@ -203,7 +203,8 @@ FIG5 = ("run", "optimal_plasticity.fig5", "--preset", "smoke")
     ("tokens", "message"),
     [
         (("run", "optimal_plasticity.fig6"), "Did you mean 'optimal_plasticity.fig"),
-        (("run", "nothing.at.all"), "unknown experiment"),
+        (("run", "nothing.at.all"), "'nothing.at.all'. `plasticity-jax list` names"),
+        (("run", "dale"), "Did you mean 'stable_memory.dale'? `plasticity-jax"),
         (("run", "missing.toml"), "no such file"),
         ((*FIG5[:2], "--preset", "smal"), "Did you mean 'small'"),
         ((*FIG5, "--set", "ratoi=1"), "Did you mean 'ratio'"),

@@ -25,12 +25,21 @@ PLAIN = 1e-3  # of the largest entry: a difference that rounding does not make
 # --- names ----------------------------------------------------------------------------
 
 
-def nearest(name: str, allowed: Iterable[str]) -> str:
-    """` Did you mean ...? Choose from: ...`, the tail of an error about a name."""
+def nearest(name: str, allowed: Iterable[str], many: str = "") -> str:
+    """` Did you mean ...? Choose from: ...`, the tail of an error about a name.
+
+    Where there are too many to choose from, the words of `many` say where they are; and
+    those that `name` is a part of may be meant too.
+    """
     allowed = list(allowed)
     close = difflib.get_close_matches(name, allowed, n=1, cutoff=0.5)
-    hint = f" Did you mean '{close[0]}'?" if close else ""
-    return f"{hint} Choose from: {', '.join(allowed) or 'none'}."
+    if many and name:
+        held = [x for x in allowed if name.lower() in x and x not in close]
+        close += sorted(held, key=len)
+    meant = " or ".join(f"'{x}'" for x in close[:5])
+    hint = f" Did you mean {meant}?" if close else ""
+    choose = f"Choose from: {', '.join(allowed) or 'none'}."
+    return f"{hint} {many or choose}"
 
 
 def one_of(name: str, value: Any, allowed: Sequence[str]) -> None:

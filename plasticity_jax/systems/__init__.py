@@ -132,7 +132,8 @@ def find(text: str) -> tuple[Named, Path | None, bool]:
         named = _named(found[0])
     else:
         every = [entry.name for entry in listed()]
-        raise ValueError(f"{unknown}{nearest(name, every)}")
+        many = f"`plasticity-jax list` names all, of {', '.join(names())}."
+        raise ValueError(f"{unknown}{nearest(name, every, many)}")
     return named, path or (named.path if named.path.is_file() else None), x64
 
 
