@@ -90,6 +90,17 @@ def test_the_normal_is_fitted_to_rounding(found):
     assert np.isclose(found.tic, tic - 2 * found.height)
 
 
+def test_printed_it_is_one_line(found):
+    height = f"log_likelihood={float(found.height):.6g}"
+    assert repr(found) == f"Fit(parameters=2, {height}, converged=True)"
+    several = jax.tree.map(lambda x: jnp.stack([x, x]), found)
+    assert "free=f64[2,2]" in repr(several)
+    assert "free=True" in repr(jax.tree.map(eqx.is_array, found))
+    seen = []
+    jax.jit(lambda fit: seen.append(repr(fit)))(eqx.filter(found, eqx.is_array))
+    assert "free=f64[2]" in seen[0]
+
+
 def test_the_expected_matrix_is_that_of_theory(found):
     theory = np.diag([200 / found.params["sd"] ** 2, 400.0])
     relative = (found.expected - theory) / np.sqrt(np.outer(*[np.diag(theory)] * 2))

@@ -6,7 +6,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from .._arguments import one_of
+from .._arguments import concrete, one_of
 from .._interfaces import Scalar
 from ..numerics import eigh
 from ._domain import Space, Vector
@@ -39,8 +39,10 @@ class Fit(eqx.Module):
     as likely as the estimate, which then has no covariance.
 
     >>> found = fit(jax.scipy.stats.norm.logpdf, 0.0, jnp.asarray([1.0, 2.0, 6.0]))
-    >>> print(f"{found.information[0, 0]:.3f}", bool(found.converged), found.count)
-    3.000 True 1
+    >>> print(f"{found.information[0, 0]:.3f}")
+    3.000
+    >>> found
+    Fit(parameters=1, log_likelihood=-9.75682, converged=True)
     """
 
     objective: Objective
@@ -53,6 +55,13 @@ class Fit(eqx.Module):
     bound: Int[Array, " w"]
     expected: Matrix | None
     extra: int = eqx.field(static=True, default=0)  # parameters estimated besides
+
+    def __repr__(self) -> str:
+        read = self.log_likelihoods, self.gradient, self.information, self.bound
+        if not all(map(eqx.is_array, read)) or not concrete(read) or read[0].ndim != 1:
+            return eqx.tree_pformat(self)  # several, or in a compiled program
+        height = f"log_likelihood={self.height:.6g}, converged={self.converged}"
+        return f"Fit(parameters={self.count}, {height})"
 
     @property
     def space(self) -> Space:
