@@ -11,6 +11,8 @@ from types import SimpleNamespace
 import jax
 import pytest
 
+from plasticity_jax.circuits import LeakyNetwork
+
 
 PLACE = Path(__file__).parents[1] / "docs" / "_extension" / "_names.py"
 names = SimpleNamespace(**runpy.run_path(str(PLACE)))
@@ -47,3 +49,9 @@ def test_examples(module):
         if not 2 <= lines <= MOST:
             told.append(f"{x.path}: {lines} lines of examples, not 2 to {MOST}.")
     assert not told, "\n".join(told)
+
+
+def test_help_names_what_a_number_may_be():
+    shown = str(inspect.signature(LeakyNetwork))
+    assert shown.startswith("(dt: 'ArrayLike' = 1.0, ")
+    assert "Union" not in shown

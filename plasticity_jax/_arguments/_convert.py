@@ -24,7 +24,8 @@ from ._checks import at_least, check_indices, shape_of
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def real(x: ArrayLike) -> Array:
+# Quoted, so that `help` of a class shows this name and not the union of nine types.
+def real(x: "ArrayLike") -> Array:
     """Converter of every hyper-parameter field: an array leaf, never a Python float.
 
     >>> print(real(3), real(np.array([1, 2])))
@@ -33,7 +34,7 @@ def real(x: ArrayLike) -> Array:
     return jnp.asarray(x, jnp.result_type(float))
 
 
-def optional(x: ArrayLike | None) -> Array | None:
+def optional(x: "ArrayLike | None") -> Array | None:
     """`real`, for a field that may be `None`."""
     return None if x is None else real(x)
 
