@@ -11,9 +11,10 @@ import numpy as np
 from jaxtyping import Array, Key, PyTree
 
 from ._arguments import among, check_kind, check_takes, concrete, whole
-from ._interfaces import AbstractSignals, advance, State, System, with_traces
+from ._interfaces import AbstractSignals, advance, SPIKES, State, System, with_traces
 from ._interfaces._told import read
 from ._random import unrolled
+from .signals import LayerSignals
 
 
 Record = Callable[[State, Any, dict[str, Any]], PyTree]
@@ -112,8 +113,12 @@ def _with_strays(system: System, strays: Strays, signals: AbstractSignals) -> St
     """The first value of each signal that is out of a rule's limits; NaN while none."""
     found = {}
     for (name, signal), before in strays.items():
+        values = system.rules[name].limits()[signal]
+        found[name, signal] = before
+        if values is SPIKES and not isinstance(signals, LayerSignals):
+            continue  # that they are spikes its signals say themselves
         x = jax.lax.stop_gradient(jnp.ravel(getattr(signals, signal, jnp.nan)))
-        wrong = jnp.isnan(among(signal, x, system.rules[name].limits()[signal]))
+        wrong = jnp.isnan(among(signal, x, values))
         first = jnp.where(wrong.any(), x[jnp.argmax(wrong)], jnp.nan)
         found[name, signal] = jnp.where(jnp.isnan(before), first, before)
     return found
@@ -121,8 +126,9 @@ def _with_strays(system: System, strays: Strays, signals: AbstractSignals) -> St
 
 def _tell_strays(system: System, strays: Strays, synapses: Any) -> None:
     """Raise `ValueError` for a signal that was out of limits, if synapses are NaN."""
-    if any(np.isnan(leaf).any() for leaf in jax.tree.leaves(synapses)):
-        for (name, signal), value in strays.items():
+    found = {where: value for where, value in strays.items() if not np.isnan(value)}
+    if found and any(np.isnan(leaf).any() for leaf in jax.tree.leaves(synapses)):
+        for (name, signal), value in found.items():
             rule = system.rules[name]
             who = f"rule '{name}' ({type(rule).__name__})"
             read(who, among, signal, value, rule.limits()[signal])

@@ -11,8 +11,17 @@ import pytest
 
 from plasticity_jax._interfaces import AbstractRule, State, stream, System
 from plasticity_jax._simulate import simulate
-from plasticity_jax.circuits import Layer
-from plasticity_jax.rules import Hopfield, Intermittent, Perceptron, Scaled, Storkey
+from plasticity_jax.circuits import Layer, LeakyNetwork
+from plasticity_jax.rules import (
+    Hopfield,
+    InhibitorySTDP,
+    Intermittent,
+    Perceptron,
+    Scaled,
+    STDP,
+    Storkey,
+    TripletSTDP,
+)
 from plasticity_jax.systems.optimal_plasticity.config import build, Config
 from plasticity_jax.tasks import Recorded
 from plasticity_jax.traces import LowPass
@@ -177,6 +186,31 @@ def test_a_signal_out_of_a_rules_limits_is_told_after_the_run(rule, wrong):
     assert jnp.isfinite(
         run(Recorded({"pre": fit, "target": jnp.sign(fit - 0.5)}))
     ).all()
+
+
+@pytest.mark.parametrize("rule", [STDP(), TripletSTDP(), Scaled(InhibitorySTDP(), 2.0)])
+def test_rates_are_no_spikes(rule):
+    who = f"rule 'r' ({type(rule).__name__})"
+
+    def run(pre, transfer):
+        system = System(Recorded({"pre": pre}), Layer(transfer), {"r": rule})
+        start = system.start(jnp.full((2, 3), 0.25), jr.key(0))
+        return simulate(system, start, jr.key(0), steps=4)[0].synapses
+
+    spikes = (jnp.arange(12) % 5 == 0).astype(float).reshape(4, 3)
+    fires = lambda field: jnp.where(field > 0, 1.0, 0.0)
+    with pytest.raises(ValueError, match=re.escape(f"{who}: `post` must be 0 or 1")):
+        run(spikes, jnp.tanh)
+    with pytest.raises(ValueError, match=re.escape(f"{who}: `pre` must be 0 or 1")):
+        run(0.5 * spikes, fires)
+    assert jnp.any(run(spikes, fires) != 0.25)
+
+
+def test_counts_of_spiking_neurons_are_theirs_to_know():
+    twice = Recorded({"pre": jnp.full((4, 3), 2.0)})
+    system = System(twice, LeakyNetwork(), {"r": STDP()})
+    start = system.start(jnp.full((2, 3), 9.0), jr.key(0))
+    assert jnp.isfinite(simulate(system, start, jr.key(0), steps=4)[0].synapses).all()
 
 
 def test_an_unlearned_signal_out_of_limits_is_none_of_our_business():

@@ -11,6 +11,7 @@ from ._parts import AbstractSignals as AbstractSignals
 from ._parts import AbstractTask as AbstractTask
 from ._parts import AbstractTrace as AbstractTrace
 from ._parts import Scalar as Scalar
+from ._parts import SPIKES as SPIKES
 from ._parts import stream as stream
 from ._parts import Synapses as Synapses
 from ._system import advance as advance

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Int, Key, PyTree
 from .._arguments import fill_array_fields, shape_of
 
 
+SPIKES = (0.0, 1.0)  # the limits of rates that are read as spikes
 Scalar = Float[Array, ""]
 Synapses = PyTree[Float[Array, "..."]]
 

@@ -1,5 +1,6 @@
 """Spike timing: pairs of spikes, each side remembered by a trace."""
 
+import dataclasses
 from typing import ClassVar
 
 import equinox as eqx
@@ -7,19 +8,23 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from .._arguments import one_of, optional, real, require
-from .._interfaces import AbstractRule, AbstractTrace, Scalar
+from .._arguments import among, one_of, optional, real, require
+from .._interfaces import AbstractRule, AbstractTrace, Scalar, SPIKES
 from ..numerics import normal, power, root
-from ..signals import SpikeSignals
+from ..signals import LayerSignals, SpikeSignals
 from ..traces import Eligibility, SOME_TIME
 
 
 Matrix = Float[Array, "post pre"]
+Signals = LayerSignals | SpikeSignals
 LAWS = ("additive", "multiplicative", "van_rossum", "gutig", "power")
 
 
 class _Pairing(AbstractRule):
     every_step: ClassVar = True  # `Intermittent` refuses it
+
+    def limits(self) -> dict[str, tuple[float, ...]]:
+        return {"pre": SPIKES, "post": SPIKES}
 
 
 class STDP(_Pairing):
@@ -39,8 +44,8 @@ class STDP(_Pairing):
     post spike, $y\,\sigma w\,\xi'$ at a pre spike (van Rossum et al.: .015). Without it
     nothing is drawn.
 
-    Times in the units of `dt`. Reads `pre` and `post` (spikes), `dt` and two traces.
-    Synapses (post, pre).
+    Times in the units of `dt`. Reads `pre` and `post` (spikes; of a layer 0 or 1), `dt`
+    and two traces. Synapses (post, pre).
 
     >>> pre = jnp.zeros((21, 1)).at[0].set(1.0)  # 20 ms later a current makes it spike
     >>> task = tasks.Recorded({"pre": pre, "external": 1e3 * pre[::-1, 0]})
@@ -74,8 +79,9 @@ class STDP(_Pairing):
         return spike_traces(self.time_plus, self.time_minus, self.nearest)
 
     def __call__(
-        self, synapses: Matrix, signals: SpikeSignals, key: Key[Array, ""]
+        self, synapses: Matrix, signals: Signals, key: Key[Array, ""]
     ) -> Matrix:
+        signals = _spikes(signals)
         pre, post = signals.traces["pre"], faded(signals, "post", self.time_minus)
         up = jnp.outer(self.potentiation * signals.post, pre)
         down = jnp.outer(self.depression * post, signals.pre)
@@ -110,7 +116,15 @@ def spike_traces(
     }
 
 
-def faded(signals: SpikeSignals, name: str, time: Scalar) -> Float[Array, " n"]:
+def _spikes(signals: Signals) -> Signals:
+    """Signals of spikes; rates of a layer that are neither 0 nor 1 are NaN."""
+    if not isinstance(signals, LayerSignals):
+        return signals
+    read = {x: among(x, getattr(signals, x), SPIKES) for x in ("pre", "post")}
+    return dataclasses.replace(signals, **read)
+
+
+def faded(signals: Signals, name: str, time: Scalar) -> Float[Array, " n"]:
     """A trace of the spikes before this step, as it is in this step."""
     return jnp.exp(-signals.dt / time) * signals.traces[name]
 
@@ -139,8 +153,8 @@ class TripletSTDP(_Pairing):
     vanishes at a threshold as in BCM. `published` has the fitted values, in ms; the
     defaults are those of the visual cortex, all-to-all, full.
 
-    Times in the units of `dt`. Reads `pre` and `post` (spikes), `dt` and four traces.
-    Synapses (post, pre).
+    Times in the units of `dt`. Reads `pre` and `post` (spikes; of a layer 0 or 1), `dt`
+    and four traces. Synapses (post, pre).
 
     >>> pre = jnp.zeros((21, 1)).at[20].set(1.0)  # 20 ms ago a current made it spike
     >>> task = tasks.Recorded({"pre": pre, "external": 1e3 * pre[::-1, 0]})
@@ -183,8 +197,9 @@ class TripletSTDP(_Pairing):
         return {**pairs, "slow_pre": pre, "slow_post": post}
 
     def __call__(
-        self, synapses: Matrix, signals: SpikeSignals, key: Key[Array, ""]
+        self, synapses: Matrix, signals: Signals, key: Key[Array, ""]
     ) -> Matrix:
+        signals = _spikes(signals)
         pre, post = signals.traces["pre"], faded(signals, "post", self.time_minus)
         slow_pre = faded(signals, "slow_pre", self.time_x)
         slow_post = faded(signals, "slow_post", self.time_y)
@@ -203,8 +218,8 @@ class InhibitorySTDP(_Pairing):
     $\rho$ = `target`, in spikes per unit of time (.005 is 5 Hz where that is ms). For
     sizes, at least 0, take `Scaled(rule, -1)`.
 
-    Times in the units of `dt`. Reads `pre` and `post` (spikes), `dt` and two traces.
-    Synapses (post, pre).
+    Times in the units of `dt`. Reads `pre` and `post` (spikes; of a layer 0 or 1), `dt`
+    and two traces. Synapses (post, pre).
 
     >>> task = tasks.Constant({"pre": jnp.ones(1), "external": jnp.zeros(())})
     >>> system = System(task, circuits.LeakyNetwork(), {"stdp": InhibitorySTDP(1e-3)})
@@ -224,8 +239,9 @@ class InhibitorySTDP(_Pairing):
         return spike_traces(self.time, self.time)
 
     def __call__(
-        self, synapses: Matrix, signals: SpikeSignals, key: Key[Array, ""]
+        self, synapses: Matrix, signals: Signals, key: Key[Array, ""]
     ) -> Matrix:
+        signals = _spikes(signals)
         pre, post = signals.traces["pre"], faded(signals, "post", self.time)
         lone = post - 2 * self.target * self.time
         near = jnp.outer(signals.post, pre)
