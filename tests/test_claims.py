@@ -252,3 +252,13 @@ def test_what_is_compiled_sooner_has_the_same_numbers(jit):
     assert runs == ["plain", "compiled"]
     for one, other in zip(found, want, strict=True):
         assert jnp.allclose(one, other, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("jit", [once, soon])
+def test_what_is_compiled_sooner_stands_outermost(jit):
+    inner = jit(jnp.sin)
+    for around in (jax.jit(inner), jax.grad(inner)):
+        with pytest.raises(ValueError, match="only be passed to top-level"):
+            around(1.0)
+    assert jit(jax.grad(jnp.sin))(0.0) == 1.0
+    assert jax.vmap(inner)(jnp.zeros(2)).shape == (2,)

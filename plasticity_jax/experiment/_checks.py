@@ -21,9 +21,16 @@ ONCE |= {
     "xla_cpu_parallel_codegen_split_count": 1,
 }
 once = eqx.filter_jit(compiler_options=ONCE)  # pyright: ignore[reportCallIssue]
-"""`equinox.filter_jit` for a program that runs once: compiled sooner, not as fast."""
+"""`equinox.filter_jit` for a program that runs once: compiled sooner, not as fast.
+
+It stands outermost: JAX raises `ValueError` where `jit`, `grad`, `scan` or `eval_shape`
+goes around it (`vmap` may). Wrap the whole: `once(jax.grad(f))`.
+"""
 soon = eqx.filter_jit(compiler_options=ONCE | {"xla_backend_optimization_level": 1})  # pyright: ignore[reportCallIssue]
-"""The same for a long run: compiled nearly as soon, mostly as fast as without it."""
+"""The same for a long run: compiled nearly as soon, mostly as fast as without it.
+
+Outermost too: see `once`.
+"""
 
 
 class Check(NamedTuple):
