@@ -444,6 +444,14 @@ def test_release_noise_is_that_of_a_bernoulli_release():
     assert not jnp.any(sure)
 
 
+def test_a_metric_is_learned_from_that_of_gradient_ascent_on():
+    weights, decay = jnp.asarray([0.0, 2.0]), rules.Dissipation(0.5)
+    change = lambda s: rules.PowerMetric(decay, s)(weights, SIGNALS, KEY)
+    assert jnp.allclose(change(0.0), -0.15 * weights, rtol=1e-12)
+    slope = jax.jacobian(change)(0.0)
+    assert jnp.allclose(slope, -0.3 * jnp.log(jnp.asarray([1.0, 2.0])), rtol=1e-12)
+
+
 def test_one_probe_moves_against_the_sign_of_the_slope():
     change = rules.Normalised(rules.WeightPerturbation(0.5), 1.0)
     step = change(W, SIGNALS, jr.key(3))

@@ -12,11 +12,12 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from .._arguments import check_stable, fitted, real, require, stable
+from .._arguments import check_stable, real, require, stable
 from .._interfaces import AbstractRule, AbstractSignals, Scalar
 from ..numerics import normal, power
 from ..signals import NoveltySignals, ReplaySignals
 from ..synapses._factors import AbstractFactors, Factored, Product
+from ._wrappers import _AbstractChecked
 
 
 class FactorAscent(AbstractRule):
@@ -52,7 +53,7 @@ class FactorAscent(AbstractRule):
         return Factored(factors, -self.threshold_rate * signals.bias)
 
 
-class PowerMetric(AbstractRule):
+class PowerMetric(_AbstractChecked):
     r"""`rule` in the metric $\sum dw^2/|w|^s$: its change times $|w|^s$.
 
     Between gradient ascent, $s = 0$, and exponentiated gradient, $s = 1$. The gradient
@@ -70,23 +71,18 @@ class PowerMetric(AbstractRule):
     [0. 1. 2.]
     """
 
-    rule: AbstractRule
     exponent: Scalar = eqx.field(converter=real)
 
     def __check_init__(self) -> None:
         require(self, exponent=(0.0, 2.0))
 
-    def check(self, circuit: Any) -> None:
-        self.rule.check(circuit)
-
     def __call__(self, synapses: Any, signals: Any, key: Key[Array, ""]) -> Any:
-        change = self.rule(synapses, signals, key)
-        who = f"the change of {type(self.rule).__name__}"
-        return jax.tree.map(self._moved, synapses, fitted(who, change, synapses))
+        change = self.changed(synapses, signals, key, synapses)
+        return jax.tree.map(self._moved, synapses, change)
 
     def _moved(self, weight: Array, change: Array) -> Array:
         speed = power(jnp.abs(weight), self.exponent)
-        plain = (self.exponent == 0) & ~jnp.isnan(weight)
+        plain = (self.exponent == 0) & (weight == 0)  # there a power is 0
         return jnp.where(plain, 1.0, speed).astype(change.dtype) * change
 
 
