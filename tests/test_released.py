@@ -137,6 +137,28 @@ def test_a_rule_that_does_not_draw_makes_the_same_of_any_key():
     assert same(one.update(W, one.init(W), W), other.update(W, other.init(W), W))
 
 
+def test_an_optimiser_that_needs_the_loss_says_so():
+    optimiser = released(optax.contrib.reduce_on_plateau(), PLASTIC)
+    with pytest.raises(TypeError, match="'value'"):
+        optimiser.update(W, optimiser.init(W), W)
+
+
+def test_what_the_rule_changes_of_weights_is_added():
+    decay = rules.Unreliable(rules.Reparametrised(rules.Dissipation(0.5)))
+    optimiser = released(optax.sgd(RATE), decay, ReleaseBounds(0.2))
+    change, _ = optimiser.update(W, optimiser.init(W), W)
+    assert same(change, jax.tree.map(lambda w: -0.8 * (RATE + 0.5) * w, W))
+
+
+def test_what_releases_for_sure_stays_so():
+    code = lambda information: jnp.log(jnp.where(information > 1, 0.0, 0.75))
+    rule = rules.FisherRelease(1.0, jnp.asarray([0.0, 2.0]), code)
+    synapses = Stochastic(jnp.ones(2), jnp.full(2, 0.5))
+    for _ in range(3):
+        synapses = jax.tree.map(jnp.add, synapses, rule(synapses, None, KEY))
+    assert jnp.allclose(synapses.probability, jnp.asarray([0.25, 1.0]))
+
+
 def test_a_lost_gradient_is_not_hidden():
     optimiser = released(optax.sgd(RATE), PLASTIC)
     lost = jax.tree.map(lambda w: jnp.full_like(w, jnp.nan), W)

@@ -106,9 +106,10 @@ def released(
     times $p_{max} - p$, unless `modulated` is off; then `rule`, one of those that read
     `ReleaseSignals`, moves $p$ by the same gradient and `bounds` hold it (Schug et al.
     2021). All begin at their lower bound, 0.25 unless given. Of plain gradient descent
-    it is `StrengthDescent`. What is added to the updates outside, such as a decay, is
-    not modulated. Rules that draw do so from `key`. Raises `ValueError` for an `update`
-    without `params`, and at the first of a rule that draws without `key`.
+    it is `StrengthDescent`. What the rule itself changes of weights, or is added to the
+    updates outside, such as a decay, is not modulated. Rules that draw do so from
+    `key`. Raises `ValueError` for an `update` without `params`, and at the first of a
+    rule that draws without `key`.
 
     >>> import optax
     >>> optimiser = released(optax.sgd(0.1), rules.ReleasePlasticity(0.1, 0.1, 0.1))
@@ -134,25 +135,20 @@ def released(
         return ReleaseState(synapses.log_failure, inner, start.step, start.traces)
 
     def update(
-        updates: PyTree,
-        state: Any,
-        params: PyTree = None,
-        *,
-        value: Any = jnp.nan,
-        **extra: Any,
+        updates: PyTree, state: Any, params: PyTree = None, **extra: Any
     ) -> tuple[PyTree, ReleaseState]:
         if params is None:
             raise ValueError(_GIVE)
-        change, inner = optimiser.update(
-            updates, state.inner, params, value=value, **extra
-        )
+        change, inner = optimiser.update(updates, state.inner, params, **extra)
         if modulated:
             share = lambda x: jnp.exp(x) - (1 - bounds.high).astype(x.dtype)
             kept = jax.tree.map(share, state.log_failure)
             change = jax.tree.map(masked, kept, change)
         synapses = Stochastic(params, log_failure=state.log_failure)
         before = State(None, synapses, state.step, state.traces)
-        after, _, _ = advance(system(updates, value), before, key)
+        given = system(updates, extra.get("value", jnp.nan))
+        after, _, changes = advance(given, before, key)
+        change = jax.tree.map(jnp.add, change, changes["release"].strength)
         moved = after.synapses.log_failure
         return change, ReleaseState(moved, inner, after.step, after.traces)
 

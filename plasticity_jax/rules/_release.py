@@ -26,7 +26,7 @@ from .._arguments import (
 from .._interfaces import AbstractRule, AbstractTrace, Scalar
 from ..numerics import masked, ratio
 from ..signals import ReleaseSignals
-from ..synapses._release import LEAST, Stochastic
+from ..synapses._release import LEAST, LOG_LEAST, Stochastic
 from ..traces import LowPass, PathIntegral
 from ._masked import _AbstractChecked
 
@@ -212,7 +212,8 @@ class FisherRelease(AbstractRule):
 
         def change(log_failure: Values, information: Values) -> Values:
             relative = not_negative("fisher", information) / self.scale
-            return self.code(relative).astype(log_failure.dtype) - log_failure
+            new = self.code(relative).astype(log_failure.dtype)
+            return jnp.maximum(new, LOG_LEAST) - log_failure  # also of p = 1
 
         still = jax.tree.map(jnp.zeros_like, synapses.strength)
         changes = jax.tree.map(change, before, fisher)
