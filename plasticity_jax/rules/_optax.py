@@ -106,10 +106,9 @@ def released(
     times $p_{max} - p$, unless `modulated` is off; then `rule`, one of those that read
     `ReleaseSignals`, moves $p$ by the same gradient and `bounds` hold it (Schug et al.
     2021). All begin at their lower bound, 0.25 unless given. Of plain gradient descent
-    it is `StrengthDescent`. What the rule itself changes of weights, or is added to the
-    updates outside, such as a decay, is not modulated. Rules that draw do so from
-    `key`. Raises `ValueError` for an `update` without `params`, and at the first of a
-    rule that draws without `key`.
+    it is `StrengthDescent`. What the rule, or others outside, add to it, as a decay, is
+    not modulated. Rules that draw do so from `key`. Raises `ValueError` for an `update`
+    without `params`, and at the first of a rule that draws without `key`.
 
     >>> import optax
     >>> optimiser = released(optax.sgd(0.1), rules.ReleasePlasticity(0.1, 0.1, 0.1))
