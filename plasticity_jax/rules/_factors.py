@@ -17,7 +17,7 @@ from .._interfaces import AbstractRule, AbstractSignals, Scalar
 from ..numerics import normal, power
 from ..signals import NoveltySignals, ReplaySignals
 from ..synapses._factors import AbstractFactors, Factored, Product
-from ._wrappers import _AbstractChecked
+from ._masked import _AbstractChecked
 
 
 class FactorAscent(AbstractRule):
