@@ -137,6 +137,14 @@ def test_a_rule_that_does_not_draw_makes_the_same_of_any_key():
     assert same(one.update(W, one.init(W), W), other.update(W, other.init(W), W))
 
 
+def test_a_lost_gradient_is_not_hidden():
+    optimiser = released(optax.sgd(RATE), PLASTIC)
+    lost = jax.tree.map(lambda w: jnp.full_like(w, jnp.nan), W)
+    change, state = optimiser.update(lost, optimiser.init(W), W)
+    assert jnp.all(jnp.isnan(change["in"]))
+    assert jnp.all(jnp.isnan(state.log_failure["in"]))
+
+
 def test_an_optimiser_that_needs_the_loss_says_so():
     optimiser = released(optax.contrib.reduce_on_plateau(), PLASTIC)
     with pytest.raises(TypeError, match="'value'"):
@@ -157,11 +165,3 @@ def test_what_releases_for_sure_stays_so():
     for _ in range(3):
         synapses = jax.tree.map(jnp.add, synapses, rule(synapses, None, KEY))
     assert jnp.allclose(synapses.probability, jnp.asarray([0.25, 1.0]))
-
-
-def test_a_lost_gradient_is_not_hidden():
-    optimiser = released(optax.sgd(RATE), PLASTIC)
-    lost = jax.tree.map(lambda w: jnp.full_like(w, jnp.nan), W)
-    change, state = optimiser.update(lost, optimiser.init(W), W)
-    assert jnp.all(jnp.isnan(change["in"]))
-    assert jnp.all(jnp.isnan(state.log_failure["in"]))
