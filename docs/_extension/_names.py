@@ -19,7 +19,7 @@ import jax.random as jr
 import numpy as np
 from plasticity_jax import circuits, curvature, inference, measure, rules
 from plasticity_jax import numerics, signals, synapses, tasks, traces
-from plasticity_jax import simulate, sweep, System
+from plasticity_jax import fast_key, simulate, sweep, System
 """  # where every example of the reference begins, then comes all of its own module
 
 
@@ -55,7 +55,7 @@ def _children(package: str) -> list[str]:
 def public(module: str) -> list[Public]:
     """The names that a module offers, in its order.
 
-    In an `__init__` those imported `as` themselves, in a file those that it defines.
+    Those that it defines, in a folder or a file, or imports `as` themselves.
     """
     loaded = importlib.import_module(module)
     own = hasattr(loaded, "__path__")
@@ -65,12 +65,15 @@ def public(module: str) -> list[Public]:
 
 
 def _offered(x: Public, module: ModuleType, package: bool) -> bool:
-    where = getattr(x.value, "__module__", None)
+    where = getattr(x.value, "__module__", None) or ""
     if isinstance(x.value, ModuleType):
         return False
     if inspect.isclass(x.value) or inspect.isroutine(x.value) or callable(x.value):
         inside = f"{module.__name__}." if package else module.__name__
-        return bool(where) and (f"{where}." if package else where).startswith(inside)
+        if (f"{where}." if package else where).startswith(inside):
+            return True
+        again = f"import {x.name} as {x.name}\n" in inspect.getsource(module)
+        return again and where.startswith(f"{ROOT}.")
     return package and x.name.isupper()
 
 

@@ -110,7 +110,12 @@ def check_takes(name: str, function: Any, *arguments: str) -> None:
 
 
 def check_finite(name: str, array: Any) -> None:
-    """Raise `ValueError` where a concrete array holds a NaN or an infinity."""
+    """Raise `ValueError` where a concrete array holds a NaN or an infinity.
+
+    >>> check_finite("weights", jnp.array([1.0, jnp.nan]))
+    Traceback (most recent call last):
+    ValueError: `weights` must be finite; 1 of its entries are not.
+    """
     if concrete(array) and (count := np.sum(~np.isfinite(np.asarray(array)))):
         raise ValueError(f"`{name}` must be finite; {count} of its entries are not.")
 
@@ -152,7 +157,12 @@ def check_stored(stored: Any, count: int) -> None:
 
 
 def check_probabilities(name: str, probability: PyTree) -> None:
-    """Raise `ValueError` unless all lie between 0 and 1; traced values pass."""
+    """Raise `ValueError` unless all lie between 0 and 1; traced values pass.
+
+    >>> check_probabilities("release", {"w": jnp.array([0.5, 1.5])})
+    Traceback (most recent call last):
+    ValueError: `release` must lie in [0, 1]; got 1.5.
+    """
     right = lambda x: (x >= 0) & (x <= 1)
     for leaf in jax.tree.leaves(probability):
         _check_each(name, leaf, right, "lie in [0, 1]")

@@ -102,6 +102,13 @@ class AbstractTrace(_Part):
 
     It is kept in `State`, and neither noise nor projections touch it. `moves_first`
     says whether it moves before its rule reads it in a step, or after.
+
+    >>> class Largest(AbstractTrace):
+    ...     moves_first = False
+    ...     start = lambda self, synapses, signals: jnp.zeros_like(signals.post)
+    ...     def __call__(self, trace, synapses, signals, change):
+    ...         return jnp.maximum(trace, signals.post)
+    >>> largest = Largest()
     """
 
     @property

@@ -33,7 +33,9 @@ def normal(
     random words (Box & Muller 1958, one of the pair), $p$ a multiple of $2^{-32}$, so
     up to 6.7 standard deviations; else what `jax.random.normal` draws.
 
-        kicks = normal(fast_key(0), (1000,))
+    >>> kicks = normal(fast_key(0), (10_000,))
+    >>> print(f"{kicks.std():.1f}")
+    1.0
     """
     kind = jnp.result_type(float) if dtype is None else jnp.dtype(dtype)
     if not is_fast(key) or jnp.finfo(kind).bits > 32:
@@ -72,7 +74,9 @@ def poisson(
     JAX draws them of its default kind of key alone, and neither fast keys nor those of
     a step of a run are: this takes any, to the same numbers where they are default.
 
-        counts = poisson(fast_key(0), jnp.array([0.5, 100.0]))
+    >>> counts = poisson(fast_key(0), jnp.full(1000, 100.0))
+    >>> print(f"{counts.mean() / 100:.1f}")
+    1.0
     """
     words = jr.bits(key, (2,), jnp.uint32) if is_fast(key) else jr.key_data(key)
     key = jr.wrap_key_data(words, impl="threefry2x32")
@@ -93,6 +97,10 @@ def spike_counts(
     $2^{-16}$. Poisson counts invert their distribution, up to 10 spikes. Raises
     `ValueError` for a mean outside [0, 1], or one that 16 bits round to 0; where it is
     traced, counts of such a mean, and of NaN, are NaN.
+
+    >>> print(spike_counts(jr.key(0), jnp.array([0.0, 1.0]), (2, 2), "bernoulli"))
+    [[0. 1.]
+     [0. 1.]]
     """
     one_of("law", law, LAWS)
     check_range("mean", mean, 0.0, 1.0 + SLACK)

@@ -56,6 +56,9 @@ def unrolled(key: Key[Array, "..."]) -> Key[Array, "..."]:
 
     Raises `ValueError` for keys that are neither threefry's nor fast: what `rbg` draws
     depends on the batch that a run is in.
+
+    >>> print(jr.uniform(unrolled(jr.key(0))) == jr.uniform(jr.key(0)))
+    True
     """
     check_key("key", key)
     partitionable = jax.config.jax_threefry_partitionable  # pyright: ignore[reportAttributeAccessIssue]

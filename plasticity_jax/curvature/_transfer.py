@@ -27,6 +27,10 @@ class Sigmoid(eqx.Module):
     r"""$\phi(V) = \phi_{max} / (1 + e^{-\beta (V - \theta)})$ in Hz, $V$ in mV.
 
     Kreutzer et al. 2022, Eq. 24, with its defaults.
+
+    >>> rate = Sigmoid()(jnp.array([-90.0, 10.0, 110.0]))
+    >>> print(np.array(rate).round(3))
+    [  0.  50. 100.]
     """
 
     maximum: Scalar = eqx.field(default=100.0, converter=real)  # Hz
@@ -50,6 +54,9 @@ class RectifiedQuadratic(eqx.Module):
 
     Kreutzer et al. 2022, Eq. 116. Its Fisher density is 1 above threshold and 0 below;
     the closed forms hold as long as the potential stays above.
+
+    >>> print(RectifiedQuadratic(threshold=1.0)(jnp.array([0.0, 5.0])))
+    [0. 4.]
     """
 
     threshold: Scalar = eqx.field(default=0.0, converter=real)  # mV above rest
@@ -65,7 +72,11 @@ class RectifiedQuadratic(eqx.Module):
 @floating
 @functools.singledispatch
 def score(transfer: Transfer, voltage: Values) -> Values:
-    r"""$\phi'(V)/\phi(V)$ in 1/mV, by autodiff; 0 where the rate vanishes."""
+    r"""$\phi'(V)/\phi(V)$ in 1/mV, by autodiff; 0 where the rate vanishes.
+
+    >>> print(score(lambda v: jnp.exp(0.5 * v), jnp.array([0.0, 10.0])).round(3))
+    [0.5 0.5]
+    """
     rate, slope = jax.jvp(transfer, (voltage,), (jnp.ones_like(voltage),))
     silent = rate <= 0  # not of NaN
     return jnp.where(silent, 0.0, slope * _inverse(jnp.where(silent, 1.0, rate)))
