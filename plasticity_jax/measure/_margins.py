@@ -167,10 +167,10 @@ def metabolic_cost(
     r"""$\sum_j(a\,[w_j \ne 0] + b\,|w_j|)$: the energy that a neuron's synapses take.
 
     Every synapse needs `standing` $a$ to be maintained, and `transmission` $b$ for each
-    unit of its weight, whose currents must be pumped back. Over the margin it is the
-    energy for a given robustness to noise that does not grow with the weights: the
-    inverse of $\mathrm{SNR}_1$ for $a = 0$. A weight is a synapse as in `density`.
-    Raises `ValueError` for a negative cost.
+    unit of its weight, whose currents must be pumped back. Of weights over their margin
+    it is the energy for a given robustness to noise that does not grow with them, $an +
+    b/\mathrm{SNR}_1$ of $n$ synapses. A weight is a synapse as in `density`. Raises
+    `ValueError` for a negative cost.
 
     >>> weights = jnp.array([0.5, 0.0, 1.5])
     >>> print(f"{metabolic_cost(weights, standing=0.1):.1f}")  # 2 synapses of 2 in all

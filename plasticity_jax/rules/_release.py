@@ -152,7 +152,9 @@ def _added(log_failure: Values, step: Values) -> Values:
 
 
 def log_share(information: Values) -> Values:
-    r"""$\ln(1 - p)$ of $1 - p = 1/(1 + F/F_0)$: what is left of a prior's variance.
+    r"""$\ln(1 - p)$ where $1 - p = 1/(1 + F/F_0)$ is left of a prior's variance.
+
+    `information` is $F/F_0$.
 
     >>> 1 - jnp.exp(log_share(jnp.asarray([0.0, 1.0, 9.0])))
     Array([0. , 0.5, 0.9], dtype=float...)
