@@ -13,8 +13,9 @@ import jax
 import jax.numpy as jnp
 some = jnp.eye(30) + jax.random.uniform(jax.random.key(0), (6, 64, 30, 30)) / 60
 solve = lambda x: jnp.linalg.solve(x, x[..., :1])
+at_once = jax.jit(lambda *x: [solve(y) for y in x])
 for _ in range(20):
-    jax.block_until_ready(jax.jit(lambda *x: [solve(y) for y in x])(*some))
+    jax.block_until_ready(at_once(*some))
 """
 
 
