@@ -30,6 +30,8 @@ from plasticity_jax.systems.presynaptic_stochasticity.experiments.energy import 
 )
 from plasticity_jax.systems.presynaptic_stochasticity.experiments.energy_search import (
     cheapest,
+    images_settled_at_least,
+    SearchConfig,
 )
 from plasticity_jax.systems.presynaptic_stochasticity.experiments.sparsity import (
     unusual,
@@ -320,6 +322,15 @@ def test_strengths_that_have_not_settled_are_told(rates, decay, warns):
             images_settled(config)
     else:
         images_settled(config)  # warnings are errors
+
+
+def test_a_search_tells_of_its_least_decay():
+    rates = {"rate": 0.1, "deterministic_rate": 0.08}
+    config = SearchConfig(decay=1, decays=(1.0, 0.001), epochs=1, **rates, **SETTINGS)
+    with pytest.warns(UserWarning, match="have not settled"):
+        images_settled_at_least(config)
+    with pytest.raises(ValueError, match="`decays` must lie in"):
+        SearchConfig(decays=(-0.1,))
 
 
 def test_the_cheapest_candidate_reaches_the_target():

@@ -40,6 +40,7 @@ from plasticity_jax.systems.presynaptic_stochasticity.experiments.lifelong impor
 )
 from plasticity_jax.systems.presynaptic_stochasticity.experiments.tuning import (
     best,
+    forgotten,
     shortfall,
     SWEPT,
     values_of,
@@ -358,6 +359,8 @@ def test_the_best_setting_is_read_off_a_sweep_without_what_diverged():
         {
             "mean": (("seed", "learner", "candidate"), mean[None]),
             "stable": (("seed", "learner", "candidate"), stable[None]),
+            "forgetting": (("seed", "learner", "candidate"), 0.2 * stable[None]),
+            "own_forgetting": ("seed", [0.1]),
             "value": (("learner", "candidate"), values),
         },
         {"learner": list(SWEPT)},
@@ -368,6 +371,8 @@ def test_the_best_setting_is_read_off_a_sweep_without_what_diverged():
     assert shortfall(data, "EWC", 100.0) == pytest.approx(0.05)
     assert shortfall(data, "SGD", 0.03) == 0
     assert math.isnan(shortfall(data, "EWC", 1e3))
+    assert forgotten(data, "EWC", 100.0) == pytest.approx(0.5)
+    assert math.isnan(forgotten(data, "EWC", 1e3))
 
 
 # --- other networks -----------------------------------------------------------------

@@ -9,7 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plasticity_jax import simulate
-from plasticity_jax.systems.presynaptic_stochasticity import chain, resting, theory
+from plasticity_jax.systems.presynaptic_stochasticity import (
+    chain,
+    drift,
+    resting,
+    theory,
+)
 from plasticity_jax.systems.presynaptic_stochasticity.checks._chain import chain_checks
 from plasticity_jax.systems.presynaptic_stochasticity.checks._information import (
     information_checks,
@@ -246,3 +251,19 @@ def test_release_below_its_barrier_or_without_a_root_stays_low():
     below = float(barrier[0]) * 0.99
     stuck = resting.resting_release(jnp.asarray([0.12]), 0.05, below)
     assert jnp.allclose(stuck, below)
+
+
+def test_release_without_steps_down_or_of_any_slope_ends_at_one():
+    rest = lambda x, neutral: resting.resting_release(jnp.asarray(x), neutral, 0.25)
+    assert rest([0.0, 0.1, 1e30, jnp.inf], 0.0).tolist() == [0.25, 1.0, 1.0, 1.0]
+    assert rest([jnp.inf], 0.05).tolist() == [1.0]
+    barrier, _ = resting.release_roots(jnp.asarray([jnp.inf]), 0.05)
+    assert jnp.allclose(barrier, 0.05)
+    assert jax.grad(lambda x: rest(x, 0.05))(0.0) == 0
+
+
+def test_variance_by_drift_without_steps_and_its_slope_without_a_rate():
+    variance = lambda rate, steps=5.0: drift.drift_variance(0.2, 1.0, rate, steps)
+    assert drift.drift_variance(0.0, 1.0, 1.0, 0.0) == 0
+    secant = (variance(1e-6) - variance(0.0)) / 1e-6
+    assert jnp.allclose(jax.grad(variance)(0.0), secant, rtol=1e-4)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from ..._arguments import floating, not_negative
 from ..._arguments import probability as unit_interval
+from ...numerics import masked
 from .theory import Number, Values
 
 
@@ -39,10 +40,11 @@ def drift_variance(
     """
     share = _share(probability, rate)
     steps = not_negative("steps", steps)
-    still = share == 0
-    left = jnp.where(still, 1.0, share * (2 - share))  # 1 - a^2
-    gone = -jnp.expm1(steps * jnp.log1p(-jnp.where(still, 0.0, left)))
-    return noise**2 * (1 - probability) * jnp.where(still, steps, gone / left)
+    left, still = share * (2 - share), share == 0  # 1 - a^2
+    safe = jnp.where(still, 0.5, left)
+    some = -jnp.expm1(masked(steps, jnp.log1p(-safe))) / safe
+    none = steps * (1 - (steps - 1) * left / 2)  # and its slope
+    return noise**2 * (1 - probability) * jnp.where(still, none, some)
 
 
 def _share(probability: Values, rate: Number) -> Values:

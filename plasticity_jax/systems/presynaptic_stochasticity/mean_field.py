@@ -29,7 +29,7 @@ from jaxtyping import Array, Float, Int, Key
 from ... import AbstractConfig, AbstractTask, Scalar, State, System
 from ..._arguments import real, require, whole
 from ...circuits import StochasticNetwork
-from ...numerics import normal, ratio
+from ...numerics import normal, ratio, root
 from ...rules import ReleasePlasticity, StrengthDescent
 from ...synapses import ReleaseBounds, Stochastic
 from .chain import ladder, matching_down, transitions
@@ -154,15 +154,16 @@ def observed(config: Config, population: Population) -> dict[str, Array]:
 
     Energy is $\langle|\bar w|\rangle$, of strengths that are Gaussian on each level.
 
-    >>> observed(Config(), fresh(Config()))["release"]
-    Array([0.25, 0.25], dtype=float...)
+    >>> found = observed(Config(), fresh(Config(spread=1.0)))
+    >>> print(found["release"], f"{found['energy'][0]:.2f}")  # sqrt(2 / pi)
+    [0.25 0.25] 0.80
     """
     share, first, second = population
     mean = ratio(first, share)
-    deviation = jnp.sqrt(jnp.maximum(ratio(second, share) - mean**2, 1e-300))
-    beyond = mean / deviation
+    deviation = root(jnp.maximum(ratio(second, share) - mean**2, 0.0))
+    beyond = ratio(jnp.abs(mean), deviation, jnp.inf)
     folded = jnp.exp(-(beyond**2) / 2) * deviation * np.sqrt(2 / np.pi)
-    size = folded + mean * erf(beyond / np.sqrt(2))
+    size = folded + jnp.abs(mean) * erf(beyond / np.sqrt(2))
     return {
         "reliable": share[:, -1],
         "release": share @ config.levels,

@@ -21,6 +21,7 @@ from jaxtyping import Array, Float
 from ... import Scalar
 from ..._arguments import floating, not_negative, real, require
 from ..._arguments import probability as unit_interval
+from ...numerics import ratio, root
 from ...synapses import log_failure_of
 from .theory import Number, Values
 
@@ -33,24 +34,25 @@ FAR = 27.0  # erfc is 0 beyond, in double precision
 def release_roots(information: Values, neutral: Number) -> tuple[Values, Values]:
     r"""The barrier and the rest of $p$ at $F/g_{lim}^2$; NaN where there are none.
 
-    Without regard to the bounds of $p$: a rest above 1 is none.
+    Without regard to the bounds of $p$: a rest above 1 is none, infinite without steps
+    down or of infinite information.
 
     >>> release_roots(jnp.asarray([0.01, 0.2]), 0.05)
     (Array([...nan, 0.0554...], ...), Array([...nan, 0.8435...], ...))
     """
-    width = jnp.sqrt(2 * not_negative("information", information))
-    wanted = unit_interval("neutral", neutral) / width
+    width = root(2 * not_negative("information", information))
+    neutral = unit_interval("neutral", neutral)
+    wanted = ratio(neutral, width, jnp.inf)
     there = wanted <= TOP * math.erfc(TOP)
-    wanted = jnp.where(there, wanted, 0.1)
-    shape = jnp.zeros_like(wanted)
-    pairs = (shape, shape + TOP), (shape + FAR, shape + TOP)
-    roots = (jnp.where(there, width * _root(*x, wanted), jnp.nan) for x in pairs)
-    low, high = roots
-    return low, high
+    ends = there & (wanted > 0)
+    low = _root(0.0, jnp.where(there, wanted, 0.1))
+    rest = jnp.where(ends, width * _root(FAR, jnp.where(ends, wanted, 0.1)), jnp.inf)
+    barrier = neutral / erfc(low)
+    return jnp.where(there, barrier, jnp.nan), jnp.where(there, rest, jnp.nan)
 
 
-def _root(below: Array, above: Array, wanted: Array) -> Array:
-    r"""Where $u\,\mathrm{erfc}(u)$ is wanted, between a u of less and of more."""
+def _root(end: float, wanted: Array) -> Array:
+    r"""Where $u\,\mathrm{erfc}(u)$ is wanted, between `end` and its largest value."""
     value = lambda u: u * erfc(u)
 
     def halve(_: Any, ends: tuple[Array, Array]) -> tuple[Array, Array]:
@@ -59,7 +61,8 @@ def _root(below: Array, above: Array, wanted: Array) -> Array:
         short = value(middle) < wanted
         return jnp.where(short, middle, below), jnp.where(short, above, middle)
 
-    ends = jax.lax.fori_loop(0, 60, halve, (below, above))
+    first = jnp.full_like(wanted, end), jnp.full_like(wanted, TOP)
+    ends = jax.lax.fori_loop(0, 60, halve, first)
     u = jax.lax.stop_gradient((ends[0] + ends[1]) / 2)
     slope = erfc(u) - 2 * u * jnp.exp(-(u**2)) / math.sqrt(math.pi)
     return u - (value(u) - wanted) / slope  # Newton's step has the slope of the root
@@ -77,10 +80,11 @@ def resting_release(information: Values, neutral: Number, low: Number) -> Values
     low = unit_interval("low", low)
     neutral = unit_interval("neutral", neutral)
     information = not_negative("information", information)
-    barrier, rest = release_roots(information, neutral)
+    _, rest = release_roots(information, neutral)
     lost = jnp.isnan(information) | jnp.isnan(neutral) | jnp.isnan(low)
-    climbs = (barrier <= low) & (rest > low)
-    return jnp.where(lost, jnp.nan, jnp.where(climbs, jnp.minimum(rest, 1.0), low))
+    climbs = low * erfc(ratio(low, root(2 * information), jnp.inf)) > neutral
+    higher = jnp.where(climbs & (rest > low), jnp.minimum(rest, 1.0), low)
+    return jnp.where(lost, jnp.nan, higher)
 
 
 class RestingCode(eqx.Module):

@@ -7,6 +7,7 @@ ones. Every seed is a search of its own. The cheapest candidate of those that re
 """
 
 import dataclasses
+import math
 from typing import Any
 
 import equinox as eqx
@@ -19,7 +20,7 @@ from matplotlib.figure import Figure
 from xarray import DataArray, Dataset
 
 from .... import Scalar
-from ...._arguments import real, require, whole
+from ...._arguments import check_range, real, require, whole
 from ....experiment import changed, claim, Experiment, panels, THEORY
 from ..config import Source
 from .energy import compared, EnergyConfig, images_settled, LOOKS, MODELS, ratio
@@ -42,7 +43,13 @@ class SearchConfig(EnergyConfig):
 
     def __check_init__(self) -> None:
         require(self, target=(0.0, 1.0), most=(0.0, 1.0), least=(0.0, 1.0))
+        check_range("decays", self.decays, 0, math.inf)
         whole("candidates", self.candidates, 1)
+
+
+def images_settled_at_least(config: SearchConfig) -> Source:
+    """The images; a `UserWarning` where the least decay searched does not settle."""
+    return images_settled(dataclasses.replace(config, decay=min(config.decays)))
 
 
 def searched(
@@ -116,5 +123,5 @@ ENERGY_SEARCH = Experiment(
         "weight_decay": {"candidate": None},
     },
     predict=reached,
-    data=images_settled,
+    data=images_settled_at_least,
 )

@@ -110,9 +110,12 @@ def shortfall(data: Dataset, name: str, value: float) -> float:
 
 
 def forgotten(data: Dataset, name: str, value: float) -> DataArray:
-    """Forgetting of the consolidated network over that of a method at one value."""
+    """Forgetting of the consolidated network over that of a method at one value.
+
+    NaN where a network diverged.
+    """
     here = near(over_seeds(data), name, value)
-    return here.own_forgetting / here.forgetting
+    return here.own_forgetting / here.forgetting.where(here.stable == 1)
 
 
 def in_use(data: Dataset, name: str) -> float:
