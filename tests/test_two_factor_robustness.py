@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
+import xarray
 
 from plasticity_jax import simulate
 from plasticity_jax.circuits import (
@@ -27,6 +28,9 @@ from plasticity_jax.synapses import (
 )
 from plasticity_jax.systems.two_factor_consolidation import build, Config
 from plasticity_jax.systems.two_factor_consolidation.config import of_order
+from plasticity_jax.systems.two_factor_consolidation.experiments.energy import (
+    two_factors_cost_least,
+)
 from plasticity_jax.systems.two_factor_consolidation.experiments.oracle import oracle
 from plasticity_jax.systems.two_factor_consolidation.networks import (
     fields_and_weights,
@@ -266,3 +270,13 @@ def test_tolerance_interpolates_the_first_crossing():
     want = [1.5, 4.0, 0.0, 0.5 / 0.7]
     np.testing.assert_allclose(tolerance(levels, rates), want, rtol=1e-12)
     assert eqx.filter_jit(tolerance)(levels, rates).shape == (4,)
+
+
+def test_a_seed_that_stores_nothing_has_no_price():
+    paid = lambda *two: xarray.Dataset(
+        {"transmission": (("seed", "order"), [[2.0, two[0], 3.0], [2.0, two[1], 3.0]])},
+        {"order": [1, 2, 3]},
+    )
+    assert two_factors_cost_least.measure(paid(1.5, 1.0)) == pytest.approx(1.6)
+    assert two_factors_cost_least.measure(paid(2.5, 0.0)) == 0  # 0 is not half of it
+    assert np.isnan(two_factors_cost_least.measure(paid(1.5, np.nan)))

@@ -67,9 +67,14 @@ def laws(plan: Plan, keys: Any) -> Dataset:
     return Dataset({k: ("load", x) for k, x in found.items()}, {"load": loads})
 
 
+def over_stored(values: DataArray) -> DataArray:
+    """Mean over seeds; 0 if it is 0 in one of them, where a pattern is not stored."""
+    return over_seeds(values).where((values != 0).all("seed"), 0.0)
+
+
 def one_over_two(values: DataArray) -> DataArray:
     """One factor over two; 0 where not both are positive."""
-    mean = over_seeds(values)
+    mean = over_stored(values)
     return over_positive(mean.sel(order=1), mean.sel(order=2))
 
 
@@ -87,7 +92,7 @@ def two_factors_cost_least(data: Dataset) -> float:
     """Energy of transmission at a given margin: one or three factors, whichever take
     less, over two (least of loads).
     """
-    mean = over_seeds(data.transmission)
+    mean = over_stored(data.transmission)
     ratio = over_positive(mean.drop_sel(order=2), mean.sel(order=2))
     return float(ratio.min(skipna=False))
 
@@ -119,7 +124,7 @@ def what_it_buys(data: Dataset) -> float:
 @claim("theory: largest SNR_1 falls with load", low=1.0)
 def memories_cost_energy(data: Dataset) -> float:
     """Two factors: energy of transmission at the highest load over the lowest."""
-    mean = over_seeds(data.transmission).sel(order=2)
+    mean = over_stored(data.transmission).sel(order=2)
     return float(over_positive(mean.isel(load=-1), mean.isel(load=0)))
 
 
