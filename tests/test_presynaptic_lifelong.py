@@ -46,6 +46,7 @@ from plasticity_jax.systems.presynaptic_stochasticity.experiments.tuning import 
     values_of,
 )
 from plasticity_jax.systems.presynaptic_stochasticity.networks import (
+    Convolutional,
     CrossEntropy,
     Perceptron,
     predict,
@@ -386,6 +387,7 @@ def test_a_convolutional_network_learns_with_plastic_release():
     learned = jax.jit(learn)(config, images_of(config), jr.key(0))
     shapes = [p.shape for p in jax.tree.leaves(learned.state.synapses.probability)]
     assert shapes == [(8, 1, 3, 3), (16, 8, 3, 3), (10, 64)]
+    assert isinstance(learned.rest, Convolutional)
     assert learned.accuracy[0, 0] > 0.6  # of ten classes
     assert 0.25 < learned.probability[0] < 1
 

@@ -116,15 +116,17 @@ def test_every_row_has_objects_and_tests_that_exist(system, row):
     for name in names:
         known = name in short or name.startswith("jnp.")
         assert known or found(system, name), name
-    last = {name.rpartition(".")[2] for name in names}
     named = set(re.findall(r"`(\w+)`", tests))
     text = "\n".join(sources(TESTS / f"{name}.py") for name in named - short)
+    folder = Path(plasticity_jax.__file__).parent / "systems" / system
     if "verify" in tests:
-        folder = Path(plasticity_jax.__file__).parent / "systems" / system
         text += sources(folder / "checks")
-    assert named or "verify" in tests
-    by_experiments = "test_experiments" in named or named & short
-    assert by_experiments or any(re.search(rf"\b{x}\b", text) for x in last), last
+    if "test_experiments" in named or named & short:
+        text += sources(folder / "experiments")
+    own = {x for x in names if x not in short and not x.startswith("jnp.")}
+    last = {name.rpartition(".")[2] for name in own}
+    assert text
+    assert not (absent := {x for x in last if not re.search(rf"\b{x}\b", text)}), absent
 
 
 def test_items_are_read():

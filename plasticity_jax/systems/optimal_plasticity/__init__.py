@@ -15,11 +15,11 @@ Items of the specification: Eqs. 1, 2, 3a-c, 4-14; A1-A8; rules 1-10; Tables 1, 
 | rule 1, exact norm, rule 2 | `rules.NoisyGradient`, `rules.Normalised(Descent)` | `test_rules`, verify |
 | rule 3 beeline, rule 4 Newton (damped, saddle-free) | `rules.Beeline`, `rules.Newton` | `test_rules`, verify |
 | rules 5, 6 weight perturbation | `rules.WeightPerturbation` | `test_rules`, verify |
-| one-sided probes; rule 7 accept-only, realised ratio | `rules.AcceptOnly`, `theory.one_sided_loss`, `theory.accept_only_state`, experiment `probes` | `test_optimal_plasticity_runs`, `test_experiments` |
+| one-sided probes; rule 7 accept-only, realised ratio | `rules.AcceptOnly`, `theory.one_sided_loss`, `theory.accept_only_state`, experiment `probes` | `test_rules`, `test_optimal_plasticity_runs`, `test_optimal_plasticity_theory` |
 | rule 8 optimal magnitude | `rules.OptimalMagnitude`, `theory.optimal_length` | `test_rules`, verify |
 | rule 8 against the best fixed ratio | experiment `greedy` | `test_experiments` |
 | rule 9 controls | `config.RULES`: none, noise, descent | `test_optimal_plasticity_runs` |
-| rule 10 restricted fluctuations | `rules.Projected`, `rules.Masked`, `config.soft_projector` | `test_rules`, experiment `restricted` |
+| rule 10 restricted fluctuations | `rules.Projected`, `rules.Masked`, `Config.fluctuating_share` | `test_rules`, `test_optimal_plasticity_runs`, experiment `restricted` |
 | Eqs. 1, 5: both changes are of the same weights, over one step | `advance` | `test_contracts` |
 | Eqs. 2, 7 | `theory.second_order_change` | verify |
 | Eqs. 3a, 3b; 4 and Box 2 | `theory.expected_change` | verify |
@@ -40,16 +40,16 @@ Items of the specification: Eqs. 1, 2, 3a-c, 4-14; A1-A8; rules 1-10; Tables 1, 
 | positivity | `theory.step_slope` | verify |
 | path Hessian | `theory.path_hessian` | verify |
 | stationary balance | `curvature.stationary_balance` | verify |
-| isotropic law; laws of one and of $K$ probes | `curvature.isotropic_loss`, `theory.probe_loss`, `theory.probe_alignment` | verify |
+| isotropic law; laws of one and of $K$ probes | `curvature.isotropic_loss`, `theory.probe_loss`, `theory.probe_alignment` | verify, `test_optimal_plasticity_theory` |
 | mean-field law, undriven-direction limit | `curvature.steady_state` | verify, `test_optimal_plasticity_theory` |
 | best fixed ratio, greedy Eq. 9 | `curvature.best_ratio`, `curvature.greedy_ratio` | `test_optimal_plasticity_theory` |
 | late and rare repair, coloured noise (beyond) | `curvature.lagged_loss`, `curvature.lagged_ratio`, experiment `lags` | `test_curvature_lagged`, `test_experiments` |
-| multiplicative and release noise; best release (beyond) | `rules.Multiplicative`, `rules.ReleaseNoise`, `theory.best_release`, experiment `noises` | `test_optimal_plasticity_theory`, `test_experiments` |
+| multiplicative and release noise; best release (beyond) | `rules.Multiplicative`, `rules.ReleaseNoise`, `theory.best_release`, experiment `noises` | `test_rules`, `test_optimal_plasticity_theory`, `test_experiments` |
 | natural-gradient repair (beyond) | `curvature.preconditioned_loss`, experiment `natural` | `test_curvature_lagged`, `test_experiments` |
 | the law from a Lanczos spectrum (beyond) | `curvature.steady_state(weights=)`, experiment `scale` | `test_optimal_plasticity_theory`, `test_experiments` |
 | magnitudes per layer and per synapse (beyond) | experiment `magnitudes` | `test_experiments` |
 | relaxation | `curvature.relaxation_rate` | `test_optimal_plasticity_theory` |
-| $dF/dr$ by reverse mode | `simulate`, `curvature.steady_state` | verify |
+| $dF/dr$ by reverse mode | `simulate`, `curvature.steady_state` | verify, `test_gradients` |
 | stationarity flag | `measure.drift` | `test_measure` |
 | Table 1, fluctuation share | `published.REPORTED_SHARES`, `theory.fluctuation_share` | `test_optimal_plasticity_theory` |
 | Figs. 1, 2, 3, 4, 5, 5-S1 | experiments `fig1`, `fig1_sigmoid`, `fig2`, `fig3`, `fig4`, `fig5`, `fig5_iid`, `fig5s1`, `fig5s1_iid` | `test_experiments` |

@@ -9,7 +9,7 @@ Items of the specification: Eqs. 1-12; R1-R5; T1-T10; Figs. 1-4, 5a-c; Appendix
 
 | equation or figure | object | test |
 | --- | --- | --- |
-| state ln(1 - p): neither clamp nor stall (pitfall 9) | `synapses.Stochastic`, `synapses.log_failure_of` | `test_release` (against 50 digits) |
+| state ln(1 - p): neither clamp nor stall (pitfall 9) | `synapses.Stochastic`, `synapses.log_failure_of` | `test_release` (against 50 digits), `test_parts_trust` |
 | synapse that releases (Eqs. 1, 2), given masks and noise | `synapses.Stochastic`, `synapses.Release`, `circuits.StochasticNetwork` | `test_release`, verify |
 | networks; any Equinox network | `networks.Perceptron`, `networks.Convolutional`, `synapses.split_weights` | `test_release`, `test_presynaptic_lifelong` |
 | predictions of drawn networks | `networks.predict` | `test_presynaptic_lifelong` |
@@ -17,7 +17,7 @@ Items of the specification: Eqs. 1-12; R1-R5; T1-T10; Figs. 1-4, 5a-c; Appendix
 | R2, R4 release probability, freezing (Eqs. 4, 7), either threshold | `rules.ReleasePlasticity`, `synapses.ReleaseBounds` | `test_release`, verify |
 | R3 explicit strength (Eq. 8) | `theory.explicit_step` | verify |
 | R5 sign neuron, its controls | `sign_neuron.SignNeuron`, `sign_neuron.teach` | `test_sign_neuron`, experiment `fig5_perceptron` |
-| ghost, fixed release, no normalisation, unscaled | `synapses.Release`, `config.release_of`, `config.rules_of` | `test_release`, experiment `ablations` |
+| ghost, fixed release, no normalisation, unscaled | `synapses.Release`, `Config.fixed_release`, `Config.normalised`, `Config.scaled` | `test_release`, experiment `ablations` |
 | elastic weight consolidation, per task and online, exact or empirical Fisher | `rules.ElasticPenalty`, `training.remember` | `test_release`, `test_presynaptic_lifelong` |
 | Bayesian gradient descent | `circuits.PosteriorNetwork`, `rules.BayesianDescent` | `test_release`, verify |
 | split, class-incremental, permuted, continuous, joint and mixed streams; groups of any size | `training.stream_of`, `tasks.ImageBatches`, `tasks.split_by_class`, `tasks.task_shares` | `test_release`, `test_presynaptic_lifelong` |

@@ -21,7 +21,7 @@ Items of the specification: Eqs. 1-5, 7, 8; 3.1, 4.1-4.6, 5.1-5.8; Figs. 1b, 2c-
 | decorrelation (Eq. 4; 4.4), its filters | `rules.Decorrelation`, `rules.FilteredDecorrelation` | `test_rate_rules`, verify, experiment `filters` |
 | learning (Eq. 5; 4.5), both windows | `rules.AntisymmetricHebb`, `rules.PairSTDP` | `test_rate_rules`, verify, experiment `timing` |
 | sparse connectivity (4.6) | `synapses.Connected`, `synapses.random_mask` | `test_rate_network`, experiment `supp1` |
-| patterns and memories (2; Eq. 8) | `patterns.draw_planes`, `patterns.real_memory`, `patterns.imaginary_memory`, `patterns.low_rank` | `test_stable_memory_theory` |
+| patterns and memories (2; Eq. 8) | `patterns.draw_planes`, `patterns.real_memory`, `patterns.imaginary_memory`, `patterns.low_rank` | verify, `test_stable_memory_theory` |
 | overlaps, in-plane coefficients (2) | `measure.rotation`, `measure.expansion`, `measure.is_complex`, `measure.plane_activity` | `test_planes` |
 | eigenvalues: of a memory, tracked; overlaps (6) | `measure.memory_eigenvalue`, `measure.track_eigenvalues`, `measure.leading_overlaps` | `test_planes` |
 | shares of change (Fig. 5) | `measure.change_shares`, `measure.integrated_changes` | `test_stable_memory_learning` |
