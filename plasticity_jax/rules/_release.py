@@ -175,10 +175,10 @@ class FisherRelease(AbstractRule):
     Laplace's posterior under a prior of precision $F_0$. `fisher` is $F \ge 0$, a tree
     like the strengths, such as `curvature.Fisher(...).diagonal()`, which returns one
     row to be given back its shape. Without it $F$ is the running mean over `time` of
-    the squared slope $\partial\ell/\partial w$ of those that release, from 0: of a
-    batch's mean gradient it is not the information of one sample (Schug et al. 2021,
-    Eqs. 9-12, have $p$ follow it through the threshold of `ReleasePlasticity`). Made
-    slower by `Scaled`, in $\ln(1 - p)$.
+    the squared slope $\partial\ell/\partial w$ of those that release, from 0, if gates
+    are $r/p$ as they are by default: of a batch's mean gradient it is not the
+    information of one sample (Schug et al. 2021, Eqs. 9-12, have $p$ follow it through
+    the threshold of `ReleasePlasticity`). Made slower by `Scaled`, in $\ln(1 - p)$.
 
     Reads `gradient` and `gates` (by its trace, without `fisher`). Synapses:
     `Stochastic`.
