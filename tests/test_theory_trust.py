@@ -27,7 +27,7 @@ from plasticity_jax.systems.presynaptic_stochasticity import (
 )
 from plasticity_jax.systems.presynaptic_stochasticity import Config as Releasing
 from plasticity_jax.systems.presynaptic_stochasticity import theory as release
-from plasticity_jax.systems.stable_memory import capacity, cycles
+from plasticity_jax.systems.stable_memory import capacity, cycles, patterns
 from plasticity_jax.systems.stable_memory import Config as Network
 from plasticity_jax.systems.stable_memory import theory as stable
 from plasticity_jax.systems.two_factor_consolidation import theory as factors
@@ -223,6 +223,11 @@ OUTSIDE = [
         lambda t: stable.driven_rotation(QUIET, 1.0 + 0 * t, t),
         -1.0,
         "`time` must not be",
+    ),
+    (
+        lambda x: patterns.lawful_share([1.0, 0], [0, 1.0], jnp.stack([x, 1 + 0 * x])),
+        0.0,
+        "`signs` must be 1 or -1; got 0.0",
     ),
     (lambda x: cycles.error_function_circle(x, 4), 1.0, "`expansion` must exceed 1"),
     (lambda x: cycles.step_circle(x, x), -1.0, "`expansion` must be positive"),

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from ... import Scalar
-from ..._arguments import check_signs, floating, one_of
+from ..._arguments import among, floating, one_of
 from ...numerics import normal
 
 
@@ -105,11 +105,11 @@ def lawful_share(u: Vector, v: Vector, signs: Vector) -> Scalar:
     >>> [float(lawful_share(*x, jnp.asarray([1.0, -1.0]))) for x in ((v, u), (u, v))]
     [1.0, 0.0]
     """
-    check_signs("signs", signs)
+    signs = among("signs", signs, (1.0, -1.0))
     turn = jnp.outer(u, v) - jnp.outer(v, u)
     kept = jnp.where(turn * signs[None] > 0, 1.0, 0.0)
     held = jnp.where(signs[:, None] == signs[None], 0.5, kept)
-    return jnp.sum(held * turn**2) / jnp.sum(turn**2)
+    return jnp.sum(held * (turn * signs[None]) ** 2) / jnp.sum(turn**2)
 
 
 @floating
