@@ -1,4 +1,4 @@
-r"""How likely a rule makes the activity or the choices of those who learned by it.
+"""How likely a rule makes the activity or the choices of those who learned by it.
 
 A rule is fitted to the activity or to the choices of a layer that learned by it (Mehta
 et al. 2024, NeurIPS 37). Given the inputs and rewards that were shown, and the weights

@@ -1,4 +1,4 @@
-r"""Closed forms of one step: what a compensation and a fluctuation do to a loss.
+"""Closed forms of one step: what a compensation and a fluctuation do to a loss.
 
 Raman & O'Leary 2021, eLife 10:e62912 (main text Eqs. 1-14, appendix Eqs. A1-A8), with
 the corrections of its misprints. `loss` is any scalar function of a pytree of weights;

@@ -1,4 +1,4 @@
-r"""Curvature along gradients, mixtures and chance directions (Eqs. 12-14, A2-A8)."""
+"""Curvature along gradients, mixtures and chance directions (Eqs. 12-14, A2-A8)."""
 
 import jax
 import jax.numpy as jnp

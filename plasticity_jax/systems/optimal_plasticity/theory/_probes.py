@@ -1,4 +1,4 @@
-r"""What is known by probing: noisy gradients, weight perturbation, accept-only."""
+"""What is known by probing: noisy gradients, weight perturbation, accept-only."""
 
 import math
 

@@ -1,4 +1,4 @@
-r"""Release probabilities that disturb a loss least."""
+"""Release probabilities that disturb a loss least."""
 
 import jax
 import jax.numpy as jnp

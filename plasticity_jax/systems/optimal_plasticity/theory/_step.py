@@ -1,4 +1,4 @@
-r"""What one step does to a loss, and how long it should be (Eqs. 2-10, A1)."""
+"""What one step does to a loss, and how long it should be (Eqs. 2-10, A1)."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-r"""Circular cycles: of Gaussian patterns, and those that explicit steps make."""
+"""Circular cycles: of Gaussian patterns, and those that explicit steps make."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-r"""Fixed points that hold a rotation, and the critical one that they cannot."""
+"""Fixed points that hold a rotation, and the critical one that they cannot."""
 
 from collections.abc import Callable
 from typing import NamedTuple

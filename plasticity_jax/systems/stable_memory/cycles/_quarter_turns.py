@@ -1,4 +1,4 @@
-r"""Cycles of four-fold symmetry, by the map of a quarter turn."""
+"""Cycles of four-fold symmetry, by the map of a quarter turn."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-r"""The reduced system, and the closures that say what its rates are."""
+"""The reduced system, and the closures that say what its rates are."""
 
 from collections.abc import Callable
 

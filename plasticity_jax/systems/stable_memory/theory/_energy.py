@@ -1,4 +1,4 @@
-r"""Energy of activity: anti-symmetric weights do no work."""
+"""Energy of activity: anti-symmetric weights do no work."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-r"""What noise does to weights and memories, and what dissipation leaves of them."""
+"""What noise does to weights and memories, and what dissipation leaves of them."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-r"""Learning from a stimulus that wanders at random."""
+"""Learning from a stimulus that wanders at random."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-r"""Spectra of memories of low rank."""
+"""Spectra of memories of low rank."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float

@@ -1,4 +1,4 @@
-r"""What factors make of weights: penalty, invariants, geometry (T2 to T4)."""
+"""What factors make of weights: penalty, invariants, geometry (T2 to T4)."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float

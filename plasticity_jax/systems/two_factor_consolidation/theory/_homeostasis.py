@@ -1,4 +1,4 @@
-r"""Homeostatic scaling, and the stability of soft replay (T10, T11)."""
+"""Homeostatic scaling, and the stability of soft replay (T10, T11)."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float

@@ -1,4 +1,4 @@
-r"""Margins over the spread of fields by neural and synaptic noise (T8, T9)."""
+"""Margins over the spread of fields by neural and synaptic noise (T8, T9)."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float

@@ -1,4 +1,4 @@
-r"""What replay climbs, and how near it comes to the largest margin (T1, T5, T6)."""
+"""What replay climbs, and how near it comes to the largest margin (T1, T5, T6)."""
 
 from typing import NamedTuple
 
