@@ -190,8 +190,9 @@ def draw_dale(data: Dataset) -> Figure:
         panel.set_xscale("symlog", linthresh=float(data.time[1]))
         panel.set(title=title(rule), xlabel=AFTER, ylabel="share of the memory")
     axes[0, 0].plot([], [], ":", color="black", label="without Dale's law")
-    place = {"loc": "center right", "bbox_to_anchor": (1.0, 0.72)}
-    axes[0, 0].legend(frameon=False, fontsize="x-small", **place)
+    told = axes[0, 0].get_legend_handles_labels()
+    place = {"loc": "outside lower center", "ncols": len(told[1])}
+    figure.legend(*told, frameon=False, fontsize="x-small", **place)
     return figure
 
 
