@@ -27,6 +27,7 @@ from plasticity_jax.measure import (
 from plasticity_jax.rules import (
     BayesianDescent,
     ElasticPenalty,
+    FisherRelease,
     ReleasePlasticity,
     StrengthDescent,
 )
@@ -242,6 +243,12 @@ def test_a_threshold_is_met_by_what_equals_it():
 def _moved(rule, synapses, signals):
     """Synapses after a step of one rule."""
     return jax.tree.map(jnp.add, synapses, rule(synapses, signals, KEY))
+
+
+def test_a_lower_bound_of_one_is_a_probability_like_others():
+    sure, rule = ReleaseBounds(low=1.0), FisherRelease(1.0, jnp.ones(1))
+    synapses = sure(Stochastic(jnp.ones(1), jnp.asarray([0.25])))
+    assert sure(_moved(rule, synapses, None)).probability == 1
 
 
 def test_repeated_steps_up_never_pass_one():

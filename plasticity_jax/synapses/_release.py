@@ -232,7 +232,7 @@ class ReleaseBounds(AbstractProjection):
         low = jnp.where(self.low > self.high, jnp.nan, self.low)
         free = self.high >= 1
         least = jnp.log1p(-jnp.where(free, 0.0, self.high))
-        least, most = jnp.where(free, -jnp.inf, least), jnp.log1p(-low)
+        least, most = jnp.where(free, -jnp.inf, least), log_failure_of(low)
         bounded = jax.tree.map(
             lambda x: jnp.clip(x, least.astype(x.dtype), most.astype(x.dtype)),
             synapses.log_failure,
