@@ -204,7 +204,7 @@ REFUSED = {
         measure.mutual_information(HALF, LABELS + 1)
     ),
     "of 2 outputs; got -1": lambda: measure.mutual_information(HALF, LABELS - 1),
-    "`labels` must be Int[Array, 'sample']": lambda: measure.mutual_information(
+    "`labels` must be Integer[Array, 'sample']": lambda: measure.mutual_information(
         HALF, LABELS / 2
     ),
     "got outputs float64(4, 2), labels int64(3,)": lambda: measure.mutual_information(

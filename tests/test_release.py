@@ -788,6 +788,8 @@ def test_batches_are_standardised_and_permuted():
 def test_identity_carries_all_information():
     labels = jnp.tile(jnp.arange(4, dtype=jnp.int32), 5)
     np.testing.assert_allclose(mutual_information(jnp.eye(4)[labels], labels), 2.0)
+    small = labels.astype(jnp.uint8)
+    np.testing.assert_allclose(mutual_information(jnp.eye(4)[labels], small), 2.0)
 
 
 def test_outputs_that_ignore_the_label_carry_none():

@@ -46,15 +46,15 @@ def rows_of(rows: Any, n: int) -> np.ndarray | Array:
     beyond them.
     """
     if rows is None:
-        return np.arange(n)
+        return np.arange(n, dtype=np.int32)
     if np.ndim(rows) == 1 and np.size(rows):
         rows = rows if isinstance(rows, Array) else np.asarray(rows)
         check_indices("rows", rows, n, "neurons")
-        return rows
+        return rows.astype(np.int32)  # those of 8 bits would count no further
     count = whole("rows", rows)
     if not 1 <= count <= n:
         raise ValueError(f"`rows` must lie between 1 and {n} neurons; got {count}.")
-    return np.arange(count)
+    return np.arange(count, dtype=np.int32)
 
 
 def whole(name: str, value: Any, low: int | None = None) -> int:

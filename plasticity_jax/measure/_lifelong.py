@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Integer
 
 from .._arguments import admit, check_indices, concrete, floating, PLAIN
 from .._interfaces import Scalar
@@ -65,7 +65,7 @@ def _check_accuracies(accuracies: Accuracies, square: bool = False) -> None:
 
 @floating
 def mutual_information(
-    outputs: Float[Array, "sample label"], labels: Int[Array, " sample"]
+    outputs: Float[Array, "sample label"], labels: Integer[Array, " sample"]
 ) -> Scalar:
     r"""$I(X; Y) = \sum_{xy}P(x)P(y|x)\log_2[P(y|x)/P(y)]$ in bits.
 

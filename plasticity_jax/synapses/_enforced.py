@@ -238,6 +238,5 @@ def no_self_connections(rows: Any, n: int) -> Float[Array, "row n"]:
      [1. 0. 1.]]
     """
     n = whole("n", n)
-    chosen = rows_of(rows, n).astype(np.int32)  # one of 8 bits would count no further
-    own = chosen[:, None] == np.arange(n, dtype=np.int32)[None]
+    own = rows_of(rows, n)[:, None] == np.arange(n, dtype=np.int32)[None]
     return jnp.where(own, 0.0, 1.0)
