@@ -136,6 +136,17 @@ def test_the_flow_in_a_metric_is_that_of_small_steps():
     )
 
 
+def test_the_flow_in_a_metric_is_smooth_in_its_exponent():
+    start, drive = jnp.asarray([0.5, 2.0]), jnp.asarray([1.0, -0.5])
+    flow = lambda s: theory.weights_after(start, drive, 0.7, s)
+    for s in (0.0, 0.5, 0.999, 1.0):
+        low, high = max(s - 1e-5, 0.0), min(s + 1e-5, 1.0)
+        secant = (flow(high) - flow(low)) / (high - low)
+        np.testing.assert_allclose(jax.jacfwd(flow)(s), secant, rtol=1e-4)
+    single = [jnp.asarray(x, jnp.float32) for x in (start, drive, 0.7, 1 - 1e-5)]
+    np.testing.assert_allclose(theory.weights_after(*single), flow(1.0), rtol=1e-4)
+
+
 @pytest.mark.parametrize("of", ["joint", "each", "weights"])
 @pytest.mark.parametrize("order", [1, 2, 3])
 def test_a_new_target_scales_all_weights_of_any_homeostasis(of, order):

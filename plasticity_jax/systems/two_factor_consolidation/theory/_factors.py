@@ -161,12 +161,13 @@ def weights_after(
     weights, time = not_negative("weights", weights), not_negative("time", time)
     wrong = (exponent < 0) | (exponent > 1)
     exponent = admit("exponent", exponent, wrong, "lie in [0, 1]")
-    rest, gain = 1 - exponent, drive * time
-    multiplied = weights * jnp.exp(gain)
-    safe = jnp.where(rest == 0, 1.0, rest)
-    added = power(power(weights, safe) + safe * gain, 1 / safe)
-    added = jnp.where((weights == 0) & (rest < 1), 0.0, added)
-    return jnp.where(rest == 0, multiplied, added)
+    rest, gain, none = 1 - exponent, drive * time, weights == 0
+    gain = gain * jnp.where(none, 1.0, weights) ** -rest  # over weights^(1 - s)
+    safe, gone = jnp.where(rest == 0, 1.0, rest), rest * gain <= -1
+    growth = jnp.log1p(jnp.where(gone, 0.0, safe * gain)) / safe
+    growth = jnp.where(rest == 0, gain - rest * gain**2 / 2, growth)  # and its slope
+    first = jnp.where(rest == 1, jnp.maximum(gain, 0.0), 0 * rest)  # from 0
+    return jnp.where(none, first, jnp.where(gone, 0.0, weights * jnp.exp(growth)))
 
 
 @floating
