@@ -74,6 +74,7 @@ def predict_filters(plan: Plan, keys: Any) -> Dataset:
 
 # --- the postsynaptic gain sets how long memories live; a low-pass does not restrain --
 
+EVALUATED = 2500.0  # time constants after embedding, of the intervals
 LEFT = {  # interval, and the filter at which the share lies outside
     "c = 1.0": (0.99, 1.01, "c = 0.5"),
     "c = 0.9": (0.93, 0.98, "c = 0.5"),
@@ -89,9 +90,11 @@ LEFT = {  # interval, and the filter at which the share lies outside
     each={"filter": tuple(LEFT)},
 )
 def share_left(data: Dataset, name: str) -> tuple[float, float]:
-    """{filter}: share of the imaginary memory left at the end; control: 1 or 0.5."""
+    """{filter}: share of the imaginary memory left after 2500 time constants (at the
+    end of a shorter run); control: 1 or 0.5.
+    """
     course = data.coefficient.sel(filter=name)
-    kept = course.isel(time=-1) / course.isel(time=0)
+    kept = course.sel(time=EVALUATED, method="nearest") / course.isel(time=0)
     return with_error(kept)
 
 
