@@ -56,8 +56,9 @@ def cascade_signal(
     Fusi, Drew & Abbott 2005: what one event leaves in a weight while others follow, one
     per unit of time on average (a Poisson process), $P = f_+M_+ + f_-M_-$. Of $N$
     synapses the signal-to-noise ratio is $\sqrt N s / \sqrt{1 - (f_+ - f_-)^2}$. It
-    begins at $1/n(1 - x)$, and ends at a rate that falls as $x^n$. Raises `ValueError`,
-    or NaN where it is traced, for a negative time or what the rule refuses.
+    begins at $1/n(1 - x)$, or 1 of one level, and ends at a rate that falls as $x^n$.
+    Raises `ValueError`, or NaN where it is traced, for a negative time or what the rule
+    refuses.
 
     >>> young, old = cascade_signal([0.0, 10.0], 3)  # one level would leave exp(-10)
     >>> print(f"{young:.3f} {1 / (3 * (1 - 0.5)):.3f}", old > jnp.exp(-10.0))
