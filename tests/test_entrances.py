@@ -585,6 +585,8 @@ def test_an_older_result_is_still_read(result, monkeypatch, recwarn):
     shutil.rmtree(store)
     with pytest.raises(ValueError, match=r"not there.* run .*config\.toml"):
         compared(folder, plan, monkeypatch)
+    with pytest.raises(ValueError, match=r"not there\.$"):
+        compared(folder / "nowhere", plan, monkeypatch)
 
 
 # --- claims and checks ----------------------------------------------------------------

@@ -124,7 +124,8 @@ def exact(
     a, b = np.asarray(got), np.asarray(want)
     if not a.size or b.shape not in (a.shape, ()):
         raise ValueError(
-            f"'{quantity}' has shape {a.shape}, what it must be has shape {b.shape}."
+            f"'{quantity}' has shape {a.shape}, what it must be has shape {b.shape}: "
+            "they must be alike, and not empty."
         )
     a, b = np.ravel(a), np.ravel(b)
     with np.errstate(invalid="ignore"):  # of what is infinite: NaN, which never holds

@@ -72,10 +72,10 @@ def _stored(folder: Path, part: str) -> "xarray.Dataset":
     if part == "control" and not place.exists():  # as version 0.1.0 wrote it
         place, group = folder / "data.zarr", part
     if not place.exists():
-        raise ValueError(
-            f"recompute: {place} cannot be read: it is not there. To make the data "
-            f"anew: plasticity-jax run {folder / 'config.toml'}"
-        )
+        config = folder / "config.toml"
+        hint = f" To make the data anew: plasticity-jax run {config}"
+        told = f"recompute: {place} cannot be read: it is not there."
+        raise ValueError(told + hint if config.exists() else told)
     try:
         stored = xarray.open_dataset(
             place, engine="zarr", group=group, consolidated=False
