@@ -42,8 +42,11 @@ from plasticity_jax.systems.two_factor_consolidation.recall import (
     flip_balanced,
     flip_exactly,
     flip_isotropic,
+    FLIPS,
     jitter,
+    KINDS,
     observed,
+    recall_curve,
     recall_rate,
     tolerance,
 )
@@ -270,6 +273,31 @@ def test_tolerance_interpolates_the_first_crossing():
     want = [1.5, 4.0, 0.0, 0.5 / 0.7]
     np.testing.assert_allclose(tolerance(levels, rates), want, rtol=1e-12)
     assert eqx.filter_jit(tolerance)(levels, rates).shape == (4,)
+
+
+KEY = jr.key(0)
+ASSEMBLIES = jnp.kron(jnp.eye(3), jnp.ones((12, 1)))
+HELD = Factored((ASSEMBLIES @ ASSEMBLIES.T)[None], jnp.full(36, 6.5))
+
+
+@pytest.mark.parametrize("noise", [*FLIPS, *KINDS])
+def test_a_curve_of_recall_falls_with_any_noise(noise):
+    """Of three assemblies in one factor, whose neurons need almost all of their own."""
+    held = eqx.tree_at(lambda x: x.threshold, HELD, jnp.full(36, 10.5))
+    levels, keys = jnp.asarray([0.0, 0.5]), jr.split(KEY, 8)
+    rates = recall_curve(held, ASSEMBLIES, 1 / 3, levels, keys, noise)
+    assert rates[0] == 1
+    assert rates[1] < 0.9
+
+
+def test_a_level_of_the_curve_is_a_share_of_flipped_bits():
+    keys = jr.split(KEY, 8)
+    found = recall_curve(HELD, ASSEMBLIES, 1 / 3, jnp.asarray([1.0]), keys)
+    cues = [flip_balanced(ASSEMBLIES, 1 / 6, 1 / 3, key) for key in keys]
+    flipped = np.mean([jnp.mean(jnp.sum(x != ASSEMBLIES, axis=0)) for x in cues])
+    assert abs(flipped - 12) < 4 * (36 * 0.25 / 24) ** 0.5
+    want = np.mean([recall_rate(HELD, x, ASSEMBLIES, 1 / 3) for x in cues])
+    np.testing.assert_allclose(found, want)
 
 
 def test_a_seed_that_stores_nothing_has_no_price():

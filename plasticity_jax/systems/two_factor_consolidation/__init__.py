@@ -10,7 +10,7 @@ Items of the specification: Eq. 3; P0-P8; T1-T11; E1-E19; Figs. 2-6.
 | --- | --- | --- |
 | factors, weights; signed and tied variants (P7) | `synapses.Factored`, `synapses.Product`, `synapses.Power`, `synapses.SignedPower` | `test_replay`, verify, experiment `variants` |
 | patterns, Bernoulli and exact | `tasks.draw_patterns` | `test_replay` |
-| retrieval, recall; cue and synaptic noise | `circuits.retrieve`, `measure.recalled`, `recall.recall_rate`, `recall.flip_balanced`, `recall.flip_isotropic`, `recall.flip_exactly`, `recall.jitter`, `recall.observed`, `recall.recall_curve`, `recall.tolerance` | `test_replay`, `test_two_factor_robustness`, `test_optimum`, experiment `fig2_recall` |
+| retrieval, recall; cue and synaptic noise | `circuits.retrieve`, `measure.recalled`, `recall.recall_rate`, `recall.flip_balanced`, `recall.flip_isotropic`, `recall.flip_exactly`, `recall.jitter`, `recall.observed`, `recall.recall_curve`, `recall.tolerance` | `test_replay`, `test_two_factor_robustness`, `test_optimum` |
 | P0 initial threshold (Eq. 3) | `synapses.RandomPatternThreshold` | `test_replay` |
 | P1 weakest pattern | `circuits.Replay`, `circuits.WeakestReplay`, `rules.FactorAscent`, `rules.Pruning` | `test_replay`, verify |
 | P2 soft replay, and the switch to it | `circuits.SoftReplay`, `circuits.TaughtReplay` | `test_replay`, verify, experiment `soft` |
