@@ -10,7 +10,7 @@ domain: times before 0, states of rest that nothing leads to. There it is NaN wh
 arguments are traced.
 """
 
-from ..config import Config as Config
+from ..config import Config  # noqa: F401, which examples name
 from ._energy import energy as energy
 from ._energy import energy_bounds as energy_bounds
 from ._energy import energy_slope as energy_slope

@@ -3,7 +3,7 @@
 Iatropoulos, Gerstner & Brea 2025, PNAS, doi 10.1073/pnas.2422602122.
 """
 
-from ..config import Config as Config
+from ..config import Config  # noqa: F401, which examples name
 from ._days import build as build
 from ._days import fall_asleep as fall_asleep
 from ._days import memories as memories
