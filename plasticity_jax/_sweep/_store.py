@@ -9,6 +9,7 @@ pickled: reading a store runs no code.
 import contextlib
 import hashlib
 import io
+import itertools
 import json
 import os
 import shutil
@@ -136,9 +137,8 @@ def _compare(path: Path, found: dict[str, Any], identity: Mapping[str, str]) -> 
 
 def difference(kept: str | None, value: str) -> str:
     """What differs, in a line: of long texts the first lines that do."""
-    before, after = (str(kept)).splitlines() or [""], value.splitlines() or [""]
-    pairs = [(a, b) for a, b in zip(before, after, strict=False) if a != b]
-    old, new = pairs[0] if pairs else (f"{len(before)} lines", f"{len(after)} lines")
+    lines = itertools.zip_longest(str(kept).splitlines(), value.splitlines())
+    old, new = next(((a or "", b or "") for a, b in lines if a != b), ("", ""))
     unlike = (i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b)
     same = next(unlike, min(len(old), len(new)))
     return f"was {_short(old, same)!r} and is {_short(new, same)!r}"
