@@ -26,6 +26,9 @@ def documented(module):
     return [x for x in names.public(module) if callable(x.value)]
 
 
+MODULES = [module for module in names.modules() if documented(module)]
+
+
 @contextlib.contextmanager
 def as_imported(double):
     """JAX's own settings, in double precision or not."""
@@ -34,20 +37,32 @@ def as_imported(double):
         yield
 
 
-@pytest.mark.parametrize("module", [m for m in names.modules() if documented(m)])
+def examples(x):
+    """What a docstring shows."""
+    text = inspect.getdoc(x.value) or ""
+    return doctest.DocTestParser().get_doctest(text, {}, x.path, None, 0)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_name_has_an_example(module):
+    for x in documented(module):
+        shown = examples(x).examples
+        lines = sum(e.source.count("\n") + e.want.count("\n") for e in shown)
+        assert 2 <= lines <= MOST, x.path
+
+
+@pytest.mark.dear
+@pytest.mark.parametrize("module", MODULES)
 def test_examples(module):
     start = {}
     about = importlib.import_module(module).__doc__ or ""
     exec(f"{names.PRELUDE}\nfrom {module} import *", start)
     runner, told = doctest.DocTestRunner(optionflags=FLAGS), []
     for x in documented(module):
-        text = inspect.getdoc(x.value) or ""
-        test = doctest.DocTestParser().get_doctest(text, dict(start), x.path, None, 0)
-        with as_imported("float64" in about + text):  # it asks for that
+        test = examples(x)
+        test.globs.update(start)
+        with as_imported("float64" in about + test.docstring):  # it asks for that
             runner.run(test, out=told.append)
-        lines = sum(e.source.count("\n") + e.want.count("\n") for e in test.examples)
-        if not 2 <= lines <= MOST:
-            told.append(f"{x.path}: {lines} lines of examples, not 2 to {MOST}.")
     assert not told, "\n".join(told)
 
 
