@@ -105,7 +105,7 @@ def lacking(rule, network):
     return [x for x in re.findall(r"`([a-z_]+)`", reads) if not hasattr(signals, x)]
 
 
-@pytest.mark.slow
+@pytest.mark.dear
 @pytest.mark.parametrize("network", CIRCUITS)
 def test_what_does_not_run_says_why(network):
     runs = 0
@@ -127,7 +127,7 @@ MATRICES = [
 ]
 
 
-@pytest.mark.slow
+@pytest.mark.dear
 @pytest.mark.parametrize("network", MATRICES)
 def test_what_runs_runs_with_every_kind_of_synapse(network):
     """Swept over a factor of the rule, differentiated by it, and lowered for a GPU."""
