@@ -7,12 +7,14 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
+import numpy as np
 import pytest
 
 from plasticity_jax._interfaces import AbstractRule, State, stream, System
 from plasticity_jax._simulate import simulate
-from plasticity_jax.circuits import Layer, LeakyNetwork
+from plasticity_jax.circuits import Layer, LeakyNetwork, LossCircuit
 from plasticity_jax.rules import (
+    Descent,
     Hopfield,
     InhibitorySTDP,
     Intermittent,
@@ -23,7 +25,7 @@ from plasticity_jax.rules import (
     TripletSTDP,
 )
 from plasticity_jax.systems.optimal_plasticity.config import build, Config
-from plasticity_jax.tasks import Recorded
+from plasticity_jax.tasks import Constant, Recorded
 from plasticity_jax.traces import LowPass
 
 
@@ -40,7 +42,7 @@ def loss_only(state, signals, changes):
 
 @pytest.fixture(scope="module")
 def built():
-    return build(CONFIG, jr.key(0))
+    return eqx.filter_jit(build)(CONFIG, jr.key(0))
 
 
 def test_a_run_may_be_cut_or_thinned_without_changing_it(built):
@@ -122,32 +124,40 @@ def test_recorded_loss_includes_the_last_fluctuation(built):
     assert jnp.allclose(losses[1], system.circuit.loss(one.synapses, stimulus))
 
 
-def test_gradient_through_a_run_is_the_derivative_and_does_not_depend_on_thinning():
-    def final(ratio, every):
-        config = dataclasses.replace(CONFIG, ratio=ratio)
-        system, state = build(config, jr.key(0))
-        _, losses = simulate(
-            system, state, jr.key(1), steps=60, every=every, record=loss_only
-        )
-        return losses[-1]
+def test_gradient_through_a_run_is_the_derivative_and_does_not_depend_on_thinning(
+    built,
+):
+    system, state = built
+    magnitude = lambda system: system.rules["compensation"].magnitude
 
-    ratio, step = jnp.asarray(0.7), 1e-6
-    slopes = [jax.grad(final)(ratio, every) for every in (1, 10)]
-    secant = (final(ratio + step, 1) - final(ratio - step, 1)) / (2 * step)
-    assert jnp.allclose(slopes[0], slopes[1], rtol=1e-10)
-    assert jnp.allclose(slopes[0], secant, rtol=1e-6)
-    assert jnp.abs(secant) > 1e-6
+    def final(size, every):
+        sized = eqx.tree_at(magnitude, system, size)
+        return simulate(
+            sized, state, jr.key(1), steps=60, every=every, record=loss_only
+        )[1][-1]
+
+    size, step = 0.7 * float(magnitude(system)), 1e-6
+    seen = jax.jit(jax.value_and_grad(final), static_argnums=1)
+    (_, slope), (_, thinned) = (seen(size, every) for every in (1, 10))
+    secant = (seen(size + step, 1)[0] - seen(size - step, 1)[0]) / (2 * step)
+    assert np.allclose(slope, thinned, rtol=1e-10)
+    assert np.allclose(slope, secant, rtol=1e-6)
+    assert abs(secant) > 1e-6
 
 
-def test_memory_of_the_gradient_is_smallest_near_the_square_root(built):
+def test_memory_of_the_gradient_is_smallest_near_the_square_root():
+    waves = LossCircuit(lambda weights, _: jnp.sum(jnp.cos(weights)))
+    system = System(Constant(None), waves, {"it": Descent()})
+
+    def last(weights, every):
+        start, key = State(None, weights), jr.key(1)
+        return simulate(system, start, key, steps=4096, every=every, record=loss_only)[
+            1
+        ][-1]
+
     def needed(every):
-        def last(state):
-            return simulate(
-                built[0], state, jr.key(1), steps=4096, every=every, record=loss_only
-            )[1][-1]
-
-        program = jax.jit(jax.grad(lambda w: last(State(None, w))))
-        memory = program.lower(built[1].synapses).compile().memory_analysis()
+        program = jax.jit(jax.grad(last), static_argnums=1)
+        memory = program.lower(np.ones(50), every).compile().memory_analysis()
         return memory.temp_size_in_bytes
 
     whole, square_root, none = needed(1), needed(64), needed(4096)
