@@ -31,6 +31,7 @@ from plasticity_jax.systems.natural_gradient.potentials import stationary_potent
 from plasticity_jax.systems.natural_gradient.published import published_coefficients
 
 
+KEY = jr.key(0)
 TINY = Config(
     size=6,
     seconds=4,
@@ -40,43 +41,39 @@ TINY = Config(
     tests=20,
     natural_rate=2e-2,
 )
+learn = eqx.filter_jit(learning_curves)
 
 
 def test_every_student_learns_and_starts_at_the_same_weights():
     config = dataclasses.replace(TINY, students=STUDENTS)
-    seen = eqx.filter_jit(learning_curves)(config, jr.key(0))
-    divergence = seen["divergence"]
+    divergence = np.asarray(learn(config, KEY)["divergence"])
     assert divergence.shape == (len(STUDENTS), len(times_of(config)))
-    assert jnp.all(jnp.isfinite(divergence))
+    assert np.all(np.isfinite(divergence))
     assert len(np.unique(divergence[:, 0])) == 1
     assert len(np.unique(divergence[:, -1])) == len(STUDENTS)
 
 
 def test_without_metric_all_students_are_euclidean():
     config = dataclasses.replace(TINY, metric=False)
-    seen = learning_curves(config, jr.key(0))["distance"]
+    seen = learn(config, KEY)["distance"]
     assert jnp.allclose(seen[0], seen[1], rtol=1e-12)
 
 
 def test_the_rate_factor_scales_every_rate():
     changes = lambda state, signals, changes: changes
-    ones, twos = (
-        simulate(*build(c, jr.key(0)), jr.key(1), steps=40, every=40, record=changes)[1]
-        for c in (TINY, dataclasses.replace(TINY, rate_factor=1e-9))
-    )
+    run = {"steps": 40, "every": 40, "record": changes}
+    last = eqx.filter_jit(lambda c: simulate(*build(c, KEY), jr.key(1), **run)[1])
+    ones, twos = last(TINY), last(dataclasses.replace(TINY, rate_factor=1e-9))
     for name in TINY.students:
         first, scaled = ones["learning"][name], twos["learning"][name]
-        assert jnp.linalg.norm(first) > 0
-        assert jnp.allclose(scaled, 1e-9 * first, rtol=1e-2)
+        assert np.linalg.norm(first) > 0
+        assert np.allclose(scaled, 1e-9 * np.asarray(first), rtol=1e-2, atol=0)
 
 
 @pytest.mark.dear
 def test_the_published_segments_start_from_rest_and_hold_the_potential():
     config = dataclasses.replace(TINY, published=True, refresh_seconds=1.0)
-    learn = eqx.filter_jit(learning_curves)
-    seen, plain = (
-        learn(c, jr.key(0))["distance"] for c in (config, dataclasses.replace(TINY))
-    )
+    seen, plain = (learn(c, KEY)["distance"] for c in (config, TINY))
     assert jnp.array_equal(seen[:, 0], plain[:, 0])
     assert jnp.all(jnp.isfinite(seen))
     assert not jnp.any(seen[:, -1] == plain[:, -1])
@@ -87,7 +84,7 @@ def test_the_published_segments_start_from_rest_and_hold_the_potential():
 @pytest.mark.parametrize("published", [False, True])
 def test_the_published_table_is_read_at_the_wrong_variance(published):
     config = dataclasses.replace(TINY, published=published)
-    neuron = build(config, jr.key(0))[0].circuit.neuron
+    neuron = build(config, KEY)[0].circuit.neuron
     mean, variance, q = (jnp.asarray(x) for x in (2.0, 3.85, 78.0))
     c = neuron.metric(neuron.transfer, mean, variance, q, nodes=81)
     shifted = jnp.asarray(3.85 if not published else 12.5)
@@ -111,7 +108,7 @@ def test_published_lookup_clips_the_mean_and_halves_q():
 @pytest.mark.dear
 def test_stationary_potentials_have_the_moments_of_a_run():
     config = Config(size=4)
-    draws = stationary_potentials(config.rates, config.kernel, 40_000, jr.key(0))
+    draws = stationary_potentials(config.rates, config.kernel, 40_000, KEY)
     spikes = spike_counts(jr.key(1), config.rates * 5e-4, (200_000, 4), "bernoulli")
     run = potentials_in_time(spikes, config.kernel)[500:]
     error = jnp.std(draws, axis=0) / 200
@@ -128,7 +125,7 @@ def test_stationary_potentials_have_the_moments_of_a_run():
 def test_theory_is_evaluated_at_every_point_of_the_grid():
     rates = {"low_rate": [10.0, 20.0], "high_rate": [50.0, 20.0]}
     grid = {"rates": rates, "rate_factor": [0.5, 1.0]}
-    keys = jr.split(jr.key(0), 2)
+    keys = jr.split(KEY, 2)
     law = predict(Plan(TINY, grid, 2), keys)
     dims = {name: tuple(own) for name, own in AXES.items()}
     data = sweep(learning_curves, TINY, grid, keys, dims=dims, progress=False)
@@ -169,9 +166,9 @@ def test_the_crossing_of_a_known_curve():
 
 
 def test_the_compiled_step_lowers_for_cuda():
-    system, state = build(TINY, jr.key(0))
+    system, state = build(TINY, KEY)
     run = lambda key: simulate(system, state, key, steps=2, record=synapses_of, every=2)
-    lowered = jax.jit(run).trace(jr.key(0)).lower(lowering_platforms=("cuda",))
+    lowered = jax.jit(run).trace(KEY).lower(lowering_platforms=("cuda",))
     assert "stablehlo.while" in lowered.as_text()
 
 
