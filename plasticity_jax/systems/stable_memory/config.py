@@ -8,6 +8,7 @@ import dataclasses
 import math
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
@@ -52,6 +53,7 @@ TRANSFERS = {  # phi; the slope of a step function carries no gradient
     "erf": error_function,
     "step": jnp.sign,
     "logistic": logistic,
+    "softplus": jax.nn.softplus,  # rates of 0 and above, without a limit
 }
 REFERENCE_STEP = 0.1  # at which the published noise is defined
 HOMEOSTASIS = (
@@ -286,7 +288,8 @@ def build(
     for_weights, for_activity, for_targets, for_mask = jr.split(key, 4)
     for_traces, n = jr.fold_in(for_activity, 1), config.size
     weights = config.initial_gain * normal(for_weights, (n, n)) / n**0.5
-    targets = config.target_scale * jr.uniform(for_targets, (n,), minval=-1.0)
+    least = 0.0 if config.transfer == "softplus" else -1.0
+    targets = config.target_scale * jr.uniform(for_targets, (n,), minval=least)
     projections = ()
     if config.sparse:
         projections = (Connected(random_mask((n, n), config.density, for_mask)),)

@@ -9,6 +9,7 @@ from ._drive import drive_checks
 from ._gradients import gradient_checks as gradient_checks
 from ._learning import learning_checks
 from ._noisy import noise_checks
+from ._rest import rest_checks
 from ._retrieval import retrieval_checks
 from ._weight import weight_checks
 
@@ -22,3 +23,4 @@ def checks() -> Iterator[Check]:
     yield from drive_checks()
     yield from noise_checks()
     yield from dale_checks()
+    yield from rest_checks()

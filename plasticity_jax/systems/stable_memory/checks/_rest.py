@@ -1,0 +1,47 @@
+"""Imaginary memories under rate control where activity rests, for `verify`."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+from jaxtyping import Array
+
+from .... import simulate, State
+from ....experiment import Check, exact, together
+from ....measure import rotation
+from .. import theory
+from ..config import build, Config
+from ..patterns import draw_planes, imaginary_memory
+
+
+STEPS = 600
+CONFIG = Config(size=16, plasticity=0.02, noise=0.0, transfer="softplus")
+
+
+@together
+def rest_checks() -> Iterator[Check]:
+    """Section 10, non-negative rates; run them in double precision."""
+    for_build, for_plane, for_starts, for_run = jr.split(jr.key(0), 4)
+    system, _ = build(CONFIG, for_build)
+    still = dataclasses.replace(system, rules={})
+    plane = draw_planes("binary", 1, CONFIG.size, for_plane, orthonormal=True)[0]
+    memory = imaginary_memory(plane[0], plane[1], 4.5)
+    record = lambda state, *_: rotation(state.synapses, plane[0], plane[1]) / 4.5
+
+    def run(system: Any, potential: Array) -> tuple[Array, Array]:
+        start = State(system.circuit.at(potential), memory)
+        end, course = simulate(system, start, for_run, steps=STEPS, record=record)
+        return end.activity.potential, course
+
+    starts = 9.0 * jr.normal(for_starts, (2, CONFIG.size))
+    rests, _ = jax.vmap(lambda potential: run(still, potential))(starts)
+    yield exact("softplus: any activity comes to one rest", "10.4", *rests)
+    rest, course = run(system, rests[0])
+    yield exact("rate control does not move it", "10.4", rest, rests[0])
+    rates, targets = jax.nn.softplus(rests[0]), system.rules["homeostasis"].rule.target
+    times = CONFIG.step * (1 + jnp.arange(STEPS))
+    want = theory.resting_rotation(CONFIG, rates, targets, plane, times)
+    yield exact("share that it leaves of an imaginary memory", "10.4", course, want)

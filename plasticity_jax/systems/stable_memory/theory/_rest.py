@@ -1,0 +1,46 @@
+"""What rate control does to an imaginary memory while activity stands still."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ...._arguments import floating, not_negative
+from ..config import Config
+
+
+Vector = Float[Array, " n"]
+Plane = Float[Array, "2 n"]
+Times = Float[Array, "*time"]
+
+
+@floating
+def resting_rotation(
+    config: Config, rates: Vector, targets: Vector, plane: Plane, time: Times
+) -> Times:
+    r"""Share of $A$ that rate control leaves of an imaginary memory at rest.
+
+    Without noise and for any increasing $\phi$. Anti-symmetric weights do no work about
+    a fixed point $x^* = Wr$ either, $r = \phi(x^*)$: with $V = \sum_i\int_0^{x_i -
+    x^*_i}[\phi(x^*_i + s) - r_i]ds$ (section 5.3 has $x^* = 0$) $\dot V < 0$, so
+    activity of any start comes to this one rest. There $r^\top Wr = 0$: the rule's
+    $(\phi_0 - r)(r^\top W)$ leaves $Wr$, and so $r$, as they are, while $r^\top W$
+    falls as $e^{-kt}$, $k = \eta\kappa_H q\cdot r$ with $q = r - \phi_0$. Hence
+    $W(t) = [\mathbf I - (1 - e^{-kt})\,qr^\top/q\cdot r]\,W(0)$ and
+    $$A(t)/A(0) = 1 - (1 - e^{-kt})\,\frac{q_\parallel\cdot r_\parallel}{2q\cdot r}$$
+    with the parts in the orthonormal `plane` (2, n). Odd $\phi$ is silent at rest and
+    loses nothing. With rates above zero a plane of random signs loses $1/N$ in the
+    mean, a plane of non-negative patterns a share that does not shrink with $N$.
+    Targets above the rates ($k < 0$) make $r^\top W$ grow instead. Discrete: $(1 -
+    k\,\Delta t)^{t/\Delta t}$ for $e^{-kt}$, exact.
+
+    >>> plane, late = jnp.eye(4)[:2], 1e4
+    >>> share = resting_rotation(Config(), jnp.ones(4), jnp.zeros(4), plane, late)
+    >>> print(f"{share:.2f}")  # the plane has 2 of 4 parts of the rates
+    0.75
+    """
+    steps = not_negative("time", time) / config.step
+    excess = rates - targets
+    own, whole = jnp.sum((plane @ excess) * (plane @ rates)) / 2, excess @ rates
+    rate = config.plasticity * config.homeostasis_gain * whole
+    erased = 1 - (1 - rate * config.step) ** steps
+    ratio = jnp.where(whole == 0, 0.0, own / jnp.where(whole == 0, 1.0, whole))
+    return 1 - ratio * erased
