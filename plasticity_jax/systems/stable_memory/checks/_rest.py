@@ -1,6 +1,7 @@
 """Imaginary memories under rate control where activity rests, for `verify`."""
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ from jaxtyping import Array
 from .... import simulate, State
 from ....experiment import Check, exact, together
 from ....measure import rotation
+from ....synapses import Dale
 from .. import theory
 from ..config import build, Config
 from ..patterns import draw_planes, imaginary_memory
@@ -45,3 +47,14 @@ def rest_checks() -> Iterator[Check]:
     times = CONFIG.step * (1 + jnp.arange(STEPS))
     want = theory.resting_rotation(CONFIG, rates, targets, plane, times)
     yield exact("share that it leaves of an imaginary memory", "10.4", course, want)
+    signs = jr.rademacher(for_run, targets.shape, dtype=float)
+    lawful = dataclasses.replace(system, projections=(Dale(signs),))
+    silent = jnp.full(CONFIG.size, math.log(2.0))  # softplus of no input
+    below = jnp.where(targets > silent, 1e-12, 0.0)  # where the law holds none at 0
+    weights = below[:, None] * signs[None] * jr.uniform(for_starts, memory.shape)
+    start = State(system.circuit.at(jnp.zeros(CONFIG.size)), weights)
+    total = lambda state, *_: silent @ state.synapses
+    _, course = simulate(lawful, start, for_run, steps=2, record=total)
+    growth = 1 + CONFIG.step * theory.lawful_growth(CONFIG, silent, targets)
+    got = course[1] / course[0]
+    yield exact("growth of weights of fixed signs", "10.4", got, growth)

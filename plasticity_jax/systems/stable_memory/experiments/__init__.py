@@ -12,6 +12,7 @@ from .learning import FIG3
 from .learning_limits import FIG3_PUBLISHED, SLOW_STIMULI, SUPP2
 from .life_cycle import FIG5
 from .lifetime import LIFETIME, LIFETIME_LAW
+from .positive_rates import POSITIVE_RATES
 from .restraints import RESTRAINTS
 from .retention import RETENTION
 from .retrieval import FIG4A, FIG4B
@@ -50,5 +51,6 @@ EXPERIMENTS = (
     DESIGNED,
     SEQUENCE,
     DALE,
+    POSITIVE_RATES,
     COMPENSATION,
 )

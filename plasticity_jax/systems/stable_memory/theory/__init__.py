@@ -35,6 +35,7 @@ from ._noise import weight_diffusion as weight_diffusion
 from ._random import random_drive as random_drive
 from ._random import random_drive_slope as random_drive_slope
 from ._random import random_power as random_power
+from ._rest import lawful_growth as lawful_growth
 from ._rest import resting_rotation as resting_rotation
 from ._spectra import low_rank_eigenvalues as low_rank_eigenvalues
 from ._spectra import origin_jacobian as origin_jacobian

@@ -1,8 +1,9 @@
-"""What rate control does to an imaginary memory while activity stands still."""
+"""What rate control does to weights while activity rests, at any rates."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from .... import Scalar
 from ...._arguments import floating, not_negative
 from ..config import Config
 
@@ -44,3 +45,23 @@ def resting_rotation(
     erased = 1 - (1 - rate * config.step) ** steps
     ratio = jnp.where(whole == 0, 0.0, own / jnp.where(whole == 0, 1.0, whole))
     return 1 - ratio * erased
+
+
+@floating
+def lawful_growth(config: Config, rates: Vector, targets: Vector) -> Scalar:
+    r"""$\eta\kappa_H\sum_i r_i[\phi_{0,i} - r_i]_+$: growth of weights of fixed signs.
+
+    With rates $r$ that are never negative, $r^\top W$ has the signs that Dale's law
+    gives its columns. Rate control then strengthens every weight onto a neuron below
+    its target, be it excitatory or inhibitory, and weakens the others until the law
+    holds them at 0: what is left of $r^\top W$ grows at this speed for as long as
+    excitation and inhibition leave the rates where they are. Without the law the sum
+    has its negative terms too, and what drives the rates is erased
+    (`resting_rotation`).
+
+    >>> rates, targets = jnp.ones(2), jnp.asarray([3.0, 0.0])
+    >>> print(f"{lawful_growth(Config(plasticity=0.01), rates, targets):.2f}")
+    0.02
+    """
+    below = jnp.maximum(targets - rates, 0.0)
+    return config.plasticity * config.homeostasis_gain * (rates @ below)

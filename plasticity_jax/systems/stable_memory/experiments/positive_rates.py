@@ -1,0 +1,218 @@
+r"""Beyond the paper: Dale's law and rates that are never negative (softplus).
+
+Without the law an imaginary memory leaves activity at rest, as it does with tanh, but
+at rates above zero, and rate control erases of it what they drive, one direction of
+$W$, once (`theory.resting_rotation`): a plane of random signs loses $1/N$ in the mean,
+a loop of non-negative patterns a share that does not shrink with $N$. A real memory
+drives activity until it is erased. With the law no rest restrains weights: those onto
+neurons below their targets grow (`theory.lawful_growth`), with a memory or without.
+What becomes of memories there is in no closed form, and claimed nowhere.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jaxtyping import Array, Float, Key
+from matplotlib.figure import Figure
+from xarray import Dataset
+
+from .... import simulate, State
+from ....experiment import (
+    changed,
+    claim,
+    Experiment,
+    over_seeds,
+    panels,
+    Plan,
+    SHADES,
+    THEORY,
+)
+from .. import theory
+from ..config import build, Config
+from ..patterns import imaginary_memory
+from .dale import COLORS, constrained, followed, LAWS, MEMORY, planes_of
+from .erosion import AFTER, thinned_times
+from .learning import with_error
+
+
+Plane = Float[Array, "2 n"]
+LOOPS = ("loop", "reversed loop")
+REST = 60.0  # time in which activity comes to rest
+
+
+def foreseen(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
+    r"""What theory says of the networks of `followed`.
+
+    The share left of each imaginary memory, without noise and the law, by the rates at
+    which it rests: `predicted` (plane, time), of which `speed` (plane) goes in a neural
+    time constant; the `growth` of weights with the law, by the rates without input.
+    """
+    for_spin, for_planes, _, for_run = jr.split(key, 4)
+    system, state = build(config, jr.split(for_spin)[0])
+    (u, v), (x, y) = planes_of(config, for_planes)
+    targets = system.rules["homeostasis"].rule.target
+    still, times = dataclasses.replace(system, rules={}), thinned_times(config)
+    transfer, steps = system.circuit.transfer, round(REST / config.step)
+
+    def of(plane: Plane) -> tuple[Array, Array]:
+        memory = imaginary_memory(plane[0], plane[1], config.strength)
+        start = State(state.activity, memory)
+        rest, _ = simulate(still, start, for_run, steps=steps, every=steps)
+        rates = transfer(rest.activity.potential)
+        share = lambda times: theory.resting_rotation(
+            config, rates, targets, plane, times
+        )
+        return share(jnp.asarray(times)), 1 - share(jnp.ones(()))
+
+    planes = jnp.stack([jnp.stack(pair) for pair in ((v, u), (u, v), (x, y))])
+    predicted, speed = jax.lax.map(of, planes)
+    growth = theory.lawful_growth(config, transfer(jnp.zeros(config.size)), targets)
+    return {"predicted": predicted, "speed": speed, "growth": growth}
+
+
+def grown(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
+    """`power` (law, time): mean square of the weights without a memory."""
+    for_spin, _, _, for_run = jr.split(key, 4)
+    steps, every = config.steps("follow"), config.steps("record_every")
+    power = lambda state, *_: jnp.mean(state.synapses**2)
+
+    def under(law: str) -> Array:
+        system, start = constrained(config, law, for_spin)
+        _, course = simulate(
+            system, start, for_run, steps=steps, record=power, every=every
+        )
+        return jnp.append(power(start), course)
+
+    return {"power": jnp.stack([under(law) for law in LAWS])}
+
+
+def lives(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
+    """Memories, weights without one, and what theory says of both."""
+    return followed(config, key) | grown(config, key) | foreseen(config, key)
+
+
+# --- without the law rest erases one direction; with it weights grow ------------------
+
+
+def off(data: Dataset, theory: Dataset, plane: str) -> tuple[float, float]:
+    """Share left of a memory without Dale's law at the end, less that of theory."""
+    left = data.share.sel(law="free", memory=plane) - theory.predicted.sel(plane=plane)
+    return with_error(left.isel(time=-1))
+
+
+def slack(data: Dataset, plane: str) -> float:
+    """What goes before activity rests (one time constant), 4 errors of noise."""
+    noise = 4 * float(data.walk) / data.sizes["seed"] ** 0.5
+    return float(over_seeds(abs(data.speed.sel(plane=plane)))) + noise
+
+
+@claim(
+    "derived: exact at rest; what goes in one time constant before it, and noise",
+    low=lambda data, control, plane: -slack(data, plane),
+    high=lambda data, control, plane: slack(data, plane),
+    control=lambda data, control, plane: off(control, data, plane),
+    each={"plane": LOOPS},
+)
+def rest_erases(data: Dataset, plane: str) -> tuple[float, float]:
+    """Without Dale's law: share left of a {plane}'s memory less that of theory;
+    control: with the rates of tanh, which rest at zero.
+    """
+    return off(data, data, plane)
+
+
+def outlasts(data: Dataset, memory: str, other: str) -> tuple[float, float]:
+    """Share left of one memory less that of another, without Dale's law."""
+    left = data.share.sel(law="free").isel(time=-1)
+    return with_error(left.sel(memory=memory) - left.sel(memory=other))
+
+
+@claim(
+    "derived: the direction, beyond 4 standard errors of noise",
+    low=lambda data, control: 4 * data.walk * (3 / data.sizes["seed"]) ** 0.5,
+    control=lambda data, control: outlasts(data, "loop", "any plane"),
+)
+def loops_outlast_real(data: Dataset) -> tuple[float, float]:
+    """Without Dale's law: share left of a loop's memory less that of a real one;
+    control: less that of a plane of random signs, which rest spares.
+    """
+    return outlasts(data, "loop", "real")
+
+
+@claim(
+    "derived: the direction, beyond 4 standard errors of noise",
+    low=lambda data, control: (
+        1 + 4 * (2 / data.sizes["seed"]) ** 0.5 / int(data.synapses) ** 0.5
+    ),
+)
+def lawful_weights_grow(data: Dataset) -> tuple[float, float]:
+    """Dale's law, no memory: mean square of the weights over that of noise alone, at
+    the end; control: with the rates of tanh.
+    """
+    return with_error(data.power.sel(law="Dale").isel(time=-1) / data.noise[-1])
+
+
+def predict(plan: Plan, keys: Any) -> Dataset:
+    """How far noise alone moves a share (`walk`); mean square of weights that it makes
+    (`noise`), of how many `synapses`.
+    """
+    del keys
+    config, times = plan.config, thinned_times(plan.config)
+    walk = float(theory.rotation_diffusion(config, config.follow)) ** 0.5
+    noise = np.asarray(theory.weight_diffusion(config, config.spin_up + times))
+    told = {"walk": walk / float(config.strength), "synapses": config.size**2}
+    return Dataset(told | {"noise": ("time", noise)}, {"time": times})
+
+
+def draw_positive(data: Dataset) -> Figure:
+    """Shares of memories in every network, either law; their weights without one."""
+    figure, axes = panels(1, 3, 3.7, 3.0)
+    shares, weights = axes[0, :2], axes[0, 2]
+    for panel, law in zip(shares, LAWS, strict=True):
+        for memory, color in COLORS.items():
+            course = data.share.sel(law=law, memory=memory).transpose("time", "seed")
+            panel.plot(data.time, course, color=color, lw=0.8)
+            panel.plot([], [], color=color, label=memory)
+        panel.set_xscale("symlog", linthresh=float(data.time[1]))
+        panel.set(xlabel=AFTER, ylabel="share of the memory")
+        panel.set(title="Dale's law" if law == "Dale" else "Without Dale's law")
+    rest = data.predicted.stack(each=("plane", "seed")).transpose("time", "each")
+    shares[0].plot(data.time, rest, "--", color=THEORY, lw=0.8)
+    shares[1].set_yscale("symlog", linthresh=1.0)
+    size = data.power.transpose("time", "seed", ...) ** 0.5
+    weights.plot(data.time, size.sel(law="Dale"), color=SHADES[0], lw=0.8)
+    weights.plot(data.time, size.sel(law="free"), color=SHADES[2], lw=0.8)
+    end = size.sel(law="Dale").isel(time=-1)
+    slope = end * np.exp(data.growth * (data.time - data.time[-1]))
+    weights.plot(data.time, slope.transpose("time", "seed"), "--", color=THEORY, lw=0.8)
+    weights.set(yscale="log", xlabel=AFTER, ylabel="weights, root mean square")
+    weights.set(title="No memory", ylim=(float(size.min()) / 2, None))
+    shares[0].plot([], [], "--", color=THEORY, label="theory")
+    weights.plot([], [], color=SHADES[0], label="Dale's law")
+    weights.plot([], [], color=SHADES[2], label="without it")
+    for panel in (shares[0], weights):
+        panel.legend(frameon=False, fontsize="x-small")
+    return figure
+
+
+PLANES = MEMORY[1:]
+POSITIVE_RATES = Experiment(
+    name="positive_rates",
+    source="beyond the paper",
+    shows="rates above zero erase part of loops, and Dale's law makes weights grow",
+    config=Config,
+    run=lives,
+    claims=(rest_erases, loops_outlast_real, lawful_weights_grow),
+    figure=draw_positive,
+    control=changed(transfer="tanh"),
+    axes={
+        "share": {"law": LAWS, "memory": MEMORY, "time": thinned_times},
+        "power": {"law": LAWS, "time": thinned_times},
+        "predicted": {"plane": PLANES, "time": thinned_times},
+        "speed": {"plane": PLANES},
+    },
+    predict=predict,
+)
