@@ -185,6 +185,30 @@ def test_a_drive_erases_rotation_as_its_matrix_exponential_says():
             assert np.isclose(got, want, rtol=1e-6, atol=1e-12)
 
 
+def test_rest_erases_what_the_rates_share_with_the_plane():
+    """Against an oblique projection, by hand."""
+    config, keys = Config(plasticity=0.1), jr.split(KEY, 2)
+    rates, targets = jr.uniform(keys[0], (N,)), 0.3 * jr.uniform(keys[1], (N,))
+    plane, excess = jnp.stack([U, V]), rates - targets
+    late = theory.resting_rotation(config, rates, targets, plane, jnp.asarray(1e5))
+    kept = np.eye(N) - np.outer(excess, rates) / (excess @ rates)
+    assert np.isclose(late, (U @ kept @ U + V @ kept @ V) / 2, rtol=1e-12)
+    silent = jnp.zeros(N)
+    left = lambda rates: theory.resting_rotation(config, rates, targets, plane, 9.0)
+    assert left(silent) == 1
+    assert jnp.all(jnp.isfinite(jax.grad(left)(silent)))
+    below = theory.lawful_growth(config, rates, rates + jnp.where(U > 0, 1.0, -1.0))
+    assert np.isclose(below, 0.1 * jnp.sum(jnp.where(U > 0, rates, 0)), rtol=1e-12)
+
+
+def test_targets_of_rates_above_zero_are_above_zero():
+    target = lambda transfer: build(Config(size=32, transfer=transfer), KEY)[0].rules[
+        "homeostasis"
+    ]
+    assert jnp.min(target("softplus").rule.target) >= 0
+    assert jnp.min(target("tanh").rule.target) < 0
+
+
 def test_noise_leaves_the_overlaps_of_a_small_stimulus_alone():
     _, core = patterns.low_rank(jnp.zeros((1, 2, 4)), jnp.zeros(1), 2 * jnp.ones(1))
     stimulus, still = jnp.asarray([1.0, 0.0]), jnp.zeros(())

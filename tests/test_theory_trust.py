@@ -225,6 +225,11 @@ OUTSIDE = [
         "`time` must not be",
     ),
     (
+        lambda t: stable.resting_rotation(QUIET, [1.0], [0.0], [[1.0], [0.0]], t),
+        -1.0,
+        "`time` must not be",
+    ),
+    (
         lambda x: patterns.lawful_share([1.0, 0], [0, 1.0], jnp.stack([x, 1 + 0 * x])),
         0.0,
         "`signs` must be 1 or -1; got 0.0",

@@ -10,7 +10,7 @@ Items of the specification: Eqs. 1-5, 7, 8; 3.1, 4.1-4.6, 5.1-5.8; Figs. 1b, 2c-
 | equation or figure | object | test |
 | --- | --- | --- |
 | network, step order (Eq. 1; 3) | `circuits.RateNetwork` | `test_rate_network` |
-| nonlinearities | `jnp.tanh`, `circuits.error_function`, `circuits.logistic`, `jnp.sign`, any function | `test_rate_network` |
+| nonlinearities | `jnp.tanh`, `circuits.error_function`, `circuits.logistic`, `jnp.sign`, softplus, any function | `test_rate_network` |
 | stimuli: rotating, wandering (OU), cue (3.1) | `tasks.Drive`, `tasks.turning`, `tasks.wandering`, `tasks.cue` | `test_rate_network` |
 | the same, by a config's amplitude, frequency, decay, duration | `stimuli.rotating`, `stimuli.wandering`, `stimuli.cued` | `test_stable_memory_learning` |
 | start of the traces (2), activity floor (3, step 8) | `Config.trace_spread`, `Config.floor` | `test_stable_memory_theory` |
@@ -53,6 +53,7 @@ Items of the specification: Eqs. 1-5, 7, 8; 3.1, 4.1-4.6, 5.1-5.8; Figs. 1b, 2c-
 | beyond: stimuli designed by gradient | experiment `designed` | `test_experiments` |
 | beyond: memories in sequence over a life | experiment `sequence` | `test_experiments` |
 | beyond: memories of excitatory and inhibitory neurons | `patterns.lawful_share`, experiment `dale` | verify, `test_experiments` |
+| beyond: the same with non-negative rates | `theory.resting_rotation`, `theory.lawful_growth`, experiment `positive_rates` | verify, `test_stable_memory_theory` |
 | beyond: best repair of recall | experiment `compensation` | `test_experiments` |
 """  # noqa: E501
 

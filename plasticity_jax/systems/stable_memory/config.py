@@ -278,7 +278,8 @@ def build(
     """The network and its start; without a `task` nothing drives it.
 
     Weights $g N(0, 1)/\\sqrt N$, potentials $N(0, 1)$, traces `trace_spread` times
-    $N(0, 1)$, target rates uniform within `target_scale`.
+    $N(0, 1)$, target rates uniform within `target_scale`,
+    above 0 for softplus.
 
     >>> system, state = build(Config(size=4, noise=0.0, homeostasis="none"), jr.key(0))
     >>> after, _ = simulate(system, state, jr.key(1), steps=10)

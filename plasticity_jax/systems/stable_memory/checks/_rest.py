@@ -26,7 +26,8 @@ CONFIG = Config(size=16, plasticity=0.02, noise=0.0, transfer="softplus")
 @together
 def rest_checks() -> Iterator[Check]:
     """Section 10, non-negative rates; run them in double precision."""
-    for_build, for_plane, for_starts, for_run = jr.split(jr.key(0), 4)
+    keys = jr.split(jr.key(0), 6)
+    for_build, for_plane, for_starts, for_run, for_signs, for_weights = keys
     system, _ = build(CONFIG, for_build)
     still = dataclasses.replace(system, rules={})
     plane = draw_planes("binary", 1, CONFIG.size, for_plane, orthonormal=True)[0]
@@ -47,11 +48,11 @@ def rest_checks() -> Iterator[Check]:
     times = CONFIG.step * (1 + jnp.arange(STEPS))
     want = theory.resting_rotation(CONFIG, rates, targets, plane, times)
     yield exact("share that it leaves of an imaginary memory", "10.4", course, want)
-    signs = jr.rademacher(for_run, targets.shape, dtype=float)
+    signs = jr.rademacher(for_signs, targets.shape, dtype=float)
     lawful = dataclasses.replace(system, projections=(Dale(signs),))
     silent = jnp.full(CONFIG.size, math.log(2.0))  # softplus of no input
     below = jnp.where(targets > silent, 1e-12, 0.0)  # where the law holds none at 0
-    weights = below[:, None] * signs[None] * jr.uniform(for_starts, memory.shape)
+    weights = below[:, None] * signs[None] * jr.uniform(for_weights, memory.shape)
     start = State(system.circuit.at(jnp.zeros(CONFIG.size)), weights)
     total = lambda state, *_: silent @ state.synapses
     _, course = simulate(lawful, start, for_run, steps=2, record=total)

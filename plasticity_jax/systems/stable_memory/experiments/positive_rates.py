@@ -40,6 +40,7 @@ from .learning import with_error
 
 
 Plane = Float[Array, "2 n"]
+WAITED = "time after spin-up (neural time constants)"
 LOOPS = ("loop", "reversed loop")
 REST = 50.0  # time in which activity comes to rest
 
@@ -205,7 +206,7 @@ def draw_positive(data: Dataset) -> Figure:
     end = size.sel(law="Dale").isel(time=-1)
     slope = end * np.exp(data.growth * (data.time - data.time[-1]))
     weights.plot(data.time, slope.transpose("time", "seed"), "--", color=THEORY, lw=0.8)
-    weights.set(yscale="log", xlabel=AFTER, ylabel="weights, root mean square")
+    weights.set(yscale="log", xlabel=WAITED, ylabel="weights, root mean square")
     weights.set(title="No memory", ylim=(float(size.min()) / 2, None))
     shares[0].plot([], [], "--", color=THEORY, label="theory")
     weights.plot([], [], color=SHADES[0], label="Dale's law")
