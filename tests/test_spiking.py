@@ -125,7 +125,10 @@ def test_equal_time_constants_give_the_alpha_function_with_its_gradient():
     alpha = time / tau**2 * np.exp(-time / tau)
     slope = time * np.exp(-time / tau) * (time / tau**4 - 2 / tau**3)
     values = lambda m, s: SynapticKernel(m, s)(jnp.asarray(time))
-    moments = lambda m: (SynapticKernel(m, tau).peak_time, SynapticKernel(m, tau).energy)
+    moments = lambda m: (
+        SynapticKernel(m, tau).peak_time,
+        SynapticKernel(m, tau).energy,
+    )
     whole = jax.jit(lambda *t: (values(*t), jax.jacfwd(values, argnums=(0, 1))(*t)))
     for gap in (0.0, 1e-12, -1e-9, 1e-6, -1e-6):
         found, slopes = whole(tau + gap, tau - gap)
@@ -218,7 +221,12 @@ def test_stationary_moments_with_their_discretisation():
             system, state, KEY, steps=8400, every=200, record=potentials_of
         )[1]
 
-    seen = np.asarray(run(np.repeat([10.0, 50.0], 1000)))[2:].reshape(40, 2, 1000).swapaxes(0, 1).reshape(2, -1)
+    seen = (
+        np.asarray(run(np.repeat([10.0, 50.0], 1000)))[2:]
+        .reshape(40, 2, 1000)
+        .swapaxes(0, 1)
+        .reshape(2, -1)
+    )
     for samples, rate in zip(seen, (10.0, 50.0), strict=True):
         mean = rate * DT * np.sum(sampled)
         variance = rate * DT * (1 - rate * DT) * np.sum(sampled**2)
