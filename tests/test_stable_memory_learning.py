@@ -4,6 +4,7 @@ import dataclasses
 import math
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
@@ -123,7 +124,7 @@ def test_windows_write_what_clamped_activity_predicts():
     )
     u, v = draw_planes("binary", 1, 8, jr.key(0), orthonormal=True)[0]
     size, moments = 1.3, 24
-    phase = jnp.linspace(0.0, 2 * math.pi, moments, endpoint=False)
+    phases = jnp.linspace(0.0, 2 * math.pi, moments, endpoint=False)
     rule = PairSTDP(1 + config.imbalance, 1 - config.imbalance)
 
     def turning_at(phase, lag):
@@ -133,13 +134,14 @@ def test_windows_write_what_clamped_activity_predicts():
         return size * circle / jnp.sqrt(1 + lag**2)
 
     early = config.frequency * config.trace_time
-    changes = []
-    for angle in phase:
-        rate = turning_at(angle, jnp.zeros(()))
-        traces = (turning_at(angle, x) for x in (early, 1.7 * early))
+
+    def changed(phase):
+        rate = turning_at(phase, jnp.zeros(()))
+        traces = (turning_at(phase, x) for x in (early, 1.7 * early))
         signals = RateSignals(jnp.ones(()), rate, rate, rate, *traces)
-        changes.append(rule(jnp.zeros((8, 8)), signals, jr.key(0)))
-    mean = jnp.mean(jnp.stack(changes), axis=0)
+        return rule(jnp.zeros((8, 8)), signals, jr.key(0))
+
+    mean = jnp.mean(jax.jit(jax.vmap(changed))(phases), axis=0)
     turn, grow = timing.window_weights(config)
     assert jnp.allclose(rotation(mean, u, v), -(size**2) * turn, rtol=1e-12)
     assert jnp.allclose((u @ mean @ u + v @ mean @ v) / 2, size**2 * grow, rtol=1e-12)
