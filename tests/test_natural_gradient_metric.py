@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -30,15 +31,22 @@ KERNEL, SIGMOID = SynapticKernel(), Sigmoid()
 DRAWS = 20 * jr.exponential(KEY, (50, 3)) + 1.0  # mV; any law
 
 
+@eqx.filter_jit
+def course(system, steps, record):
+    """What is recorded of a run from `START`."""
+    state = system.start(START, KEY)
+    return simulate(system, state, KEY, steps=steps, record=record)[1]
+
+
 # --- dense metrics at the present weights --------------------------------------------
 
 
 def test_the_sampled_matrix_is_the_mean_over_the_sample():
+    densities = jax.jit(lambda v: fisher_density(SIGMOID, v)[0])(DRAWS @ START)
     total = np.zeros((3, 3))
-    for x in np.asarray(DRAWS):
-        density = fisher_density(SIGMOID, jnp.vdot(START, x))[0]
-        total += float(density) * np.outer(x, x)
-    found = sampled_glm_fisher(SIGMOID, DRAWS, START)
+    for density, x in zip(np.asarray(densities), np.asarray(DRAWS), strict=True):
+        total += density * np.outer(x, x)
+    found = jax.jit(sampled_glm_fisher)(SIGMOID, DRAWS, START)
     assert np.allclose(found, total / len(DRAWS), rtol=1e-12)
 
 
@@ -60,31 +68,33 @@ def test_the_metric_is_that_of_the_weights_at_the_last_refresh(metric):
     neuron = SpikingNeuron(RATES, 2e-3, TEACHER, refresh=3, nodes=81, fisher=fisher)
     rule = rules.DenseNaturalGradient(0.5)
     system = System(SpikeTrains(RATES, 2e-3), neuron, {"learning": rule})
-    state = system.start(START, KEY)
-    _, (after, signals, change) = simulate(
-        system, state, KEY, steps=9, record=state_and_change
-    )
-    before = jnp.concatenate([START[None], after[:-1]])
+    after, signals, change = jax.device_get(course(system, 9, state_and_change))
+    before = np.concatenate([START[None], after[:-1]])
     used = [before[3 * (k // 3)] for k in range(9)]
+    at = jax.jit(fisher)
     for k, weights in enumerate(used):
-        matrix = np.asarray(fisher(weights))
+        matrix = np.asarray(at(weights))
         error = signals.target[k] - signals.rate[k] * neuron.dt
-        want = np.linalg.solve(matrix, np.asarray(signals.potentials[k]))
-        want = 0.5 * float(error * signals.score[k]) * want
+        want = np.linalg.solve(matrix, signals.potentials[k])
+        want = 0.5 * error * signals.score[k] * want
         assert np.allclose(change[k], want, rtol=1e-8, atol=1e-14)
-    assert not np.allclose(fisher(used[0]), fisher(used[-1]), rtol=1e-4)
+    assert not np.allclose(at(used[0]), at(used[-1]), rtol=1e-4)
 
 
 def test_with_the_gaussian_matrix_it_is_the_natural_gradient():
     m = SpikingNeuron(RATES, 2e-3).moments
     closed = lambda w: glm_fisher(SIGMOID, w, m.mean, m.variance, nodes=81).as_matrix()
     neuron = SpikingNeuron(RATES, 2e-3, nodes=81, fisher=closed)
-    known = neuron.coefficients(START), closed(START)
-    signals = neuron.signals(START, DRAWS[0], jnp.asarray(1.0), *known)
-    dense = rules.DenseNaturalGradient(0.5)(START, signals, KEY)
-    assert np.allclose(
-        dense, rules.NaturalGradient(0.5)(START, signals, KEY), rtol=1e-10
-    )
+
+    @jax.jit
+    def changes(x):
+        known = neuron.coefficients(START), closed(START)
+        signals = neuron.signals(START, x, jnp.asarray(1.0), *known)
+        both = rules.DenseNaturalGradient(0.5), rules.NaturalGradient(0.5)
+        return [rule(START, signals, KEY) for rule in both]
+
+    dense, natural = changes(DRAWS[0])
+    assert np.allclose(dense, natural, rtol=1e-10)
 
 
 def test_without_a_metric_the_rule_says_so():
@@ -99,15 +109,20 @@ def test_without_a_metric_the_rule_says_so():
 
 
 def test_the_best_constant_leaves_the_least_error_on_a_grid():
-    for high in (15.0, 50.0):
+    grid = np.linspace(0.5, 1.0, 2001)
+
+    @jax.jit
+    def settled(high):
         config = Config(size=10, low_rate=high / 5, high_rate=high)
-        q = jnp.sum(config.rates) * config.area**2 / config.kernel.energy
-        grid = jnp.linspace(0.5, 1.0, 2001)
-        settled = lambda u, config=config: divergence_curve(
+        at = lambda u: divergence_curve(
             dataclasses.replace(config, uniform=u), "approximate", jnp.asarray([1e9])
         )[0]
-        best = grid[jnp.argmin(jax.jit(jax.vmap(settled))(grid))]
-        assert abs(best - rules.uniform_constant(q)) < 3e-4
+        q = jnp.sum(config.rates) * config.area**2 / config.kernel.energy
+        return jax.vmap(at)(grid), rules.uniform_constant(q)
+
+    for high in (15.0, 50.0):
+        error, constant = settled(high)
+        assert abs(grid[np.argmin(error)] - constant) < 3e-4
 
 
 def test_the_student_of_least_error_takes_it_from_the_inputs():
@@ -130,19 +145,26 @@ def test_the_student_of_least_error_takes_it_from_the_inputs():
 @pytest.mark.parametrize("student", ["euclidean", "natural", "approximate"])
 def test_the_error_of_a_curve_is_its_spread_over_samples_of_teachers(student):
     config, times = Config(size=20), jnp.asarray([0.0, 300.0, 1200.0])
-    here = mean_field.landscape(config)
-    step = 1e-6 * here.curvature
-    at = lambda c: mean_field._curve(here._replace(curvature=c), config, student, times)
-    secant = (at(here.curvature + step) - at(here.curvature - step)) / (2 * step)
-    found = divergence_error(config, student, times)
-    assert jnp.allclose(found, jnp.abs(secant) * here.curvature_error, rtol=1e-5)
-    start = divergence_curve(config, student, times)[0]
-    assert jnp.isclose(found[0] / start, here.curvature_error / here.curvature)
+
+    @jax.jit
+    def curves(config):
+        here = mean_field.landscape(config)
+        step = 1e-6 * here.curvature
+        at = lambda factor: mean_field._curve(
+            here._replace(curvature=factor * here.curvature), config, student, times
+        )
+        secant = (at(1 + 1e-6) - at(1 - 1e-6)) / (2 * step)
+        found = divergence_error(config, student, times)
+        return here, secant, found, divergence_curve(config, student, times)
+
+    here, secant, found, curve = jax.device_get(curves(config))
+    assert np.allclose(found, np.abs(secant) * here.curvature_error, rtol=1e-5)
+    assert np.isclose(found[0] / curve[0], here.curvature_error / here.curvature)
 
 
 def test_the_curvature_scatters_over_other_teachers_as_stated():
     config = Config(size=20)
-    here = mean_field.landscape(config)
+    here = jax.jit(mean_field.landscape)(config)
     m = SpikingNeuron(config.rates, 5e-4).moments
 
     def curvature(key):
@@ -154,6 +176,7 @@ def test_the_curvature_scatters_over_other_teachers_as_stated():
         return jnp.sum(mass * fisher_density(SIGMOID, voltage)[0])
 
     draws = jax.jit(jax.vmap(curvature))(jr.split(jr.key(7), (40, 500)).ravel())
+    draws = np.asarray(draws)
     means = draws.reshape(40, 500).mean(axis=1)
     assert abs(means.std() / here.curvature_error - 1) < 0.45  # 4 errors of 40 draws
     assert abs(draws.mean() - here.curvature) < 4 * here.curvature_error
@@ -171,21 +194,20 @@ def test_the_neuron_estimates_its_moments_and_learns_by_them():
     rule = rules.SelfEstimated(rules.NaturalGradient(0.5), time, mean=30.0, nodes=81)
     neuron = SpikingNeuron(RATES, dt, TEACHER, nodes=81)
     system = System(SpikeTrains(RATES, dt), neuron, {"learning": rule})
-    state = system.start(START, KEY)
-    _, (traces, potentials, changes, signals) = simulate(
-        system, state, KEY, steps=40, record=own_moments
-    )
+    seen = jax.device_get(course(system, 40, own_moments))
+    traces, potentials, changes, signals = seen
     mean, square = np.full(3, 30.0), np.full(3, 770.0 + 900.0)
     share = 1 - np.exp(-dt / time)
-    for x in np.asarray(potentials):
+    for x in potentials:
         mean, square = mean + share * (x - mean), square + share * (x**2 - square)
     assert np.allclose(traces["mean"][-1], mean, rtol=1e-12)
     assert np.allclose(traces["square"][-1], square, rtol=1e-12)
     last = jax.tree.map(lambda x: x[-1], signals)
     variance = square - mean**2
-    matrix = glm_fisher(SIGMOID, last.weights, mean, variance, nodes=81).as_matrix()
+    fisher = jax.jit(lambda *x: glm_fisher(SIGMOID, *x, nodes=81).as_matrix())
+    matrix = fisher(last.weights, mean, variance)
     error = (last.target - last.rate * dt) * last.score
-    want = 0.5 * error * np.linalg.solve(matrix, np.asarray(last.potentials))
+    want = 0.5 * error * np.linalg.solve(matrix, last.potentials)
     assert np.allclose(changes[-1], want, rtol=1e-9)
 
 
@@ -195,14 +217,14 @@ def test_after_a_long_time_the_estimates_are_the_moments():
     task = SpikeTrains(RATES, 2e-3, law="poisson")
     system = System(task, neuron, {"learning": rule})
     state, _ = simulate(system, system.start(START, KEY), KEY, steps=100_000)
-    mean, square = (state.traces["learning"][k] for k in ("mean", "square"))
-    m = neuron.moments
+    mean, square = (np.asarray(state.traces["learning"][k]) for k in ("mean", "square"))
+    m = jax.device_get(neuron.moments)
     count = 2 * 40.0 / (2 * (0.010 + 0.003))  # independent potentials that it averages
-    spread = 4 * jnp.sqrt(m.variance / count)
-    assert jnp.all(jnp.abs(mean - m.mean) < spread)
-    assert jnp.all(spread < 0.5 * m.mean)
-    wide = jnp.abs((square - mean**2) / m.variance - 1)
-    assert jnp.all(wide < 0.5)
+    spread = 4 * np.sqrt(m.variance / count)
+    assert np.all(np.abs(mean - m.mean) < spread)
+    assert np.all(spread < 0.5 * m.mean)
+    wide = np.abs((square - mean**2) / m.variance - 1)
+    assert np.all(wide < 0.5)
 
 
 def test_bad_estimates_are_refused():
