@@ -15,7 +15,7 @@ from ....experiment import Check, exact, together
 from ....measure import rotation
 from ....synapses import Dale
 from .. import theory
-from ..config import build, Config
+from ..config import build, Config, network_of
 from ..patterns import draw_planes, imaginary_memory
 
 
@@ -29,13 +29,15 @@ def rest_checks() -> Iterator[Check]:
     keys = jr.split(jr.key(0), 6)
     for_build, for_plane, for_starts, for_run, for_signs, for_weights = keys
     system, _ = build(CONFIG, for_build)
+    restraint: Any = system.rules["homeostasis"]
+    targets, network = restraint.rule.target, network_of(CONFIG)
     still = dataclasses.replace(system, rules={})
     plane = draw_planes("binary", 1, CONFIG.size, for_plane, orthonormal=True)[0]
     memory = imaginary_memory(plane[0], plane[1], 4.5)
     record = lambda state, *_: rotation(state.synapses, plane[0], plane[1]) / 4.5
 
     def run(system: Any, potential: Array) -> tuple[Array, Array]:
-        start = State(system.circuit.at(potential), memory)
+        start = State(network.at(potential), memory)
         end, course = simulate(system, start, for_run, steps=STEPS, record=record)
         return end.activity.potential, course
 
@@ -44,7 +46,7 @@ def rest_checks() -> Iterator[Check]:
     yield exact("softplus: any activity comes to one rest", "10.4", *rests)
     rest, course = run(system, rests[0])
     yield exact("rate control does not move it", "10.4", rest, rests[0])
-    rates, targets = jax.nn.softplus(rests[0]), system.rules["homeostasis"].rule.target
+    rates = jax.nn.softplus(rests[0])
     times = CONFIG.step * (1 + jnp.arange(STEPS))
     want = theory.resting_rotation(CONFIG, rates, targets, plane, times)
     yield exact("share that it leaves of an imaginary memory", "10.4", course, want)
@@ -53,7 +55,7 @@ def rest_checks() -> Iterator[Check]:
     silent = jnp.full(CONFIG.size, math.log(2.0))  # softplus of no input
     below = jnp.where(targets > silent, 1e-12, 0.0)  # where the law holds none at 0
     weights = below[:, None] * signs[None] * jr.uniform(for_weights, memory.shape)
-    start = State(system.circuit.at(jnp.zeros(CONFIG.size)), weights)
+    start = State(network.at(jnp.zeros(CONFIG.size)), weights)
     total = lambda state, *_: silent @ state.synapses
     _, course = simulate(lawful, start, for_run, steps=2, record=total)
     growth = 1 + CONFIG.step * theory.lawful_growth(CONFIG, silent, targets)

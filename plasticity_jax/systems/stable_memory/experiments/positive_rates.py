@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 from xarray import Dataset
 
 from .... import simulate, State
+from ...._arguments import one_of
 from ....experiment import (
     changed,
     claim,
@@ -32,58 +33,70 @@ from ....experiment import (
     THEORY,
 )
 from .. import theory
-from ..config import build, Config
+from ..config import build, Config, network_of
 from ..patterns import imaginary_memory
 from .dale import COLORS, constrained, followed, LAWS, MEMORY, planes_of
 from .erosion import AFTER, thinned_times
 from .learning import with_error
 
 
+Vector = Float[Array, " n"]
 Plane = Float[Array, "2 n"]
 WAITED = "time after spin-up (neural time constants)"
 LOOPS = ("loop", "reversed loop")
 REST = 50.0  # time in which activity comes to rest
 
 
+def lost_before(course: Array, rates: Vector, targets: Vector, plane: Plane) -> Array:
+    r"""Share that the `course` (step, n) of rates $r + \delta$ to their rest $r$ costs.
+
+    First order, over $\eta\kappa_H\Delta t$: $\delta(r + \delta)^\top$ in the plane,
+    less what rest erases anyway, in the end.
+    """
+    excess, apart = rates - targets, course - rates[None]
+    whole: Array = jnp.where(jnp.any(rates != 0), excess @ rates, jnp.ones(()))
+    erased = jnp.outer(apart @ rates, plane @ excess) / whole
+    return jnp.sum((apart @ plane.T - erased) * (course @ plane.T)) / 2
+
+
 def foreseen(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     r"""What theory says of the networks of `followed`.
 
     `predicted` (plane, time): share left of each imaginary memory without the law, by
-    the rates at which it rests, and what goes `before` (plane) it does, to first order:
-    rates $r + \delta$ cost $\eta\kappa_H\int\delta(r + \delta)^\top dt$, less what
-    rest erases anyway. `spread` (plane) of the last share by noise, which moves it, and
-    moves the rates. `growth` of weights with the law, by the rates without input.
+    the rates at which it rests, and what goes `before` (plane) it does (`lost_before`).
+    `spread` (plane) of the last share by noise, which moves it, and moves the rates.
+    `growth` of weights with the law, by the rates without input.
     """
     for_spin, for_planes, _, for_run = jr.split(key, 4)
     system, _ = build(config, jr.split(for_spin)[0])
     (u, v), (x, y) = planes_of(config, for_planes)
-    targets = system.rules["homeostasis"].rule.target
+    restraint: Any = system.rules["homeostasis"]
+    targets, network = restraint.rule.target, network_of(config)
     still, times = dataclasses.replace(system, rules={}), thinned_times(config)
-    size, transfer = config.size, system.circuit.transfer
+    size, transfer = config.size, network.transfer
     scale = config.plasticity * config.homeostasis_gain
+    follow = jnp.asarray(config.follow)
 
     def of(plane: Plane) -> tuple[Array, Array, Array]:
         memory = imaginary_memory(plane[0], plane[1], config.strength)
-        start = State(system.circuit.at(jnp.zeros(size)), memory)
+        start = State(network.at(jnp.zeros(size)), memory)
         steps, rate_of = round(REST / config.step), lambda _, signals, __: signals.rate
         rest, course = simulate(still, start, for_run, steps=steps, record=rate_of)
-        rates, slope = jax.jvp(transfer, (rest.activity.potential,), (jnp.ones(size),))
+        potential = rest.activity.potential
+        rates, slope = transfer(potential), jax.vmap(jax.grad(transfer))(potential)
         share = lambda rates, times: theory.resting_rotation(
             config, rates, targets, plane, times
         )
-        excess, apart = rates - targets, course - rates[None]
-        whole = jnp.where(jnp.any(rates != 0), excess @ rates, 1.0)
-        erased = jnp.outer(apart @ rates, plane @ excess) / whole
-        lost = jnp.sum((apart @ plane.T - erased) * (course @ plane.T)) / 2
+        lost = scale * config.step * lost_before(course, rates, targets, plane)
         cost = slope * jax.grad(share)(rates, jnp.asarray(times[-1]))
         heard = jnp.linalg.solve(jnp.eye(size) - slope[:, None] * memory.T, cost)
-        inputs = theory.weight_diffusion(config, config.spin_up + config.follow)
+        inputs = theory.weight_diffusion(config, config.spin_up + follow)
         variance = inputs * (rates @ rates) * (heard @ heard)
-        return share(rates, jnp.asarray(times)), scale * config.step * lost, variance
+        return share(rates, jnp.asarray(times)), lost, variance
 
     planes = jnp.stack([jnp.stack(pair) for pair in ((v, u), (u, v), (x, y))])
     predicted, before, variance = jax.lax.map(of, planes)
-    walk = theory.rotation_diffusion(config, config.follow) / config.strength**2
+    walk = theory.rotation_diffusion(config, follow) / config.strength**2
     return {
         "predicted": predicted,
         "before": before,
@@ -110,6 +123,7 @@ def grown(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
 
 def lives(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     """Memories, weights without one, and what theory says of both."""
+    one_of("homeostasis", config.homeostasis, ("rate_control",))
     return followed(config, key) | grown(config, key) | foreseen(config, key)
 
 
