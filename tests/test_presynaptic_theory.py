@@ -231,16 +231,15 @@ def test_simulated_synapses_stay_on_the_ladder():
 
 
 def test_where_release_rests_has_its_slopes():
-    information, neutral = jnp.asarray([0.07, 0.12]), jnp.asarray(0.05)
-    for root in (0, 1):
-        at = lambda x, a, root=root: jnp.sum(resting.release_roots(x, a)[root])
-        found = jax.grad(at, (0, 1))(information, neutral)
-        by = 1e-6
-        ends = (at(information, neutral + by), at(information, neutral - by))
-        assert jnp.allclose(found[1], (ends[0] - ends[1]) / (2 * by), rtol=1e-6)
-        for i, step in enumerate(by * jnp.eye(2)):
-            ends = (at(information + step, neutral), at(information - step, neutral))
-            assert jnp.allclose(found[0][i], (ends[0] - ends[1]) / (2 * by), rtol=1e-6)
+    at = lambda x, a: jnp.stack([jnp.sum(x) for x in resting.release_roots(x, a)[:2]])
+    seen = jax.jit(lambda x, a: (at(x, a), jax.jacobian(at, (0, 1))(x, a)))
+    information, neutral, by = np.asarray([0.07, 0.12]), 0.05, 1e-6
+    along, of_neutral = seen(information, neutral)[1]
+    ends = [seen(information, neutral + sign * by)[0] for sign in (1, -1)]
+    assert np.allclose(of_neutral, (ends[0] - ends[1]) / (2 * by), rtol=1e-6)
+    for i, step in enumerate(by * np.eye(2)):
+        ends = [seen(information + sign * step, neutral)[0] for sign in (1, -1)]
+        assert np.allclose(along[:, i], (ends[0] - ends[1]) / (2 * by), rtol=1e-6)
 
 
 def test_release_below_its_barrier_or_without_a_root_stays_low():

@@ -26,12 +26,13 @@ from plasticity_jax.systems.presynaptic_stochasticity.sign_neuron import (
 
 SMALL = Config(size=30, tasks=2, patterns=20, passes=5, votes=3, loads=(20,))
 DRAWN = patterns_of(SMALL, jr.key(1))
-taught = eqx.filter_jit(teach)
+taught, stepped, recalls = map(eqx.filter_jit, (teach, advance, recalled))
+seen = eqx.filter_jit(SignNeuron())
 
 
 def _stepped(config, state, key, patterns=DRAWN):
     system, _ = build(config, patterns)
-    return advance(system, state, key)
+    return stepped(system, state, key)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +44,7 @@ def test_a_step_follows_the_rule_written_out(change):
     p = jnp.asarray(np.linspace(0.25, 0.9, 30))
     w = jr.normal(jr.key(2), (30,))
     state = eqx.tree_at(lambda s: s.synapses, state, Stochastic(w, p))
-    after, signals, _ = advance(system, state, jr.key(3))
+    after, signals, _ = stepped(system, state, jr.key(3))
     assert isinstance(signals, ReleaseSignals)
     gates = np.asarray(signals.gates)
     released, x, y = gates > 0, *map(np.asarray, DRAWN.task(0)(state.step, jr.key(0)))
@@ -65,23 +66,21 @@ def test_a_step_follows_the_rule_written_out(change):
 
 
 def test_every_pattern_draws_its_own_mask_with_the_synapse_s_probability():
-    p = jnp.asarray([0.25, 0.5, 0.9, 1.0])
-    patterns, labels = jnp.ones((4000, 4)), jnp.ones(4000, jnp.int32)
-    synapses = Stochastic(jnp.ones(4), p)
-    _, signals = SignNeuron()(jnp.asarray(0), synapses, (patterns, labels), jr.key(0))
-    share = jnp.mean(jnp.where(signals.gates > 0, 1.0, 0.0), axis=0)
-    error = jnp.sqrt(p * (1 - p) / 4000)
-    assert jnp.all(jnp.abs(share - p) <= 4 * error)
-    assert jnp.all(error < 0.01)
+    p = np.asarray([0.25, 0.5, 0.9, 1.0])
+    shown = np.ones((4000, 4)), np.ones(4000, np.int32)
+    synapses = Stochastic(jnp.ones(4), jnp.asarray(p))
+    _, signals = seen(jnp.asarray(0), synapses, shown, jr.key(0))
+    share = np.mean(np.asarray(signals.gates) > 0, axis=0)
+    error = np.sqrt(p * (1 - p) / 4000)
+    assert np.all(np.abs(share - p) <= 4 * error)
+    assert np.all(error < 0.01)
 
 
 def test_zero_counts_as_plus_one_in_learning_and_tied_votes_as_errors():
     silent = Stochastic(jnp.zeros(3), jnp.ones(3))
     patterns = jnp.asarray([[1.0, -1.0, 1.0], [1.0, 1.0, 1.0]])
-    neuron = SignNeuron()
-    _, signals = neuron(
-        jnp.asarray(0), silent, (patterns, jnp.asarray([1, -1])), jr.key(0)
-    )
+    pair = patterns, jnp.asarray([1, -1])
+    _, signals = seen(jnp.asarray(0), silent, pair, jr.key(0))
     assert jnp.array_equal(signals.gradient, 2 * patterns[1])
     config = Config(size=3, tasks=1, patterns=5, loads=(5,), method="fixed")
     bits = jr.bernoulli(jr.key(1), 0.5, (1, 5, 3)).astype(jnp.uint8)
@@ -90,7 +89,7 @@ def test_zero_counts_as_plus_one_in_learning_and_tied_votes_as_errors():
     for method, right in (("fixed", 0.0), ("deterministic", 0.6)):
         here = dataclasses.replace(config, method=method)
         system, state = build(here, shown)
-        got = recalled(here, system, state.synapses, shown, jr.key(2))
+        got = recalls(here, system, state.synapses, shown, jr.key(2))
         assert jnp.allclose(got, right)
 
 
@@ -237,8 +236,8 @@ def test_a_lost_neuron_has_neither_loss_nor_accuracy():
     synapses: Any = state.synapses
     lost = Stochastic(synapses.strength.at[0].set(jnp.nan), synapses.probability)
     state = eqx.tree_at(lambda s: s.synapses, state, lost)
-    assert jnp.isnan(advance(system, state, jr.key(0))[1].loss)
-    assert jnp.all(jnp.isnan(recalled(SMALL, system, lost, DRAWN, jr.key(0))))
+    assert jnp.isnan(stepped(system, state, jr.key(0))[1].loss)
+    assert jnp.all(jnp.isnan(recalls(SMALL, system, lost, DRAWN, jr.key(0))))
 
 
 @pytest.mark.parametrize(
