@@ -678,7 +678,7 @@ def test_posteriors_read_the_sum_over_the_batch():
 def test_an_elastic_penalty_descends_its_own_gradient():
     draw = np.random.default_rng(0)
     fishers, anchors = draw.uniform(size=(3, 5)), draw.normal(size=(3, 5))
-    weights = np.linspace(-1.0, 1.0, 5)
+    weights = jnp.asarray(np.linspace(-1.0, 1.0, 5))
 
     def penalty(weights):
         return 7.0 / 2 * jnp.sum(fishers * (weights[None] - anchors) ** 2)
