@@ -219,6 +219,27 @@ def test_rest_erases_what_the_rates_share_with_the_plane():
     assert np.isclose(below, 0.1 * jnp.sum(jnp.where(U > 0, rates, 0)), rtol=1e-12)
 
 
+def test_erasing_at_rest_has_its_limit_where_targets_balance_rates():
+    """Excess at right angles to the rates: they erase at one speed, without an end."""
+    config, plane = Config(plasticity=0.1), jnp.eye(4)[:2]
+    rates, balanced = jnp.asarray([1.0, 0.0, 1.0, 0.0]), jnp.asarray([0.5, 0, 1.5, 0])
+    weights = np.array(patterns.imaginary_memory(plane[0], plane[1], 1.0))
+    speed, steps = config.plasticity * config.homeostasis_gain * config.step, 20
+    for _ in range(steps):
+        weights -= speed * np.outer(rates - balanced, np.asarray(rates) @ weights)
+    share = lambda targets: theory.resting_rotation(
+        config, rates, targets, plane, steps * config.step
+    )
+    left = (weights[0, 1] - weights[1, 0]) / 2
+    assert np.isclose(share(balanced), left, rtol=1e-12)
+    assert left < 0.99
+    near = share(balanced * (1 + 1e-9))
+    assert np.isclose(near, left, atol=1e-8)
+    ends = (share(balanced + x * jnp.eye(4)[2]) for x in (1e-4, -1e-4))
+    secant = (next(ends) - next(ends)) / 2e-4
+    assert np.isclose(jax.grad(share)(balanced)[2], secant, rtol=1e-6)
+
+
 def test_targets_of_rates_above_zero_are_above_zero():
     target = lambda transfer: build(Config(size=32, transfer=transfer), KEY)[0].rules[
         "homeostasis"

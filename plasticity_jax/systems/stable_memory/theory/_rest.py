@@ -41,10 +41,14 @@ def resting_rotation(
     steps = not_negative("time", time) / config.step
     excess = rates - targets
     own, whole = jnp.sum((plane @ excess) * (plane @ rates)) / 2, excess @ rates
-    rate = config.plasticity * config.homeostasis_gain * whole
-    erased = 1 - (1 - rate * config.step) ** steps
-    ratio = jnp.where(whole == 0, 0.0, own / jnp.where(whole == 0, 1.0, whole))
-    return 1 - ratio * erased
+    scale = config.plasticity * config.homeostasis_gain * config.step
+    rate = scale * whole
+    gentle = jnp.abs(rate) < 0.5
+    erased = -jnp.expm1(steps * jnp.log1p(-jnp.where(gentle, rate, 0.0)))
+    erased = jnp.where(gentle, erased, 1 - (1 - rate) ** steps)
+    limit = scale * steps * (1 - (steps - 1) * rate / 2)  # and its slope
+    spent = jnp.where(whole == 0, limit, erased / jnp.where(whole == 0, 1.0, whole))
+    return 1 - own * spent
 
 
 @floating
