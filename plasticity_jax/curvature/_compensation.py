@@ -156,6 +156,19 @@ def steady_state(
     >>> print(f"{found.loss:.4f} {isotropic_loss(2.0, 0.1, 2.0, 0.0):.4f}")
     0.0156 0.0156
     """
+    given = eigenvalues, ratio, fluctuation, corruption, driven, weights
+    return _settled(*_checked(*given))
+
+
+def _checked(
+    eigenvalues: Vector,
+    ratio: Scalar,
+    fluctuation: Scalar,
+    corruption: Scalar,
+    driven: Vector | None,
+    weights: Vector | None,
+) -> tuple[Any, ...]:
+    """What `_settled` takes, from what `steady_state` takes; raises its errors."""
     count = _count(eigenvalues)
     ratio, idle = _repairing(number("ratio", ratio, eigenvalues.dtype))
     fluctuation = number("fluctuation", fluctuation, eigenvalues.dtype)
@@ -166,7 +179,7 @@ def steady_state(
         shares = weights = _shares("weights", weights).astype(shares.dtype)
     if driven is not None:
         shares = _shares("driven", driven).astype(shares.dtype)
-    return _settled(eigenvalues, ratio, idle, fluctuation, corruption, shares, weights)
+    return eigenvalues, ratio, idle, fluctuation, corruption, shares, weights
 
 
 @jax.jit
@@ -260,13 +273,24 @@ def _shares(name: str, shares: Vector) -> Vector:
 
 def _root(function: Callable[[Scalar], Scalar], low: Scalar, high: Scalar) -> Scalar:
     """Root in (low, high) of an increasing function, differentiable in its closure."""
+    opened, closure = jax.closure_convert(function, low)
+    return _opened_root(opened, low, high, *closure)
 
-    def tangent(linear: Callable[[Scalar], Scalar], y: Scalar) -> Scalar:
-        slope = linear(jnp.ones_like(y))
-        return y / jnp.where(slope == 0, 1, slope)  # at 0 the root does not move
 
-    solve = lambda function, _: _bisect(function, low, high)
-    return jax.lax.custom_root(function, (low + high) / 2, solve, tangent)
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _opened_root(
+    function: Callable[..., Scalar], low: Scalar, high: Scalar, *closure: Array
+) -> Scalar:
+    return _bisect(lambda x: function(x, *closure), low, high)
+
+
+@_opened_root.defjvp
+def _(function: Any, primals: Any, tangents: Any) -> tuple[Scalar, Scalar]:
+    root, closure = _opened_root(function, *primals), primals[2:]
+    moved = jax.jvp(lambda *c: function(root, *c), closure, tuple(tangents[2:]))[1]
+    at = lambda x: function(x, *closure)
+    slope = jax.jvp(at, (root,), (jnp.ones_like(root),))[1]
+    return root, -moved / jnp.where(slope == 0, 1, slope)  # at 0 it does not move
 
 
 def _bisect(function: Callable[[Scalar], Scalar], low: Scalar, high: Scalar) -> Scalar:
@@ -300,7 +324,7 @@ def _ratio_where(
             "`eigenvalues` must not all be 0: on a flat loss no ratio is best."
         )
     one = jnp.ones_like(eigenvalues[0])
-    steady_state(eigenvalues, one, one, corruption, driven, weights)  # its errors
+    _checked(eigenvalues, one, one, corruption, driven, weights)
     found, start, end = _crossing(law, eigenvalues, corruption, driven, weights)
     if concrete(found) and jnp.isnan(found) and not jnp.isnan(start + end):
         raise ValueError(
@@ -315,7 +339,7 @@ def _crossing(
     law: Law, eigenvalues: Vector, *options: Any
 ) -> tuple[Scalar, Scalar, Scalar]:
     """The ratio where a law crosses zero, or NaN, and the law at both ends."""
-    of_log = lambda log: law(jnp.exp(log), eigenvalues, *options)
+    of_log = jax.jit(lambda log: law(jnp.exp(log), eigenvalues, *options))
     low, high = (jnp.log(jnp.asarray(x, eigenvalues.dtype)) for x in RATIOS)
     start, end = of_log(low), of_log(high)
     inside = (start < 0) & (end > 0)

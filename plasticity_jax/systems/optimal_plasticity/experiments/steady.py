@@ -175,26 +175,25 @@ def _broadcast(
     def at(spectrum: np.ndarray, *numbers: Any) -> np.ndarray:
         *outer, modes = spectrum.shape
         shape = np.broadcast_shapes(tuple(outer), *(np.shape(x) for x in numbers))
-        full = [np.broadcast_to(x, shape) for x in numbers]
-        arrays = (np.broadcast_to(spectrum, (*shape, modes)), *full)
-        given = (jnp.asarray(x, dtype) for x in arrays)
-        return np.asarray(_vectorized(law, driven, *given))
+        rows = np.broadcast_to(spectrum, (*shape, modes)).reshape(-1, modes)
+        full = [np.broadcast_to(x, shape).ravel() for x in numbers]
+        given = (jnp.asarray(x, dtype) for x in (rows, *full))
+        return np.asarray(_mapped(law, driven, *given)).reshape(shape)
 
     core = [["mode"], *([] for _ in axes)]
     return xarray.apply_ufunc(at, spectra, *axes, input_core_dims=core)
 
 
 @soon
-def _vectorized(law: Any, driven: int, spectra: Array, *numbers: Array) -> Array:
+def _mapped(law: Any, driven: int, spectra: Array, *numbers: Array) -> Array:
     """With shares of the fluctuation's square: equal ones in the `driven` directions.
 
-    Softest first.
+    Softest first. A row of the spectra and one of each of the numbers at a time.
     """
     soft = np.arange(spectra.shape[-1]) < driven
     shares = jnp.asarray(np.where(soft, 1 / driven, 0.0), spectra.dtype)
-    signature = ",".join(["(m)", *("()" for _ in numbers)]) + "->()"
     at = lambda modes, *numbers: law(modes, shares, *numbers)
-    return jnp.vectorize(at, signature=signature)(spectra, *numbers)
+    return jax.vmap(at)(spectra, *numbers)
 
 
 def without_gradient(plan: Plan) -> Plan:
