@@ -19,8 +19,10 @@ from importlib.resources import files
 import numpy as np
 import pytest
 import xarray
+from matplotlib.figure import Figure
 
 from plasticity_jax.experiment import Judged, Verdict
+from plasticity_jax.experiment._ticks import plain_ticks
 from plasticity_jax.report import report
 
 
@@ -513,3 +515,16 @@ def test_a_browser_fits_it_into_400_pixels(runs, browser):
         assert browser.js(ground.format("body")) == paper
         assert browser.js(ground.format("figure img")) == "rgb(255, 255, 255)"
         assert browser.js(ground.format(".sheet")) == "rgb(255, 255, 255)"
+
+
+def test_powers_of_ten_are_written_as_plain_text():
+    figure = Figure()
+    axes = figure.subplots()
+    axes.plot([1.0, 1.5], [2e-3, -2e3])
+    axes.set(xscale="log", yscale="symlog")
+    plain_ticks(figure)
+    figure.canvas.draw()
+    ticks = [*axes.get_xticklabels(), *axes.get_xticklabels(minor=True)]
+    labels = {tick.get_text() for tick in [*ticks, *axes.get_yticklabels()]}
+    assert labels >= {"10⁻¹", "10⁰", "1.2×10⁰", "−10³", "0"}
+    assert not any("$" in label for label in labels)

@@ -118,13 +118,17 @@ def _rounds(key: Array, high: int, low: Any, count: int) -> tuple[Array, Array]:
     schedule = (first, second, first ^ second ^ np.uint32(0x1BD11BDA))
     a, b = first + np.uint32(high), low + second
     for i in range(count):
-        rotation = ROTATIONS[i // 4 % 2][i % 4]
-        a = a + b
-        b = ((b << np.uint32(rotation)) | (b >> np.uint32(32 - rotation))) ^ a
+        a, b = _round(a, b, np.uint32(ROTATIONS[i // 4 % 2][i % 4]))
         if i % 4 == 3:
             a = a + schedule[(i // 4 + 1) % 3]
             b = b + schedule[(i // 4 + 2) % 3] + np.uint32(i // 4 + 1)
     return a, b
+
+
+@jax.jit  # a function of the program: traced once, and inlined by XLA
+def _round(a: Array, b: Array, rotation: Any) -> tuple[Array, Array]:
+    a = a + b
+    return a, ((b << rotation) | (b >> (np.uint32(32) - rotation))) ^ a
 
 
 def _counters(shape: tuple[int, ...]) -> Array:

@@ -299,7 +299,7 @@ class _Reader:
             f"{code.co_names} {code.co_varnames} {code.co_cellvars} {code.co_freevars}",
             self.text(plain, where),
         ]
-        for chain in sorted(set(reach.references(code))):
+        for chain in reach.references(code):
             says.append(f"{chain}={self._referred(chain, names, where)}")
         for inner in nested:
             says += self._code(inner, None, names, where)

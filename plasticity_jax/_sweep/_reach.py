@@ -38,9 +38,13 @@ def is_read(module: Any) -> bool:
     files = [file for x in known if (file := getattr(x, "__file__", None))]
     if not files:  # made in memory, or part of Python
         return bool(known) and root not in sys.stdlib_module_names
-    path = Path(files[0])
-    installed = path.is_relative_to(STANDARD) or not FOREIGN.isdisjoint(path.parts)
-    return not installed and files[0] not in ("built-in", "frozen")
+    return not _installed(files[0]) and files[0] not in ("built-in", "frozen")
+
+
+@functools.cache
+def _installed(file: str) -> bool:
+    path = Path(file)
+    return path.is_relative_to(STANDARD) or not FOREIGN.isdisjoint(path.parts)
 
 
 def is_users(home: Any) -> bool:
@@ -106,8 +110,13 @@ def imported(name: str, names: Mapping[str, Any]) -> Any:
         return "absent"
 
 
-def references(code: types.CodeType) -> Iterator[tuple[str, ...]]:
+@functools.lru_cache(4096)  # sweeps of one process read mostly the same
+def references(code: types.CodeType) -> list[tuple[str, ...]]:
     """Chains of a global name and the attributes read from it; imports of modules."""
+    return sorted(set(_chains(code)))
+
+
+def _chains(code: types.CodeType) -> Iterator[tuple[str, ...]]:
     chain: tuple[str, ...] = ()
     before: list[Any] = [None, None]  # what an import takes: its level, its names
     for step in dis.get_instructions(code):

@@ -106,10 +106,13 @@ def storable(data: "xarray.Dataset") -> "xarray.Dataset":
 
 def _draw(experiment: Experiment, data: Any, folder: Path) -> str:
     """Draw the figure; the error if the data lack the axes that it shows, or so."""
+    from ._ticks import plain_ticks  # as figures, it is read where one is drawn
+
     try:
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of NaN and of axes without a range
             figure = experiment.figure(data)
+            plain_ticks(figure)
             figure.savefig(folder / "figure.png", dpi=160)
             figure.set_layout_engine(None)  # where the panels stand is known now
             figure.savefig(folder / "figure.pdf")
