@@ -92,7 +92,7 @@ def title(rule: str) -> str:
 
 
 COLORS = {"imaginary": SHADES[0], "real": SHADES[2]}
-AFTER = "time after embedding (neural time constants)"
+AFTER = "time after embedding (time constants)"
 
 
 # --- Figs. 2c-e -----------------------------------------------------------------------

@@ -158,7 +158,7 @@ def draw_development(data: Dataset) -> Figure:
     for (name, label), (asleep, over) in zip(names.items(), axes.T, strict=True):
         for load, color in shaded(loads):
             course = mean[name].sel(load=load).values[1:]
-            asleep.semilogx(data.time[1:], course, color=color, label=f"load {load:g}")
+            asleep.plot(data.time[1:], course, color=color, label=f"load {load:g}")
         values = data[name].isel(time=-1)
         mid, spread = values.mean("seed"), values.std("seed")
         style = {"fmt": "o", "ms": 4, "color": SHADES[0], "label": "after sleep"}
