@@ -18,7 +18,7 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Key
 
 from .._arguments import shape_of
-from .._random import check_key
+from .._random import check_key, unrolled
 from ._config import Axis
 from ._identity import identity_of
 from ._store import Results
@@ -49,7 +49,8 @@ def map_lanes(
     def lane(
         run: Run, config: eqx.Module, point: dict[str, Array], key: Key[Array, ""]
     ) -> dict[str, Array]:
-        return _observables(run(dataclasses.replace(config, **point), key))
+        run_key = unrolled(key)  # the same stream, which takes half as long to compile
+        return _observables(run(dataclasses.replace(config, **point), run_key))
 
     if len(keys) == 1:  # a batch of one would still make every product a batched one
         alone = lane(run, config, {k: x[0] for k, x in points.items()}, keys[0])
