@@ -8,7 +8,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # Compiling takes most of the time of small runs: XLA's older emitters, a module a
-# program, take a fourth of it. CI's last step compiles as users do.
+# program, take a fourth of it. Slow tests are compiled as users do, in .ci/nightly.
 if os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1") == "1":
     os.environ.setdefault(
         "XLA_FLAGS",
