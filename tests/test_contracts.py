@@ -38,7 +38,7 @@ from plasticity_jax.tasks import Constant
 
 
 KEY = jr.key(0)
-WEIGHTS = {"a": jnp.ones((3, 3)), "b": jnp.ones(3)}
+WEIGHTS = {"a": jnp.asarray(np.ones((3, 3))), "b": jnp.asarray(np.ones(3))}
 LOSS = LossCircuit(lambda w, _: sum(jnp.sum(x**2) for x in jax.tree.leaves(w)))
 
 
@@ -278,7 +278,8 @@ def test_numbers_further_in_are_leaves_too():
 
 @pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
-    "weights", [jnp.ones(2, int), {"a": 1, "b": jnp.ones(2)}, jnp.ones(2, bool)]
+    "weights",
+    [jnp.asarray([1, 1]), {"a": 1, "b": jnp.asarray([1.0])}, jnp.asarray([True])],
 )
 def test_integer_synapses_are_refused(weights):
     with pytest.raises(ValueError, match="`synapses` must be floating-point arrays"):

@@ -14,11 +14,12 @@ from plasticity_jax import curvature
 
 
 MODEL = eqx.nn.MLP(2, 3, 4, 1, jax.nn.softplus, key=jr.key(0))
-INPUTS = jr.normal(jr.key(1), (7, 2))
-TARGETS = jr.randint(jr.key(2), (7,), 0, 3)
+DRAW = np.random.default_rng(0)
+INPUTS = jnp.asarray(DRAW.normal(size=(7, 2)))
+TARGETS = jnp.asarray(DRAW.integers(0, 3, 7))
 ARRAYS, REST = eqx.partition(MODEL, eqx.is_inexact_array)
 FLAT, UNRAVEL = ravel_pytree(ARRAYS)
-DIRECTION = jr.normal(jr.key(3), FLAT.shape)
+DIRECTION = jnp.asarray(DRAW.normal(size=FLAT.shape))
 
 
 def as_model(flat):
@@ -116,8 +117,9 @@ def test_quadratic_form_of_nothing_is_zero_with_zero_slope():
 
 
 WEIGHTS = jnp.array([[0.3, -1.0, 2.0], [-0.2, 0.1, 0.4]])
-FEATURES = jr.normal(jr.key(8), (5, 3))
-MIXING = jr.normal(jr.key(9), (3, 3))
+FEATURES, MIXING = map(
+    jnp.asarray, (DRAW.normal(size=(5, 3)), DRAW.normal(size=(3, 3)))
+)
 
 
 def mixed_hessian(w):

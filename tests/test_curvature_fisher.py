@@ -15,7 +15,7 @@ from plasticity_jax.curvature import _fisher
 MODEL = eqx.nn.MLP(2, 3, 4, 1, jax.nn.softplus, key=jr.key(0))
 INPUTS = jr.normal(jr.key(1), (7, 2))
 TARGETS = jr.randint(jr.key(2), (7,), 0, 3)
-OUTCOMES = jnp.arange(3)
+OUTCOMES = jnp.asarray([0, 1, 2])
 ARRAYS, REST = eqx.partition(MODEL, eqx.is_inexact_array)
 FLAT, UNRAVEL = ravel_pytree(ARRAYS)
 
@@ -260,7 +260,7 @@ def test_fishers_lower_for_cuda():
             {"kind": "sampled", "key": jr.key(0), "outcomes": OUTCOMES, "samples": 0},
             "`samples` must be at least 1; got 0",
         ),
-        ({"outcomes": jnp.zeros(0)}, "`outcomes` must share their first axis"),
+        ({"outcomes": jnp.asarray([])}, "`outcomes` must share their first axis"),
     ],
 )
 def test_fisher_says_what_is_wrong(options, message):

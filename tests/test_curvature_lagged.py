@@ -18,7 +18,7 @@ from plasticity_jax.curvature import (
 )
 
 
-SPECTRUM = jnp.geomspace(0.04, 1.0, 12)
+SPECTRUM = jnp.asarray(np.geomspace(0.04, 1.0, 12))
 
 
 def stationary(matrix, noise):

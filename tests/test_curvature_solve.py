@@ -16,10 +16,10 @@ from plasticity_jax import curvature
 
 
 SIZE, RANK, DAMPING = 6, 4, 0.3
-FACTOR = jr.normal(jr.key(0), (SIZE, RANK))
-CHANGE = jr.normal(jr.key(1), (SIZE, RANK))
-GRADIENT = {"a": jr.normal(jr.key(2), (2, 2)), "b": jr.normal(jr.key(3), (2,))}
-FLAT, UNRAVEL = ravel_pytree(GRADIENT)
+DRAW = np.random.default_rng(0)
+FACTOR, CHANGE = map(jnp.asarray, DRAW.normal(size=(2, SIZE, RANK)))
+FLAT = DRAW.normal(size=SIZE)
+GRADIENT = {"a": jnp.asarray(FLAT[:4].reshape(2, 2)), "b": jnp.asarray(FLAT[4:])}
 METHODS = ["dense", "cholesky", "cg"]
 
 
@@ -30,7 +30,10 @@ def close(actual, expected, tolerance=1e-10):
 
 
 def as_operator(matrix):
-    product = lambda tree: UNRAVEL(matrix @ ravel_pytree(tree)[0])
+    def product(tree):
+        flat, unravel = ravel_pytree(tree)
+        return unravel(matrix @ flat)
+
     structure = jax.eval_shape(lambda: GRADIENT)
     return lx.FunctionLinearOperator(product, structure, lx.positive_semidefinite_tag)
 

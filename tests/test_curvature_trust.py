@@ -24,7 +24,7 @@ from plasticity_jax.curvature._transfer import Sigmoid
 KEY = jr.key(0)
 SQUARE = [[2, 1], [1, 3]]
 INPUTS = jnp.asarray([[1.0], [2.0]])
-OUTCOMES = jnp.arange(2.0)
+OUTCOMES = jnp.asarray([0.0, 1.0])
 RECORDS = {"Coefficients", "Estimate", "SkewedFisher", "Spectrum", "SteadyState"}
 HELPERS = {"arrays_of", "enough_nodes"}  # they return no numbers of what they are given
 
@@ -276,16 +276,16 @@ def test_a_float_among_arrays_is_a_parameter_but_in_a_module_a_setting():
 
 # --- what does not fit ----------------------------------------------------------------
 
-ONE = {"a": jnp.ones(2), "b": jnp.ones(3)}
+ONE = {"a": jnp.asarray([1.0, 1.0]), "b": jnp.asarray([1.0, 1.0, 1.0])}
 OTHER = lx.FunctionLinearOperator(
     lambda w: w,
     jax.eval_shape(lambda: {"a": jnp.ones(3), "b": jnp.ones(2)}),
     lx.positive_semidefinite_tag,
 )
-EYE = jnp.eye(2)
+EYE = jnp.asarray([[1.0, 0.0], [0.0, 1.0]])
 TWISTED = jnp.asarray([[0.0, 1.0], [-1.0, 0.0]])
 HIDDEN = jnp.asarray([[1, -0.9, -0.9], [-0.9, 1, -0.9], [-0.9, -0.9, 1]])
-trio = {"outcomes": jnp.arange(2)}
+trio = {"outcomes": jnp.asarray([0, 1])}
 
 
 def softmax(w, x, y):

@@ -35,7 +35,7 @@ from plasticity_jax.inference import (
 
 DOMAIN = {"mean": REAL, "sd": POSITIVE}
 START = {"mean": 1.0, "sd": 3.0}
-Y = 2 + 0.5 * jr.normal(jr.key(1), (200,))
+Y = jnp.asarray(np.random.default_rng(1).normal(2, 0.5, 200))
 LEVEL = 1.959963984540054
 
 

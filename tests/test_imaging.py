@@ -31,7 +31,7 @@ from plasticity_jax.inference import (
 )
 
 
-TIMES = jnp.arange(12.0) * 0.5
+TIMES = jnp.asarray(np.arange(12) * 0.5)
 TRUTH = Additive(1.0, 20.0, 0.05, 0.03, stationary=True)
 
 

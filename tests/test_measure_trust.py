@@ -11,7 +11,7 @@ import pytest
 from plasticity_jax import measure, numerics
 
 
-EYE = jnp.eye(2)
+EYE = jnp.asarray([[1.0, 0.0], [0.0, 1.0]])
 SIGNS = jnp.asarray([[1.0, -1.0]])
 TWO = lambda x: jnp.stack([x, jnp.ones(())])
 ROW = lambda x: TWO(x)[None]
@@ -196,7 +196,7 @@ def test_nan_is_refused_or_no(name, traced):
         YES_OR_NO[name](jnp.asarray(jnp.nan))
 
 
-HALF = jnp.full((4, 2), 0.5)
+HALF = jnp.asarray(np.full((4, 2), 0.5))
 LABELS = jnp.asarray([0, 1, 0, 1])
 PATTERNS, TARGETS = np.eye(3), [1, -1, 1]
 COUNTED = jnp.asarray([[True, False]])

@@ -126,17 +126,18 @@ def test_the_best_release_is_the_least_cost_and_goes_with_the_weight():
 # --- the time to learn, through the simulation ----------------------------------------
 
 
-FAST = Config(
-    size=10,
-    natural_rate=2e-2,
-    approximate_rate=1.5e-2,
-    seconds=120,
-    record_seconds=5,
-    step=5e-3,
-    substeps=10,
-    tests=50,
-    students=("natural", "approximate"),
-)
+def fast(seconds=120):
+    return Config(
+        size=10,
+        natural_rate=2e-2,
+        approximate_rate=1.5e-2,
+        seconds=seconds,
+        record_seconds=5,
+        step=5e-3,
+        substeps=10,
+        tests=50,
+        students=("natural", "approximate"),
+    )
 
 
 @pytest.mark.dear
@@ -146,17 +147,18 @@ FAST = Config(
 def test_the_time_to_learn_is_differentiable_through_the_runs(student, field):
     keys, level = jr.split(KEY, 2), 2e-3
     time = lambda c: simulated_time(c, student, keys, level)
-    found = time(FAST)
+    config = fast()
+    found = time(config)
     assert 20 < found < 110
-    slope = getattr(eqx.filter_grad(time)(FAST), field)
-    here, step = getattr(FAST, field), 1e-6
-    ends = [time(dataclasses.replace(FAST, **{field: here + s})) for s in (step, -step)]
+    slope = getattr(eqx.filter_grad(time)(config), field)
+    here, step = getattr(config, field), 1e-6
+    at = lambda value: time(dataclasses.replace(config, **{field: value}))
+    ends = at(here + step), at(here - step)
     assert jnp.isclose(slope, (ends[0] - ends[1]) / (2 * step), rtol=1e-4)
-    law = eqx.filter_grad(lambda c: time_to_threshold(c, student, level))(FAST)
+    law = eqx.filter_grad(lambda c: time_to_threshold(c, student, level))(config)
     assert jnp.sign(slope) == jnp.sign(getattr(law, field))
 
 
 def test_a_run_that_does_not_learn_takes_for_ever():
-    short = dataclasses.replace(FAST, seconds=10)
     for level in jnp.asarray([1e-9, 1.0]):
-        assert simulated_time(short, "natural", jr.split(KEY, 1), level) == jnp.inf
+        assert simulated_time(fast(10), "natural", jr.split(KEY, 1), level) == jnp.inf

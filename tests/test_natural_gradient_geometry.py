@@ -37,7 +37,7 @@ from plasticity_jax.systems.natural_gradient.potentials import stationary_potent
 
 SIGMOID = Sigmoid()
 WEIGHTS, TEACHER = jnp.array([0.10, -0.05, 0.2]), jnp.array([0.12, 0.02, 0.15])
-POTENTIALS = 20 * jnp.abs(jr.normal(jr.key(0), (200, 3)))
+POTENTIALS = jnp.asarray(20 * abs(np.random.default_rng(0).normal(size=(200, 3))))
 MOMENTS = [(0.0, 4.0), (10.0, 20.0), (-5.0, 100.0), (3.0, 1.0)]
 
 

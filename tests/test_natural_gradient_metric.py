@@ -28,7 +28,7 @@ KEY = jr.key(0)
 RATES = jnp.asarray([20.0, 50.0, 30.0])
 START, TEACHER = jnp.asarray([0.02, -0.01, 0.03]), jnp.asarray([0.03, 0.02, -0.01])
 KERNEL, SIGMOID = SynapticKernel(), Sigmoid()
-DRAWS = 20 * jr.exponential(KEY, (50, 3)) + 1.0  # mV; any law
+DRAWS = jnp.asarray(np.random.default_rng(0).exponential(20.0, (50, 3)) + 1)  # mV
 
 
 @eqx.filter_jit

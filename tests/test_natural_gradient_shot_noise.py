@@ -28,7 +28,7 @@ from plasticity_jax.systems.natural_gradient.shot_noise import (
 SIGMOID, KERNEL = Sigmoid(), SynapticKernel()
 WEIGHTS = jnp.asarray([0.12, -0.08, 0.2, -0.1])
 RATES = jnp.asarray([10.0, 20.0, 30.0, 50.0])
-MOMENTS = input_moments(RATES, KERNEL)
+MOMENTS = jax.jit(input_moments)(RATES, KERNEL)
 SECOND = np.diag(MOMENTS.variance) + np.outer(MOMENTS.mean, MOMENTS.mean)
 exact = jax.jit(lambda w, r: shot_noise_fisher(SIGMOID, w, r, KERNEL))
 density_of = jax.jit(lambda v: fisher_density(SIGMOID, v)[0])
@@ -239,10 +239,14 @@ def test_measures_of_known_matrices():
 @pytest.mark.parametrize(
     ("weights", "rates", "says"),
     [
-        (WEIGHTS, -RATES, "`rates` must be finite and not negative"),
-        (WEIGHTS, RATES / 0.0, "`rates` must be finite"),
-        (WEIGHTS * jnp.nan, RATES, "`weights` must be finite"),
-        (WEIGHTS[:0], RATES[:0], "must hold a weight"),
+        (
+            WEIGHTS,
+            jnp.asarray([1.0, 1.0, 1.0, -1.0]),
+            "`rates` must be finite and not negative",
+        ),
+        (WEIGHTS, jnp.asarray(4 * [jnp.inf]), "`rates` must be finite"),
+        (jnp.asarray(4 * [jnp.nan]), RATES, "`weights` must be finite"),
+        (jnp.asarray([]), jnp.asarray([]), "must hold a weight"),
     ],
 )
 def test_bad_input_is_named(weights, rates, says):

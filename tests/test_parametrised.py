@@ -4,6 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
+import numpy as np
 import pytest
 
 from plasticity_jax import AbstractRule, advance, simulate, System
@@ -21,15 +22,17 @@ from plasticity_jax.traces import AbstractTrace
 
 
 KEY = jr.key(0)
-W = jr.uniform(KEY, (3, 4), minval=0.2)
+W = jnp.asarray(np.random.default_rng(0).uniform(0.2, 1.0, (3, 4)))
 X = jnp.asarray([0.3, -0.2, 0.5, 1.0])
-FACTORS = Factored(jnp.stack([W, 2 * W, 1 / W]), jnp.zeros(3))
+TWICE = jnp.asarray(2 * np.asarray(W))
+FACTORS = Factored(jnp.asarray(np.stack([W, TWICE, 1 / W])), jnp.asarray(np.zeros(3)))
 SORTS = {
-    "plain": W,
-    "factored": FACTORS,
-    "releasing": Stochastic(W, jnp.full((3, 4), 0.5)),
-    "factored and releasing": Stochastic(FACTORS, jnp.full((3, 4), 0.25)),
-    "a function": Parametrised(jnp.log(W), jnp.exp),
+    "plain": lambda: W,
+    "factored": lambda: FACTORS,
+    "releasing": lambda: Stochastic(W, jnp.full((3, 4), 0.5)),
+    "factored and releasing": lambda: Stochastic(FACTORS, jnp.full((3, 4), 0.25)),
+    "a function": lambda: Parametrised(jnp.log(W), jnp.exp),
+    "a user's own": lambda: Scales(jnp.full(3, 0.5), 2 * W),
 }
 
 
@@ -43,12 +46,9 @@ class Scales(AbstractSynapses):
         return self.scale[:, None] * self.inner
 
 
-SORTS["a user's own"] = Scales(jnp.full(3, 0.5), 2 * W)
-
-
 @pytest.mark.parametrize("name", SORTS)
 def test_their_mean_is_the_weight_that_circuits_read(name):
-    synapses = SORTS[name]
+    synapses = SORTS[name]()
     mean = 2 * W if "factored" in name else W
     assert jnp.allclose(weights(synapses), mean, rtol=1e-12)
     if "releasing" in name:
@@ -73,7 +73,7 @@ def test_parts_of_a_tree_draw_by_themselves():
 @pytest.mark.parametrize("name", SORTS)
 def test_a_rule_for_weights_is_carried_by_the_chain_rule(name):
     r"""$\Delta u = J^\top\Delta w$: a delta rule descends the same error in $u$."""
-    synapses, target = SORTS[name], jnp.asarray([1.0, -1.0, 0.5])
+    synapses, target = SORTS[name](), jnp.asarray([1.0, -1.0, 0.5])
     task = Constant({"pre": X, "target": target})
     system = System(task, Layer(), {"it": Reparametrised(Delta(0.1))})
     if "releasing" in name:  # what is read is drawn: take a sure release
@@ -124,7 +124,7 @@ class _Path(AbstractTrace):
 
 NETWORKS = {
     "layer": (Layer(jnp.tanh), X),
-    "leaky": (LeakyNetwork(), jnp.abs(X)),
+    "leaky": (LeakyNetwork(), jnp.asarray(np.abs(X))),
     "rates": (RateNetwork(0.1), X),
 }
 

@@ -20,9 +20,9 @@ from plasticity_jax.measure import (
 
 
 N = 8
-BASIS = jnp.linalg.qr(jr.normal(jr.key(0), (N, N)))[0].T
-U, V = BASIS[:2]
-TURN = jnp.outer(U, V) - jnp.outer(V, U)
+ROTATED = np.linalg.qr(np.random.default_rng(0).normal(size=(N, N)))[0]
+BASIS, U, V = map(jnp.asarray, (ROTATED, *ROTATED[:2]))
+TURN = jnp.asarray(np.outer(U, V) - np.outer(V, U))
 
 
 def test_coefficients_read_out_what_was_put_in():

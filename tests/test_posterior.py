@@ -24,7 +24,7 @@ from plasticity_jax.inference import (
 )
 
 
-Y = 2 + 0.5 * jr.normal(jr.key(1), (20,))
+Y = jnp.asarray(np.random.default_rng(1).normal(2, 0.5, 20))
 COUNTS = jnp.asarray([3.0, 2.0] + 18 * [0.0])
 DOMAIN = {"mean": REAL, "rate": POSITIVE}
 

@@ -16,8 +16,9 @@ from plasticity_jax.tasks import Constant, cue, Drive, turning, wandering
 
 N = 6
 KEY = jr.key(0)
-W = jr.normal(jr.key(1), (N, N)) / N**0.5
-X, Y, B = jr.normal(jr.key(2), (3, N))
+DRAW = np.random.default_rng(0)
+W = jnp.asarray(DRAW.normal(size=(N, N)) / N**0.5)
+X, Y, B = map(jnp.asarray, DRAW.normal(size=(3, N)))
 
 
 def advanced(network, x=X, weights=W, stimulus=B, trace=None, key=KEY):

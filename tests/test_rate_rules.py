@@ -18,10 +18,11 @@ from plasticity_jax.tasks import Constant
 
 N, DT = 5, 0.1
 KEY = jr.key(0)
-W = jr.normal(jr.key(1), (N, N))
-X, AVERAGE, EARLY, LATE = jr.normal(jr.key(2), (4, N))
-R = jnp.tanh(jr.normal(jr.key(3), (N,)))
-TARGETS = jnp.linspace(-0.9, 0.7, N)
+DRAW = np.random.default_rng(0)
+W = jnp.asarray(DRAW.normal(size=(N, N)))
+X, AVERAGE, EARLY, LATE = map(jnp.asarray, DRAW.normal(size=(4, N)))
+R = jnp.asarray(np.tanh(DRAW.normal(size=N)))
+TARGETS = jnp.asarray(np.linspace(-0.9, 0.7, N))
 FIRST = jnp.asarray(0)
 SIGNALS = RateSignals(jnp.asarray(DT), R, X, AVERAGE, EARLY, LATE, step=FIRST)
 

@@ -582,9 +582,9 @@ def test_a_run_equals_its_steps():
 @pytest.mark.parametrize(
     "changes",
     [
-        {"batch": (jnp.ones((1, 4)), jnp.zeros(1, jnp.int32))},
+        {"batch": (jnp.asarray(np.ones((1, 4))), jnp.asarray([0], jnp.int32))},
         {"hidden": (1,)},
-        {"batch": (jnp.ones((3, 1)), jnp.zeros(3, jnp.int32))},
+        {"batch": (jnp.asarray(np.ones((3, 1))), jnp.asarray([0, 0, 0], jnp.int32))},
         {"low": 0.5, "high": 0.5},
         {"freeze": 0.0},
         {"up": 0.0, "down": 0.0, "rate": 0.0},

@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import jax.random as jr
+import numpy as np
 import optax
 import pytest
 
@@ -16,7 +17,11 @@ from plasticity_jax.tasks import Constant
 
 
 KEY, RATE, DECAY, STEPS = jr.key(0), 0.05, 0.1, 30
-W = {"in": jr.normal(jr.key(1), (4, 3)), "out": jr.normal(jr.key(2), (2, 4))}
+DRAW = np.random.default_rng(0)
+W = {
+    "in": jnp.asarray(DRAW.normal(size=(4, 3))),
+    "out": jnp.asarray(DRAW.normal(size=(2, 4))),
+}
 PLASTIC = rules.ReleasePlasticity(0.3, 0.5, 0.1, freeze=0.9, ceiling=0.95)
 
 

@@ -1,6 +1,7 @@
 """The sign neuron by hand, its latch and ties; recordings on synthetic synapses."""
 
 import dataclasses
+import functools
 from typing import Any
 
 import equinox as eqx
@@ -25,13 +26,13 @@ from plasticity_jax.systems.presynaptic_stochasticity.sign_neuron import (
 
 
 SMALL = Config(size=30, tasks=2, patterns=20, passes=5, votes=3, loads=(20,))
-DRAWN = patterns_of(SMALL, jr.key(1))
 taught, stepped, recalls = map(eqx.filter_jit, (teach, advance, recalled))
 seen = eqx.filter_jit(SignNeuron())
+drawn = functools.cache(lambda: patterns_of(SMALL, jr.key(1)))
 
 
-def _stepped(config, state, key, patterns=DRAWN):
-    system, _ = build(config, patterns)
+def _stepped(config, state, key, patterns=None):
+    system, _ = build(config, drawn() if patterns is None else patterns)
     return stepped(system, state, key)
 
 
@@ -40,14 +41,14 @@ def _stepped(config, state, key, patterns=DRAWN):
 )
 def test_a_step_follows_the_rule_written_out(change):
     config = dataclasses.replace(SMALL, **change)
-    system, state = build(config, DRAWN)
+    system, state = build(config, drawn())
     p = jnp.asarray(np.linspace(0.25, 0.9, 30))
     w = jr.normal(jr.key(2), (30,))
     state = eqx.tree_at(lambda s: s.synapses, state, Stochastic(w, p))
     after, signals, _ = stepped(system, state, jr.key(3))
     assert isinstance(signals, ReleaseSignals)
     gates = np.asarray(signals.gates)
-    released, x, y = gates > 0, *map(np.asarray, DRAWN.task(0)(state.step, jr.key(0)))
+    released, x, y = gates > 0, *map(np.asarray, drawn().task(0)(state.step, jr.key(0)))
     w, p = np.asarray(w), np.asarray(p)
     assert np.allclose(gates[released], np.broadcast_to(1 / p, gates.shape)[released])
     total = np.zeros(30)
@@ -95,7 +96,7 @@ def test_zero_counts_as_plus_one_in_learning_and_tied_votes_as_errors():
 
 def test_thresholds_between_two_values_of_the_update_are_the_same_rule():
     run = lambda threshold: taught(
-        dataclasses.replace(SMALL, threshold=threshold), DRAWN, jr.key(4)
+        dataclasses.replace(SMALL, threshold=threshold), drawn(), jr.key(4)
     )
     low, high, above = (run(jnp.asarray(x)) for x in (0.1, 0.39, 0.41))
     assert eqx.tree_equal(low, high)
@@ -104,7 +105,7 @@ def test_thresholds_between_two_values_of_the_update_are_the_same_rule():
 
 def test_a_frozen_probability_stays_while_its_strength_moves():
     config = dataclasses.replace(SMALL, step=0.5)
-    _, state = build(config, DRAWN)
+    _, state = build(config, drawn())
     high = jnp.where(jnp.arange(30) < 10, 0.9, 0.3)
     start = Stochastic(jnp.zeros(30), high)
     state = eqx.tree_at(lambda s: s.synapses, state, start)
@@ -123,11 +124,11 @@ def test_a_frozen_probability_stays_while_its_strength_moves():
 
 def test_a_deterministic_neuron_keeps_whole_numbers_in_any_order():
     config = dataclasses.replace(SMALL, method="deterministic")
-    strength = taught(config, DRAWN, jr.key(6)).synapses.strength
+    strength = taught(config, drawn(), jr.key(6)).synapses.strength
     assert jnp.array_equal(strength, jnp.round(strength))
     assert jnp.any(strength != 0)
     turn = np.random.default_rng(0).permutation(30)
-    turned = DRAWN._replace(bits=DRAWN.bits[..., turn])
+    turned = drawn()._replace(bits=drawn().bits[..., turn])
     again = taught(config, turned, jr.key(6)).synapses.strength
     assert jnp.array_equal(again, strength[turn])
 
@@ -135,24 +136,24 @@ def test_a_deterministic_neuron_keeps_whole_numbers_in_any_order():
 def test_pace_scales_every_step_and_the_mean_rate_is_that_of_the_synapses():
     config = dataclasses.replace(SMALL, method="deterministic")
     plain, half = (
-        taught(config, DRAWN, jr.key(6), pace)
+        taught(config, drawn(), jr.key(6), pace)
         for pace in (None, jnp.full(2 * config.steps, 0.5))
     )
     assert jnp.array_equal(half.synapses.strength, plain.synapses.strength / 2)
     assert jnp.array_equal(half.accuracy, plain.accuracy)
-    learned = taught(SMALL, DRAWN, jr.key(6))
+    learned = taught(SMALL, drawn(), jr.key(6))
     assert len(learned.plasticity) == 2 * SMALL.steps
     assert jnp.allclose(learned.plasticity[0], 0.75)
     assert jnp.all((learned.plasticity >= 0.1 - 1e-12) & (learned.plasticity <= 0.75))
 
 
 def test_patterns_are_balanced_and_shown_in_order_unless_shuffled():
-    drawn = patterns_of(Config(size=200, shuffled=True), jr.key(7))
-    assert abs(float(jnp.mean(drawn.bits.astype(float))) - 0.5) < 4 * 0.5 / 1e5**0.5
-    assert set(np.unique(drawn.labels)) == {-1, 1}
-    assert np.array_equal(DRAWN.order[0, :4].ravel(), np.arange(20))
-    assert not np.array_equal(drawn.order[0, :20].ravel(), np.arange(100))
-    assert np.array_equal(np.sort(drawn.order[0, :20].ravel()), np.arange(100))
+    shuffled = patterns_of(Config(size=200, shuffled=True), jr.key(7))
+    assert abs(float(jnp.mean(shuffled.bits.astype(float))) - 0.5) < 4 * 0.5 / 1e5**0.5
+    assert set(np.unique(shuffled.labels)) == {-1, 1}
+    assert np.array_equal(drawn().order[0, :4].ravel(), np.arange(20))
+    assert not np.array_equal(shuffled.order[0, :20].ravel(), np.arange(100))
+    assert np.array_equal(np.sort(shuffled.order[0, :20].ravel()), np.arange(100))
 
 
 @pytest.mark.parametrize(
@@ -232,27 +233,27 @@ def test_tables_of_other_shapes_are_refused(shape):
 
 
 def test_a_lost_neuron_has_neither_loss_nor_accuracy():
-    system, state = build(SMALL, DRAWN)
+    system, state = build(SMALL, drawn())
     synapses: Any = state.synapses
     lost = Stochastic(synapses.strength.at[0].set(jnp.nan), synapses.probability)
     state = eqx.tree_at(lambda s: s.synapses, state, lost)
     assert jnp.isnan(stepped(system, state, jr.key(0))[1].loss)
-    assert jnp.all(jnp.isnan(recalls(SMALL, system, lost, DRAWN, jr.key(0))))
+    assert jnp.all(jnp.isnan(recalls(SMALL, system, lost, drawn(), jr.key(0))))
 
 
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"labels": (DRAWN.labels + 1) // 2}, "`labels` must be -1 or 1 everywhere"),
-        ({"bits": 2 * DRAWN.bits}, "`bits` must be 0 or 1 everywhere; got 2"),
-        ({"bits": DRAWN.bits[:, :, :9]}, r"need bits \(2, 20, 30\)"),
+        (lambda x: {"labels": (x.labels + 1) // 2}, "`labels` must be -1 or 1"),
+        (lambda x: {"bits": 2 * x.bits}, "`bits` must be 0 or 1 everywhere; got 2"),
+        (lambda x: {"bits": x.bits[:, :, :9]}, r"need bits \(2, 20, 30\)"),
     ],
 )
 def test_patterns_that_do_not_fit_are_refused(changes, says):
     with pytest.raises(ValueError, match=says):
-        build(SMALL, DRAWN._replace(**changes))
+        build(SMALL, drawn()._replace(**changes(drawn())))
 
 
 def test_a_negative_pace_is_refused():
     with pytest.raises(ValueError, match="`pace` must be finite and not negative"):
-        build(SMALL, DRAWN, -jnp.ones(3))
+        build(SMALL, drawn(), -jnp.ones(3))

@@ -51,10 +51,8 @@ SIGMOID, KERNEL = Sigmoid(), SynapticKernel()
 ONE = jnp.asarray(1.0)
 RATES = jnp.asarray([10.0, 50.0])
 WEIGHTS = jnp.asarray([0.05, -0.02])
-MEAN, VARIANCE, THIRD = (
-    getattr(input_moments(RATES, KERNEL), name)
-    for name in ("mean", "variance", "third")
-)
+MOMENTS = jax.jit(input_moments)(RATES, KERNEL)
+MEAN, VARIANCE, THIRD = MOMENTS.mean, MOMENTS.variance, MOMENTS.third
 SOFTPLUS = lambda v: 10 * jax.nn.softplus(0.3 * v)  # a user's, without bound
 
 
@@ -301,8 +299,8 @@ def shared(synapses, started):
     return circuit(circuit.neuron.start(started), synapses, spikes, KEY)
 
 
-LAYER = SpikingLayer(input_moments(RATES, KERNEL))
-TWO = jnp.stack([WEIGHTS, WEIGHTS])
+LAYER = SpikingLayer(MOMENTS)
+TWO = jnp.asarray([[0.05, -0.02], [0.05, -0.02]])
 REFUSED = {
     "one weight for all": (
         lambda: glm_fisher(SIGMOID, WEIGHTS[:1], MEAN, VARIANCE),

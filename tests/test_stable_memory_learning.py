@@ -42,7 +42,7 @@ TINY = Config(
 )
 
 
-PLANE = draw_planes("binary", 1, 8, jr.key(0), orthonormal=True)[0]
+PLANE = jnp.asarray(np.linalg.qr(np.random.default_rng(0).normal(size=(8, 2)))[0].T)
 STIMULI = {
     "rotating": (stimuli.rotating, ("amplitude", "frequency")),
     "wandering": (lambda *x: stimuli.wandering(*x, jr.key(1)), ("amplitude", "decay")),

@@ -46,9 +46,10 @@ def scalar(x):
 
 
 EXPANSION, ROTATION = scalar(2.0), scalar(4.0)
-PLANES = draw_planes("binary", 3, 32, jr.key(0))
-START = jr.normal(jr.key(1), (32,))
-TIMES = jnp.linspace(0.5, 5.0, 10)
+DRAW = np.random.default_rng(0)
+PLANES = jnp.asarray(DRAW.choice([-1.0, 1.0], (3, 2, 32)) / 32**0.5)
+START = jnp.asarray(DRAW.normal(size=32))
+TIMES = jnp.asarray(np.linspace(0.5, 5.0, 10))
 run = eqx.filter_jit(recall)
 
 
@@ -340,7 +341,7 @@ def test_unitary_rotations_commute_with_the_turns_of_all_planes():
 # --- capacity -----------------------------------------------------------------------
 
 
-SIGNS = jr.rademacher(jr.key(3), (4, 2, 101), dtype=float)
+SIGNS = jnp.asarray(DRAW.choice([-1.0, 1.0], (4, 2, 101)))
 
 
 def test_fields_are_those_of_dense_matrices():

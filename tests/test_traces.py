@@ -626,7 +626,7 @@ def test_the_densest_are_kept_and_their_number_is_exact():
 
 
 SIGNS = jnp.asarray([1.0, -1.0, 1.0, -1.0, 1.0, 1.0])
-HOLLOW = 1 - jnp.eye(6)
+HOLLOW = jnp.asarray(1 - np.eye(6))
 
 
 def sparse_weights():

@@ -50,16 +50,16 @@ from plasticity_jax.systems.two_factor_consolidation.recall import (
     recall_rate,
     tolerance,
 )
-from plasticity_jax.tasks import draw_patterns
 
 
 N, M = 40, 10
 SMALL = Config(size=N, rows=6, patterns=M, cycles=300)
-PATTERNS = draw_patterns(N, M, 0.5, jr.key(3))
-TARGETS = 2 * PATTERNS[:5] - 1
-STORED = jnp.arange(M) < 7
-FIELDS = jr.normal(jr.key(4), (5, M))
-AVERAGE = jnp.mean(jnp.abs(FIELDS[:, :7]), axis=1)
+DRAW = np.random.default_rng(4)
+ONES = DRAW.integers(0, 2, (N, M)).astype(float)
+PATTERNS, TARGETS = jnp.asarray(ONES), jnp.asarray(2 * ONES[:5] - 1)
+STORED = jnp.asarray(np.arange(M) < 7)
+FIELDS = jnp.asarray(DRAW.normal(size=(5, M)))
+AVERAGE = jnp.asarray(np.mean(np.abs(FIELDS[:, :7]), axis=1))
 CANDIDATES = Candidates(FIELDS, TARGETS, STORED, AVERAGE)
 
 
@@ -282,8 +282,10 @@ def test_tolerance_interpolates_the_first_crossing():
 
 
 KEY = jr.key(0)
-ASSEMBLIES = jnp.kron(jnp.eye(3), jnp.ones((12, 1)))
-HELD = Factored((ASSEMBLIES @ ASSEMBLIES.T)[None], jnp.full(36, 6.5))
+ASSEMBLIES = jnp.asarray(np.kron(np.eye(3), np.ones((12, 1))))
+HELD = Factored(
+    jnp.asarray(np.kron(np.eye(3), np.ones((1, 12, 12)))), jnp.asarray(np.full(36, 6.5))
+)
 
 
 @pytest.mark.parametrize("noise", [*FLIPS, *KINDS])
