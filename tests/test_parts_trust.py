@@ -56,19 +56,19 @@ def unchecked(monkeypatch):
 
 
 KEY = jr.key(0)
-ONE, NAN, INF = jnp.ones(()), jnp.nan, jnp.inf
+ONE, NAN, INF = jnp.asarray(1.0), jnp.nan, jnp.inf
 N = 3
-V, W = jnp.ones(N), jnp.ones((N, N))
+V, W, EYE = map(jnp.asarray, (np.ones(N), np.ones((N, N)), np.eye(N)))
 ELAPSED = Elapsed(ONE, step=jnp.asarray(0))
 RATES = RateSignals(ONE, V, V, V, V, V, step=jnp.asarray(0))
-IMAGES = jnp.arange(12, dtype=jnp.uint8).reshape(4, N)
-LABELS = jnp.arange(4)
+IMAGES = jnp.asarray(np.arange(12).reshape(4, N), jnp.uint8)
+LABELS = jnp.asarray([0, 1, 2, 3])
 ORDER = jnp.asarray([[0, 1], [2, 3]])
 TURNS = jnp.asarray([[0, 1, 2], [2, 1, 0]])
 PATTERNS = jnp.asarray([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
-MEMORIES = memories_of(PATTERNS)
-STACK = Factored(jnp.ones((2, N, N)), V)
-SINGLE = Factored(jnp.ones((1, N, N)), V)
+MEMORIES = jax.jit(memories_of)(PATTERNS)
+STACK = Factored(jnp.asarray(np.ones((2, N, N))), V)
+SINGLE = Factored(jnp.asarray(np.ones((1, N, N))), V)
 NEURON = SpikingNeuron(V, 1e-3)
 
 
@@ -287,7 +287,7 @@ def stepped(circuit, rule, weights, stimulus):
     return step
 
 
-TAUGHT = {"pre": V, "target": V[:2]}
+TAUGHT = {"pre": V, "target": jnp.asarray([1.0, 1.0])}
 ABSENT = {"a": V, "b": V}
 RULES = {
     "Descent": FREE,
@@ -691,7 +691,7 @@ RULES = {
         (lambda: rules.SkewedNaturalGradient(-1.0), "`learning_rate`")
     ],
 }
-SQUARED, MOMENT = circuits.SquaredError(), circuits.SecondMomentError(jnp.eye(N), W)
+SQUARED, MOMENT = circuits.SquaredError(), circuits.SecondMomentError(EYE, W)
 
 
 def leaky(weights, stimulus, kind=circuits.LeakyNetwork, **more):
@@ -1281,14 +1281,18 @@ def test_no_precision_and_no_deviation_do_nothing():
 
 # --- NaN stays NaN --------------------------------------------------------------------
 
-LOSSES = LossSignals(ONE, ONE * NAN, V, lambda w: jnp.sum(w), -V)
-STEEP = LossSignals(ONE, ONE, NAN * V, lambda w: jnp.sum(w**2), V)
+LOST, MINUS = jnp.asarray(np.full(N, NAN)), jnp.asarray(np.full(N, -1.0))
+LOSSES = LossSignals(ONE, jnp.asarray(NAN), V, lambda w: jnp.sum(w), MINUS)
+STEEP = LossSignals(ONE, ONE, LOST, lambda w: jnp.sum(w**2), V)
 FLAT = LossSignals(ONE, ONE, V, lambda w: NAN * jnp.sum(w**2), V)
-LIVING = jnp.ones((2, N))
+LIVING = jnp.asarray(np.ones((2, N)))
 MARGINS = circuits.Candidates(
-    jnp.asarray([[NAN, 2.0], [3.0, 1.0]]), jnp.ones((2, 2)), V[:2] > 0, V[:2]
+    jnp.asarray([[NAN, 2.0], [3.0, 1.0]]),
+    jnp.asarray([[1.0, 1.0], [1.0, 1.0]]),
+    jnp.asarray([True, True]),
+    jnp.asarray([1.0, 1.0]),
 )
-BROKEN = Factored(STACK.factors.at[0, 0, 0].set(NAN), V)
+BROKEN = Factored(jnp.asarray(np.where(np.arange(18) == 0, NAN, 1).reshape(2, N, N)), V)
 
 
 def cycle(**circuit):

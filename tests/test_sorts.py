@@ -53,7 +53,7 @@ from plasticity_jax.traces import ShortTerm
 
 KEY = jr.key(0)
 N, ROWS, COUNT = 6, 6, 4
-ONE = jnp.ones(())
+ONE = jnp.asarray(1.0)
 W = {"a": jnp.asarray([1.0, -2.0]), "b": jnp.asarray([0.5, -0.2])}  # shaped alike
 
 
@@ -187,23 +187,32 @@ class Fixed(AbstractCircuit):
         return activity, self.signals
 
 
+def of_numpy(function, *trees):
+    """What a function of NumPy returns, as JAX's arrays; no program for it."""
+    return jax.tree.map(lambda *x: jnp.asarray(function(*map(np.asarray, x))), *trees)
+
+
 def draw(*shape):
-    return jr.normal(jr.key(len(shape)), shape)
+    return jnp.asarray(np.random.default_rng(len(shape)).normal(size=shape))
 
 
-PATTERNS = (draw(N, COUNT) > 0).astype(float)
-FACTORS = Factored(jnp.abs(draw(2, ROWS, N)) + 0.1, draw(ROWS))
-MEMORIES = memories_of(PATTERNS, ROWS)
-REPLAYED = Replay()(Replay().start(FACTORS, MEMORIES), FACTORS, MEMORIES, KEY)[1]
+PATTERNS = of_numpy(lambda x: (x > 0).astype(float), draw(N, COUNT))
+PATTERN = of_numpy(lambda x: x[:, 0], PATTERNS)
+FACTORS = Factored(of_numpy(lambda x: abs(x) + 0.1, draw(2, ROWS, N)), draw(ROWS))
+MEMORIES = jax.jit(lambda: memories_of(PATTERNS, ROWS))()
+REPLAYED = eqx.filter_jit(
+    lambda: Replay()(Replay().start(FACTORS, MEMORIES), FACTORS, MEMORIES, KEY)[1]
+)()
 SHOWN = NoveltySignals(
-    ONE, PATTERNS[:, 0], PATTERNS[:, 0], jnp.ones((ROWS, N), bool), 0.3 * ONE
+    ONE, PATTERN, PATTERN, jnp.asarray(np.ones((ROWS, N), bool)), jnp.asarray(0.3)
 )
-RELEASING = Stochastic(W, jax.tree.map(lambda w: jnp.full(w.shape, 0.5), W))
-RELEASED = ReleaseSignals(ONE, ONE, W, jax.tree.map(jnp.ones_like, W))
-POSTERIOR = {"mean": W, "deviation": jax.tree.map(jnp.abs, W)}
+HALVES = of_numpy(lambda w: np.full(w.shape, np.log(0.5)), W)
+RELEASING = Stochastic(W, log_failure=HALVES)
+RELEASED = ReleaseSignals(ONE, ONE, W, of_numpy(np.ones_like, W))
+POSTERIOR = {"mean": W, "deviation": of_numpy(np.abs, W)}
 ON_POSTERIOR = PosteriorSignals(ONE, ONE, W, W)
-ELAPSED = Elapsed(0.1 * ONE)
-LIVING = jnp.abs(draw(2, N)) + 0.1
+ELAPSED = Elapsed(jnp.asarray(0.1))
+LIVING = of_numpy(lambda x: abs(x) + 0.1, draw(2, N))
 MORE = {
     "factor ascent": (lambda: rules.FactorAscent(0.1, 0.1), FACTORS, REPLAYED),
     "factor ascent of a power": (
@@ -296,10 +305,20 @@ def test_every_rule_keeps_the_precision_of_the_synapses_or_is_named(x64, dtype):
             assert kinds == {jnp.dtype(dtype)}, name
 
 
-NEURON = SpikingNeuron(jnp.full(N, 20.0), 1e-3, jnp.full(N, 0.1), refresh=2)
-TWO = {"x": jnp.linspace(0.05, 0.2, N), "y": jnp.linspace(0.2, -0.1, N)}
-SPIKES = Spikes(jnp.ones((1, N)), None)
-SHAPES = (PATTERNS[:, 0], PATTERNS[:, 0])
+ONES, EYE = jnp.asarray(np.ones(N)), jnp.asarray(np.eye(N))
+NEURON = SpikingNeuron(
+    of_numpy(lambda x: 20 * x, ONES),
+    1e-3,
+    of_numpy(lambda x: 0.1 * x, ONES),
+    refresh=2,
+    nodes=81,
+)
+TWO = {
+    "x": jnp.asarray(np.linspace(0.05, 0.2, N)),
+    "y": jnp.asarray(np.linspace(0.2, -0.1, N)),
+}
+SPIKES = Spikes(jnp.asarray(np.ones((1, N))), None)
+SHAPES = (PATTERN, PATTERN)
 POLICIES = {
     "weakest": WeakestReplay(),
     "noisy": WeakestReplay(0.1),
@@ -311,7 +330,6 @@ POLICIES = {
 ADAM = optax.adam(0.1)
 
 
-ONES = jnp.ones(N)
 CIRCUITS = {
     "loss": (LossCircuit(loss), W, None),
     "optimised": (LossCircuit(loss, optimiser=ADAM), W, None),
@@ -321,7 +339,7 @@ CIRCUITS = {
         kind: (
             RateNetwork(0.1, 50.0, 60.0, floor=0.1, integrator=kind),
             draw(N, N),
-            jnp.ones(N),
+            ONES,
         )
         for kind in ("rk4", "euler")
     },
@@ -337,19 +355,19 @@ CIRCUITS = {
         ONES,
     ),
     "leaky, recurrent": (
-        circuits.LeakyNetwork(inputs=jnp.eye(N)),
+        circuits.LeakyNetwork(inputs=EYE),
         draw(N, N),
         {"pre": ONES, "external": 15.0},
     ),
     "exponential": (
         circuits.ExponentialNeurons(),
         draw(N, N),
-        {"pre": ONES, "external": 1e6 * ONES},
+        {"pre": ONES, "external": jnp.asarray(np.full(N, 1e6))},
     ),
     "LSNN": (
-        circuits.LSNN(adaptation=ONES / 10),
+        circuits.LSNN(adaptation=jnp.asarray(np.full(N, 0.1))),
         test_rules.NETWORK,
-        {"pre": ONES[:3], "target": ONES[:2]},
+        {"pre": jnp.asarray(np.ones(3)), "target": jnp.asarray(np.ones(2))},
     ),
     "layer": (circuits.Layer(jnp.tanh), draw(N, N), {"pre": ONES, "target": ONES}),
     "layered": (circuits.LayeredNetwork(), test_rules.LAYERS, test_rules.TAUGHT),
@@ -372,7 +390,7 @@ CIRCUITS = {
     },
     "recurrent": (circuits.RecurrentLayer(jnp.tanh), draw(N, N), ONES),
     "recurrent, fixed": (
-        circuits.RecurrentLayer(recurrent=jnp.eye(N)),
+        circuits.RecurrentLayer(recurrent=EYE),
         draw(N, N),
         {"pre": ONES, "target": ONES},
     ),
@@ -475,8 +493,8 @@ def test_wrappers_outside_a_run_say_that_the_step_is_missing():
 
 # --- hyper-parameters -----------------------------------------------------------------
 
-IMAGES = jnp.arange(12, dtype=jnp.uint8).reshape(4, 3)
-LABELS = jnp.arange(4, dtype=jnp.int32)
+IMAGES = jnp.asarray(np.arange(12).reshape(4, 3), jnp.uint8)
+LABELS = jnp.asarray([0, 1, 2, 3], jnp.int32)
 ORDER = jnp.asarray([[0, 1], [2, 3]], jnp.int32)
 
 
