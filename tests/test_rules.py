@@ -99,7 +99,7 @@ FISHER = eqx.filter_jit(
         NEURON.transfer, V, moments.mean, moments.variance, nodes=81
     ).as_matrix()
 )(NEURON.moments)
-SOMATIC = np.asarray(V), 0 * np.asarray(V), -3 * np.asarray(V), np.full(5, 0.1)
+SOMATIC = [V, *(jnp.asarray(x * np.asarray(V)) for x in (0, -3)), jnp.full(5, 0.1)]
 STUDENTS = {"x": V, "y": jnp.asarray(2 * np.asarray(V))}
 SHARED = SharedSignals(
     NEURON.dt, {name: spiking_signals(w) for name, w in STUDENTS.items()}
@@ -626,7 +626,7 @@ def prefactor(signals):
     return (signals.target - signals.rate * signals.dt) * 0.3 * (1 - signals.rate / 100)
 
 
-@pytest.mark.parametrize("weights", map(jnp.asarray, SOMATIC))
+@pytest.mark.parametrize("weights", SOMATIC)
 @pytest.mark.parametrize("target", [0.0, 1.0])
 def test_natural_change_is_that_of_a_dense_solve(weights, target):
     """R3, R1 and the Cholesky baseline; all inputs fire."""
