@@ -1281,9 +1281,9 @@ def test_no_precision_and_no_deviation_do_nothing():
 
 # --- NaN stays NaN --------------------------------------------------------------------
 
-LOST, MINUS = jnp.asarray(np.full(N, NAN)), jnp.asarray(np.full(N, -1.0))
-LOSSES = LossSignals(ONE, jnp.asarray(NAN), V, lambda w: jnp.sum(w), MINUS)
-STEEP = LossSignals(ONE, ONE, LOST, lambda w: jnp.sum(w**2), V)
+DOWN, NO_SLOPE = jnp.asarray(np.full(N, -1.0)), jnp.asarray(np.full(N, NAN))
+LOSSES = LossSignals(ONE, jnp.asarray(NAN), V, lambda w: jnp.sum(w), DOWN)
+STEEP = LossSignals(ONE, ONE, NO_SLOPE, lambda w: jnp.sum(w**2), V)
 FLAT = LossSignals(ONE, ONE, V, lambda w: NAN * jnp.sum(w**2), V)
 LIVING = jnp.asarray(np.ones((2, N)))
 MARGINS = circuits.Candidates(

@@ -50,6 +50,7 @@ from plasticity_jax.systems.two_factor_consolidation.recall import (
     recall_rate,
     tolerance,
 )
+from plasticity_jax.tasks import draw_patterns
 
 
 N, M = 40, 10
