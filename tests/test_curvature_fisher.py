@@ -13,8 +13,9 @@ from plasticity_jax.curvature import _fisher
 
 
 MODEL = eqx.nn.MLP(2, 3, 4, 1, jax.nn.softplus, key=jr.key(0))
-INPUTS = jr.normal(jr.key(1), (7, 2))
-TARGETS = jr.randint(jr.key(2), (7,), 0, 3)
+DRAW = np.random.default_rng(0)
+INPUTS = jnp.asarray(DRAW.normal(size=(7, 2)))
+TARGETS = jnp.asarray(DRAW.integers(0, 3, 7))
 OUTCOMES = jnp.asarray([0, 1, 2])
 ARRAYS, REST = eqx.partition(MODEL, eqx.is_inexact_array)
 FLAT, UNRAVEL = ravel_pytree(ARRAYS)
@@ -140,8 +141,7 @@ def test_single_precision_stays_single_precision(reference):
 
 
 WEIGHTS = jnp.array([[0.3, -1.0, 2.0], [-0.2, 0.1, 0.4]])
-FEATURES = jr.normal(jr.key(8), (5, 3))
-MIXING = np.array(jr.normal(jr.key(9), (3, 3)))
+FEATURES, MIXING = jnp.asarray(DRAW.normal(size=(5, 3))), DRAW.normal(size=(3, 3))
 
 
 def bernoulli(w, x, y):

@@ -41,7 +41,7 @@ from plasticity_jax.tasks import Drive, turning
 KEY = jr.key(0)
 N, STEPS = 6, 25
 TINY = Config(size=N, spin_up=2.5, duration=2.5, follow=2.5, record_every=0.1)
-U, V = jnp.eye(N)[:2]
+U, V = map(jnp.asarray, np.eye(N)[:2])
 ACTIVE = ("dissipation", "rate_control", "decorrelation")
 vectors = st.lists(st.floats(-30, 30), min_size=N, max_size=N).map(np.asarray)
 seeds = st.integers(0, 10_000)
