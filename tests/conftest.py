@@ -25,8 +25,9 @@ from jax._src.interpreters import mlir
 MOST = 5e9  # bytes
 gc.set_threshold(50_000)  # tracing makes many objects and few circles
 # A context of MLIR for each program is a fifth of the time of small ones, and stays in
-# memory: one serves all.
-context = mlir.make_ir_context = functools.cache(mlir.make_ir_context)
+# memory: one serves all but those that are made within another.
+fresh, shared = mlir.make_ir_context, functools.cache(mlir.make_ir_context)
+mlir.make_ir_context = lambda: fresh() if mlir.ir.Context.current else shared()
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -40,7 +41,7 @@ def room():
     pages = int(told.read_text().split()[1]) if told.exists() else 0
     if pages * os.sysconf("SC_PAGE_SIZE") > MOST:
         jax.clear_caches()
-        context.cache_clear()
+        shared.cache_clear()
         gc.collect()
 
 
