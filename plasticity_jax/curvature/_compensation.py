@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -273,23 +274,19 @@ def _shares(name: str, shares: Vector) -> Vector:
 
 def _root(function: Callable[[Scalar], Scalar], low: Scalar, high: Scalar) -> Scalar:
     """Root in (low, high) of an increasing function, differentiable in its closure."""
-    opened, closure = jax.closure_convert(function, low)
-    return _opened_root(opened, low, high, *closure)
+    return _opened_root(eqx.filter_closure_convert(function, low), low, high)
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _opened_root(
-    function: Callable[..., Scalar], low: Scalar, high: Scalar, *closure: Array
-) -> Scalar:
-    return _bisect(lambda x: function(x, *closure), low, high)
+@eqx.filter_custom_jvp
+def _opened_root(function: Any, low: Scalar, high: Scalar) -> Scalar:
+    return _bisect(function, low, high)
 
 
-@_opened_root.defjvp
-def _(function: Any, primals: Any, tangents: Any) -> tuple[Scalar, Scalar]:
-    root, closure = _opened_root(function, *primals), primals[2:]
-    moved = jax.jvp(lambda *c: function(root, *c), closure, tuple(tangents[2:]))[1]
-    at = lambda x: function(x, *closure)
-    slope = jax.jvp(at, (root,), (jnp.ones_like(root),))[1]
+@_opened_root.def_jvp
+def _(primals: Any, tangents: Any) -> tuple[Scalar, Scalar]:
+    function, root = primals[0], _opened_root(*primals)
+    moved = eqx.filter_jvp(lambda f: f(root), (function,), (tangents[0],))[1]
+    slope = jax.jvp(function, (root,), (jnp.ones_like(root),))[1]
     return root, -moved / jnp.where(slope == 0, 1, slope)  # at 0 it does not move
 
 
