@@ -59,8 +59,10 @@ def sweep(
     `grid` maps a field to a 1-D array; fields that share an axis are a mapping of them
     to arrays of equal length, under a name of the axis: `{"rates": {"low": [5, 10],
     "high": [20, 20]}}`. All points see the same `keys`, so differences between points
-    are paired. Result: dims are the axes, `seed`, then the observable's own, named
-    through `dims`; a boolean `diverged` marks runs that hold a NaN or an infinity.
+    are paired; threefry's reach `run` as a kind of the same stream that compiles faster
+    (`jax.random.key_impl` tells). Result: dims are the axes, `seed`, then the
+    observable's own, named through `dims`; a boolean `diverged` marks runs that hold a
+    NaN or an infinity.
 
     `batch_size` runs (points x seeds) are computed at once by one compiled program,
     which serves all batches, the last one padded; on a CPU as many batches are in
