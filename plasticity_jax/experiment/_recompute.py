@@ -92,10 +92,10 @@ def _stored(folder: Path, part: str) -> "xarray.Dataset":
 def _compared(
     part: str, stored: "xarray.Dataset", again: "xarray.Dataset"
 ) -> Iterator[Recomputed]:
-    """Every variable and coordinate of either."""
+    """Every variable and coordinate of either, in the order of those computed now."""
     here = all(stored.attrs.get(x) == again.attrs.get(x) for x in PLATFORM)
     limit = 0.0 if here else TOLERANCE[str(stored.attrs["precision"])]
-    for name in dict.fromkeys([*stored.variables, *again.variables]):
+    for name in dict.fromkeys([*again.variables, *stored.variables]):
         difference = math.nan
         if name in stored.variables and name in again.variables:
             a, b = stored[name], again[name]
