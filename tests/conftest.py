@@ -25,9 +25,10 @@ from jax._src.interpreters import mlir
 MOST = 5e9  # bytes
 gc.set_threshold(50_000)  # tracing makes many objects and few circles
 # A context of MLIR for each program is a fifth of the time of small ones, and stays in
-# memory: one serves all but those that are made within another.
+# memory: one serves all but those that are made within another. Not as users have it.
 fresh, shared = mlir.make_ir_context, functools.cache(mlir.make_ir_context)
-mlir.make_ir_context = lambda: fresh() if mlir.ir.Context.current else shared()
+if os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] == "1":
+    mlir.make_ir_context = lambda: fresh() if mlir.ir.Context.current else shared()
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")

@@ -14,6 +14,7 @@ import xarray
 from plasticity_jax import AbstractRule, cli, rules
 from plasticity_jax._sweep._config import updated
 from plasticity_jax._sweep._store import Store
+from plasticity_jax.experiment._recompute import _compared
 from plasticity_jax.systems.optimal_plasticity import Config
 
 
@@ -387,6 +388,14 @@ def test_recompute_computes_a_run_again_and_compares(call, tmp_path):
     code, _, err = call("recompute", tmp_path / "nowhere")
     assert code == 2
     assert "no such file" in err
+
+
+def test_recompute_tells_in_the_order_of_what_is_computed_now():
+    """A store lists its variables in any order."""
+    about = {"precision": "float64"}
+    now = xarray.Dataset({"rate": 1.0, "diverged": False, "early": 2.0}, attrs=about)
+    found = _compared("data", now[["early", "diverged", "rate"]], now)
+    assert [x.name for x in found] == ["data: rate", "data: diverged", "data: early"]
 
 
 def test_a_plan_keeps_the_kind_of_its_keys(call, tmp_path):

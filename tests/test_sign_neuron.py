@@ -244,7 +244,10 @@ def test_a_lost_neuron_has_neither_loss_nor_accuracy():
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        (lambda x: {"labels": (x.labels + 1) // 2}, "`labels` must be -1 or 1"),
+        (
+            lambda x: {"labels": (x.labels + 1) // 2},
+            "`labels` must be -1 or 1 everywhere",
+        ),
         (lambda x: {"bits": 2 * x.bits}, "`bits` must be 0 or 1 everywhere; got 2"),
         (lambda x: {"bits": x.bits[:, :, :9]}, r"need bits \(2, 20, 30\)"),
     ],

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,10 +19,10 @@ from .._arguments import concrete, floating, PLAIN
 from .._interfaces import Scalar
 from ..numerics import ratio as quotient
 from ._flat import not_negative, number
+from ._roots import root
 
 
 Vector = Float[Array, " w"]
-BISECTIONS = 60
 RATIOS = (1e-3, 10.0)  # where the best ratio is looked for
 Law = Callable[..., Scalar]  # of the ratio, with which it increases, and eigenvalues
 
@@ -209,7 +208,7 @@ def _settled(
         return step * jnp.sum(active * variances / (2 - step * active)) - clean**2
 
     highest = 2 / jnp.where(undriven, stiffest, limit)
-    step = _root(excess, jnp.zeros_like(limit), highest)
+    step = root(excess, jnp.zeros_like(limit), highest)
     marginal = undriven | (step * stiffest > 2)
     step = jnp.where(marginal, 2 / stiffest, step)
     gradient_norm = clean / step
@@ -272,38 +271,6 @@ def _shares(name: str, shares: Vector) -> Vector:
     return jnp.where(apart, jnp.nan, shares)
 
 
-def _root(function: Callable[[Scalar], Scalar], low: Scalar, high: Scalar) -> Scalar:
-    """Root in (low, high) of an increasing function, differentiable in its closure."""
-    return _opened_root(eqx.filter_closure_convert(function, low), low, high)
-
-
-@eqx.filter_custom_jvp
-def _opened_root(function: Any, low: Scalar, high: Scalar) -> Scalar:
-    return _bisect(function, low, high)
-
-
-@_opened_root.def_jvp
-def _(primals: Any, tangents: Any) -> tuple[Scalar, Scalar]:
-    function, root = primals[0], _opened_root(*primals)
-    moved = eqx.filter_jvp(lambda f: f(root), (function,), (tangents[0],))[1]
-    slope = jax.jvp(function, (root,), (jnp.ones_like(root),))[1]
-    return root, -moved / jnp.where(slope == 0, 1, slope)  # at 0 it does not move
-
-
-def _bisect(function: Callable[[Scalar], Scalar], low: Scalar, high: Scalar) -> Scalar:
-    """Where `function` crosses zero from below between `low` and `high`; NaN if NaN."""
-
-    def halve(_: Any, ends: tuple[Scalar, Scalar]) -> tuple[Scalar, Scalar]:
-        low, high = ends
-        middle = (low + high) / 2
-        value = function(middle)
-        lost = jnp.where(jnp.isnan(value), value, middle)
-        return jnp.where(value < 0, middle, low), jnp.where(value < 0, high, lost)
-
-    low, high = jax.lax.fori_loop(0, BISECTIONS, halve, (low, high))
-    return (low + high) / 2
-
-
 def _ratio_where(
     law: Law,
     eigenvalues: Vector,
@@ -340,7 +307,7 @@ def _crossing(
     low, high = (jnp.log(jnp.asarray(x, eigenvalues.dtype)) for x in RATIOS)
     start, end = of_log(low), of_log(high)
     inside = (start < 0) & (end > 0)
-    found = jnp.exp(_root(of_log, low, high))
+    found = jnp.exp(root(of_log, low, high))
     return jnp.where(inside, found, jnp.nan), start, end
 
 

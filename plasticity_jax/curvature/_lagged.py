@@ -15,8 +15,9 @@ from jaxtyping import Array, Float
 
 from .._arguments import check_range, concrete, floating, whole
 from .._interfaces import Scalar
-from ._compensation import _not_a_saddle, _repairing, _root, gradient_parts, RATIOS
+from ._compensation import _not_a_saddle, _repairing, gradient_parts, RATIOS
 from ._flat import not_negative
+from ._roots import root
 
 
 Vector = Float[Array, " w"]
@@ -140,7 +141,7 @@ def _lagged(
         return jnp.sum((step * values) ** 2 * variances(step)) - clean**2
 
     most = 2 * math.sin(math.pi / (2 * (2 * delay + 1))) / largest
-    step = _root(excess, jnp.zeros_like(most), most)
+    step = root(excess, jnp.zeros_like(most), most)
     after = jnp.sum(values * variances(step)) / 2
     return after - (every - 1) / 4 * jnp.sum(eigenvalues) / count
 
@@ -178,4 +179,4 @@ def _lowest(
 
     low, high = (jnp.log(jnp.asarray(x, eigenvalues.dtype)) for x in RATIOS)
     inside = (slope(low) < 0) & (slope(high) > 0)
-    return jnp.where(inside, jnp.exp(_root(slope, low, high)), jnp.nan)
+    return jnp.where(inside, jnp.exp(root(slope, low, high)), jnp.nan)

@@ -7,8 +7,9 @@ from jaxtyping import Array, Float
 from .._arguments import check_symmetric, floating
 from .._interfaces import Scalar
 from ..numerics import eigh
-from ._compensation import _repairing, _root
+from ._compensation import _repairing
 from ._flat import not_negative
+from ._roots import root
 
 
 Matrix = Float[Array, "w w"]
@@ -56,5 +57,5 @@ def _settled(hessian: Matrix, preconditioner: Matrix, ratio: Scalar) -> Scalar:
 
     excess = lambda step: step**2 * jnp.sum(weight * spread(step)) - ratio**2
     most = 2 / jnp.max(values)
-    step = _root(excess, jnp.zeros_like(most), most)
+    step = root(excess, jnp.zeros_like(most), most)
     return jnp.sum(values * jnp.diagonal(spread(step))) / 2
