@@ -12,7 +12,7 @@ import optax
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from plasticity_jax import rules
+from plasticity_jax import AbstractRule, rules
 from plasticity_jax._interfaces import State, System
 from plasticity_jax._simulate import simulate
 from plasticity_jax.circuits import (
@@ -41,7 +41,7 @@ from plasticity_jax.signals import (
 )
 from plasticity_jax.synapses import Cascade, Chain, Parametrised, Reciprocal
 from plasticity_jax.tasks import Constant
-from plasticity_jax.traces import Path
+from plasticity_jax.traces import LowPass, Path
 
 
 DRAW = np.random.default_rng(0)
@@ -460,6 +460,32 @@ def test_a_delayed_gradient_is_that_of_steps_ago():
     for step in range(2, 9):
         want.append(want[step] - 0.1 * want[step - 2])
     assert np.allclose(seen, want[1:], rtol=1e-12)
+
+
+class Smoothed(AbstractRule):
+    def traces(self):
+        return {"mean": LowPass(1e-12, lambda seen: seen.gradient, early=True)}
+
+    def __call__(self, synapses, signals, key):
+        return 0.1 * signals.traces["mean"]
+
+
+def test_traces_of_a_delayed_rule_are_given_the_same_gradient():
+    """One that moves first, and one that moves last."""
+    memory = rules.SynapticIntelligence(0.1, lambda seen: seen.step < 0)
+    held = {"memory": memory, "mean": Smoothed(), "descent": rules.Descent()}
+    late = {name: rules.DelayedGradient(rule, 2) for name, rule in held.items()}
+    bowl = LossCircuit(lambda w, _: jnp.sum(w**2) / 2)
+    system = System(Constant(None), bowl, late)
+    record = lambda now, seen, changes: (now, seen.gradient, changes["mean"])
+    state = system.start(jnp.ones(1), KEY)
+    _, (now, gradient, mean) = simulate(system, state, KEY, steps=6, record=record)
+    past = np.concatenate([np.zeros((2, 1)), gradient[:-2]])
+    moved = np.diff(now.synapses, axis=0, prepend=np.ones((1, 1)))
+    _, path = now.traces["memory"]["path"]
+    assert np.allclose(mean, 0.1 * past, rtol=1e-12)
+    assert np.allclose(path.earned, np.cumsum(-past * moved, axis=0), rtol=1e-12)
+    assert np.all(path.earned[2:] != 0)
 
 
 def test_coloured_noise_has_its_variance_and_correlation_and_may_be_cut():

@@ -226,6 +226,8 @@ class Newton(AbstractRule):
 class DelayedGradient(AbstractRule):
     """`rule`, given the gradient of `steps` steps ago; none before there was one.
 
+    The traces of its rule are given the same gradient.
+
     Reads `gradient` (by its trace) and what its rule reads. Synapses: any pytree.
 
     >>> circuit, key = circuits.LossCircuit(lambda w, x: w @ w / 2), jr.key(0)
@@ -244,12 +246,44 @@ class DelayedGradient(AbstractRule):
 
     def traces(self) -> dict[str, AbstractTrace]:
         present = LowPass(1e-12, lambda signals: signals.gradient, early=True)
-        return self._with_held({"gradients": Delayed(present, self.steps)})
+        past = Delayed(present, self.steps)
+        found = self._with_held({"gradients": past})
+        return {
+            name: trace if trace is past else _OfPast(trace, past)
+            for name, trace in found.items()
+        }
 
     def __call__(self, synapses: Any, signals: LossSignals, key: Rng) -> Any:
-        past = jax.tree.map(lambda rows: rows[0], signals.traces["gradients"])
-        seen = dataclasses.replace(signals, gradient=past)
-        return self.rule(synapses, seen, key)
+        traces = signals.traces
+        seen = _before(signals, traces["gradients"])
+        own = {name: traces[name][1] for name in self.rule.traces()}
+        return self.rule(synapses, dataclasses.replace(seen, traces=own), key)
+
+
+def _before(signals: Any, gradients: Any) -> Any:
+    """The signals with the oldest of these gradients."""
+    past = jax.tree.map(lambda rows: rows[0], gradients)
+    return dataclasses.replace(signals, gradient=past)
+
+
+class _OfPast(AbstractTrace):
+    """A trace of a rule that is given past gradients; it keeps them beside itself."""
+
+    trace: AbstractTrace
+    past: Delayed
+
+    @property
+    def moves_first(self) -> bool:
+        return self.trace.moves_first
+
+    def start(self, synapses: Any, signals: Any) -> Any:
+        gradients = self.past.start(synapses, signals)
+        return gradients, self.trace.start(synapses, _before(signals, gradients))
+
+    def __call__(self, trace: Any, synapses: Any, signals: Any, change: Any) -> Any:
+        gradients = self.past(trace[0], synapses, signals, change)
+        before = _before(signals, gradients)
+        return gradients, self.trace(trace[1], synapses, before, change)
 
 
 class OptimalMagnitude(AbstractRule):
