@@ -6,8 +6,8 @@ they freeze, and the base rate); what counts is how well all pairs are told apar
 end. Runs are those of the published rule; the gradient goes back through a whole
 stream, where drawn masks and thresholds pass on the slopes of soft ones. Whether a
 synapse was released also decides whether it goes up: with that path the slopes explode,
-without it they are biased. Both are set beside differences of whole runs. In as much
-time a random search gets about as far: five numbers are few, and a run is cheap.
+without it they are biased. Both are set beside differences of whole runs. A random
+search gets further in less time: five numbers are few, and a run is cheap.
 """
 
 import dataclasses
@@ -25,6 +25,7 @@ from plasticity_jax import (
     AbstractCircuit,
     AbstractRule,
     AbstractSignals,
+    fast_key,
     simulate,
     State,
     System,
@@ -225,7 +226,7 @@ STEPS, CANDIDATES, TESTS, SLOPES = 15, 24, 8, 4
 
 if __name__ == "__main__":
     source, config = images_of(Config()), Config(epochs=16, hidden=(32,), votes=4)
-    for_search, for_climb, for_slopes, for_tests = jr.split(jr.key(0), 4)
+    for_search, for_climb, for_slopes, for_tests = jr.split(fast_key(0), 4)
     ways = {
         "search": lambda n: searched(n, config, source, for_search),
         "gradient, T = 0.5": lambda n: climbed(n, config, source, for_climb, 0.5),
