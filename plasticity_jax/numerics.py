@@ -6,6 +6,7 @@ the other way round (`x > 0`) a lost run would look calm.
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import jax
@@ -147,15 +148,23 @@ def tree_vdot(a: Synapses, b: Synapses) -> Scalar:
     56.0
     """
 
-    def product(x: Array, y: Array) -> Scalar:
-        if x.shape != y.shape:
-            raise ValueError(f"leaves must be shaped alike; got {x.shape}, {y.shape}.")
-        if not jnp.issubdtype(x.dtype, jnp.inexact):  # integers would overflow
-            x, y = x.astype(jnp.result_type(float)), y.astype(jnp.result_type(float))
-        return jnp.sum(x * y)
-
+    _check_alike(a, b)
+    product = lambda x, y: jnp.sum(_inexact(x) * _inexact(y))  # integers overflow
     products = jax.tree.leaves(jax.tree.map(product, a, b))
     return functools.reduce(jnp.add, products) if products else jnp.zeros(())
+
+
+def _check_alike(a: Synapses, b: Synapses) -> None:
+    def check(x: Array, y: Array) -> None:
+        if x.shape != y.shape:
+            raise ValueError(f"leaves must be shaped alike; got {x.shape}, {y.shape}.")
+
+    jax.tree.map(check, a, b)
+
+
+def _inexact(x: Array) -> Array:
+    real = jnp.issubdtype(x.dtype, jnp.inexact)
+    return x if real else x.astype(jnp.result_type(float))
 
 
 def tree_norm(tree: Synapses) -> Scalar:
@@ -167,6 +176,33 @@ def tree_norm(tree: Synapses) -> Scalar:
     5.0
     """
     return root(tree_vdot(tree, tree))
+
+
+def tree_angle(
+    a: Synapses, b: Synapses, length: Callable[[Any], Scalar] = tree_norm
+) -> Scalar:
+    r"""Angle in radians between two trees, in the metric that `length` measures in.
+
+    $2\arctan(|u - v|/|u + v|)$ of their unit vectors $u$ and $v$: it resolves small
+    angles, where an arc cosine loses half of the digits and is NaN if rounding takes
+    the cosine above 1. Its gradient is zero where they are parallel. NaN where one of
+    them is zero; `ValueError` if their shapes differ.
+
+    >>> x = jnp.array([1.0, 1e-5])
+    >>> print(f"{tree_angle(x, jnp.array([2.0, 0.0])):.1e}")
+    1.0e-05
+    """
+    _check_alike(a, b)
+
+    def unit(tree: Synapses) -> Synapses:
+        flat, unravel = ravel_pytree(jax.tree.map(_inexact, tree))
+        flat = flat / extent(flat)
+        size = length(unravel(flat))
+        return unravel(flat / jnp.where((size == 0) | jnp.isinf(size), jnp.nan, size))
+
+    u, v = unit(a), unit(b)
+    apart, between = jax.tree.map(jnp.subtract, u, v), jax.tree.map(jnp.add, u, v)
+    return 2 * jnp.arctan2(length(apart), length(between))
 
 
 def tree_scale(scale: Scalar | float, tree: T) -> T:

@@ -91,6 +91,7 @@ NUMBERS = {
     "tree_vdot": lambda x: numerics.tree_vdot({"a": TWO(x)}, {"a": jnp.ones(2)}),
     "row_sums": lambda x: numerics.row_sums(x * jnp.ones((2, 3))),
     "tree_norm": lambda x: numerics.tree_norm((TWO(x), jnp.ones(3))),
+    "tree_angle": lambda x: numerics.tree_angle((TWO(x), EYE), (TWO(1.0), -EYE)),
     "tree_scale": lambda x: numerics.tree_scale(x, jnp.ones(2)),
     "tree_unit": lambda x: numerics.tree_unit((TWO(x), jnp.ones(3))),
 }
@@ -399,6 +400,31 @@ def test_the_norm_of_zeros_and_of_what_is_infinite():
     found, slopes = norm(np.asarray([[0.0, 0.0], [np.inf, 1.0], [np.inf, np.nan]]))
     assert np.array_equal(found, [0.0, np.inf, np.nan], equal_nan=True)
     assert not np.any(slopes[0])
+
+
+def test_angles_of_parallel_trees_are_exact_and_have_slopes():
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=(100, 5)).astype(np.float32)
+    y = x * draw.lognormal(size=(100, 1)).astype(np.float32)
+    angle = jax.jit(jax.vmap(jax.value_and_grad(numerics.tree_angle)))
+    found, slopes = angle(x, y)
+    assert np.all(found < 1e-6)  # the arc cosine is NaN for a third of them
+    assert np.all(np.isfinite(slopes))
+    away = np.asarray([[0.0, 1e-5], [0.0, -1e-5], [-2.0, 0.0]], np.float32)
+    found, _ = angle(np.float32(3 * [[1, 0]]), np.float32([1, 0]) + away)
+    np.testing.assert_allclose(found, [1e-5, 1e-5, np.pi], rtol=1e-5)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_angles_of_any_size_and_kind_and_none_of_nothing():
+    one, two = jnp.asarray([[3, 0], [1, 1]], jnp.float32)
+    assert jnp.isclose(numerics.tree_angle(*jnp.asarray([[3, 0], [1, 1]])), np.pi / 4)
+    for size in (1e-30, 1.0, 1e30):
+        assert jnp.isclose(numerics.tree_angle(size * one, two), np.pi / 4)
+    for lost in (0 * one, jnp.asarray([jnp.inf, 1.0], jnp.float32)):
+        assert jnp.isnan(numerics.tree_angle(lost, two))
+    with pytest.raises(ValueError, match="shaped alike"):
+        numerics.tree_angle(one, one[:1])
 
 
 def test_weights_count_by_their_size():

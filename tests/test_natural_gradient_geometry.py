@@ -29,6 +29,7 @@ from plasticity_jax.systems.natural_gradient.experiments import (
     angles,
     coefficients,
     coordinates,
+    directions,
     scale,
     two_afferents,
 )
@@ -229,6 +230,15 @@ def test_the_mean_path_integrates_its_change():
     left = jnp.exp(-times / 200)
     want = target[None] + (start - target)[None] * left[:, None]
     assert jnp.allclose(path, want, atol=2e-4 * jnp.linalg.norm(start - target))
+
+
+def test_a_direction_straight_to_the_target_makes_no_angle():
+    places = np.random.default_rng(0).normal(size=(200, 2)).astype(np.float32)
+    field = np.float32(2) * (np.float32(directions.TEACHER) - places)
+    found = directions.turns(field, places)
+    assert np.all(found < 1e-4)  # degrees, in single precision
+    with np.errstate(invalid="ignore"):
+        assert np.all(np.isnan(directions.turns(0 * field, places)))
 
 
 def test_detour_and_way_covered_of_a_known_path():

@@ -234,6 +234,10 @@ def test_measures_of_known_matrices():
     turned = jnp.asarray([[1.0, 1.0], [1.0, 1.0]])
     direction = jnp.asarray([1.0, 0.0])
     assert jnp.allclose(update_angle(turned, jnp.eye(2), direction), 45.0)
+    straight = jax.jit(jax.value_and_grad(lambda x: update_angle(x, x, direction)))
+    none, slope = straight(closed)
+    assert none < 1e-12
+    assert jnp.all(jnp.isfinite(slope))
 
 
 @pytest.mark.parametrize(

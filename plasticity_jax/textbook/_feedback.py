@@ -13,6 +13,7 @@ from jaxtyping import Array
 from .. import AbstractCircuit, AbstractRule, simulate, System
 from ..circuits import LayeredNetwork, linear, RecurrentLayer
 from ..experiment import always, Check, exact
+from ..numerics import tree_angle
 from ..rules import Backpropagation, FeedbackAlignment, Hebb, KolenPollack
 from ..synapses import Reciprocal
 from ..tasks import Constant
@@ -115,8 +116,7 @@ def _mean(rule: AbstractRule, circuit: Any, weights: Any, shown: Any) -> Any:
 
 def _angle(a: Array, b: Array) -> Array:
     """In degrees."""
-    cosine = jnp.sum(a * b) / jnp.linalg.norm(a) / jnp.linalg.norm(b)
-    return jnp.degrees(jnp.arccos(cosine))
+    return jnp.degrees(tree_angle(a, b))
 
 
 def _course(rule: AbstractRule, circuit: Any, start: Any, shown: Any) -> Any:

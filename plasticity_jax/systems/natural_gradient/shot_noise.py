@@ -27,7 +27,7 @@ from ..._arguments import (
 )
 from ...circuits import SynapticKernel, Transfer
 from ...curvature import fisher_density, mean_density, REACH
-from ...numerics import eigvalsh
+from ...numerics import eigvalsh, tree_angle
 
 
 Vector = Float[Array, " n"]
@@ -237,9 +237,7 @@ def update_angle(exact: Matrix, closed: Matrix, direction: Vector) -> Scalar:
     """
     _check_pair(exact, closed)
     moved = jnp.linalg.solve(closed, exact @ direction)
-    lengths = jnp.linalg.norm(moved) * jnp.linalg.norm(direction)
-    cosine = jnp.clip(jnp.vdot(moved, direction) / lengths, -1.0, 1.0)
-    return jnp.degrees(jnp.arccos(cosine))
+    return jnp.degrees(tree_angle(moved, direction))
 
 
 def _time_nodes(

@@ -17,6 +17,7 @@ from ...._arguments import real, require, whole
 from ....circuits import SpikingNeuron
 from ....curvature import Coefficients, glm_fisher, voltage_moments
 from ....experiment import changed, claim, Experiment, panels, standard_error
+from ....numerics import root, tree_angle
 from ....rules import ApproximateNaturalGradient, EuclideanGradient, NaturalGradient
 from ..config import half_and_half, uniform_weights, Vector
 from ..potentials import stationary_potentials
@@ -60,9 +61,8 @@ class Angles(AbstractConfig):
 
 def angle(metric: lx.AbstractLinearOperator, a: Vector, b: Vector) -> Scalar:
     """Between two vectors in a metric, in degrees."""
-    inner = lambda x, y: jnp.vdot(x, metric.mv(y))
-    cosine = inner(a, b) / jnp.sqrt(inner(a, a) * inner(b, b))
-    return jnp.degrees(jnp.arccos(jnp.clip(cosine, -1.0, 1.0)))
+    length = lambda x: root(jnp.vdot(x, metric.mv(x)))
+    return jnp.degrees(tree_angle(a, b, length))
 
 
 def angles_to_natural(config: Angles, key: Key[Array, ""]) -> dict[str, Array]:

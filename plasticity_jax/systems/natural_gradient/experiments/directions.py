@@ -41,9 +41,10 @@ def in_parts(
 
 def turns(field: np.ndarray, places: np.ndarray) -> np.ndarray:
     """Angles (degrees) of `field` (..., point, synapse) with the way to the target."""
-    way = np.asarray(TEACHER) - places
-    lengths = np.linalg.norm(field, axis=-1) * np.linalg.norm(way, axis=1)
-    return np.degrees(np.arccos(np.sum(field * way, axis=-1) / lengths))
+    unit = lambda x: x / np.linalg.norm(x, axis=-1, keepdims=True)
+    u, v = unit(np.asarray(field, float)), unit(np.asarray(TEACHER) - places)
+    apart, between = (np.linalg.norm(x, axis=-1) for x in (u - v, u + v))
+    return np.degrees(2 * np.arctan2(apart, between))
 
 
 def sampled(parts: DataArray, measure: Measure) -> tuple[float, float]:

@@ -30,7 +30,7 @@ from ....experiment import (
     SHADES,
     standard_error,
 )
-from ....numerics import eigvalsh, normal, poisson
+from ....numerics import eigvalsh, normal, poisson, root, tree_angle
 from ....signals import InputMoments
 from .. import layer as layers
 from ..config import half_and_half, uniform_weights
@@ -159,11 +159,8 @@ def angles(config: Layers, key: Key[Array, ""]) -> dict[str, Array]:
             fisher = layer_fisher(layer, start, here, config.damping)
             natural = natural_gradient(gradient, fisher, method="cholesky")
 
-            def angle(d: Matrix) -> Scalar:
-                length = jnp.vdot(d.ravel(), fisher @ d.ravel())
-                most = jnp.vdot(gradient, natural)
-                cosine = jnp.vdot(gradient, d) / jnp.sqrt(length * most)
-                return jnp.degrees(jnp.arccos(jnp.minimum(cosine, 1.0)))
+            length = lambda d: root(jnp.vdot(d.ravel(), fisher @ d.ravel()))
+            angle = lambda d: jnp.degrees(tree_angle(natural, d, length))
 
             copies = lambda x: jnp.broadcast_to(x, (len(RULES), *x.shape))
             every = directions(config, layer, copies(start), copies(gradient), other)
