@@ -138,6 +138,8 @@ class Eligibility(AbstractTrace):
 class Delayed(AbstractTrace):
     """`trace` as it was `steps` steps ago: the first row of all since, oldest first.
 
+    Raises `ValueError` for a state of another delay.
+
     >>> w, trace = jnp.ones((2, 3)), Delayed(LowPass(1e-12, lambda s: s.post), steps=2)
     >>> _, seen = circuits.Layer()(None, w, jnp.ones(3), jr.key(0))
     >>> once = trace(trace.start(w, seen), w, seen, None)
@@ -198,7 +200,8 @@ class ShortTerm(AbstractTrace):
     Between spikes $\dot u = -u/F$ and $\dot x = (1 - x)/D$, exactly (Tsodyks & Markram
     1997, doi 10.1073/pnas.94.2.719; Markram, Wang & Tsodyks 1998). `use` is $U$,
     `recovery` $D$, `facilitation` $F$, in the units of `dt`, one for all or one for
-    each presynaptic neuron; $F = 0$ is $u = U$. It begins at $u = 0$, $x = 1$.
+    each presynaptic neuron (else `ValueError`); $F = 0$ is $u = U$. It begins at
+    $u = 0$, $x = 1$.
 
     `of(signals)` are spikes, 0 or 1; outside of that range it is NaN. A rule reads
     `Resources`, moved first: what is `released` is $E$ where there is a spike, else 0.

@@ -1,10 +1,13 @@
 """Every public name has an example; what it shows is so, at a user's settings."""
 
+import ast
 import contextlib
 import doctest
 import importlib
 import inspect
+import re
 import runpy
+import textwrap
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,6 +22,8 @@ names = SimpleNamespace(**runpy.run_path(str(PLACE)))
 
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 MOST = 6  # lines of an example and what it prints, in all
+WITH_DOCS = ast.ClassDef, ast.FunctionDef
+REFUSES = re.compile(r"[Rr]aises|refuse|`\w+Error`")
 
 
 def documented(module):
@@ -49,6 +54,16 @@ def test_every_name_has_an_example(module):
         shown = examples(x).examples
         lines = sum(e.source.count("\n") + e.want.count("\n") for e in shown)
         assert 2 <= lines <= MOST, x.path
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_what_raises_says_so(module):
+    for x in documented(module):
+        source = textwrap.dedent(inspect.getsource(inspect.unwrap(x.value)))
+        parts = list(ast.walk(ast.parse(source)))
+        told = (ast.get_docstring(p) or "" for p in parts if isinstance(p, WITH_DOCS))
+        raises = any(isinstance(p, ast.Raise) and p.exc for p in parts)
+        assert not raises or REFUSES.search(" ".join(told)), x.path
 
 
 @pytest.mark.dear

@@ -130,7 +130,8 @@ class BernoulliLayer(_AbstractLayer):
 
     Synapses, stimulus and errors as in `Layer`; `transfer` is a sigmoid unless given;
     where it is no probability the unit is NaN. What is earned, `reward(post, signals)`,
-    is one number of what the units did, the mean of it unless given.
+    is one number of what the units did, the mean of it unless given; `ValueError` for
+    more.
 
     Offers `LayerSignals`: `post` are the draws, `rate` is $p$, `reward` what they
     earned.
@@ -177,9 +178,9 @@ class NoisyLayer(_AbstractLayer):
     `spread` is $\sigma$, $\xi$ are independent and, by `law`, `gaussian` or `signs`.
     Synapses, stimulus and errors as in `Layer`. What is paid, `cost(post, signals)`, is
     one number of what the neurons did, of the signals without noise: half of the
-    squared distance from the `target` unless given. Below the square root
-    of the precision, 3e-4 of float32 and 1e-8 of float64, the rounding of costs
-    outweighs what a smaller $\sigma$ gains.
+    squared distance from the `target` unless given; `ValueError` for more. Below the
+    square root of the precision, 3e-4 of float32 and 1e-8 of float64, the rounding of
+    costs outweighs what a smaller $\sigma$ gains.
 
     Offers `LayerSignals`: `post` with the noise, `noise` is $\xi$, `spread` $\sigma$;
     `cost` with the noise, `quiet_cost` without, `opposite_cost` with its negative.

@@ -105,8 +105,9 @@ class RecurrentLayer(AbstractCircuit):
 
     Synapses are $W$ (neuron, neuron); the input $x$ reaches the neurons one by one, or
     through fixed `inputs` weights (neuron, input). Or, where fixed `recurrent` weights
-    $R$ are given, they are those of the input: $y \leftarrow f(Ry + Wx)$. Stimulus and
-    errors as in `Layer`. The activity are the rates, 0 to begin with.
+    $R$ are given, they are those of the input: $y \leftarrow f(Ry + Wx)$; `ValueError`
+    for both. Stimulus and errors as in `Layer`. The activity are the rates, 0 to begin
+    with.
 
     Offers `LayerSignals`: `pre` is what the synapses see, the rates before the step or
     the input, `post` are the rates after it.

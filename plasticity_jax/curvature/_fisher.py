@@ -48,7 +48,8 @@ class Fisher(eqx.Module):
     has the samples along its leading axis. The kinds: `exact` sums over all of
     `outcomes`, such as `jnp.arange(10)`; `empirical` takes the observed `targets`;
     `sampled` draws from the model, `samples` times for each input, among `outcomes` or
-    by `sample(params, x, key)`, once, here.
+    by `sample(params, x, key)`, once, here. Raises `ValueError` where a kind lacks what
+    it needs, or targets do not match the inputs.
 
     >>> log_prob, w = lambda w, x, y: jax.nn.log_sigmoid(y * w * x), jnp.array(0.0)
     >>> inputs, outcomes = jnp.array([1.0, 3.0]), jnp.array([-1.0, 1.0])

@@ -193,7 +193,8 @@ def natural_gradient_transform(
 
     `metric_fn(params, **extra_args)` is called at every update with the keyword
     arguments of `update` (a batch, a key). In a chain it is given all of them: let it
-    take `**_` if other transformations have arguments of their own.
+    take `**_` if other transformations have arguments of their own. An update without
+    `params` raises `ValueError`.
 
     >>> transform = natural_gradient_transform(lambda w: jnp.diag(1 / w**2))
     >>> w, gradient = jnp.array([1.0, 2.0]), jnp.ones(2)

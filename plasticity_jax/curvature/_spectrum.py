@@ -58,6 +58,9 @@ def spectrum(
       $2\,$`steps`$-1$ moments of each probe. A gradient stores `steps` $\times$ `steps`
       vectors per probe.
 
+    Raises `ValueError` for another method, an operator that is not symmetric, or
+    `lanczos` without a key.
+
     >>> found = spectrum(jnp.array([[2.0, 1.0], [1.0, 2.0]]))
     >>> print(np.asarray(found.eigenvalues).round(3), found.weights)
     [1. 3.] [0.5 0.5]
@@ -102,7 +105,8 @@ def top_eigenpairs(
     where eigenvalues are crowded. For two pairs or more the steps are repeated from a
     new direction, orthogonal to the pairs, until that finds no larger eigenvalue: most
     often once, at most `count` times. Eigenvalues have the exact gradient of a
-    converged pair, eigenvectors none.
+    converged pair, eigenvectors none. Raises `ValueError` for an operator that is not
+    symmetric, or more pairs than it has.
 
     >>> matrix = jnp.array([[2.0, 1.0], [1.0, 2.0]])
     >>> values, vectors = top_eigenpairs(matrix, 1, key=jr.key(0))

@@ -46,6 +46,8 @@ def trace(
       standard error is that of the mean over the residual probes. For symmetric
       matrices with few large eigenvalues it is far smaller than Hutchinson's.
 
+    Raises `ValueError` for another method, or for random probes without a key.
+
     >>> print(trace(jnp.array([[2.0, 1.0], [1.0, 2.0]])).value)
     4.0
     """

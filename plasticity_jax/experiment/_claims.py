@@ -161,7 +161,8 @@ def claim(
     it; or at each value of a dict's keywords. All functions take these values after
     their other arguments, and the texts name them in braces. It is made only `when`
     that function of the data (and of these values) is true. With `both` the measure
-    too takes the control's data after the data (for its control, twice those).
+    too takes the control's data after the data (for its control, twice those). Raises
+    `ValueError` for a measure without a name or a docstring.
 
         @claim("Eq. 3", high=0.02, each="load")
         def law_holds(data: xarray.Dataset, load: float) -> float:

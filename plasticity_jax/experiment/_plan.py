@@ -166,6 +166,8 @@ def overridden(
 ) -> Plan:
     """The plan with the command line's `--set`, `--grid`, `--seeds` and `--keys`.
 
+    Raises `ValueError` for a field that is none, is given twice, or is an axis.
+
     >>> plan = Plan(circuits.Sigmoid(), {}, seeds=5, preset="small")
     >>> plan = overridden(plan, ["slope=0.5"], ["threshold=0:10:3"], seeds=2)
     >>> print(plan.config.slope, plan.grid["threshold"], plan.seeds, plan.preset)

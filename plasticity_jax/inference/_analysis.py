@@ -71,7 +71,8 @@ def analyse(
     coordinate. `brief` leaves it at the comparison.
     Starts of the searches and the data of `checks` are drawn by `key`, without it by
     `jax.random.key(0)`. `progress` is told of every part that is done. Likelihoods are
-    conditional on each synapse's first size. Use float64.
+    conditional on each synapse's first size. Use float64. Raises `ValueError` for a
+    model or law that is none of those published.
 
     >>> table = kaufman_2012().of(range(20)).thinned(5)
     >>> found = analyse(table, ["additive", "lognormal"], window=1, brief=True)

@@ -123,7 +123,8 @@ class Fit(eqx.Module):
         $I^{-1}$ of the Fisher matrix. `"sandwich"`: $J^{-1}BJ^{-1}$, $B$ the sum over
         units of the scores' squares: holds where the model is wrong (Huber 1967), from
         30 units on. NaN where there is no maximum. A parameter that takes part in a
-        flat direction has an infinite variance and covariances NaN.
+        flat direction has an infinite variance and covariances NaN. Raises `ValueError`
+        for another kind, or for `"expected"` where `fit` had no `simulate`.
         """
         one_of("kind", kind, ("observed", "expected", "sandwich"))
         matrix = self.expected if kind == "expected" else self.information

@@ -23,6 +23,8 @@ HIGHEST = 2
 def monomials(pre: int = 2, post: int = 2, weight: int = 2, reward: int = 2) -> Terms:
     """All terms of a `PolynomialRule` up to these powers, at most 2: 81 of them.
 
+    Raises `ValueError` for higher ones.
+
     >>> monomials(pre=1, post=1, weight=0, reward=0)
     ((0, 0, 0, 0), (0, 1, 0, 0), (1, 0, 0, 0), (1, 1, 0, 0))
     >>> len(monomials())

@@ -304,7 +304,8 @@ class Diffusion(_Plain):
     `drift(w, params)` is $f$ and `diffusion(w, params)` $g$ of one size, differentiable
     twice by it; `params` any pytree. Mean and variance are expanded to second order in
     each of `substeps` parts of an interval: so many that $|f'|$ times a part is below
-    .05. No stationary law is known: give `first` to `simulate`.
+    .05. No stationary law is known: `ValueError` for `stationary`, or where `simulate`
+    is given no `first`.
 
     >>> root = lambda w, p: p["scale"] * jnp.sqrt(w)
     >>> model = Diffusion(lambda w, p: 1.0 - w, root, {"scale": 0.5}, noise=0.02)

@@ -43,7 +43,8 @@ def smoothed(table: Table, lags: SupportsIndex | None = None) -> Smoothing:
     found. A window is told where the correlation at lag 1 is above 3 standard errors
     (also above $3/\sqrt N$ of $N$ pairs); it is the one that $\rho_k$ fits best, by
     least squares. Pairs with a gap are left out. Correlations are of sample after
-    sample, whatever the intervals. Works on traced sizes.
+    sample, whatever the intervals. Works on traced sizes. Raises `ValueError` for more
+    lags than there are times.
 
     >>> found = smoothed(kaufman_2012(), lags=8)
     >>> correlated = found.correlations > 3 * found.errors

@@ -82,7 +82,7 @@ def predicted_fields(
 
     `weights` are those at the start, (post, pre) for all trajectories or (trajectory,
     post, pre); the rule reads `transfer` of the field as the activity $y$. A rule that
-    draws has no such prediction.
+    draws has no such prediction. Raises `ValueError` for weights of another shape.
 
     >>> hebb = PolynomialRule([1.0], ((1, 1, 0, 0),), rate=1.0)
     >>> data = Trajectories(jnp.ones((1, 3, 1)))

@@ -23,6 +23,7 @@ class Varied(eqx.Module):
     $\log$ factor $\sim N(0, \omega^2)$, $\omega$ being `spread`: the model's own values
     are those of the median synapse. The likelihood of a synapse is the mean over its
     factor, by Gauss-Hermite quadrature at `nodes` points; drift and noise are shared.
+    Raises `ValueError` unless the model is a published one.
 
     >>> table = Table([[1.0, 1.1, 0.9], [0.4, 0.6, 0.5]], [0.0, 0.5, 1.0])
     >>> model = Additive(1.0, 10.0, 0.2, 0.1)

@@ -41,6 +41,9 @@ def margins(
 ) -> Float[Array, " row"]:
     r"""$m_i = \min_\mu\sigma_i^\mu(w_i\cdot\xi^\mu - I_i)$; negative with an error.
 
+    Over the patterns that are `stored`, all unless given. Raises `ValueError` where
+    none is, or for targets other than -1 and 1.
+
     >>> fields, targets = [[2.0, -0.5], [2.0, 0.5]], [[1, -1], [1, -1]]
     >>> print(margins(fields, targets))
     [ 0.5 -0.5]

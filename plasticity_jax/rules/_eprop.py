@@ -60,7 +60,8 @@ class EProp(_RateRule):
     synapses that stand still the sum over a trial is minus $\eta$ times the gradient of
     $\frac12\sum|y - y^*|^2$ through time, exactly so for the readout, and for all where
     no recurrent weight is. With `feedback` $B$ (output, neuron) in the place of
-    $W_{out}$ no weight is transported (random e-prop). No self-connection arises.
+    $W_{out}$ no weight is transported (random e-prop); `ValueError` unless it is shaped
+    like it. No self-connection arises.
 
     A change for each step, whatever `dt`. Reads `error`, `pre`, `before`, `post`,
     `slope` and the network's constants (an `LSNN`), by a trace. Synapses `input`

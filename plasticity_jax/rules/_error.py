@@ -106,6 +106,7 @@ class Reinforce(_RateRule):
     (Baxter & Bartlett 2001): a reward that comes $d$ steps after what earned it counts
     $\lambda^d$, $\lambda = e^{-dt/\tau}$. The mean change is the gradient of the
     expected reward. $\bar R$ is a mean over `baseline_time`, read before it moves.
+    Raises `ValueError` unless the reward is one number.
     Reads `pre`, `post`, `rate` and `reward` (a `BernoulliLayer`), `dt` and two traces.
     Synapses (post, pre).
 

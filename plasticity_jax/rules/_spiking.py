@@ -133,9 +133,9 @@ class NaturalGradient(_AbstractNaturalGradient):
     r"""$\Delta w = A\,\gamma_s [c_\epsilon x/r - \gamma_u + \gamma_w w] = A\,G^{-1}x$.
 
     Kreutzer et al. 2022, Eqs. 13, 38, with the closed-form inverse of
-    `curvature.glm_fisher_inverse`. `terms` keeps only some of the three parts;
-    `scale_limit` caps $\gamma_s = 1/c_1$, which grows without bound where the neuron
-    saturates.
+    `curvature.glm_fisher_inverse`. `terms` keeps only some of the three parts
+    (`ValueError` for others); `scale_limit` caps $\gamma_s = 1/c_1$, which grows
+    without bound where the neuron saturates.
 
     Reads `potentials`, `voltage`, `weights`, `moments`, `coefficients`, `target`,
     `rate`, `score` and `dt`. Synapses (n,).

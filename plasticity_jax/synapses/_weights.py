@@ -63,7 +63,7 @@ class Normed(AbstractProjection):
     """The weights `into` or `out of` each neuron multiplied to a length of `norm`.
 
     `order` 1 holds the sum of absolute weights, 2 their Euclidean length. A neuron
-    without weights keeps none.
+    without weights keeps none. Raises `ValueError` for another side or order.
 
     >>> print(Normed()(jnp.array([[3.0, 4.0]])).round(3))
     [[0.6 0.8]]

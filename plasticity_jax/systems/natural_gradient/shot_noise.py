@@ -48,7 +48,8 @@ def voltage_density(
     of at most $10^{-12}$ on either side. Sums over the grid times its spacing are
     expectations, to rounding for functions that vary little from point to point, also
     where the density is singular, as it is at 0 for less than one spike per membrane
-    time constant; its values there ripple.
+    time constant; its values there ripple. Raises `ValueError` without weights, for
+    negative rates or an odd number of points.
 
     >>> v, density = voltage_density([0.1], [50.0], circuits.SynapticKernel())
     >>> print(f"{(density * v).sum() * (v[1] - v[0]):.2f}")  # the mean: 0.1 * 50

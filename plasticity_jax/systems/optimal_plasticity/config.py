@@ -110,6 +110,7 @@ class Config(AbstractConfig):
     only the inputs' second moment $C$, more make hidden layers of logistic units.
     Inputs are drawn (`inputs`, `samples`, `data_seed`) or given as `input_samples`
     (feature, sample) or, for a linear network, as `second_moment` (feature, feature).
+    Raises `ValueError` for values that are none of its choices, or exclude each other.
 
     >>> config = Config(sizes=(4, 25), fluctuation_size=0.01)
     >>> config.linear, config.weights

@@ -82,6 +82,7 @@ class Config(AbstractConfig):
     `incremental`, the same groups with an output for each of the `classes`; `permuted`
     pixels, `tasks` of them; `continuous`, the same without boundaries; all tasks at
     once, `joint` of a split, `mixed` of permuted pixels; `single`, the plain data set.
+    Raises `ValueError` for values that are none of its choices, or exclude each other.
 
     >>> Config(protocol="split").labels, Config(protocol="incremental").labels
     (2, 10)

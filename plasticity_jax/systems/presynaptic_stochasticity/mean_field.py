@@ -47,6 +47,8 @@ def _reals(values: Any) -> Group:
 class Config(AbstractConfig):
     r"""Groups of synapses, and how they learn and release.
 
+    Raises `ValueError` unless `scales` and `targets` have one for each of `counts`.
+
     >>> Config(scales=jnp.asarray([1.0, 0.1])).levels[:2]
     Array([0.25 , 0.325], dtype=float...)
     """

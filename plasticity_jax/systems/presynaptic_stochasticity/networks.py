@@ -25,6 +25,7 @@ class Perceptron(eqx.Module):
     r"""Layers of rectified units, the last one linear: $784 \to 200 \to 200 \to C$.
 
     Weights and biases are uniform in $\pm1/\sqrt{n_{in}}$; biases are `None` without.
+    Raises `ValueError` for less than two layers.
 
     >>> network = Perceptron((4, 3, 2), jr.key(0))
     >>> x = jnp.arange(4.0)
@@ -73,6 +74,8 @@ class Perceptron(eqx.Module):
 
 class Convolutional(eqx.Module):
     """Two strided convolutions and a linear readout, for square grey images.
+
+    Raises `ValueError` for images that are not square.
 
     >>> network = Convolutional(16, 3, jr.key(0))
     >>> x = jnp.arange(16.0)

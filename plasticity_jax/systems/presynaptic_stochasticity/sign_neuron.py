@@ -119,7 +119,8 @@ class Config(AbstractConfig):
 
     `method`: `presynaptic` plasticity; `fixed` release at `fixed_release`;
     `deterministic`. `freeze` above `high` turns the latch off. `loads` are the
-    numbers of patterns per task that are compared with each other.
+    numbers of patterns per task that are compared with each other, multiples of `batch`
+    (else `ValueError`).
 
     >>> Config(patterns=100, passes=25, batch=5).steps
     500

@@ -176,7 +176,8 @@ def recall_rate(
     """Share of the stored patterns that are recalled from their cues.
 
     At most a fifth of $fN$ neurons may be wrong after `steps` updates. NaN if no
-    pattern is stored.
+    pattern is stored. Raises `ValueError` unless the synapses are those of the neurons
+    on each other.
 
     >>> patterns = jnp.kron(jnp.eye(2), jnp.ones((5, 1)))  # two assemblies
     >>> held = synapses.Factored((patterns @ patterns.T)[None], jnp.full(10, 2.5))
@@ -253,7 +254,8 @@ def tolerance(
     Interpolated between `levels`, which increase; the last level where it never does,
     the first one where it is below from the start.
 
-    >>> print(f"{tolerance([0.0, 0.8, 1.2], [1.0, 1.0, 0.0]):.2f}")
+    >>> levels = [0.0, 0.8, 1.2]  # raises `ValueError` unless they increase
+    >>> print(f"{tolerance(levels, [1.0, 1.0, 0.0]):.2f}")
     1.00
     """
     if concrete(levels) and not np.all(np.diff(np.asarray(levels)) > 0):

@@ -91,7 +91,8 @@ def layer_loss(
     With spike counts over the time in which they were counted as `targets` it is the
     negative log-likelihood of Poisson spikes per second, up to a constant; with rates
     of a teacher it is the KL divergence. `jax.grad` of it with respect to `weights` is
-    backpropagation through the GLM.
+    backpropagation through the GLM. Raises `ValueError` unless `targets` are shaped
+    like the rates.
 
     >>> moments = circuits.input_moments([10.0], circuits.SynapticKernel())
     >>> layer, teacher, x = SpikingLayer(moments), jnp.ones((1, 1)), [[10.0]]

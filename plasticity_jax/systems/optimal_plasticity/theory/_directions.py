@@ -143,7 +143,7 @@ def gradient_is_steep(eigenvalues: Vector, displacement: Vector) -> Array:
 def gradient_power_ascends(eigenvalues: Vector, displacement: Vector) -> Array:
     r"""A4, sufficient for A3: $c_i^2\lambda_i^2$ never falls as $\lambda_i$ ascends.
 
-    `eigenvalues` ascend. Not so where a traced argument is NaN.
+    `eigenvalues` ascend (else `ValueError`). Not so where a traced argument is NaN.
 
     >>> bool(gradient_power_ascends([1.0, 3.0], [1.0, 1.0]))
     True
