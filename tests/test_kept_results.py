@@ -1,6 +1,7 @@
 """Kept results are of experiments that exist, and of their claims as they are."""
 
 import json
+import re
 import runpy
 import tomllib
 from pathlib import Path
@@ -13,6 +14,8 @@ from plasticity_jax.experiment import claim
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 FILES = {"about.json", "config.toml", "figure.png", "verdict.json"}
+THEORY = sorted((RESULTS.parent / "theory").glob("*.md"))
+MEASURED = re.compile(r"(\d+(?:\.\d+)?)\s+\(`(\w+\.\w+)`")  # 0.77 (`system.experiment`)
 KEPT = sorted(path for path in RESULTS.iterdir() if path.is_dir())
 keep = runpy.run_path(str(RESULTS / "keep.py"))
 
@@ -30,6 +33,17 @@ def test_result_belongs_to_the_experiment_as_it_is(place):
     judged = json.loads((place / "verdict.json").read_text())
     names = {row["name"].partition("[")[0] for row in judged}
     assert names <= {*about["claims"], "none_diverged"}
+
+
+@pytest.mark.parametrize("page", THEORY, ids=lambda path: path.stem)
+def test_what_a_page_says_was_measured_is_what_was_kept(page):
+    told = MEASURED.findall(page.read_text())
+    assert told or page.stem == "index"
+    for number, name in told:
+        rows = json.loads((RESULTS / name / "verdict.json").read_text())
+        digits = len(number.partition(".")[2])
+        found = {f"{abs(row['value'] or 0):.{digits}f}" for row in rows}
+        assert number in found, f"{number} of {name}: {sorted(found)}"
 
 
 def made(low, says, factor):

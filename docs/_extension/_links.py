@@ -1,11 +1,13 @@
 """Code in a text that is a public name becomes a link to it."""
 
+import functools
 import re
 from collections.abc import Collection
 
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
+from ._gallery import RESULTS
 from ._names import index, ROOT
 
 
@@ -37,11 +39,19 @@ def with_links(text: str, module: str = ROOT, arguments: Collection[str] = ()) -
         plain = fenced or fence or line.startswith(("    ", "#"))
 
         def link(found: re.Match[str]) -> str:
+            if found[1] in _kept():
+                return f"[{found[0]}](/gallery/{found[1]}.md)"
             path = None if found[1] in arguments else _path(found[1], module)
             return f"{{py:obj}}`{found[1]} <{path}>`" if path else found[0]
 
         lines.append(line if plain else CODE.sub(link, line))
     return "\n".join(lines)
+
+
+@functools.cache
+def _kept() -> set[str]:
+    """Experiments that have a page in the gallery."""
+    return {about.parent.name for about in RESULTS.glob("*/about.json")}
 
 
 def _path(name: str, module: str) -> str | None:

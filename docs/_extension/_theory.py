@@ -15,6 +15,10 @@ from ._links import with_links
 
 FOUND = os.environ.get("PLASTICITY_JAX_VERIFIED")  # a folder of `verify --json`
 
+NUMBERED = """\
+Equations and figures are those of the paper. Other numbers (a letter and a number, or
+two numbers) name the row itself: claims, checks and docstrings call it so."""
+
 
 def pages() -> dict[str, str]:
     """`theory/generated/<system>.md`, which the system's page includes."""
@@ -26,7 +30,7 @@ def _page(system: str) -> str:
     text = importlib.import_module(module).__doc__ or ""
     rows = re.findall(r"^\| .*$", text, re.M)
     table = with_links("\n".join(rows), module)
-    lines = ["## Equation, object, test", "", table, ""]
+    lines = ["## Equation, object, test", "", NUMBERED, "", table, ""]
     lines += ["## Claims, at the largest preset that was run", "", *found(system), ""]
     lines += ["## Checks", ""]
     command = f"`plasticity-jax verify {system}`"
