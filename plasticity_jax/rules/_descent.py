@@ -75,7 +75,7 @@ class AcceptOnly(AbstractRule):
 
     The acceptance has no useful gradient. NaN where one of the losses is.
 
-    Raman & O'Leary 2021.
+    Raman & O'Leary 2021, Table 2 (zeroth order), with Eq. 3c at every step.
     Reads `loss` and `loss_at`. Synapses: any pytree.
 
     >>> w, key = jnp.zeros(3), jr.key(0)
@@ -169,7 +169,7 @@ class Beeline(AbstractRule):
 
     Raises `ValueError` unless it is shaped like the synapses.
 
-    Raman & O'Leary 2021.
+    Raman & O'Leary 2021, Fig. 4d; `beelineLearning` of their code.
     Reads no signal. Synapses: any pytree.
 
     >>> w, key = jnp.array([1.0, 2.0, 2.0]), jr.key(0)
@@ -192,7 +192,7 @@ class Newton(AbstractRule):
     them an indefinite Hessian can send the step uphill. Use float64; raises
     `ValueError` for synapses of 16 bits.
 
-    Raman & O'Leary 2021.
+    Raman & O'Leary 2021, A6.
     Reads `loss_at`. Synapses: any pytree.
 
     >>> loss = lambda w, x: jnp.array([1.0, 2.0, 9.0]) @ (w - 1) ** 2

@@ -27,7 +27,7 @@ class FactorAscent(AbstractRule):
     the change is `rate` times the gradient of the margin. `threshold_rate` is
     $\eta_\theta$.
 
-    Iatropoulos, Gerstner & Brea 2025.
+    Iatropoulos, Gerstner & Brea 2025, replay asleep (Figs. 2-4, published code).
     Reads `alive`, `drive` and `bias`. Synapses: `Factored`.
 
     >>> patterns = jnp.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
@@ -92,7 +92,7 @@ class NoveltyHebb(AbstractRule):
     Only the first factor moves; $d$ is the novelty of the pattern, so a familiar one
     leaves no trace.
 
-    Iatropoulos, Gerstner & Brea 2025.
+    Iatropoulos, Gerstner & Brea 2025, storage awake (Fig. 3, published code).
     Reads `presynaptic`, `postsynaptic`, `novelty` and `alive`. Synapses: `Factored`.
 
     >>> x, key = jnp.array([1.0, 1.0, 0.0, 0.0]), jr.key(0)
@@ -124,7 +124,7 @@ class Pruning(AbstractRule):
 
     Rules that only change living ones then leave them at zero.
 
-    Iatropoulos, Gerstner & Brea 2025.
+    Iatropoulos, Gerstner & Brea 2025 (`compute_masks` of the published code).
     Reads `alive`, of before the step. Synapses: `Factored`.
 
     >>> circuit, memories = circuits.Replay(), circuits.memories_of(jnp.eye(2), rows=1)
@@ -154,7 +154,7 @@ class VolatileFactor(AbstractRule):
     bring both factors to 0. `order` is $z \ge 1$, any number. Steps of 2 `slowness` or
     more are unstable: `ValueError`, or NaN inside a compiled program.
 
-    Iatropoulos, Gerstner & Brea 2025.
+    Iatropoulos, Gerstner & Brea 2025, Figs. 5 and 6.
     Reads `dt`. Synapses (2, n): $v$, $s$.
 
     >>> w, key = jnp.array([[1.0, 0.0], [1.0, 2.0]]), jr.key(0)

@@ -91,7 +91,7 @@ class RateControl(_AbstractRateControl):
     (`ElementwiseRateControl`). Raises `ValueError` for targets of another shape, as do
     its siblings.
 
-    Susman et al. 2019.
+    Susman et al. 2019, Eq. 3, as their code has it.
     Reads `rate` and `dt`. Synapses (post, pre).
 
     >>> w, r, key = jnp.eye(2), jnp.array([1.0, 2.0]), jr.key(0)
@@ -215,7 +215,7 @@ class FilteredDecorrelation(AbstractRule):
     `Decorrelation`; a true low-pass (`keep=1-dt/tau, inflow=dt/tau`) does not restrain
     $W$, since a constant mode has $x - \bar x \to 0$ and escapes.
 
-    Susman et al. 2019.
+    Susman et al. 2019, Eq. 4, with its filter.
     Reads `potential`, `average` and `dt`. Synapses (post, pre).
 
     >>> w, x, dt = jnp.eye(2), jnp.array([99.0, -99.0]), jnp.array(1.0)
@@ -247,7 +247,7 @@ class AntisymmetricHebb(AbstractRule):
     \phi^\top - \phi\dot\phi^\top)$, so activity that moves in a plane writes a pair of
     imaginary eigenvalues.
 
-    Susman et al. 2019.
+    Susman et al. 2019, Eq. 5.
     Reads `rate`, `early_trace` and `dt`. Synapses (post, pre).
 
     >>> w, now, before = jnp.eye(2), jnp.array([1.0, 2.0]), jnp.array([1.0, 0.0])
@@ -272,7 +272,7 @@ class PairSTDP(AbstractRule):
     the windows' areas, $\tau_\pm$ the time constants of the circuit's traces. Equal
     areas and time constants give `AntisymmetricHebb`.
 
-    Susman et al. 2019.
+    Susman et al. 2019, Eq. 5.
     Reads `rate`, `early_trace`, `late_trace` and `dt`. Synapses (post, pre).
 
     >>> w, now, before = jnp.eye(2), jnp.array([1.0, 2.0]), jnp.array([1.0, 0.0])

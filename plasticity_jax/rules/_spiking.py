@@ -247,7 +247,7 @@ class DenseNaturalGradient(_AbstractGradient):
     `fisher` is symmetric, positive semidefinite and as large as there are weights.
     Where it has no inverse the changes are NaN.
 
-    Kreutzer et al. 2022.
+    Kreutzer et al. 2022, Eq. 12.
     Reads `potentials`, `target`, `rate`, `score` and `dt`, and `fisher` where it has
     none of its own. Synapses (n,).
 
@@ -292,7 +292,7 @@ class SkewedNaturalGradient(_AbstractGradient):
     the Gaussian closed form is off by tens of per cent; this one by a few. Changes are
     NaN where `nodes` are too few for the potential.
 
-    Kreutzer et al. 2022.
+    Kreutzer et al. 2022, Eq. 12, with more than the Gaussian $G$ of Eq. 13.
     Reads `potentials`, `weights`, `moments`, `target`, `rate`, `score` and `dt`.
     Synapses (n,).
 
