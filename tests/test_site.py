@@ -1,6 +1,8 @@
 """The built site in a real browser, opened from its files: `SITE=docs/_site`."""
 
+import html
 import os
+import re
 import time
 from pathlib import Path
 
@@ -87,6 +89,24 @@ def test_every_page_is_whole_and_readable_on_a_narrow_screen_in_light_and_dark(
             told += [f"{name}, {scheme}: {fault}" for fault in browser.js(LOOK)]
         told += [f"{name}: {error}" for error in errors(browser)]
     assert not told, "\n".join(told)
+
+
+SIGNATURE = re.compile(r'<dt class="sig .*?</dt>', re.DOTALL)
+OWN = re.compile(r": (Vector|Matrix|Number|Values|Weights|Times|Patterns|Loss)\b")
+
+
+def test_the_reference_shows_shapes_and_units(site):
+    """What a module calls them for short says nothing elsewhere."""
+    plain = lambda text: html.unescape(re.sub(r"<[^>]+>", "", text))
+    pages = sorted((site / "reference").glob("plasticity_jax*.html"))
+    shown = {page.stem: SIGNATURE.findall(page.read_text("utf-8")) for page in pages}
+    told = {name: " ".join(map(plain, found)) for name, found in shown.items()}
+    assert not [f"{name}: {x[0]}" for name in told for x in OWN.finditer(told[name])]
+    curvature = " ".join(told["plasticity_jax.curvature"].split())
+    assert "eigenvalues: Float[Array, 'w']" in curvature
+    assert "Fisher(" in curvature
+    rates = plain((site / "reference/plasticity_jax.circuits.html").read_text("utf-8"))
+    assert "maximum (Hz), slope (1/mV), threshold (mV above rest)" in rates
 
 
 @pytest.mark.parametrize("name", ["rules.Oja", "curvature.Fisher"])

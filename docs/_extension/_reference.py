@@ -26,7 +26,8 @@ same name are of the same length, `*batch` are any number of axes in front, and 
 `Scalar` has none. Where an array is asked for, NumPy's, lists and Python's numbers do
 as well. What is out of range, of another kind or shape raises `ValueError`, in a
 sentence that names the argument, what was given and what is allowed; inside `jit` and
-`vmap`, where numbers are not known, it becomes NaN.
+`vmap`, where numbers are not known, it becomes NaN. In a system, numbers such as T6 or
+section 5.4 are rows of the table that its page begins with.
 
 Examples begin with these lines:"""
 

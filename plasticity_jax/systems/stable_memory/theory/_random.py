@@ -54,7 +54,8 @@ def random_drive_slope(
 ) -> Scalar:
     r"""$\partial_\lambda \mathrm{Im}\,E[\bar zy]$ at 0: how chance reinforces itself.
 
-    0.0128 with $\tau_y = 50$ and 0.0097 with 100, for $\zeta = 0.01$ (section 5.7).
+    In the symbols of `random_drive`: 0.0128 with a trace of 50 and 0.0097 with one of
+    100, for $\zeta = 0.01$ (5.7).
 
     >>> print(f"{random_drive_slope(1.0, 1.0):.3f}")
     0.125
