@@ -46,6 +46,10 @@ def test_what_a_page_says_was_measured_is_what_was_kept(page):
         assert number in found, f"{number} of {name}: {sorted(found)}"
 
 
+def test_every_experiment_has_a_kept_result():
+    assert {path.name for path in KEPT} == {entry.name for entry in systems.listed()}
+
+
 def made(low, says, factor):
     def measure(data):
         return factor * data
