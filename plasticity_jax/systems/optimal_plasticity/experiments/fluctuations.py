@@ -100,14 +100,14 @@ def draw_lags(data: Dataset) -> Figure:
     for lag, color in zip(data.lag.values, SHADES, strict=True):
         here = data.sel(lag=lag)
         draw_beside_law(error, here, lag, color)
-        best.plot(here.predicted_ratio.mean(), optimum(data, lag), "o", color=color)
+        best.plot(optimum(data, lag, "law"), optimum(data, lag), "o", color=color)
     error.set(xscale="log", yscale="log", ylabel="error")
     error.set(xlabel="compensation / fluctuation")
     error.set_xticks([0.2, 0.5, 1, 2], ["0.2", "0.5", "1", "2"])
     error.minorticks_off()
     error.legend(frameon=False, fontsize=8)
     best.axline((1, 1), slope=1, color="0.8", lw=0.8, zorder=0)
-    best.set(xlabel="best ratio of the law", ylabel="best ratio")
+    best.set(xlabel="best ratio of the law, on the same grid", ylabel="best ratio")
     return figure
 
 
