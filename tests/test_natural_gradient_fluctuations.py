@@ -1,6 +1,7 @@
 """Fluctuating and unreliable synapses; the time to learn, through the runs."""
 
 import dataclasses
+import math
 
 import equinox as eqx
 import jax
@@ -11,7 +12,13 @@ import pytest
 
 from plasticity_jax.circuits import input_moments, Sigmoid, SynapticKernel
 from plasticity_jax.curvature import glm_fisher, isotropic_loss
-from plasticity_jax.systems.natural_gradient import Config, theory, time_to_threshold
+from plasticity_jax.systems.natural_gradient import (
+    Config,
+    mean_field,
+    theory,
+    time_to_threshold,
+)
+from plasticity_jax.systems.natural_gradient.experiments import learning
 from plasticity_jax.systems.natural_gradient.experiments.learning import simulated_time
 from plasticity_jax.systems.natural_gradient.fluctuations import (
     best_release,
@@ -160,5 +167,23 @@ def test_the_time_to_learn_is_differentiable_through_the_runs(student, field):
 
 
 def test_a_run_that_does_not_learn_takes_for_ever():
-    for level in jnp.asarray([1e-9, 1.0]):
+    for level in (1e-9, 1.0):
         assert simulated_time(fast(10), "natural", jr.split(KEY, 1), level) == jnp.inf
+
+
+@pytest.mark.parametrize(
+    ("module", "traced"),
+    [(learning, "learning_curves"), (mean_field, "landscape")],
+    ids=("simulated", "predicted"),
+)
+def test_a_threshold_is_an_argument_of_one_program(module, traced, monkeypatch):
+    times = {
+        learning: lambda x: simulated_time(fast(15), "natural", jr.split(KEY, 1), x),
+        mean_field: lambda x: time_to_threshold(fast(15), "natural", x),
+    }
+    original, traces = getattr(module, traced), []
+    counted = lambda *given: traces.append(given) or original(*given)
+    monkeypatch.setattr(module, traced, counted)
+    found = [float(times[module](level)) for level in (1e-9, 2e-9, 1.0)]
+    assert len(traces) == 1
+    assert found[0] == math.inf

@@ -22,7 +22,10 @@ from plasticity_jax.systems.presynaptic_stochasticity.config import (
     network_of,
     Source,
 )
-from plasticity_jax.systems.presynaptic_stochasticity.experiments import importance
+from plasticity_jax.systems.presynaptic_stochasticity.experiments import (
+    importance,
+    sparsity,
+)
 from plasticity_jax.systems.presynaptic_stochasticity.experiments.energy import (
     compared,
     EnergyConfig,
@@ -299,6 +302,21 @@ def test_unusual_neurons_are_counted_against_chance():
     dims = ("seed", "neuron")
     data = xarray.Dataset({"x": (dims, counts), "shuffled_x": (dims, chance)})
     assert unusual(data, "x") == (0.15, 0.1)
+
+
+def test_a_network_that_diverged_has_no_counts_of_important_synapses(monkeypatch):
+    layers = [
+        jnp.ones((4, 3)),
+        jnp.ones((4, 4)).at[0, 0].set(jnp.nan),
+        jnp.ones((2, 4)),
+    ]
+    monkeypatch.setattr(sparsity, "train", lambda *_: None)
+    monkeypatch.setattr(sparsity, "probabilities", lambda _: layers)
+    found = sparsity.gathered(DATA, Config(), jr.key(0))
+    lost = {name for name, x in found.items() if jnp.isnan(x).any()} - {"in_out"}
+    kinds = ("inputs", "outputs", "shuffled_inputs", "shuffled_outputs")
+    assert lost == {f"{kind}_1" for kind in kinds}
+    assert found["outputs_2"].tolist() == [1.0] * 4
 
 
 # --- whether strengths have settled, and the search for least energy ------------------

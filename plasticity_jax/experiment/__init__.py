@@ -8,6 +8,7 @@ from ._checks import once as once
 from ._checks import simulated as simulated
 from ._checks import soon as soon
 from ._checks import together as together
+from ._claims import chosen as chosen
 from ._claims import Claim as Claim
 from ._claims import claim as claim
 from ._claims import Judged as Judged

@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TYPE_CHECKING
 
+import numpy as np
+
 
 if TYPE_CHECKING:
     import xarray
@@ -208,6 +210,24 @@ def over_seeds(x: Any) -> Any:
     [ 2. nan]
     """
     return x.mean("seed", skipna=False)
+
+
+def chosen(values: "xarray.DataArray", where: "xarray.DataArray") -> np.ndarray:
+    """The values where a mask is true, in a row; NaN alone if any value is NaN.
+
+    A mask of a measure (`x.where(x > 1)`) drops the NaN of a run that diverged.
+
+    >>> import xarray
+    >>> x = xarray.DataArray([1.0, 3.0, 5.0], dims="seed")
+    >>> print(chosen(x, x > 2).min(), chosen(x.where(x < 4), x > 2).min())
+    3.0 nan
+    """
+    import xarray
+
+    values, where = xarray.broadcast(values, where)
+    if values.isnull().any():
+        return np.full(1, np.nan)
+    return values.values[where.values]
 
 
 def standard_error(x: "xarray.DataArray") -> "xarray.DataArray":

@@ -227,6 +227,7 @@ def _curve(
     return approximate_divergence(here, rate, config.uniform, times)
 
 
+@floating
 @eqx.filter_jit
 def time_to_threshold(
     config: Config, student: str, threshold: Scalar | float = THRESHOLD

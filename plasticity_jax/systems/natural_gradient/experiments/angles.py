@@ -16,7 +16,7 @@ from .... import AbstractConfig, Scalar
 from ...._arguments import real, require, whole
 from ....circuits import SpikingNeuron
 from ....curvature import Coefficients, glm_fisher, voltage_moments
-from ....experiment import changed, claim, Experiment, panels, standard_error
+from ....experiment import changed, chosen, claim, Experiment, panels, standard_error
 from ....numerics import root, tree_angle
 from ....rules import ApproximateNaturalGradient, EuclideanGradient, NaturalGradient
 from ..config import half_and_half, uniform_weights, Vector
@@ -152,7 +152,7 @@ def wrapping(data: Dataset, wraps: bool) -> float:
     Of weights whose mean voltage the table does not reach, or of the others.
     """
     ratio = data.size.sel(table="wrapped") / data.size.sel(table="clipped")
-    return float(ratio.where((data.voltage < LEAST) == wraps).max())
+    return float(chosen(ratio, (data.voltage < LEAST) == wraps).max())
 
 
 @claim(

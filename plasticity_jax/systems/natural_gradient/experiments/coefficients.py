@@ -184,7 +184,7 @@ def g4_stays(data: Dataset) -> float:
 @claim("Fig. 11D", low=1.2, control=None)
 def g4_scatters(data: Dataset) -> float:
     """Though it scatters more (standard deviation at 55 over 5 Hz)."""
-    spread = many(data).g4.std("seed", ddof=1)
+    spread = many(data).g4.std("seed", ddof=1, skipna=False)
     return float(spread.sel(rate=55.0) / spread.sel(rate=5.0))
 
 

@@ -79,7 +79,7 @@ def learning_with_correlations(
 def crossing(curve: np.ndarray) -> float:
     """When a curve over `TIMES` falls below the threshold, by its logarithm."""
     below = np.flatnonzero(curve < THRESHOLD)
-    if not below.size or not below[0]:
+    if np.isnan(curve).any() or not below.size or not below[0]:
         return math.nan
     ends = slice(below[0] - 1, below[0] + 1)
     level, times = np.log(curve[ends]), TIMES[ends]

@@ -139,7 +139,7 @@ def before_euclidean(data: Dataset, high_rate: float) -> float:
 def gain_shrinks(data: Dataset) -> float:
     """The gain shrinks as inputs become alike (10/50 Hz over the next)."""
     gains = {high: speed_up(pair(data, high))[0] for high in data.high_rate.values}
-    return gains.pop(50.0) / max(gains.values())
+    return gains.pop(50.0) / float(np.max(list(gains.values())))
 
 
 # --- the published table of coefficients changes the floor, not the story -------------

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from xarray import DataArray, Dataset
 
-from ....experiment import changed, claim, Experiment, panels, SHADES, THEORY
+from ....experiment import changed, chosen, claim, Experiment, panels, SHADES, THEORY
 from ....rules import NaturalTerms
 from .coordinates import (
     BAR_WEIGHTS,
@@ -106,7 +106,7 @@ def zero_at_silent_synapses(data: Dataset) -> float:
 def opposite_in_sign(data: Dataset) -> float:
     """The uniform term is opposite in sign to it (share of stimulated synapses)."""
     own, uniform = (data.terms.sel(term=k) for k in ("homosynaptic", "uniform"))
-    return float((uniform < 0).where(own > 0).mean())
+    return float((chosen(uniform, own > 0) < 0).mean())
 
 
 def uneven(terms: DataArray) -> float:

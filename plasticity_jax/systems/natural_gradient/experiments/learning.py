@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from xarray import DataArray, Dataset
 
 from .... import Scalar, simulate, State, System
+from ...._arguments import floating
 from ....experiment import over_seeds, panels, Plan, standard_error, THEORY
 from ..config import build, Config, STUDENTS
 from ..mean_field import (
@@ -79,6 +80,7 @@ def learning_curves(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
     return jax.lax.map(jax.vmap(here), path)
 
 
+@floating
 @eqx.filter_jit
 def simulated_time(
     config: Config,

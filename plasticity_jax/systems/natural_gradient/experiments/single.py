@@ -150,7 +150,7 @@ def one_over_attenuation(data: Dataset) -> float:
 @claim("Fig. 4C, published code", low=0.0, high=5e-6)
 def published_places(data: Dataset) -> float:
     """The published run changes by 24.88260 % everywhere (largest difference)."""
-    return float(np.max(np.abs(data.published - PRINTED_POSITION)))
+    return float(abs(data.published - PRINTED_POSITION).max(skipna=False))
 
 
 @claim(
@@ -194,14 +194,15 @@ def inverse_second_moment(data: Dataset) -> tuple[float, float]:
     """It follows the inverse second moment (largest relative distance)."""
     here, _ = printed(data)
     far = np.abs(over_seeds(here.relative) / here.law - 1)
-    return float(far.max()), float((standard_error(here.relative) / here.law).max())
+    error = (standard_error(here.relative) / here.law).max()
+    return float(far.max(skipna=False)), float(error)
 
 
 def spread(data: Dataset, offset: float) -> float:
     """Change x (`offset` + variance), the largest over the least."""
     here, _ = printed(data)
     scaled = over_seeds(here.relative) * (offset + here.variance)
-    return float(scaled.max() / scaled.min())
+    return float(scaled.max(skipna=False) / scaled.min())
 
 
 @claim("derived law", low=1.0, high=1.1)

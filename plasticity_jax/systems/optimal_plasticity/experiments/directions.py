@@ -13,6 +13,7 @@ from .... import simulate, State
 from ....curvature import hessian, quadratic_form
 from ....experiment import (
     changed,
+    chosen,
     claim,
     Experiment,
     over_seeds,
@@ -223,13 +224,13 @@ def learning_asks_for_more(data: Dataset) -> float:
     settled = data.loss.isel(step=slice(data.sizes["step"] // 2, None)).mean()
     falling = data.loss > 10 * settled
     steps = falling if bool(falling.any()) else data.loss.step < 100
-    return float((data.optimal >= data.maintenance).where(steps).mean())
+    return float((chosen(data.optimal - data.maintenance, steps) >= 0).mean())
 
 
 @claim("Eq. 9a, stationary", low=0.98, high=1.02, control=None)
 def they_meet(data: Dataset) -> tuple[float, float]:
     """In the steady state they meet (time average of Eq. 9's two sides)."""
-    return float(data.equality.mean()), float(standard_error(data.equality))
+    return float(over_seeds(data.equality)), float(standard_error(data.equality))
 
 
 STEP = {"step": lambda config: np.arange(config.steps)}

@@ -118,7 +118,7 @@ def matched(data: Dataset, energy: str = "energy") -> DataArray:
 def best(data: Dataset) -> DataArray:
     """Bits per energy at each model's own best decay."""
     values = efficiency(data)
-    return values.isel(decay=over_seeds(values).argmax("decay"))
+    return values.isel(decay=over_seeds(values).argmax("decay", skipna=False))
 
 
 PAIRS = {

@@ -41,11 +41,12 @@ def gathered(source: Source, config: Config, key: Key[Array, ""]) -> dict[str, A
         raise ValueError(f"`hidden` must name two layers; got {config.hidden}.")
     found: dict[str, Array] = {}
     for i, layer in enumerate(layers):
+        known = jnp.where(jnp.isnan(layer).any(), jnp.nan, 1.0)
         important = layer >= HIGH
         chance = shuffled_counts(important, jr.fold_in(for_shuffle, i))
         for kind, seen in (("", important_counts(important)), ("shuffled_", chance)):
-            found[f"{kind}inputs_{i}"] = seen.inputs
-            found[f"{kind}outputs_{i}"] = seen.outputs
+            found[f"{kind}inputs_{i}"] = known * seen.inputs
+            found[f"{kind}outputs_{i}"] = known * seen.outputs
     pairs = [(found[f"inputs_{i}"], found[f"outputs_{i + 1}"]) for i in (0, 1)]
     return {**found, "in_out": jnp.stack([jnp.corrcoef(*x)[0, 1] for x in pairs])}
 
@@ -76,7 +77,8 @@ def inputs_of_hidden_neurons(data: Dataset) -> float:
     """Important inputs of hidden neurons against permuted synapses: Kolmogorov-Smirnov
     p (largest, hidden layers).
     """
-    return max(tested(data, name)[1] for name in ("inputs_0", "inputs_1"))
+    chances = [tested(data, name)[1] for name in ("inputs_0", "inputs_1")]
+    return float(np.max(chances))
 
 
 @claim("Appendix 1-figure 2: p < 0.01", low=0.0, high=0.01)
@@ -109,7 +111,7 @@ def inputs_follow_outputs(data: Dataset) -> float:
     """Neurons with many important inputs have many important outputs: correlation
     (smaller of both layers).
     """
-    return float(over_seeds(data.in_out).min())
+    return float(over_seeds(data.in_out).min(skipna=False))
 
 
 def draw_sparsity(data: Dataset) -> Figure:

@@ -197,7 +197,7 @@ def blind_optimum(control: Dataset) -> float:
 
 def law(data: Dataset, corruption: float) -> float:
     """The best ratio of the mean-field law."""
-    return float(data.predicted_ratio.sel(corruption=corruption).mean())
+    return float(data.predicted_ratio.sel(corruption=corruption).mean(skipna=False))
 
 
 @claim(
@@ -228,7 +228,8 @@ def hessian_predicts_ratio(data: Dataset, corruption: float) -> float:
 def hessian_predicts_error(data: Dataset) -> float:
     """And the error (largest relative distance, 0.25 <= ratio <= 1.05)."""
     clean = data.isel(corruption=0).sel(ratio=slice(0.25, 1.05))
-    over = clean.loss.mean("seed", skipna=False) / clean.predicted_loss.mean("seed")
+    predicted = clean.predicted_loss.mean("seed", skipna=False)
+    over = clean.loss.mean("seed", skipna=False) / predicted
     return float(abs(over - 1).max(skipna=False))
 
 

@@ -90,7 +90,8 @@ def longer_as_gains_equal(data: Dataset) -> float:
     """Imaginary memories outlive those of a smaller c (least step in c of the share
     left, mean over rates of plasticity).
     """
-    left = imaginary(data, [f"c = {gain:g}" for gain in GAINS]).mean("plasticity")
+    left = imaginary(data, [f"c = {gain:g}" for gain in GAINS])
+    left = left.mean("plasticity", skipna=False)
     return float(left.diff("restraint").min(skipna=False))
 
 

@@ -347,7 +347,9 @@ def over_one(bound: str) -> Claim:
         lambda data, x: with_error(radius(data).sel(expansion=x) / law(data, x)),
         0.97,
         1.03,
-        lambda data, control, x: float(radius(control).mean()) / law(data, x),
+        lambda data, control, x: (
+            float(radius(control).mean(skipna=False)) / law(data, x)
+        ),
         "expansion",
     )
 

@@ -13,7 +13,16 @@ from matplotlib.figure import Figure
 from xarray import DataArray, Dataset
 
 from .... import simulate
-from ....experiment import changed, claim, Experiment, over_seeds, panels, Plan, THEORY
+from ....experiment import (
+    changed,
+    chosen,
+    claim,
+    Experiment,
+    over_seeds,
+    panels,
+    Plan,
+    THEORY,
+)
 from ....measure import memory_eigenvalue
 from ..config import Config, embed
 from . import erosion
@@ -92,7 +101,7 @@ def clear(data: Dataset, strength: DataArray) -> DataArray:
 def off(data: Dataset, law: DataArray) -> float:
     """Largest relative distance of clear memories from a law."""
     distance = abs(over_seeds(data.amplitude) / law - 1)
-    return float(distance.where(clear(data, data.predicted)).max())
+    return float(chosen(distance, clear(data, data.predicted)).max())
 
 
 @claim(
@@ -143,7 +152,8 @@ def imaginary_outlasts(data: Dataset, rule: str) -> float:
     """{rule}: imaginary minus real memory, shares left (least, p a above 1.5 radii of
     the bulk and 1.5).
     """
-    return float(gap(data).where(clear(data, data.predicted)).sel(rule=rule).min())
+    here = gap(data).sel(rule=rule), clear(data, data.predicted).sel(rule=rule)
+    return float(chosen(*here).min())
 
 
 def draw_sparse(data: Dataset) -> Figure:
@@ -236,7 +246,7 @@ def activity_erases_real(data: Dataset, active: bool = True) -> float:
     """
     stands_out = clear(data, over_seeds(data.amplitude).sel(memory="imaginary"))
     here = stands_out & ((data.homeostasis_gain > 0) == active)
-    return float((gap(data) > 0.2).where(here).mean())
+    return float((chosen(gap(data), here) > 0.2).mean())
 
 
 @claim("theory: the rule is symmetric; rounding", low=0.0, high=1e-3)

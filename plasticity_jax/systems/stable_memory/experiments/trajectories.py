@@ -64,7 +64,7 @@ def matched_moves_less(data: Dataset) -> float:
     """Matched eigenvalues move less between frames than sorted ones (ratio); control:
     sorted by real part.
     """
-    return float(data.moved.mean()) / float(data.sorted_moved.mean())
+    return float(data.moved.mean(skipna=False) / data.sorted_moved.mean(skipna=False))
 
 
 @claim("Fig. 3a; theory: 1 for a plane alone", low=0.85, high=1.15)
@@ -82,7 +82,8 @@ def rises_beyond_the_bulk(data: Dataset) -> float:
     """
     last = abs(data.sel(part="imaginary").isel(time=-1))
     values, own = broadcast(last.eigenvalue, last.memory)
-    rest = values.where(~np.isclose(values, own, rtol=1e-4)).max("mode")
+    rest = values.where(~np.isclose(values, own, rtol=1e-4), 0.0)
+    rest = rest.max("mode", skipna=False)
     return float((last.memory / rest).mean(skipna=False))
 
 
