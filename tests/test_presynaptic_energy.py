@@ -268,6 +268,28 @@ def test_levels_of_known_probabilities():
     assert jnp.allclose(found["share"][-1], jnp.mean((p > 0.99).astype(float)))
 
 
+def test_information_of_reliable_synapses_is_that_of_numpy(monkeypatch):
+    network, draw = untrained(), np.random.default_rng(0)
+    drawn = lambda p: jnp.asarray(draw.choice([0.3, 0.6, 0.9, 1.0], p.shape))
+    network = with_probability(network, jax.tree.map(drawn, probabilities(network)))
+    p = np.asarray(flat(probabilities(network)))
+    information = {kind: draw.exponential(size=p.shape) for kind in importance.KINDS}
+    known = lambda _, kind: jnp.asarray(information[kind])
+    monkeypatch.setattr(importance, "fisher", known)
+    found = importance.curvatures(network, jr.key(0))
+    for k, f in enumerate(information.values()):
+        parts = f[p >= 0.9], f[p < 0.9]
+        for name, middle in (("ratio", np.mean), ("median_ratio", np.median)):
+            high, low = map(middle, parts)
+            assert np.isclose(found[f"fisher_{name}"][k], high / low, rtol=1e-12)
+        correlation = np.corrcoef(f, p)[0, 1]
+        assert np.isclose(found["fisher_correlation"][k], correlation, rtol=1e-10)
+        assert np.isclose(found["fisher_rank"][k], spearmanr(f, p)[0], rtol=1e-10)
+    information["exact"][0] = np.nan
+    found = importance.curvatures(network, jr.key(0))
+    assert np.isnan(found["fisher_median_ratio"]).tolist() == [False, True]
+
+
 @pytest.mark.dear
 def test_models_differ_only_in_release_and_rate():
     """Without plasticity, with release 1 everywhere, both are plain descent."""

@@ -163,9 +163,8 @@ def settled(data: Dataset) -> float:
 @claim("mean-field law, i.i.d. inputs: 4 to 86 % above", low=1.0, high=1.9)
 def hessian_overpredicts(data: Dataset) -> float:
     """The Hessian predicts more error than there is (mean ratio, rho = 0.1)."""
-    first = at(data, corruption=0.1, fluctuation_size=0.01)
-    over = over_seeds(first.predicted_loss) / over_seeds(first.loss)
-    return float(over.mean(skipna=False))
+    first = over_seeds(at(data, corruption=0.1, fluctuation_size=0.01))
+    return float((first.predicted_loss / first.loss).mean(skipna=False))
 
 
 def beside_mixed(config: Config, key: Key[Array, ""]) -> dict[str, Array]:
