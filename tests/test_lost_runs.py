@@ -14,6 +14,7 @@ from plasticity_jax.systems.natural_gradient.experiments import (
     curves,
     geometry,
     layer,
+    scale,
     single,
     skewed,
 )
@@ -133,6 +134,11 @@ CASES = {  # by name: the measure, its data, and an axis of which an entry is lo
         Dataset({"loss": rows(rule=["euclidean"], rate_factor=[0.5, 1.0], **STEPS)}),
         "seed",
     ),
+    "fig10": (
+        lambda data: scale.place_of_the_minimum(data, 1.0),
+        Dataset({"scale": rows(variance=[1.0], mean=[6.0, 7.0, 8.0], seed=SEEDS)}),
+        "mean",
+    ),
     "table1": (curves.gain_shrinks, LEARNED, "pattern"),
     "fig5: inverse_second_moment": (
         lambda data: single.inverse_second_moment(data)[0],
@@ -200,6 +206,16 @@ CASES = {  # by name: the measure, its data, and an axis of which an entry is lo
             (lengths.newton_retraces, "retrace"),
         )
     },
+    "fig3: best_length": (
+        lengths.best_length,
+        Dataset(
+            {
+                "curve": rows(direction=["gradient"], place=5, seed=SEEDS)
+                + abs(along(np.arange(5.0), "place") - 2)
+            }
+        ),
+        "place",
+    ),
     "fig5: least_error_rises": (ratios.least_error_rises, RATIOS, "ratio"),
     "fig5: corruption_costs": (ratios.corruption_costs, RATIOS, "ratio"),
     "fig5: overcompensation_costs": (ratios.overcompensation_costs, RATIOS, "ratio"),
@@ -268,6 +284,25 @@ CASES = {  # by name: the measure, its data, and an axis of which an entry is lo
         sparsity.inputs_follow_outputs,
         Dataset({"in_out": rows(hidden_layer=2, seed=SEEDS)}),
         "hidden_layer",
+    ),
+    "fig6_norms: held_norm": (
+        fluctuating.held_norm,
+        Dataset(
+            {
+                "variation": rows(
+                    population=["per synapse"],
+                    order=[1.0, 2.0],
+                    exponent=[1.0, 1.1, 1.2],
+                    seed=SEEDS,
+                )
+            }
+        ),
+        "exponent",
+    ),
+    "fig6_norms: imaged_norm": (
+        lambda data: fluctuating.imaged_norm(data)[0],
+        Dataset({"imaged": rows(imaged_draw=4, exponent=[1.0, 1.1, 1.2])}),
+        "exponent",
     ),
     "fig6_norms, control": (
         lambda data: fluctuating.imaged_norm.control(data, data),

@@ -88,7 +88,8 @@ def one_minimum(data: Dataset) -> float:
 )
 def place_of_the_minimum(data: Dataset, variance: float) -> float:
     """Least at a mean of 7-7.75 mV, variance {variance:g} mV^2."""
-    return float(curve(data, variance).idxmin("mean", skipna=False))
+    here = curve(data, variance)
+    return float(here.idxmin("mean").where(here.notnull().all()))
 
 
 @claim(

@@ -1,5 +1,6 @@
 """Figures 3 and 4: single steps on a two-dimensional bowl."""
 
+import math
 from typing import Any
 
 import equinox as eqx
@@ -125,7 +126,8 @@ def mean_curve(data: Dataset) -> DataArray:
 @claim("Fig. 3b, Eq. 6", low=1 - SPACING, high=1 + SPACING, control=None)
 def best_length(data: Dataset) -> float:
     """Loss along the gradient is least at the length of Eq. 6 (place / Eq. 6)."""
-    return SPACING * float(mean_curve(data).values.argmin())
+    curve = mean_curve(data).values
+    return math.nan if np.isnan(curve).any() else SPACING * float(curve.argmin())
 
 
 @claim("Fig. 3b", low=1.0, control=None)

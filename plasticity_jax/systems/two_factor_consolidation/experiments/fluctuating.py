@@ -249,12 +249,15 @@ def imaged_norms(plan: Plan, keys: Any) -> Dataset:
     return Dataset(found, EXPONENT | POPULATION)
 
 
+def least_of(curves: DataArray) -> DataArray:
+    """The q that varies least; NaN where a curve has one."""
+    return curves.idxmin("exponent").where(curves.notnull().all("exponent"))
+
+
 @claim("Fig. 6; specification: 2/z rounded", low=0.0, high=0.1)
 def held_norm(data: Dataset) -> float:
     """The norm per living synapse varies least at q = 2/z (largest error, steps .1)."""
-    curves = data.variation.sel(population="per synapse")
-    held = curves.idxmin("exponent", skipna=False)
-    held = over_seeds(held.where(curves.notnull().all("exponent")))
+    held = over_seeds(least_of(data.variation.sel(population="per synapse")))
     return float(abs(held - 2 / data.order).max(skipna=False))
 
 
@@ -277,8 +280,8 @@ def imaged_norm(data: Dataset) -> tuple[float, float]:
     """Imaged synapses drawn anew: the q that varies least, and its standard deviation;
     control: simulated synapses of one factor.
     """
-    least_at = data.imaged.idxmin("exponent", skipna=False)
-    return float(least_at.mean(skipna=False)), float(least_at.std())
+    least = least_of(data.imaged)
+    return float(least.mean(skipna=False)), float(least.std())
 
 
 SPREAD = 0.430  # published
@@ -286,7 +289,7 @@ SPREAD = 0.430  # published
 
 def spread_of_least(curves: DataArray) -> float:
     """Standard deviation over a bootstrap of the q that varies least."""
-    return float(curves.idxmin("exponent", skipna=False).std(skipna=False))
+    return float(least_of(curves).std(skipna=False))
 
 
 def two_errors(data: Dataset) -> float:
