@@ -66,10 +66,12 @@ class Later(NamedTuple):
     arguments: tuple[Any, ...]
 
 
-def together(checks: Callable[..., Iterator[Check]]) -> Callable[..., Iterator[Check]]:
+def together(
+    checks: Callable[..., Iterator[Check]], jit: Any = once
+) -> Callable[..., Iterator[Check]]:
     """`checks`, compiled as one program rather than one for every operation.
 
-    They must be traceable: no number decides what is computed.
+    They must be traceable: no number decides what is computed. `jit` is `soon` if long.
 
     >>> @together
     ... def checks():
@@ -87,7 +89,7 @@ def together(checks: Callable[..., Iterator[Check]]) -> Callable[..., Iterator[C
             every.extend(checks(*arguments))
             return [x.arguments if isinstance(x, Later) else () for x in every]
 
-        known = once(traced)(arguments)
+        known = jit(traced)(arguments)
         for check, numbers in zip(every, known, strict=True):
             yield check.make(*numbers) if isinstance(check, Later) else check
 

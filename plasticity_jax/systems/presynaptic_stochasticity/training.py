@@ -208,7 +208,7 @@ def attend(system: System, state: State, key: Key[Array, ""]) -> State:
     """
     task: Any = system.task
     steps, state = len(task.order), State(state.activity, state.synapses)
-    return simulate(system, state, key, steps=steps, every=steps)[0]
+    return simulate(system, state, key, steps=steps)[0]
 
 
 def learn(config: Config, data: Source, key: Key[Array, ""]) -> Learned:

@@ -1,5 +1,6 @@
 """One synapse as a chain: closed forms beside linear algebra and simulation (T6)."""
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from jaxtyping import Array
 
 from .... import simulate, State
-from ....experiment import always, Check, exact, expectation, once, simulated, together
+from ....experiment import always, Check, exact, expectation, simulated, soon, together
 from .. import chain
 from ..theory import up_probability
 
@@ -18,7 +19,7 @@ from ..theory import up_probability
 KEY = jr.key(0)
 LADDER = (0.25, 0.9, 0.1)  # low, freeze, up
 COUNT, STEPS = 20_000, 200
-RATIOS = (2.0, 4.0, 8.0, 32.0)  # sigma / g_lim
+CASES = ((2.0, 0.0), (4.0, 0.0), (8.0, 0.0), (32.0, 0.0), (1.0, 2.0))  # over g_lim
 PUBLISHED = {32.0: 1.5e3, 4.0: 5.2e3, 2.0: 7e4, 1.0: 9e15}  # mean freezing times
 
 
@@ -31,7 +32,7 @@ def chain_checks() -> Iterator[Check]:
     yield from _variant_checks()
 
 
-@once
+@soon
 def _computed() -> dict[str, Array]:
     """What the rows of linear algebra are about, from one program."""
     climbs = chain.levels_climbed(*LADDER, 4.0)
@@ -99,13 +100,19 @@ def _probability(state: State, signals: Any, changes: Any) -> Array:
     return state.synapses.probability
 
 
+def _ended(*kind: Any) -> tuple[Array, Array]:
+    """Release of many synapses of a kind, and the law of their levels."""
+    system, state = chain.independent(COUNT, *kind)
+    final, _ = simulate(system, state, KEY, steps=STEPS)
+    law = chain.law_after(chain.levels_climbed(*kind), STEPS)
+    return final.synapses.probability, law
+
+
+@functools.partial(together, jit=soon)
 def _law_checks() -> Iterator[Check]:
     levels = chain.ladder(*LADDER)
-    for mean, ratio in (*((0.0, ratio) for ratio in RATIOS), (2.0, 1.0)):
-        system, state = chain.independent(COUNT, *LADDER, ratio, mean)
-        final, _ = simulate(system, state, KEY, steps=STEPS, every=STEPS)
-        p = final.synapses.probability
-        law = chain.law_after(chain.levels_climbed(*LADDER, ratio, mean), STEPS)
+    ended = jax.vmap(functools.partial(_ended, *LADDER))(*jnp.asarray(CASES).T)
+    for (ratio, mean), p, law in zip(CASES, *ended, strict=True):
         where = f"{COUNT:,} synapses, mean {mean:g}, deviation {ratio:g}"
         frozen = (p >= LADDER[1]).astype(p.dtype)
         yield expectation(f"frozen of {where}", "T6", frozen, law[-1])
@@ -113,15 +120,12 @@ def _law_checks() -> Iterator[Check]:
         yield expectation(title, "T6", p, law @ levels)
 
 
+@functools.partial(together, jit=soon)
 def _variant_checks() -> Iterator[Check]:
     """The same law of steps that are added, and of release without normalisation."""
     ladder = (0.45, 0.9, 0.0509)  # its levels do not meet the freezing one
     for scaled, normalised in ((False, True), (True, False)):
-        kind = (4.0, 2.0, scaled, normalised)
-        system, state = chain.independent(COUNT, *ladder, *kind)
-        final, _ = simulate(system, state, KEY, steps=STEPS, every=STEPS)
-        p = final.synapses.probability
-        law = chain.law_after(chain.levels_climbed(*ladder, *kind), STEPS)
+        p, law = _ended(*ladder, 4.0, 2.0, scaled, normalised)
         names = ("scaled" if scaled else "additive", "" if normalised else "un")
         where = "of {} steps, {}normalised".format(*names)
         frozen = (p >= ladder[1]).astype(p.dtype)
@@ -130,6 +134,7 @@ def _variant_checks() -> Iterator[Check]:
         yield expectation(title, "T6", p, law @ chain.ladder(*ladder, scaled))
 
 
+@functools.partial(together, jit=soon)
 def _time_checks() -> Iterator[Check]:
     ratio, count, steps = 8.0, 2000, 3000
     system, state = chain.independent(count, *LADDER, ratio)

@@ -19,7 +19,7 @@ from .... import Scalar
 from ...._arguments import real
 from ....circuits import PosteriorNetwork
 from ....curvature import Fisher
-from ....experiment import always, Check, exact, expectation, together
+from ....experiment import always, Check, exact, expectation, soon, together
 from ....measure import rank_correlation
 from ....rules import BayesianDescent
 from .. import theory
@@ -40,6 +40,7 @@ def information_checks() -> Iterator[Check]:
     """T4, T5, T9 and T10; in double precision."""
     yield from _bartlett_checks()
     yield from _diagonal_checks()
+    yield from _batch_checks()
     yield from _gaussian_checks()
     yield from _other_law_checks()
     yield from _posterior_checks()
@@ -97,9 +98,10 @@ def _bartlett_checks() -> Iterator[Check]:
     yield exact("curvature of one layer, any labels", "T4b", observed, matrix, 1e-12)
 
 
-@eqx.filter_jit
-def _diagonals(network: Perceptron) -> tuple[Any, Any]:
+@together
+def _diagonal_checks() -> Iterator[Check]:
     """Squared slopes of each sample, and factorised by layer."""
+    network = Perceptron((4, 5, 6, 3), KEY, bias=True)  # slopes of biases are errors
     images, labels = _batch()
 
     def loss(network: Perceptron, image: Pixels, label: Array) -> Scalar:
@@ -109,28 +111,27 @@ def _diagonals(network: Perceptron) -> tuple[Any, Any]:
     layers = jax.vmap(network.activities)(images)
     inputs = [images, *layers[:-1]]
     factorised = jax.tree.map(theory.layer_fisher, list(slopes.biases), inputs)
-    return [jnp.mean(w**2, axis=0) for w in slopes.weights], factorised
-
-
-def _diagonal_checks() -> Iterator[Check]:
-    network = Perceptron((4, 5, 6, 3), KEY, bias=True)  # slopes of biases are errors
-    for i, (got, want) in enumerate(zip(*_diagonals(network), strict=True)):
+    squares = [jnp.mean(w**2, axis=0) for w in slopes.weights]
+    for i, (got, want) in enumerate(zip(squares, factorised, strict=True)):
         title = f"mean squared slopes of layer {i + 1}"
         yield exact(title, "T4c", got, want, 1e-12)
-    slopes = np.asarray(jr.normal(KEY, (4, 3))) + 0.5  # sample, weight
+
+
+@together
+def _batch_checks() -> Iterator[Check]:
+    slopes = jr.normal(KEY, (4, 3)) + 0.5  # sample, weight
     for batch in (1, 2, 3):
-        chosen = map(list, itertools.product(range(4), repeat=batch))
-        means = [slopes[rows].mean(0) for rows in chosen]
-        mean, second = slopes.mean(0), (slopes**2).mean(0)
-        want = theory.batch_square(jnp.asarray(mean), jnp.asarray(second), batch)
+        chosen = np.asarray(list(itertools.product(range(4), repeat=batch)))
+        want = theory.batch_square(slopes.mean(0), (slopes**2).mean(0), batch)
         title = f"mean squared slope of all batches of {batch}"
-        got = np.mean(np.square(means), axis=0)
+        got = jnp.mean(slopes[chosen].mean(1) ** 2, axis=0)
         yield exact(title, "T4d", got, want, 1e-12)
 
 
 # --- T5 -----------------------------------------------------------------------------
 
 
+@together
 def _gaussian_checks() -> Iterator[Check]:
     noise = jr.normal(KEY, (DRAWS,))
     for mean, deviation in ((0.0, 0.5), (0.0, 2.0), (0.8, 0.5), (1.5, 0.3), (1.5, 1.2)):
@@ -146,7 +147,7 @@ def _gaussian_checks() -> Iterator[Check]:
         yield exact(title, "T5", rise(1.0, mean, deviations), want, 1e-12)
         turn = theory.turning_deviation(1.0, mean)
         agree = jnp.mean((want > 0) == (deviations > turn))
-        title = f"sign of that slope on both sides of {float(turn):.3g}"
+        title = f"sign of that slope on both sides of its turn, mean {mean:g}"
         yield always(title, "T5", agree)
     turn = theory.turning_deviation(1.0, 1.5)
     least = theory.up_probability(1.0, 1.5, turn)
@@ -157,6 +158,7 @@ def _gaussian_checks() -> Iterator[Check]:
     yield exact("limit of a small mean", "T5", up(deviations), want, 1e-12)
 
 
+@together
 def _other_law_checks() -> Iterator[Check]:
     noise = jr.laplace(KEY, (DRAWS,))
     for scale in (0.5, 2.0):
@@ -195,6 +197,7 @@ class _Expectations(eqx.Module):
     correlation: Vector
 
 
+@together
 def _posterior_checks() -> Iterator[Check]:
     curvature, centre = 3.0, 0.4
     mean, deviation = jnp.full(5, 1.0), jnp.asarray([0.001, 0.01, 0.1, 1.0, 10.0])
@@ -220,22 +223,17 @@ def _posterior_checks() -> Iterator[Check]:
     yield from _drawn_checks(_Quadratic(real(curvature), real(centre)))
 
 
-@eqx.filter_jit
-def _drawn(loss: _Quadratic, synapses: dict[str, Vector]) -> tuple[Array, Array]:
+def _drawn_checks(loss: _Quadratic) -> Iterator[Check]:
     """$E_1$ and $E_2$ of one draw each."""
-    circuit = PosteriorNetwork(loss, 1.0, 1)
+    circuit, deviation = PosteriorNetwork(loss, 1.0, 1), jnp.full(1, 0.5)
+    synapses = {"mean": jnp.ones(1), "deviation": deviation}
 
     def draw(key: Key[Array, ""]) -> tuple[Array, Array]:
         _, signals = circuit(None, synapses, None, key)
         return signals.gradient[0], signals.correlation[0]
 
-    return jax.vmap(draw)(jr.split(KEY, 20_000))
-
-
-def _drawn_checks(loss: _Quadratic) -> Iterator[Check]:
-    mean, deviation = jnp.ones(1), jnp.full(1, 0.5)
-    first, second = _drawn(loss, {"mean": mean, "deviation": deviation})
-    want = loss.curvature * (mean[0] - loss.centre)
+    first, second = jax.vmap(draw)(jr.split(KEY, 20_000))
+    want = loss.curvature * (1 - loss.centre)
     yield expectation("drawn mean slope of a quadratic", "T9", first, want)
     want = loss.curvature * deviation[0]
     yield expectation("drawn correlation with the noise", "T9", second, want)
@@ -244,7 +242,7 @@ def _drawn_checks(loss: _Quadratic) -> Iterator[Check]:
 # --- T10 ----------------------------------------------------------------------------
 
 
-@eqx.filter_jit
+@soon
 def _learned(data: Any, key: Key[Array, ""]) -> dict[str, Scalar]:
     """Rank correlation of posterior variances and plasticities of a trained network."""
     config = Config(protocol="single", up=0.1, down=0.1, epochs=20)

@@ -28,9 +28,8 @@ def mean_field_checks() -> Iterator[Check]:
 def _limit_checks() -> Iterator[Check]:
     """Strengths of 0 in noise alone see constant slopes: the chain of one synapse."""
     still = mean_field.Config(targets=(0.0, 0.0), rate=0.0, spread=0.0, noise=2.0)
-    after = mean_field.fresh(still)
-    for _ in range(20):
-        after = mean_field.after_step(still, after)
+    later = lambda _, population: mean_field.after_step(still, population)
+    after = jax.lax.fori_loop(0, 20, later, mean_field.fresh(still))
     ratios = still.scales * 2.0 / jnp.sqrt(10.0) / still.threshold
     ladder = (still.low, still.freeze, still.up)
     laws = [chain.law_after(chain.levels_climbed(*ladder, x), 20) for x in ratios]

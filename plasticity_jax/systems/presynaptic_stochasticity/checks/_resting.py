@@ -1,5 +1,6 @@
 """Where release comes to rest, beside simulation of the plastic rule."""
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,9 +9,9 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array
 
-from .... import simulate, State, System
+from .... import Scalar, simulate, State, System
 from ....circuits import StochasticNetwork
-from ....experiment import always, Check, exact, expectation, together
+from ....experiment import always, Check, exact, expectation, soon, together
 from ....rules import FisherRelease
 from .. import chain
 from ..resting import release_roots, resting_release, RestingCode
@@ -24,6 +25,7 @@ def resting_checks() -> Iterator[Check]:
     """Fixed points of release (T5, T6); in double precision."""
     yield from _root_checks()
     yield from _rule_checks()
+    yield from _running_checks()
 
 
 @together
@@ -51,26 +53,29 @@ def _root_checks() -> Iterator[Check]:
     yield exact("release by Fisher information rests there", "T5", got, want, 1e-12)
 
 
-def _ended(step: float, neutral: float, ratio: float) -> Array:
+def _ended(value: Scalar, neutral: Scalar, step: float) -> Array:
     up, down = (1 - neutral) * step, neutral * step
-    system, state = chain.independent(COUNT, LOW, 2.0, up, ratio, down=down)
-    final, _ = simulate(system, state, KEY, steps=LONG, every=LONG)
+    system, state = chain.independent(COUNT, LOW, 2.0, up, value**0.5, down=down)
+    final, _ = simulate(system, state, KEY, steps=LONG)
     return final.synapses.probability
 
 
+@functools.partial(together, jit=soon)
 def _rule_checks() -> Iterator[Check]:
     """Twice where half the steps lead to, less where whole ones do: steps of nothing.
 
     Near 1, where steps are small, a rest takes too long to reach.
     """
-    for value, neutral in ((0.1, NEUTRAL), (0.13, NEUTRAL), (0.5, 0.5)):
-        whole, half = (_ended(s, neutral, value**0.5) for s in (STEP, STEP / 2))
-        want = resting_release(jnp.asarray([value]), neutral, LOW)[0]
+    cases = ((0.1, NEUTRAL), (0.13, NEUTRAL), (0.5, 0.5))
+    given, ended = jnp.asarray(cases).T, jax.vmap(_ended, (0, 0, None))
+    limits = 2 * ended(*given, STEP / 2) - ended(*given, STEP)
+    wants = jax.vmap(resting_release, (0, 0, None))(*given, LOW)
+    for (value, neutral), limit, want in zip(cases, limits, wants, strict=True):
         title = f"release at F of {value:g} g_lim^2, {neutral:g} of steps up neutral"
-        yield expectation(title, "T5, T6", 2 * half - whole, want)
-    yield from _running_checks()
+        yield expectation(title, "T5, T6", limit, want)
 
 
+@functools.partial(together, jit=soon)
 def _running_checks() -> Iterator[Check]:
     """Information that synapses estimate themselves, while they release."""
     _, state = chain.independent(COUNT, LOW, 2.0, 0.1, 1.0, down=0.1)
@@ -79,7 +84,7 @@ def _running_checks() -> Iterator[Check]:
     task = chain.GaussianSlopes(0.3, 2.0, COUNT)
     circuit: Any = StochasticNetwork(chain.linear_loss)
     system = System(task, circuit, {"fisher": rule}, bounds)
-    final: State = simulate(system, state, KEY, steps=1000, every=1000)[0]
+    final: State = simulate(system, state, KEY, steps=1000)[0]
     seen = final.traces["fisher"]["fisher"]
     title = "squared slope of released synapses, running mean"
     yield expectation(title, "Eqs. 9, 10; T4", seen, 0.3**2 + 2.0**2)
