@@ -28,7 +28,7 @@ from ....tasks import Recorded, SpikeTrains
 from .. import single_synapse as model
 from ..single_synapse import neuron_of, rule_of, SingleSynapse
 from ..single_theory import variance_law
-from .learning import EUCLIDEAN, NATURAL, synapses_of
+from .learning import EUCLIDEAN, NATURAL
 
 
 STUDENTS = ("natural", "euclidean")
@@ -61,8 +61,7 @@ def learned(config: SingleSynapse, key: Key[Array, ""]) -> dict[str, Array]:
     system = System(spikes, SharedInput(neuron), {"learning": Separate(rules)})
     synapses = dict.fromkeys(STUDENTS, config.start)
     state = system.start(synapses, key)
-    steps = config.steps
-    end, _ = simulate(system, state, key, steps=steps, every=steps, record=synapses_of)
+    end, _ = simulate(system, state, key, steps=config.steps)
     natural, euclidean = ((end.synapses[k] - config.start)[0] for k in STUDENTS)
     relative = lambda change: 100 * change / config.start[0]
     return {
