@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -13,7 +12,7 @@ from jaxtyping import Array, Float
 from scipy.linalg import solve_continuous_lyapunov
 
 from .... import measure, Scalar, simulate
-from ....experiment import always, Check, exact, simulated
+from ....experiment import always, Check, exact, simulated, soon, together
 from ....rules import RateControl
 from ....signals import RateSignals
 from .. import theory
@@ -37,7 +36,6 @@ def drive_checks() -> Iterator[Check]:
 # --- erasure by clamped activity ----------------------------------------------------
 
 
-@eqx.filter_jit
 def _erased(config: Config, plane: Float[Array, "2 n"], weights: Weights) -> Weights:
     """What rate control alone leaves of weights while activity turns for `follow`."""
     u, v = plane
@@ -55,13 +53,17 @@ def _erased(config: Config, plane: Float[Array, "2 n"], weights: Weights) -> Wei
     return jax.lax.scan(step, weights, config.frequency * middles)[0]
 
 
+@together
 def _clamped_checks() -> Iterator[Check]:
     plane = draw_planes("binary", 1, CLAMPED.size, KEY, orthonormal=True)[0]
-    memory = imaginary_memory(plane[0], plane[1], 3.0)
-    activity = jnp.asarray(ACTIVITY)
-    for turns, frequency in {"fast": 4.0, "slow": 0.1, "no": 0.0}.items():
-        config = dataclasses.replace(CLAMPED, frequency=frequency, follow=5.0)
-        left = measure.rotation(_erased(config, plane, memory), *plane) / 3
+    starts = [imaginary_memory(plane[0], plane[1], 3.0)] * 3
+    starts.append(real_memory(plane[0], 3.0))
+    drives, activity = {"fast": 4.0, "slow": 0.1, "no": 0.0}, jnp.asarray(ACTIVITY)
+    at = lambda x: dataclasses.replace(CLAMPED, frequency=x, follow=5.0)
+    erased = jax.vmap(lambda x, start: _erased(at(x), plane, start))
+    *ends, real = erased(jnp.asarray([*drives.values(), 0.0]), jnp.stack(starts))
+    for (turns, frequency), end in zip(drives.items(), ends, strict=True):
+        config, left = at(frequency), measure.rotation(end, *plane) / 3
         want = theory.driven_rotation(config, activity, jnp.asarray(config.follow))
         title = f"A under a drive of {turns} turns"
         yield simulated(title, "5.4", left, want, 2e-3)
@@ -70,7 +72,6 @@ def _clamped_checks() -> Iterator[Check]:
             half = jnp.exp(-rate / 2 * config.follow)
             yield simulated(f"{title}: half of the rate", "5.4", want, half, 0.02)
         if turns == "no":
-            real = _erased(config, plane, real_memory(plane[0], 3.0))
             left, want = plane[0] @ real @ plane[0] / 3, jnp.exp(-rate * config.follow)
             yield simulated("real memory, driven", "5.3", left, want, 2e-3)
 
@@ -78,7 +79,7 @@ def _clamped_checks() -> Iterator[Check]:
 # --- erasure by what a memory drives ------------------------------------------------
 
 
-@eqx.filter_jit
+@soon
 def _strengths(config: Config) -> Float[Array, " step"]:
     """Of a real memory of binary patterns, from silence, for 20 time units."""
     system, state = build(config, KEY)
@@ -93,11 +94,11 @@ def _network_checks() -> Iterator[Check]:
     order = theory.erasure_rate(Config(), jnp.asarray(Config().size ** 0.5))
     yield simulated("largest rate of erasure, published", "5.3", order, 1.28, 1e-6)
     for rule in ("rate_control", "decorrelation"):
-        course = _strengths(Config(homeostasis=rule, **published))
-        speed = -jnp.diff(course) / Config().step
+        course = np.asarray(_strengths(Config(homeostasis=rule, **published)))
+        speed = -np.diff(course) / Config().step
         if rule == "rate_control":
-            speed = jnp.where(course[1:] > 1, speed / course[1:], 0.0)
-        ratio = jnp.max(speed) / order
+            speed = np.where(course[1:] > 1, speed / course[1:], 0.0)
+        ratio = np.max(speed) / order
         title = f"erasure of a real memory, {rule}: of the order of eta N"
         yield always(title, "5.3", (ratio > 2 / 3) & (ratio < 3 / 2))
 

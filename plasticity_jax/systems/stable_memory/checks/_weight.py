@@ -159,7 +159,7 @@ def _filter_checks(x: Float[Array, " n"]) -> Iterator[Check]:
         config = Config(filter_scale=scale, homeostasis=rule, size=size)
         system, state = _alone(network_of(config), x, jnp.zeros((size, size)))
         system = dataclasses.replace(system, task=Constant(x))  # holds x where it is
-        final, _ = simulate(system, state, KEY, steps=20, every=20)
+        final, _ = simulate(system, state, KEY, steps=20)
         gain = 1 - final.activity.average[0] / final.activity.potential[0]
         title = f"postsynaptic gain of the published filter, epsilon = {scale}"
         yield exact(title, "4.4", gain, theory.filter_gain(config))
@@ -179,7 +179,7 @@ def _dissipation_checks() -> Iterator[Check]:
     for name, memory in memories.items():
         system, state = build(config, KEY)
         state = embed(config, system, state, memory, KEY)
-        final, _ = simulate(system, state, KEY, steps=steps, every=steps)
+        final, _ = simulate(system, state, KEY, steps=steps)
         want = theory.decay_factor(config) ** steps * memory
         title = f"dissipation, {name} memory: weights after {steps} steps"
         yield exact(title, "5.2", final.synapses, want, 1e-10)
@@ -193,8 +193,8 @@ def _stationary_checks() -> Iterator[Check]:
     moved = {}
     for step, wait in FORMS:
         config = dataclasses.replace(FAST, step=step, noise_every=wait)
-        moved[step, wait] = np.asarray(_moved(config, 8))
-        want = theory.stationary_variance(config)
+        changes, want, _ = _moved(config)
+        moved[step, wait] = np.asarray(changes)
         title = f"stationary variance of a weight, dt = {step}, noise every {wait}"
         got = np.mean(moved[step, wait] ** 2)
         yield simulated(title, "5.2", got, want, 0.03)
@@ -225,37 +225,41 @@ def _changes(config: Config, networks: int) -> Float[Array, "run n n"]:
 
     def change(key: Key[Array, ""]) -> Float[Array, "n n"]:
         system, state = build(config, key)
-        final, _ = simulate(system, state, key, steps=steps, every=steps)
+        final, _ = simulate(system, state, key, steps=steps)
         return final.synapses - state.synapses
 
     return jax.vmap(change)(jr.split(KEY, networks))
 
 
-_moved = once(_changes)
+@once
+def _moved(config: Config) -> tuple[Float[Array, "run n n"], Scalar, Scalar]:
+    """Of eight networks, and the variances at rest and without restraint."""
+    free = theory.weight_diffusion(config, jnp.asarray(config.spin_up))
+    return _changes(config, 8), theory.stationary_variance(config), free
 
 
 def _noise_checks() -> Iterator[Check]:
     free = eqx.tree_at(lambda config: config.homeostasis_gain, FAST, jnp.zeros(()))
-    time = jnp.asarray(FAST.spin_up)
     for step, wait in FORMS:
         config = dataclasses.replace(free, step=step, noise_every=wait)
-        spread = _moved(config, 8).ravel() ** 2
-        want = theory.weight_diffusion(config, time)
+        changes, _, want = _moved(config)
+        spread = np.ravel(changes) ** 2
         title = f"variance of a weight without restraint, dt = {step}, every {wait}"
         yield expectation(title, "4.1, 5.4", spread, want)
     config = Config(plasticity=0.05, gain=1.0, homeostasis="decorrelation", size=16)
     config = dataclasses.replace(config, noise_every=1, spin_up=FAST.spin_up)
-    want = theory.rotation_diffusion(config, time)
+    walks, want = _walks(config)
     title = "variance of A under decorrelation, c = 1"
-    yield expectation(title, "5.4", _walks(config) ** 2, want)
+    yield expectation(title, "5.4", walks**2, want)
 
 
 @once
-def _walks(config: Config) -> Float[Array, " walk"]:
-    """How far the rotations in seven planes of 200 networks have moved."""
+def _walks(config: Config) -> tuple[Float[Array, " walk"], Scalar]:
+    """How far the rotations in seven planes of 200 networks have moved, and the law."""
     planes = draw_planes("hadamard", 7, config.size, KEY)
     each = jax.vmap(jax.vmap(measure.rotation, (None, 0, 0)), (0, None, None))
-    return each(_changes(config, 200), planes[:, 0], planes[:, 1]).ravel()
+    walks = each(_changes(config, 200), planes[:, 0], planes[:, 1]).ravel()
+    return walks, theory.rotation_diffusion(config, jnp.asarray(config.spin_up))
 
 
 # --- energy -------------------------------------------------------------------------
@@ -306,7 +310,7 @@ def _decay_checks() -> Iterator[Check]:
         yield always(title, "5.3", falls)
     network = RateNetwork(0.001, transfer=jnp.sign)
     system, state = _alone(network, start, imaginary_memory(u, v, 4.0))
-    final, _ = simulate(system, state, KEY, steps=1000, every=1000)
+    final, _ = simulate(system, state, KEY, steps=1000)
     got = jnp.sum(jnp.abs(final.activity.potential)) / jnp.sum(jnp.abs(start))
     yield simulated("energy of a step network", "5.3", got, jnp.exp(-1.0), 0.02)
 

@@ -121,16 +121,15 @@ def reduced_cycle(
     >>> print(f"{cycle.period:.3f}")
     4.447
     """
-    after = lambda start: quarter_turn(closure, expansion, rotation, start).end
-    growth = lambda start, _: after(start) / start - 1
+    turned = lambda start: quarter_turn(closure, expansion, rotation, start)
+    growth = lambda start, _: turned(start).end / start - 1
     most = 2 * (expansion + rotation)
     crossing = root(growth, 1e-4 * most, most, None)
-    turn = quarter_turn(closure, expansion, rotation, crossing)
-    quarter = jax.grad(after)(crossing)
+    turn, slope = jax.jvp(turned, (crossing,), (jnp.ones_like(crossing),))
     closed = jnp.abs(turn.end / crossing - 1) < 1e-3
-    closed &= (quarter > 0) & (quarter < 1)  # orbits of a plane do not cross
+    closed &= (slope.end > 0) & (slope.end < 1)  # orbits of a plane do not cross
     least, largest = scale * turn.least, scale * turn.largest
-    cycle = Cycle(4 * turn.time, least, largest, crossing, quarter)
+    cycle = Cycle(4 * turn.time, least, largest, crossing, slope.end)
     return Cycle(*(jnp.where(closed, x, np.nan) for x in cycle))
 
 
