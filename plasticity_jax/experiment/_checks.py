@@ -10,7 +10,7 @@ import equinox as eqx
 import jax
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Array
+from jaxtyping import ArrayLike
 
 
 P = ParamSpec("P")
@@ -137,7 +137,7 @@ def exact(
 
 
 @_once_known
-def expectation(quantity: str, source: str, samples: Array, want: Any) -> Check:
+def expectation(quantity: str, source: str, samples: ArrayLike, want: Any) -> Check:
     """A mean over draws: distance in standard errors, at most 4.
 
     Too few draws to tell never hold: a standard error of more than 5 % of `want` (of

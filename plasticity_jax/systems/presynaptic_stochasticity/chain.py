@@ -232,7 +232,7 @@ def independent(
     count: int,
     low: float,
     freeze: float,
-    up: float,
+    up: Number,
     ratio: Number,
     mean: Number = 0.0,
     scaled: bool = True,

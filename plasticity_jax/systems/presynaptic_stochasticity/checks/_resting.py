@@ -67,9 +67,10 @@ def _rule_checks() -> Iterator[Check]:
     Near 1, where steps are small, a rest takes too long to reach.
     """
     cases = ((0.1, NEUTRAL), (0.13, NEUTRAL), (0.5, 0.5))
-    given, ended = jnp.asarray(cases).T, jax.vmap(_ended, (0, 0, None))
-    limits = 2 * ended(*given, STEP / 2) - ended(*given, STEP)
-    wants = jax.vmap(resting_release, (0, 0, None))(*given, LOW)
+    values, neutrals = jnp.asarray(cases).T
+    ended = jax.vmap(_ended, (0, 0, None))
+    limits = 2 * ended(values, neutrals, STEP / 2) - ended(values, neutrals, STEP)
+    wants = jax.vmap(resting_release, (0, 0, None))(values, neutrals, LOW)
     for (value, neutral), limit, want in zip(cases, limits, wants, strict=True):
         title = f"release at F of {value:g} g_lim^2, {neutral:g} of steps up neutral"
         yield expectation(title, "T5, T6", limit, want)

@@ -243,7 +243,7 @@ def _noise_checks() -> Iterator[Check]:
     for step, wait in FORMS:
         config = dataclasses.replace(free, step=step, noise_every=wait)
         changes, _, want = _moved(config)
-        spread = np.ravel(changes) ** 2
+        spread = jnp.ravel(changes) ** 2
         title = f"variance of a weight without restraint, dt = {step}, every {wait}"
         yield expectation(title, "4.1, 5.4", spread, want)
     config = Config(plasticity=0.05, gain=1.0, homeostasis="decorrelation", size=16)
