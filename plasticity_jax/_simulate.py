@@ -97,6 +97,8 @@ def _run(
         return step(carry)[0], None
 
     def block(carry: tuple[State, Strays], _: None) -> tuple[Any, PyTree]:
+        if every > 1 and record is _nothing:  # the step is compiled once
+            return jax.lax.scan(unseen, carry, length=every)
         if every > 1:
             carry, _ = jax.lax.scan(unseen, carry, length=every - 1)
         carry, signals, changes = step(carry)
