@@ -372,3 +372,16 @@ def test_a_fit_that_is_lost_is_not_compared_as_a_number(found):
     assert table.model.values.tolist() == ["found", "lost"]
     assert np.isnan(table.vuong[1])
     assert np.isnan(table.aic[1])
+
+
+def test_standard_errors_are_infinite_where_nothing_is_determined():
+    """The inverse of a matrix of low rank is rounding, of either sign."""
+    slopes = jnp.asarray(np.random.default_rng(0).normal(size=(2, 3)))
+    assert np.all(np.isposinf(standard_errors(slopes.T @ slopes)))
+    found = standard_errors(jnp.diag(jnp.asarray([4.0, 0.0])))
+    assert np.allclose(found, [0.5, np.inf])
+    assert np.isnan(standard_errors(jnp.diag(jnp.asarray([1.0, -1.0])))).any()
+    with pytest.raises(ValueError, match="units"):
+        standard_errors(jnp.eye(2), units=-4)
+    by_first = lambda a: standard_errors(jnp.diag(jnp.stack([a, jnp.ones_like(a)])))[0]
+    assert np.isclose(jax.grad(by_first)(jnp.asarray(4.0)), -1 / 16)

@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
-from .._arguments import whole
+from .._arguments import positive, whole
 from ._domain import REAL, Space, Vector
+from ._estimates import covariance_of
 from ._fit import scattered, Simulate
 from ._objective import LogLikelihood, Matrix, Objective
 
@@ -74,8 +75,17 @@ def normal_information(
 def standard_errors(information: Matrix, units: float | int = 1) -> Vector:
     """Of free coordinates, from so many units that hold this information each.
 
+    Infinite for what takes part in a direction that is not determined, as of a `Fit`;
+    NaN where the information is negative. Raises `ValueError` unless `units` is
+    positive.
+
     >>> information = jnp.diag(jnp.asarray([4.0, 1.0]))
     >>> print(standard_errors(information, units=25))
     [0.1 0.2]
     """
-    return jnp.sqrt(jnp.diagonal(jnp.linalg.inv(information)) / units)
+    units = positive("units", jnp.asarray(units))
+    still, inside = jax.lax.stop_gradient(information), jnp.ones(len(information), bool)
+    variance = jnp.diagonal(covariance_of(still, inside))  # no gradient at ties
+    sure = jnp.all(jnp.isfinite(variance))
+    inverse = jnp.linalg.inv(jnp.where(sure, information, jnp.eye(len(information))))
+    return jnp.sqrt(jnp.where(sure, jnp.diagonal(inverse), variance) / units)

@@ -131,7 +131,7 @@ class Fit(eqx.Module):
         if matrix is None:
             raise ValueError("no `expected` Fisher matrix: give `fit` a `simulate`.")
         scores = self.scores if kind == "sandwich" else None
-        return _covariance(matrix, self.inside, scores)
+        return covariance_of(matrix, self.inside, scores)
 
     def standard_errors(self, kind: str = "observed") -> Vector:
         """Of the free coordinates: for a positive parameter relative ones."""
@@ -148,7 +148,8 @@ class Fit(eqx.Module):
 
 
 @eqx.filter_jit
-def _covariance(matrix: Matrix, inside: Array, scores: Array | None) -> Matrix:
+def covariance_of(matrix: Matrix, inside: Array, scores: Array | None = None) -> Matrix:
+    """Of those `inside`, given their information, infinite along what is flat."""
     inverse, flat = _inverse(matrix, inside)
     if scores is not None:
         inverse = inverse @ (scores.T @ scores) @ inverse
