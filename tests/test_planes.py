@@ -1,5 +1,7 @@
 """Planes, spectra and time scales on cases whose answers are known by hand."""
 
+import time
+
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -123,3 +125,11 @@ def test_planes_that_are_not_orthonormal_are_refused():
     with pytest.raises(ValueError, match="`weights` must be Float"):
         memory_eigenvalue(TURN[:, :4], U[:, None])
     assert jnp.isnan(jax.jit(rotation)(broken, U, V))  # traced: travels to the claim
+
+
+def test_the_autocorrelation_time_of_a_long_series_needs_few_lags():
+    """Half a million lags of a million samples would take minutes."""
+    seen = np.tile([0.0, 1.0], 500_000)
+    begin = time.process_time()
+    assert 0 < autocorrelation_time(seen, 0.1) < 0.1
+    assert time.process_time() - begin < 10

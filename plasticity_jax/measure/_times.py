@@ -29,10 +29,10 @@ def autocorrelation_time(series: Float[np.ndarray, " time"], interval: float) ->
         return float("nan")
     count = len(centred)
     at = lambda lag: np.mean(centred[: count - lag] * centred[lag:])
-    correlation = np.array([at(lag) for lag in range(count // 2)]) / power
-    below = np.flatnonzero(correlation < np.exp(-1))
-    if not below.size:
-        return float("inf")
-    after = below[0]
-    high, low = correlation[after - 1], correlation[after]
-    return interval * (after - 1 + (high - np.exp(-1)) / (high - low))
+    high = 1.0
+    for lag in range(1, count // 2):  # each costs a pass: no further than it takes
+        low = at(lag) / power
+        if low < np.exp(-1):
+            return interval * (lag - 1 + (high - np.exp(-1)) / (high - low))
+        high = low
+    return float("inf")
