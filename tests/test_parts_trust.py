@@ -207,6 +207,7 @@ TASKS = {
         (lambda: tasks.split_by_class(np.arange(4), []), "must have a class"),
         (lambda: tasks.split_by_class(np.arange(4), [(4,)]), "no image of class 4"),
         (lambda: tasks.split_by_class(np.ones(4), [(1,)]), "`labels` must be integers"),
+        (lambda: tasks.split_by_class(np.arange(4), [(0.5,)]), "must be an integer"),
     ],
     "standardised": [
         (lambda: tasks.standardised(IMAGES, 0.0, 0.0, 1.0), "`deviation` must lie in"),

@@ -181,7 +181,7 @@ def split_by_class(
         raise ValueError(
             f"every one of the `groups` must have a class; got {list(groups)}."
         )
-    named = [int(c) for group in groups for c in group]
+    named = [whole("groups", c) for group in groups for c in group]
     absent = sorted(set(named) - set(np.unique(labels).tolist()))
     if absent or len(set(named)) != len(named):
         raise ValueError(
