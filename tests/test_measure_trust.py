@@ -427,6 +427,23 @@ def test_angles_of_any_size_and_kind_and_none_of_nothing():
         numerics.tree_angle(one, one[:1])
 
 
+def test_chains_that_precision_does_not_resolve_are_refused():
+    single = functools.partial(np.asarray, dtype=np.float32)
+    close = {"coupling": single(0.25), "factor": single(2.0)}
+    found = measure.chain_signal(single([1e6, 1e12]), 10, **close)
+    assert jnp.allclose(found[0], measure.chain_signal([1e6], 10), rtol=0.03)
+    assert found[1] == 0
+    with pytest.raises(ValueError, match="`times` must be shorter in this precision"):
+        measure.chain_signal(single([3e6]), 10, **close)
+    few, many = (functools.partial(measure.chain_noise, m, **close) for m in (18, 20))
+    assert jnp.allclose(few(), measure.chain_noise(18), rtol=0.005)
+    with pytest.raises(ValueError, match="`variables` must be fewer"):
+        many()
+    assert jnp.isnan(jax.jit(many)())
+    with pytest.raises(ValueError, match="`variables` must be fewer"):
+        measure.chain_noise(27)
+
+
 def test_weights_count_by_their_size():
     weights = jnp.asarray([-3.0, 4.0, 0.0, 0.0])
     assert measure.norm(weights, 2) == 5

@@ -100,8 +100,9 @@ def chain_signal(
 
     Of `rules.Chained` (Benna & Fusi 2016) in steps of 1; `coupling` times the step for
     others. It falls as $t^{-1/2}$ until $t \sim n^{2m}$, $m$ being `variables`. Raises
-    `ValueError`, or NaN where it is traced, for a negative time, a coupling that is not
-    positive or that the rule refuses, or a `factor` below 1.
+    `ValueError`, or NaN where it is traced, for a negative time, one at which precision
+    has lost what is left (in single precision after some $10^6$ steps), a coupling that
+    is not positive or that the rule refuses, or a `factor` below 1.
 
     >>> signal = chain_signal([0.0, 100.0, 400.0], 10)
     >>> print(signal[0].round(3), f"{signal[1] / signal[2]:.1f}")
@@ -109,7 +110,10 @@ def chain_signal(
     """
     times = not_negative("times", times)
     coupling, factor = (jnp.asarray(x, times.dtype) for x in (coupling, factor))
-    rates, weights = _modes(variables, coupling, factor)
+    rates, weights, _ = _modes(variables, coupling, factor)
+    error = times * rates[-1] * jnp.finfo(times.dtype).eps
+    lost = (error > 0.05) & (times * rates[0] < 100)  # else nothing is left
+    times = admit("times", times, lost, "be shorter in this precision (jax_enable_x64)")
     return (1 - rates)[None] ** times[:, None] @ weights
 
 
@@ -121,20 +125,26 @@ def chain_noise(
 
     Of $N$ synapses the signal-to-noise ratio is $\sqrt N s / \sigma$. $\sigma^2$ grows
     as $m$, so a memory lasts about $N / \log N$ steps if $m \sim \log N / 2\log n$.
-    Raises `ValueError`, or NaN where it is traced, as `chain_signal` does.
+    Raises `ValueError`, or NaN where it is traced, as `chain_signal` does, and for more
+    variables than precision resolves: at a factor of 2 more than 18, in double 26.
 
     >>> print(f"{chain_noise(1):.3f} {(1 - 0.875**2) ** -0.5:.3f}")
     2.066 2.066
     """
-    rates, weights = _modes(variables, coupling, factor)
+    rates, weights, times = _modes(variables, coupling, factor)
+    lost = jnp.abs(jnp.sum(1 / rates) - times) > 0.03 * times
+    must = "be fewer at this factor and precision (jax_enable_x64)"
+    count = admit("variables", jnp.asarray(variables, rates.dtype), lost, must)
     one, other = rates[:, None], rates[None]
-    return jnp.sqrt(weights @ (1 / (one + other - one * other)) @ weights)
+    power = weights @ (1 / (one + other - one * other)) @ weights
+    return jnp.where(jnp.isnan(count), jnp.nan, jnp.sqrt(power))
 
 
-def _modes(variables: int, coupling: Any, factor: Any) -> tuple[Array, Array]:
+def _modes(variables: int, coupling: Any, factor: Any) -> tuple[Array, Array, Scalar]:
     """Rates at which the chain decays, and how much of each is in the weight.
 
-    Of $C^{-1/2} G C^{-1/2}$, symmetric, with $C_k = n^{k-1}$ and couplings $g_k$.
+    Of $C^{-1/2} G C^{-1/2}$, symmetric, with $C_k = n^{k-1}$ and couplings $g_k$. And
+    the sum of all time constants, the trace of the inverse, which has no cancellation.
     """
     m = whole("variables", variables, 1)
     coupling, factor = jnp.asarray(coupling), jnp.asarray(factor)
@@ -149,4 +159,5 @@ def _modes(variables: int, coupling: Any, factor: Any) -> tuple[Array, Array]:
     beside = -joined[:-1] / jnp.sqrt(size[:-1] * size[1:])
     matrix = jnp.diag((before + joined) / size)
     rates, modes = eigh(matrix + jnp.diag(beside, 1) + jnp.diag(beside, -1))
-    return rates, modes[0] ** 2
+    times = size @ jnp.cumsum(1 / joined[::-1])[::-1]
+    return rates, modes[0] ** 2, times

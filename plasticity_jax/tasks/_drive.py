@@ -73,7 +73,7 @@ class Drive(AbstractTask):
 
 
 def window(steps: int, dt: float, start: float, stop: float) -> Float[Array, " step"]:
-    """1 at the steps that begin at `start` or later and before `stop`, 0 elsewhere.
+    """1 at the steps from `start` to before `stop`, to the nearest step, 0 elsewhere.
 
     Raises `ValueError` unless `dt` is positive and some of the `steps`, and none beyond
     them, lie between the two.
