@@ -83,9 +83,9 @@ def standard_errors(information: Matrix, units: float | int = 1) -> Vector:
     >>> print(standard_errors(information, units=25))
     [0.1 0.2]
     """
-    units = positive("units", jnp.asarray(units))
+    count = positive("units", jnp.asarray(units))
     still, inside = jax.lax.stop_gradient(information), jnp.ones(len(information), bool)
     variance = jnp.diagonal(covariance_of(still, inside))  # no gradient at ties
     sure = jnp.all(jnp.isfinite(variance))
     inverse = jnp.linalg.inv(jnp.where(sure, information, jnp.eye(len(information))))
-    return jnp.sqrt(jnp.where(sure, jnp.diagonal(inverse), variance) / units)
+    return jnp.sqrt(jnp.where(sure, jnp.diagonal(inverse), variance) / count)
