@@ -431,12 +431,12 @@ def test_chains_that_precision_does_not_resolve_are_refused():
     single = functools.partial(np.asarray, dtype=np.float32)
     close = {"coupling": single(0.25), "factor": single(2.0)}
     found = measure.chain_signal(single([1e6, 1e12]), 10, **close)
-    assert jnp.allclose(found[0], measure.chain_signal([1e6], 10), rtol=0.03)
+    assert np.isclose(found[0], measure.chain_signal([1e6], 10)[0], rtol=0.03)
     assert found[1] == 0
     with pytest.raises(ValueError, match="`times` must be shorter in this precision"):
         measure.chain_signal(single([3e6]), 10, **close)
     few, many = (functools.partial(measure.chain_noise, m, **close) for m in (18, 20))
-    assert jnp.allclose(few(), measure.chain_noise(18), rtol=0.005)
+    assert np.isclose(few(), measure.chain_noise(18), rtol=0.005)
     with pytest.raises(ValueError, match="`variables` must be fewer"):
         many()
     assert jnp.isnan(jax.jit(many)())
