@@ -147,7 +147,6 @@ def tree_vdot(a: Synapses, b: Synapses) -> Scalar:
     >>> print(tree_vdot(tree, tree))
     56.0
     """
-
     _check_alike(a, b)
     product = lambda x, y: jnp.sum(_inexact(x) * _inexact(y))  # integers overflow
     products = jax.tree.leaves(jax.tree.map(product, a, b))

@@ -440,8 +440,9 @@ def test_chains_that_precision_does_not_resolve_are_refused():
     with pytest.raises(ValueError, match="`variables` must be fewer"):
         many()
     assert jnp.isnan(jax.jit(many)())
-    with pytest.raises(ValueError, match="`variables` must be fewer"):
-        measure.chain_noise(27)
+    for count, factor in ((27, 2.0), (200, 10.0)):  # no number holds the last's age
+        with pytest.raises(ValueError, match="`variables` must be fewer"):
+            measure.chain_noise(count, factor=factor)
 
 
 def test_weights_count_by_their_size():

@@ -213,9 +213,10 @@ def over_seeds(x: Any) -> Any:
 
 
 def chosen(values: "xarray.DataArray", where: "xarray.DataArray") -> np.ndarray:
-    """The values where a mask is true, in a row; NaN alone if any value is NaN.
+    """The values where a mask is true, in a row; NaN alone if any is NaN, or none is.
 
-    A mask of a measure (`x.where(x > 1)`) drops the NaN of a run that diverged.
+    Values and mask are of any named axes. A mask of a measure (`x.where(x > 1)`) drops
+    the NaN of a run that diverged.
 
     >>> import xarray
     >>> x = xarray.DataArray([1.0, 3.0, 5.0], dims="seed")
@@ -225,7 +226,7 @@ def chosen(values: "xarray.DataArray", where: "xarray.DataArray") -> np.ndarray:
     import xarray
 
     values, where = xarray.broadcast(values, where)
-    if values.isnull().any():
+    if values.isnull().any() or not where.any():
         return np.full(1, np.nan)
     return values.values[where.values]
 

@@ -132,7 +132,7 @@ def chain_noise(
     2.066 2.066
     """
     rates, weights, times = _modes(variables, coupling, factor)
-    lost = jnp.abs(jnp.sum(1 / rates) - times) > 0.03 * times
+    lost = (jnp.abs(jnp.sum(1 / rates) - times) > 0.03 * times) | jnp.isinf(times)
     must = "be fewer at this factor and precision (jax_enable_x64)"
     count = admit("variables", jnp.asarray(variables, rates.dtype), lost, must)
     one, other = rates[:, None], rates[None]

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from xarray import Dataset
 
 from .... import simulate
-from ....curvature import best_ratio, lagged_loss, lagged_ratio, steady_state
+from ....curvature import best_ratio, lagged_loss, steady_state
 from ....experiment import (
     changed,
     claim,
@@ -44,18 +44,14 @@ SHADES = ("0.4", SIMULATED, "#3f9b74", THEORY, BEST, "#8a5bb0")
 
 
 def lags(config: Quadratic, key: Key[Array, ""]) -> dict[str, Array]:
-    """Steady-state error with late, rare and usual repair, and under coloured noise.
-
-    `law` is the error's, `predicted_ratio` the best ratio's.
-    """
+    """Steady-state error with late, rare and usual repair, coloured noise; its law."""
     found = []
     for lag in LAGS.values():
         own = {"noise": "coloured", "noise_time": TIME} if "correlation" in lag else lag
         law = lagged_loss(config.spectrum, config.ratio, 1.0, config.corruption, **lag)  # pyright: ignore[reportArgumentType]
-        best = lagged_ratio(config.spectrum, config.corruption, **lag)
-        found.append(jnp.stack([settled(config, key, **own)[0], law, best]))
-    loss, law, best = jnp.stack(found).T
-    return {"loss": loss, "law": law, "predicted_ratio": best}
+        found.append(jnp.stack([settled(config, key, **own)[0], law]))
+    loss, law = jnp.stack(found).T
+    return {"loss": loss, "law": law}
 
 
 def optimum(data: Dataset, lag: str, name: str = "loss") -> float:
@@ -120,7 +116,7 @@ LAGGED = Experiment(
     claims=(best_with_lag, root_of_the_interval, error_with_lag),
     figure=draw_lags,
     control=changed(rule="noise", seeds=2),
-    axes={x: {"lag": tuple(LAGS)} for x in ("loss", "law", "predicted_ratio")},
+    axes={x: {"lag": tuple(LAGS)} for x in ("loss", "law")},
 )
 
 
